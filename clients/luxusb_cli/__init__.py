@@ -1,0 +1,1 @@
+"""The luxusb command: talks D-Bus to luxusbd and shows what it says."""

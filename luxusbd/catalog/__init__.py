@@ -1,0 +1,1 @@
+"""Which systems exist: schema, layers and lookup."""

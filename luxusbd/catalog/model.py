@@ -1,0 +1,63 @@
+"""Values of the catalogue (schema 2.0)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from luxusbd.images.model import Trust
+
+
+class Layer(StrEnum):
+    """Where a distribution's entry comes from; later members override earlier ones."""
+
+    FALLBACK = "fallback"
+    PACKAGED = "packaged"
+    CACHE = "cache"
+    ADMIN = "admin"
+    COMMAND_LINE = "command-line"
+    USER = "user"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One address of one file."""
+
+    url: str
+    country: str = ""
+    """ISO 3166-1 alpha-2, or empty."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One downloadable image."""
+
+    version: str
+    release_date: str
+    iso_url: str
+    sha256: str
+    """64 lower-case hex digits."""
+    size_mb: int
+    """A rounded hint; never a reason to refuse."""
+    mirrors: tuple[Mirror, ...]
+    """All addresses, `iso_url` first."""
+    size: int = 0
+    """Exact bytes, 0 when unknown."""
+    architecture: str = ""
+    edition: str = ""
+    trust: Trust = Trust.HASH
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One system with its releases, newest first."""
+
+    id: str
+    name: str
+    description: str
+    homepage: str
+    logo_url: str
+    category: str
+    popularity_rank: int
+    releases: tuple[Release, ...]
+    layer: Layer

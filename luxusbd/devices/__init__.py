@@ -1,0 +1,1 @@
+"""Disks: monitoring, description and the guard."""

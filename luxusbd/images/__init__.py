@@ -1,0 +1,1 @@
+"""The image store, and the recognition of an image by its content."""

@@ -1,0 +1,109 @@
+"""Values that describe an image: what it is and how it is started from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Firmware(StrEnum):
+    """A way in which a machine starts a stick."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+    UEFI_SECURE_BOOT = "uefi-sb"
+
+
+class BootMethod(StrEnum):
+    """How GRUB starts an entry; paths are inside the image unless stated."""
+
+    LINUX = "linux"
+    """`linux` KERNEL PARAMETERS, then `initrd` with every initrd."""
+    LINUX16 = "linux16"
+    """`linux16` KERNEL: a BIOS program in the shape of a kernel, such as memtest."""
+    EFI = "efi"
+    """`chainloader` KERNEL: an EFI program."""
+    CONFIGFILE = "configfile"
+    """The image's own GRUB menu at KERNEL, run with root=(loop)."""
+    LOOPBACK_CFG = "loopback-cfg"
+    """The image's own loopback.cfg at KERNEL, by the supergrub contract (iso_path exported)."""
+
+
+@dataclass(frozen=True)
+class BootEntry:
+    """One way of starting an image.
+
+    `parameters` are single words of a kernel command line. They may hold the placeholders `{iso}` (path of the image
+    file from the root of the data partition, starting with /), `{data_uuid}` (filesystem UUID of that partition),
+    `{iso_uuid}` (filesystem UUID of the image as udev prints it) and `{volume_id}`; nothing else in them is special.
+    """
+
+    title: str
+    method: BootMethod
+    firmware: frozenset[Firmware]
+    kernel: str
+    initrds: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What the content of an image says about it."""
+
+    size: int
+    """Bytes of the file."""
+    volume_id: str
+    iso_uuid: str
+    """The filesystem UUID of the image, such as 2024-10-24-13-58-33-00; empty where it has none."""
+    recipe: str
+    """Id of the recipe that matched, or empty."""
+    family: str
+    system: str
+    """Name for people, such as "Debian GNU/Linux Live 12.5"; may come from the image: untrusted text."""
+    version: str
+    architecture: str
+    """amd64, i386, arm64 or empty when unknown."""
+    entries: tuple[BootEntry, ...] = ()
+    filesystems: frozenset[str] = frozenset()
+    """Filesystems from which its initramfs can read the image; empty means any that GRUB reads."""
+    reason: str = ""
+    """Why it cannot be started from a file; empty when it can."""
+    advice: str = ""
+    """What the user can do instead."""
+    firmware: frozenset[Firmware] = field(default_factory=frozenset)
+    """All firmware under which at least one entry starts."""
+
+    @property
+    def bootable(self) -> bool:
+        """Whether at least one entry starts it from a file."""
+        return bool(self.entries) and not self.reason
+
+
+class Trust(StrEnum):
+    """How sure it is that bytes are what their maker published."""
+
+    SIGNED = "signed"
+    HASH = "hash"
+    TLS_ONLY = "tls-only"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image in the store, as one uid sees it."""
+
+    sha256: str
+    name: str
+    """Display name, chosen by the importer or taken from the catalogue; untrusted text."""
+    size: int
+    added: int
+    """Unix seconds."""
+    source: str
+    """The `distro:` reference it was downloaded as, or `import`."""
+    trust: Trust
+    recognition: Recognition
+
+    @property
+    def reference(self) -> str:
+        """The image reference under which D-Bus callers name it."""
+        return f"image:{self.sha256}"

@@ -1,0 +1,159 @@
+"""The one way in which this project runs another program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from luxusbd.errors import ToolFailedError, ToolMissingError
+
+OUTPUT_LIMIT = 16 * 1024 * 1024
+"""Bytes of standard output kept; more is a failure, so that a hostile input cannot fill the memory."""
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+PACKAGES = {
+    "mformat": "mtools",
+    "mcopy": "mtools",
+    "mmd": "mtools",
+    "mkfs.fat": "dosfstools",
+    "mke2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "debugfs": "e2fsprogs",
+    "sfdisk": "fdisk",
+    "wipefs": "util-linux",
+    "grub-mkimage": "grub-common (or grub2-common)",
+    "grub-script-check": "grub-common (or grub2-common)",
+    "dbus-daemon": "dbus-daemon (or dbus)",
+}
+"""Which Debian package brings a program, for the text of `ToolMissingError`."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program left behind."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: str
+
+
+def find_program(name: str) -> str:
+    """Absolute path of `name`, also where it sits in an sbin that the caller's PATH lacks.
+
+    Raises:
+        ToolMissingError: it is not installed; the text names the Debian package.
+    """
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":" + SEARCH_PATH)
+    if path is None:
+        package = PACKAGES.get(os.path.basename(name))
+        hint = f"; install the package {package}" if package else ""
+        raise ToolMissingError(f"the program {name} is not installed{hint}")
+    return path
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes | None = None,
+    timeout: float = 120.0,
+    check: bool = True,
+    pass_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> Completed:
+    """Run a program to its end without a shell, in its own process group, with `LC_ALL=C`.
+
+    Args:
+        argv: program and arguments.
+        stdin: bytes for its standard input; without them it reads /dev/null.
+        timeout: seconds after which the whole process group is killed.
+        check: raise on a non-zero exit status.
+        pass_fds: descriptors the program inherits under the same numbers.
+        env: variables added to the inherited environment.
+        cwd: directory to run in.
+
+    Raises:
+        ToolMissingError: the program is not installed.
+        ToolFailedError: it failed (with `check`), ran out of time, or printed more than `OUTPUT_LIMIT`.
+        asyncio.CancelledError: after the process group was killed.
+    """
+    program = find_program(argv[0])
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *argv[1:],
+        stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C", "LANGUAGE": "C", **(env or {})},
+        cwd=cwd,
+        pass_fds=tuple(pass_fds),
+        start_new_session=True,
+        limit=OUTPUT_LIMIT,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            stdout, stderr = await _communicate(process, stdin)
+    except TimeoutError:
+        raise ToolFailedError(f"{_shown(argv)} did not end within {timeout:g} seconds") from None
+    finally:
+        if process.returncode is None:
+            kill_group(process.pid)
+            await process.wait()
+    assert process.returncode is not None
+    text = stderr.decode("utf-8", "replace").strip()
+    if len(stdout) > OUTPUT_LIMIT:
+        raise ToolFailedError(f"{_shown(argv)} printed more than {OUTPUT_LIMIT} bytes")
+    if check and process.returncode != 0:
+        said = text or stdout.decode("utf-8", "replace").strip() or "no message"
+        raise ToolFailedError(f"{_shown(argv)} failed with status {process.returncode}: {said[-2000:]}")
+    return Completed(tuple(argv), process.returncode, stdout, text)
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL to the process group led by `pid`; nothing happens when it is gone already."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+async def _communicate(process: asyncio.subprocess.Process, stdin: bytes | None) -> tuple[bytes, bytes]:
+    assert process.stdout is not None
+    assert process.stderr is not None
+
+    async def feed() -> None:
+        if process.stdin is None or stdin is None:
+            return
+        try:
+            process.stdin.write(stdin)
+            await process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the program ended without reading; its exit status tells the rest
+        finally:
+            process.stdin.close()
+
+    async def drain(stream: asyncio.StreamReader, keep: int) -> bytes:
+        kept = bytearray()
+        while chunk := await stream.read(65536):
+            if len(kept) <= keep:
+                kept += chunk
+        return bytes(kept)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed())
+        out = group.create_task(drain(process.stdout, OUTPUT_LIMIT))
+        err = group.create_task(drain(process.stderr, 65536))
+        group.create_task(process.wait())
+    return out.result(), err.result()
+
+
+def _shown(argv: Sequence[str]) -> str:
+    text = shlex.join(argv)
+    return text if len(text) <= 200 else text[:197] + "..."

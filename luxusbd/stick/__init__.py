@@ -1,0 +1,1 @@
+"""A multi-boot stick: layout, partitions, boot files, menu, manifest and the writer."""

@@ -1,0 +1,166 @@
+"""Values that describe a multi-boot stick: its layout, its manifest, and the orders for the stick worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from luxusbd.images.model import BootEntry, Firmware
+
+MIB = 1024 * 1024
+
+
+class PartitionRole(StrEnum):
+    """What a partition of the stick is for."""
+
+    BIOS_BOOT = "bios-boot"
+    ESP = "esp"
+    DATA = "data"
+
+
+@dataclass(frozen=True)
+class PlannedPartition:
+    """One row of the partition table; all figures in bytes."""
+
+    number: int
+    role: PartitionRole
+    name: str
+    type_guid: str
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The partition table of a stick of `size` bytes."""
+
+    size: int
+    partitions: tuple[PlannedPartition, ...]
+
+    def partition(self, role: PartitionRole) -> PlannedPartition:
+        """The partition with this role."""
+        return next(part for part in self.partitions if part.role is role)
+
+
+@dataclass(frozen=True)
+class StickOptions:
+    """What the user may choose when a stick is made; kept in the manifest."""
+
+    filesystem: str = "ext4"
+    label: str = "LUXDATA"
+    timeout: int = 10
+    """Seconds until the first image starts, 0 to 30."""
+    serial_console: bool = False
+
+
+@dataclass(frozen=True)
+class ManifestImage:
+    """One image on a stick."""
+
+    name: str
+    """File name in /iso, of [A-Za-z0-9._+-] only."""
+    title: str
+    """What the menu shows; untrusted text."""
+    sha256: str
+    size: int
+    source: str
+    """The `distro:` reference, or `import`."""
+    recipe: str
+    family: str
+    version: str
+    architecture: str
+    volume_id: str
+    iso_uuid: str
+    added: int
+    """Unix seconds."""
+    entries: tuple[BootEntry, ...]
+
+    @property
+    def reference(self) -> str:
+        """The image reference under which D-Bus callers name it."""
+        return f"image:{self.sha256}"
+
+    @property
+    def firmware(self) -> frozenset[Firmware]:
+        """All firmware under which it starts."""
+        return frozenset(firmware for entry in self.entries for firmware in entry.firmware)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`/luxusb/stick.json`: everything the menu is made of."""
+
+    stick_id: str
+    """UUID of the stick, made at create."""
+    data_uuid: str
+    """Filesystem UUID of the data partition."""
+    esp_serial: str
+    """Volume serial of the ESP as GRUB's search --fs-uuid takes it, such as 1A2B-3C4D."""
+    generation: int
+    """Rises with every change; decides which of the two menus is newer."""
+    created: int
+    updated: int
+    options: StickOptions
+    firmware: frozenset[Firmware]
+    """What the boot files on the stick serve."""
+    boot_files: tuple[tuple[str, int, int, str], ...]
+    """(what, start in bytes, length in bytes, sha256) of boot code and ESP as written, for VerifyStick."""
+    images: tuple[ManifestImage, ...] = ()
+    luxusbd: str = ""
+    """Version of the program that wrote it."""
+
+
+class StickOperation(StrEnum):
+    """What a stick worker can be asked to do."""
+
+    CREATE = "create"
+    ADD = "add"
+    REMOVE = "remove"
+    REFRESH = "refresh"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """An image to be written, handed to the worker as an open descriptor."""
+
+    fd: int
+    """In the worker's own numbering."""
+    image: ManifestImage
+
+
+@dataclass(frozen=True)
+class StickOrder:
+    """One job for a stick worker."""
+
+    operation: StickOperation
+    fd: int
+    """The whole disk or the image file, opened read-write, in the worker's own numbering."""
+    node: str
+    """/dev/sdb for a disk; empty for an image file."""
+    disk_seq: int
+    size: int
+    options: StickOptions = field(default_factory=StickOptions)
+    add: tuple[SourceImage, ...] = ()
+    remove: tuple[str, ...] = ()
+    """File names in /iso."""
+
+
+@dataclass(frozen=True)
+class StickProgress:
+    """How far a worker is. Bytes count what the device has accepted."""
+
+    stage: str
+    bytes_done: int
+    bytes_total: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StickContents:
+    """What an unprivileged look at a disk found."""
+
+    manifest: Manifest
+    free_bytes: int
+    damage: str = ""
+    """What is broken, for people; empty for a sound stick."""

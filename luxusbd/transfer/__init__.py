@@ -1,0 +1,1 @@
+"""Bytes from mirrors to a verified file."""
