@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from luxusbd.errors import ToolFailedError, ToolMissingError
 
@@ -52,7 +53,7 @@ def find_program(name: str) -> str:
     """
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":" + SEARCH_PATH)
     if path is None:
-        package = PACKAGES.get(os.path.basename(name))
+        package = PACKAGES.get(Path(name).name)
         hint = f"; install the package {package}" if package else ""
         raise ToolMissingError(f"the program {name} is not installed{hint}")
     return path

@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from luxusbd.errors import FailedError, InternalError, InterruptedJobError, LuxusbError, from_name
+from luxusbd.errors import (
+    CancelledError,
+    FailedError,
+    InternalError,
+    InterruptedJobError,
+    LuxusbError,
+    from_name,
+)
 
 MESSAGE_LIMIT = 8 * 1024 * 1024
 """Bytes of one message. The other side may be hostile (it reads foreign bytes), so that it must not fill the memory."""
@@ -24,6 +32,8 @@ MAX_FDS = 128
 Params = Mapping[str, Any]
 Handler = Callable[[Params, Sequence[int]], Awaitable[Any]]
 EventHandler = Callable[[str, Params], None]
+
+log = logging.getLogger(__name__)
 
 
 class Channel:
@@ -49,7 +59,6 @@ class Channel:
         self._send_lock = asyncio.Lock()
         self._fds: deque[int] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._events: asyncio.Queue[tuple[str, Params] | None] = asyncio.Queue(maxsize=256)
 
     async def run(self) -> None:
         """Serve until the peer closes; then every pending request fails with `InterruptedJobError`."""
@@ -151,6 +160,8 @@ class Channel:
                     self._fds.extend(fds)
                     if not data:
                         return
+                    if len(self._fds) > MAX_FDS:
+                        raise InternalError("the peer sent descriptors that belong to no message")
                     buffer += data
                     while (end := buffer.find(b"\n")) >= 0:
                         line = bytes(buffer[:end])
@@ -192,13 +203,20 @@ class Channel:
         try:
             handler = self._handlers.get(message["method"])
             if handler is None:
-                raise InternalError(f"no method {message['method']!r}")  # noqa: TRY301
+                raise InternalError(f"no method {message['method']!r}")
             reply["result"] = await handler(message["params"], fds)
         except LuxusbError as error:
             reply["error"] = {"name": error.dbus_name, "message": error.message}
         except OSError as error:
             failed = FailedError(f"{message['method']}: {error}")
             reply["error"] = {"name": failed.dbus_name, "message": failed.message}
+        except asyncio.CancelledError:
+            cancelled = CancelledError(f"{message['method']} was cancelled")
+            reply["error"] = {"name": cancelled.dbus_name, "message": cancelled.message}
+        except Exception:
+            log.exception("%s failed in a way nobody expected", message["method"])
+            defect = InternalError(f"{message['method']} failed because of a defect; the log has the details")
+            reply["error"] = {"name": defect.dbus_name, "message": defect.message}
         finally:
             for fd in fds:
                 os.close(fd)

@@ -1,0 +1,225 @@
+"""What the daemon can do, as the bus sees it.
+
+The bus layer decodes and authorises a call, then calls one of these methods; it translates values, never decides.
+`caller` is the one on whose behalf something is done. Methods raise `LuxusbError`s and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from luxusbd.catalog.model import Distribution
+from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.images.model import Firmware, Recognition, StoredImage
+from luxusbd.jobs.model import Job
+from luxusbd.stick.model import Layout, ManifestImage, StickOptions
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks."""
+
+    uid: int
+    bus_name: str
+    """Unique name on the bus, such as :1.42."""
+
+
+@dataclass(frozen=True)
+class DeviceView:
+    """A disk or an image file as a device object shows it."""
+
+    device: Device
+    state: DeviceState
+    images: tuple[ManifestImage, ...] = ()
+    free_bytes: int = 0
+    current_job: int | None = None
+    owner: Caller | None = None
+    """Set for an image file: only this uid sees it, and it goes with this bus name."""
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """A stored image with what only the engine knows about it."""
+
+    image: StoredImage
+    genuine: str
+    """Name of the catalogue's release with this hash, or empty."""
+    in_use: bool
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """One image of a plan."""
+
+    reference: str
+    name: str
+    """File name on the stick."""
+    title: str
+    size: int
+    """0 when the catalogue does not know it."""
+    firmware: frozenset[Firmware]
+    """Empty when it is not known before the download."""
+    warnings: tuple[str, ...]
+    download: bool
+    """Whether it has to be downloaded first."""
+
+
+@dataclass(frozen=True)
+class PlannedDevice:
+    """One target of a plan."""
+
+    view: DeviceView
+    lost: tuple[str, ...]
+    """What an erase destroys, a line each."""
+    bytes_needed: int
+    bytes_free: int
+    """What is left on the data partition afterwards."""
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What CreateStick will do; valid once, for the same uid, until it expires."""
+
+    token: str
+    expires: int
+    """Unix seconds."""
+    devices: tuple[PlannedDevice, ...]
+    images: tuple[PlannedImage, ...]
+    options: StickOptions
+    firmware: frozenset[Firmware]
+    secure_boot: bool
+    warnings: tuple[str, ...]
+
+
+class Listener(Protocol):
+    """Is told what changed. Called in the loop, in order; must not block or raise."""
+
+    def device_added(self, view: DeviceView) -> None:
+        """A device object appears."""
+
+    def device_changed(self, view: DeviceView) -> None:
+        """Some property of a device object is different."""
+
+    def device_removed(self, view: DeviceView) -> None:
+        """A device object goes."""
+
+    def job_added(self, job: Job) -> None:
+        """A job object appears."""
+
+    def job_changed(self, job: Job) -> None:
+        """State, stage, result or another slow property is different; not called for bytes alone."""
+
+    def job_progress(self, job: Job) -> None:
+        """Bytes moved; at most four times a second a job, and once at its end, before `job_finished`."""
+
+    def job_finished(self, job: Job) -> None:
+        """Exactly once a job, with its last state."""
+
+    def job_removed(self, job: Job) -> None:
+        """A job object goes, long after its end."""
+
+    def busy_changed(self, busy: bool) -> None:
+        """The first job began to wait or run, or the last one ended."""
+
+
+class Engine(Protocol):
+    """The operations behind `org.luxusb.Manager`, `.Device` and `.Job`."""
+
+    features: tuple[str, ...]
+    """Names of the Manager members that have an engine."""
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell `listener` everything from now on."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job runs or waits."""
+
+    def devices(self) -> tuple[DeviceView, ...]:
+        """All devices, also private ones; the bus layer filters by `owner`."""
+
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs that have an object; the bus layer filters by `owner_uid`."""
+
+    def caller_vanished(self, bus_name: str) -> None:
+        """A bus name left the bus: its image targets go."""
+
+    async def list_distributions(
+        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
+    ) -> tuple[Distribution, ...]:
+        """Most popular first."""
+
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+        """One entry; `DistributionNotFoundError` with suggestions."""
+
+    async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
+        """Start a download; the same image asked for twice by one uid gives the same job."""
+
+    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
+        """Copy a regular file into the store. `fd` stays the caller's; it is duplicated before this returns."""
+
+    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:
+        """What a file is, without storing it."""
+
+    async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
+        """The images that the caller may see."""
+
+    async def open_image(self, caller: Caller, reference: str) -> int:
+        """A read-only descriptor, which the caller of this method closes."""
+
+    async def delete_image(self, caller: Caller, reference: str) -> None:
+        """Out of the caller's view, and off the disk when nobody else sees it."""
+
+    async def plan_stick(
+        self,
+        caller: Caller,
+        devices: Sequence[DeviceIdentity],
+        references: Sequence[str],
+        options: StickOptions,
+    ) -> Plan:
+        """Work out a stick without touching anything."""
+
+    async def create_stick(self, caller: Caller, token: str) -> Job:
+        """Carry a plan out; `PlanExpiredError` when there is none of this token and uid."""
+
+    def plan_devices(self, caller: Caller, token: str) -> tuple[DeviceView, ...]:
+        """The devices of a plan, for the authorisation dialogue; `PlanExpiredError`."""
+
+    async def add_images(self, caller: Caller, device: DeviceIdentity, references: Sequence[str]) -> Job:
+        """Add images to a stick."""
+
+    async def remove_images(self, caller: Caller, device: DeviceIdentity, names: Sequence[str]) -> Job:
+        """Remove images, named by reference or file name."""
+
+    async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        """Write boot files and menu anew."""
+
+    async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        """Compare everything on the stick with its manifest."""
+
+    async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
+        """The images on a stick in menu order; `DeviceNotLuxusbError`."""
+
+    async def open_image_target(self, caller: Caller, fd: int, size: int) -> DeviceView:
+        """Make a file a device. `fd` stays the caller's; it is duplicated before this returns."""
+
+    async def list_jobs(self, caller: Caller, *, unfinished: bool = False, all_users: bool = False) -> tuple[Job, ...]:
+        """From the store, newest first, also jobs whose object is gone."""
+
+    async def pause_job(self, job_id: int) -> None:
+        """`JobStateError` when it cannot be paused."""
+
+    async def resume_job(self, job_id: int) -> None:
+        """`JobStateError` when it is not paused."""
+
+    async def cancel_job(self, job_id: int, *, keep_partial: bool = False) -> None:
+        """Returns when the cancelling has begun; children of the job are cancelled too."""
+
+    async def modify_job(self, job_id: int, *, priority: int | None = None, bandwidth: int | None = None) -> None:
+        """Change a job while it waits or runs."""
+
+    def settings(self) -> Mapping[str, bool | int | str | tuple[str, ...]]:
+        """The settings in force, named section.key."""

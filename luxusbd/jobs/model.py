@@ -1,0 +1,88 @@
+"""Values that describe a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Operation(StrEnum):
+    """What a job does."""
+
+    DOWNLOAD = "download"
+    IMPORT = "import"
+    CREATE = "create"
+    ADD = "add"
+    REMOVE = "remove"
+    REFRESH = "refresh"
+    VERIFY = "verify"
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to the job."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One entry in the history of a job."""
+
+    time: int
+    """Unix seconds."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job at one moment; the queue replaces the whole value on every change."""
+
+    id: int
+    operation: Operation
+    owner_uid: int
+    state: JobState
+    created: int
+    """Unix seconds, as are the other times."""
+    params: Mapping[str, Any]
+    """What was asked, as JSON values; enough to go on after a restart."""
+    title: str
+    """For people: what the job is about."""
+    device_ids: tuple[str, ...] = ()
+    parent: int | None = None
+    priority: int = 0
+    bandwidth: int = 0
+    """Bytes per second, 0 without limit."""
+    stage: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    resumed_bytes: int = 0
+    rate: int = 0
+    """Bytes per second over the last seconds."""
+    expected_end: int = 0
+    """0 until there are enough samples."""
+    started: int = 0
+    finished: int = 0
+    error_name: str = ""
+    error_message: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values."""
+    log: tuple[LogLine, ...] = ()
+
+    @property
+    def progress(self) -> float:
+        """0 to 1, or -1 when unknown."""
+        if self.state is JobState.SUCCEEDED:
+            return 1.0
+        return min(1.0, self.bytes_done / self.bytes_total) if self.bytes_total > 0 else -1.0
