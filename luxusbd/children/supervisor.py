@@ -1,0 +1,251 @@
+"""Starting and watching the child processes.
+
+The transfer process lives as long as the core and is started anew when it dies or hangs; a stick worker lives for one
+job. Both sit at the other end of a socketpair and end when it closes, so that nothing outlives the core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pwd
+import resource
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luxusbd import resources
+from luxusbd.children.protocol import Channel, EventHandler, Params
+from luxusbd.errors import ConfigError, InterruptedJobError, LuxusbError
+from luxusbd.process import SEARCH_PATH, kill_group
+
+log = logging.getLogger(__name__)
+
+PING_INTERVAL = 20.0
+PING_TIMEOUT = 30.0
+"""Seconds after which a transfer process that answers nothing is killed and started anew."""
+STOP_TIMEOUT = 10.0
+"""Seconds that a child gets to end by itself."""
+
+# Without these glibc gives the buffers of every read back to the kernel and faults them in again.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_ARENA_MAX": "2"}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """As whom a child runs."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def of_user(cls, name: str) -> Identity:
+        """The identity of a user name.
+
+        Raises:
+            ConfigError: there is no such user.
+        """
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            raise ConfigError(
+                f"transfer.user: there is no user {name!r}; create it (systemd-sysusers does on installation)"
+                " or name another one in luxusbd.toml"
+            ) from None
+        return cls(entry.pw_uid, entry.pw_gid)
+
+
+class ChildProcess:
+    """One running child with its channel."""
+
+    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
+        self.process = process
+        self.channel = channel
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also its process group."""
+        return self.process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the child and everything it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    async def stop(self) -> None:
+        """Close its channel, and kill its group when it does not end by itself."""
+        self.channel.close()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self.process.wait()
+        except TimeoutError:
+            log.warning("child %d did not end by itself and is killed", self.pid)
+        finally:
+            # the leader may be gone while a tool that it started is not
+            kill_group(self.process.pid)
+            await asyncio.shield(self.process.wait())
+
+
+@contextlib.asynccontextmanager
+async def child(
+    module: str,
+    *,
+    identity: Identity | None = None,
+    memory: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    on_event: EventHandler | None = None,
+) -> AsyncIterator[ChildProcess]:
+    """Run `python -m module FD` for the length of the block; its channel is served meanwhile.
+
+    Args:
+        module: the entry point; its argument is the number of its end of the socketpair.
+        identity: uid and gid to run as, for a core that is root.
+        memory: limit of its data segment in bytes (RLIMIT_DATA, setrlimit(2)).
+        environment: variables besides the few that every child gets.
+        on_event: receives the child's events.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            module,
+            str(theirs.fileno()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=None,
+            env={
+                "PATH": SEARCH_PATH,
+                "LC_ALL": "C.UTF-8",
+                "PYTHONPATH": str(resources.import_root()),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **(environment or {}),
+            },
+            cwd="/",
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+            user=identity.uid if identity else None,
+            group=identity.gid if identity else None,
+            extra_groups=[] if identity else None,
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    if memory is not None:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
+    running = ChildProcess(process, Channel(ours, on_event=on_event))
+    serving = asyncio.get_running_loop().create_task(running.channel.run(), name=f"channel of {module}")
+    try:
+        yield running
+    finally:
+        await running.stop()
+        try:
+            await serving
+        except LuxusbError as error:
+            log.error("the channel of %s broke: %s", module, error)  # noqa: TRY400 - the text says it all
+
+
+class TransferSupervisor:
+    """Keeps one transfer process running and passes requests to it."""
+
+    def __init__(self, *, user: str, memory: int, on_event: Callable[[str, Params], None]) -> None:
+        """Prepare, without starting anything.
+
+        Args:
+            user: name of the user without privileges, or empty for the core's own.
+            memory: bytes.
+            on_event: receives the events of whichever process runs at the time.
+        """
+        self.identity = Identity.of_user(user) if user and os.geteuid() == 0 else None
+        self._memory = memory
+        self._on_event = on_event
+        self._child: ChildProcess | None = None
+        self._up = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.restarts = 0
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running process, 0 while there is none."""
+        return self._child.pid if self._child else 0
+
+    async def start(self) -> None:
+        """Begin to keep the process running; returns at once, requests wait until it is up."""
+        self._task = asyncio.get_running_loop().create_task(self._keep_running(), name="transfer supervisor")
+
+    async def stop(self) -> None:
+        """End the process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def request(self, method: str, params: Params, fds: Sequence[int] = ()) -> Any:
+        """Ask the process; waits for a new one while the old one is being replaced.
+
+        Raises:
+            InterruptedJobError: it died in the middle.
+            LuxusbError: what it answered.
+        """
+        await self._up.wait()
+        running = self._child
+        if running is None:
+            raise InterruptedJobError("the transfer process is being restarted")
+        return await running.channel.request(method, params, fds)
+
+    async def _keep_running(self) -> None:
+        delay = 0.1
+        while True:
+            started = asyncio.get_running_loop().time()
+            async with child(
+                "luxusbd.children.transfer_main",
+                identity=self.identity,
+                memory=self._memory,
+                environment=_MALLOC,
+                on_event=self._on_event,
+            ) as running:
+                self._child = running
+                self._up.set()
+                try:
+                    await self._watch(running)
+                finally:
+                    self._up.clear()
+                    self._child = None
+            if asyncio.get_running_loop().time() - started > 60:
+                delay = 0.1
+            self.restarts += 1
+            log.error("the transfer process ended with status %s and is started again", running.process.returncode)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 30.0)
+
+    async def _watch(self, running: ChildProcess) -> None:
+        ended = asyncio.get_running_loop().create_task(running.process.wait(), name="transfer process")
+        try:
+            while not ended.done():
+                await asyncio.wait({ended}, timeout=PING_INTERVAL)
+                if ended.done():
+                    return
+                try:
+                    async with asyncio.timeout(PING_TIMEOUT):
+                        await running.channel.request("ping")
+                except TimeoutError:
+                    log.warning("the transfer process answers nothing for %g seconds and is killed", PING_TIMEOUT)
+                    kill_group(running.pid)
+                    return
+                except InterruptedJobError as error:
+                    log.warning("the transfer process cannot be reached and is killed: %s", error)
+                    kill_group(running.pid)
+                    return
+                except LuxusbError as error:
+                    # any answer shows that it is alive; a dead one is seen by `ended`
+                    log.debug("ping: %s", error)
+        finally:
+            ended.cancel()

@@ -1,0 +1,225 @@
+"""The configuration file, /etc/luxusb/luxusbd.toml: every key, its type, its default and its meaning.
+
+The dataclasses below are the one source: they parse the file, print the documented default file and fill GetSettings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from luxusbd.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/luxusb/luxusbd.toml")
+
+Value = bool | int | str | tuple[str, ...]
+
+
+def _key(
+    default: Any, doc: str, *, low: int | None = None, high: int | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class DaemonConfig:
+    """Section [daemon]."""
+
+    log_level: str = _key(
+        "info", "How much is logged: debug, info, warning or error.", choices=("debug", "info", "warning", "error")
+    )
+    idle_exit: int = _key(
+        300,
+        "Seconds without a job and without a client after which the daemon ends; D-Bus starts it again. 0 never.",
+        low=0,
+        high=86400,
+    )
+    keep_finished: int = _key(300, "Seconds for which a finished job keeps its D-Bus object.", low=1, high=86400)
+
+
+@dataclass(frozen=True)
+class PathsConfig:
+    """Section [paths]."""
+
+    state_dir: str = _key("/var/lib/luxusb", "Where jobs and the image store live.")
+    download_dir: str = _key(
+        "/var/lib/luxusb/incoming",
+        "Where unfinished downloads live. It has to be on the filesystem of state_dir and belongs to transfer.user.",
+    )
+    catalog_dir: str = _key("/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.")
+
+
+@dataclass(frozen=True)
+class AuthorizationConfig:
+    """Section [authorization]."""
+
+    backend: str = _key(
+        "polkit",
+        "Who decides what a caller may do: polkit, or private (the daemon's own uid may do all, others nothing).",
+        choices=("polkit", "private"),
+    )
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """Section [limits]."""
+
+    jobs: int = _key(64, "Jobs that may run or wait at once.", low=1, high=10000)
+    jobs_per_uid: int = _key(
+        8, "Jobs that may run or wait at once for one user; root is not limited.", low=1, high=10000
+    )
+    active_downloads: int = _key(3, "Downloads that run at once; the others wait.", low=1, high=32)
+    active_sticks: int = _key(4, "Sticks that are written at once; the others wait.", low=1, high=64)
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Section [transfer]."""
+
+    user: str = _key(
+        "luxusb",
+        "The user without privileges as whom the process runs that reads from the network, from images and from foreign"
+        " sticks. Empty: the daemon's own user, without capabilities.",
+    )
+    memory: int = _key(512, "MiB of memory that this process may use.", low=128, high=65536)
+
+
+@dataclass(frozen=True)
+class DevicesConfig:
+    """Section [devices]."""
+
+    allow_loop: tuple[str, ...] = _key(
+        (),
+        "Loop devices that may be written, as shell patterns on their node or on the path of the file behind them."
+        " For tests and image work.",
+    )
+
+
+@dataclass(frozen=True)
+class CatalogConfig:
+    """Section [catalog]."""
+
+    files: tuple[str, ...] = _key((), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that can be configured."""
+
+    daemon: DaemonConfig = field(default_factory=DaemonConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    authorization: AuthorizationConfig = field(default_factory=AuthorizationConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
+    devices: DevicesConfig = field(default_factory=DevicesConfig)
+    catalog: CatalogConfig = field(default_factory=CatalogConfig)
+
+    def settings(self) -> dict[str, Value]:
+        """All keys as `section.key` with the value in force."""
+        found: dict[str, Value] = {}
+        for section in fields(self):
+            part = getattr(self, section.name)
+            for key in fields(part):
+                found[f"{section.name}.{key.name}"] = getattr(part, key.name)
+        return found
+
+
+def load(path: Path, base: Config | None = None) -> Config:
+    """Read a TOML file over `base`.
+
+    Raises:
+        ConfigError: unreadable, not TOML, an unknown key (with the nearest valid name) or a wrong value.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    return parse(text, str(path), base or Config())
+
+
+def parse(text: str, name: str, base: Config) -> Config:
+    """Read TOML text over `base`; `name` stands in the error messages.
+
+    Raises:
+        ConfigError: as for `load`.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{name}: is not valid TOML: {error}") from error
+    sections = {section.name: getattr(base, section.name) for section in fields(base)}
+    for section_name, values in document.items():
+        if section_name not in sections:
+            raise ConfigError(f"{name}: unknown section [{section_name}]{_nearest(section_name, sections)}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"{name}: {section_name} has to be a section: write [{section_name}]")
+        sections[section_name] = _section(name, section_name, values, sections[section_name])
+    return replace(base, **sections)
+
+
+def document() -> str:
+    """The default configuration file with every key and its meaning."""
+    lines = ["# luxusbd.toml: the configuration of luxusbd. What is commented out here is the default.", ""]
+    config = Config()
+    for section in fields(config):
+        lines += [f"[{section.name}]"]
+        for key in fields(getattr(config, section.name)):
+            lines += [f"# {key.metadata['doc']}{_range(key.metadata)}", f"#{key.name} = {_toml(key.default)}"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _section(name: str, section: str, values: Mapping[str, Any], base: Any) -> Any:
+    known = {key.name: key for key in fields(base)}
+    hints = get_type_hints(type(base))
+    changed: dict[str, Value] = {}
+    for key_name, value in values.items():
+        where = f"{name}: {section}.{key_name}"
+        if key_name not in known:
+            raise ConfigError(f"{name}: unknown key {section}.{key_name}{_nearest(key_name, known)}")
+        changed[key_name] = _value(where, value, hints[key_name], known[key_name].metadata)
+    return replace(base, **changed)
+
+
+def _value(where: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Value:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        raise ConfigError(f"{where}: has to be true or false, not {value!r}")
+    if kind is int:
+        low, high = limits["low"], limits["high"]
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        raise ConfigError(f"{where}: has to be a whole number from {low} to {high}, not {value!r}")
+    if kind is str:
+        choices = limits["choices"]
+        if isinstance(value, str) and (not choices or value in choices):
+            return value
+        expected = "one of " + ", ".join(choices) if choices else "a text in quotes"
+        raise ConfigError(f"{where}: has to be {expected}, not {value!r}")
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise ConfigError(f'{where}: has to be a list of texts such as ["/dev/loop7"], not {value!r}')
+
+
+def _nearest(word: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+
+
+def _range(limits: Mapping[str, Any]) -> str:
+    return f" ({limits['low']} to {limits['high']})" if limits["low"] is not None else ""
+
+
+def _toml(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(f'"{item}"' for item in value) + "]"
+    return str(value) if isinstance(value, int) else f'"{value}"'

@@ -1,0 +1,165 @@
+"""The SQLite file in which jobs outlive the daemon.
+
+The file holds JSON documents with the few columns that are searched; what a document means is the jobs package's
+business. All access runs in one thread, so that calls take effect in the order in which they are made and the event
+loop never waits for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from luxusbd.errors import FailedError
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner_uid INTEGER NOT NULL,
+    finished INTEGER NOT NULL,
+    document TEXT NOT NULL
+);
+CREATE INDEX jobs_unfinished ON jobs (finished) WHERE finished = 0;
+"""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stored job."""
+
+    id: int
+    owner_uid: int
+    finished: bool
+    document: Mapping[str, Any]
+
+
+class Store:
+    """The database; `await open()` before anything else and `await close()` at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._db: sqlite3.Connection | None = None
+        self.rebuilt_from: Path | None = None
+        """Where a corrupt file was set aside at `open`, if it was."""
+
+    async def open(self) -> None:
+        """Open or create the file. A corrupt one is set aside and a new one is begun.
+
+        Raises:
+            FailedError: the directory cannot be written.
+        """
+        await self._call(self._open)
+
+    async def close(self) -> None:
+        """Finish all writes."""
+        await self._call(self._close)
+        self._thread.shutdown()
+
+    async def insert(self, owner_uid: int, document: Mapping[str, Any]) -> int:
+        """Store a new job and return its id, which was never used before."""
+
+        def work() -> int:
+            with self._open_db as db:
+                cursor = db.execute(
+                    "INSERT INTO jobs (owner_uid, finished, document) VALUES (?, 0, ?)",
+                    (owner_uid, json.dumps(dict(document))),
+                )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+        return await self._call(work)
+
+    async def save(self, row: Row) -> None:
+        """Replace a stored job."""
+
+        def work() -> None:
+            with self._open_db as db:
+                db.execute(
+                    "UPDATE jobs SET finished = ?, document = ? WHERE id = ?",
+                    (int(row.finished), json.dumps(dict(row.document)), row.id),
+                )
+
+        await self._call(work)
+
+    async def rows(self, *, unfinished: bool = False, limit: int = 1000) -> list[Row]:
+        """Stored jobs, newest first."""
+
+        def work() -> list[Row]:
+            query = "SELECT id, owner_uid, finished, document FROM jobs"
+            if unfinished:
+                query += " WHERE finished = 0"
+            found = self._open_db.execute(query + " ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+            return [Row(id_, uid, bool(finished), json.loads(document)) for id_, uid, finished, document in found]
+
+        return await self._call(work)
+
+    async def _call(self, work: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.OperationalError as error:
+            raise FailedError(f"the job database {self._path} cannot be used: {error}") from error
+
+    @property
+    def _open_db(self) -> sqlite3.Connection:
+        assert self._db is not None, "open() comes first"
+        return self._db
+
+    def _open(self) -> None:
+        try:
+            self._db = self._connect()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            self._set_aside(error)
+            self._db = self._connect()
+            # ids are never reused (a client may still hold an old job path), also when the old ones are lost
+            with self._db as db:
+                db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (int(time.time()),))
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, check_same_thread=False, timeout=10.0)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            (answer,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if answer != "ok":
+                raise sqlite3.DatabaseError(str(answer))
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                with db:
+                    db.executescript(_SCHEMA)
+                    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise sqlite3.DatabaseError(f"written by another version (format {version})")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        aside = self._path.with_name(f"{self._path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._path.rename(aside)
+        self.rebuilt_from = aside
+        log.error("the job database was corrupt (%s): kept as %s, a new one is begun", error, aside)
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
