@@ -169,8 +169,12 @@ def document() -> str:
     config = Config()
     for section in fields(config):
         lines += [f"[{section.name}]"]
-        for key in fields(getattr(config, section.name)):
-            lines += [f"# {key.metadata['doc']}{_range(key.metadata)}", f"#{key.name} = {_toml(key.default)}"]
+        part = getattr(config, section.name)
+        for key in fields(part):
+            lines += [
+                f"# {key.metadata['doc']}{_range(key.metadata)}",
+                f"#{key.name} = {_toml(getattr(part, key.name))}",
+            ]
         lines.append("")
     return "\n".join(lines)
 

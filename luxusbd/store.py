@@ -84,8 +84,8 @@ class Store:
 
         return await self._call(work)
 
-    async def save(self, row: Row) -> None:
-        """Replace a stored job."""
+    def save(self, row: Row) -> asyncio.Future[None]:
+        """Replace a stored job. Writes happen in the order of the calls, awaited or not."""
 
         def work() -> None:
             with self._open_db as db:
@@ -94,7 +94,7 @@ class Store:
                     (int(row.finished), json.dumps(dict(row.document)), row.id),
                 )
 
-        await self._call(work)
+        return self._call(work)
 
     async def rows(self, *, unfinished: bool = False, limit: int = 1000) -> list[Row]:
         """Stored jobs, newest first."""
@@ -108,11 +108,14 @@ class Store:
 
         return await self._call(work)
 
-    async def _call(self, work: Callable[[], Result]) -> Result:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except sqlite3.OperationalError as error:
-            raise FailedError(f"the job database {self._path} cannot be used: {error}") from error
+    def _call(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
+        def guarded() -> Result:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                raise FailedError(f"the job database {self._path} cannot be used: {error}") from error
+
+        return asyncio.get_running_loop().run_in_executor(self._thread, guarded)
 
     @property
     def _open_db(self) -> sqlite3.Connection:

@@ -1,0 +1,59 @@
+"""A job as the JSON document that the store keeps, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.store import Row
+
+_PLAIN = (
+    "created",
+    "title",
+    "parent",
+    "priority",
+    "bandwidth",
+    "stage",
+    "bytes_done",
+    "bytes_total",
+    "resumed_bytes",
+    "started",
+    "finished",
+    "error_name",
+    "error_message",
+)
+
+
+def to_document(job: Job) -> dict[str, Any]:
+    """All that has to outlive the daemon; id and owner are columns of their own."""
+    return {
+        "operation": job.operation.value,
+        "state": job.state.value,
+        "params": dict(job.params),
+        "device_ids": list(job.device_ids),
+        "result": dict(job.result),
+        "log": [[line.time, line.text] for line in job.log],
+        **{name: getattr(job, name) for name in _PLAIN},
+    }
+
+
+def from_row(row: Row) -> Job:
+    """The job of a stored row."""
+    document: Mapping[str, Any] = row.document
+    return Job(
+        id=row.id,
+        operation=Operation(document["operation"]),
+        owner_uid=row.owner_uid,
+        state=JobState(document["state"]),
+        params=document["params"],
+        device_ids=tuple(document["device_ids"]),
+        result=document["result"],
+        log=tuple(LogLine(time, text) for time, text in document["log"]),
+        **{name: document[name] for name in _PLAIN},
+    )
+
+
+def to_row(job: Job) -> Row:
+    """The row that stores a job."""
+    return Row(job.id, job.owner_uid, job.state.finished, to_document(job))

@@ -1,0 +1,500 @@
+"""The queue: jobs with their states, who may run at once, what is told to whom, and what is stored.
+
+A job's value is replaced on every change. Each running job has one task; pausing and cancelling end that task, and a
+runner that is started again goes on where it left off (a download from its .part).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from luxusbd.errors import CancelledError, InternalError, JobStateError, LimitExceededError, LuxusbError
+from luxusbd.jobs import codec
+from luxusbd.jobs.api import Listener
+from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.jobs.progress import RateMeter
+from luxusbd.store import Store
+
+log = logging.getLogger(__name__)
+
+PROGRESS_INTERVAL = 0.25
+"""Seconds between two ProgressChanged signals of one job."""
+LOG_LINES = 200
+"""Lines of history kept with a job."""
+
+ROOT = 0
+
+
+class Lane(StrEnum):
+    """What a job waits for: jobs of one lane share its slots."""
+
+    DOWNLOAD = "download"
+    IMPORT = "import"
+    STICK = "stick"
+
+
+class Stop(StrEnum):
+    """Why a running job's task is ended."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+    SHUTDOWN = "shutdown"
+
+
+Runner = Callable[["JobContext"], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass
+class _Entry:
+    job: Job
+    lane: Lane
+    runner: Runner
+    meter: RateMeter = field(default_factory=RateMeter)
+    task: asyncio.Task[None] | None = None
+    stop: Stop | None = None
+    keep_partial: bool = False
+    told: float = 0.0
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    pause_hook: Callable[[bool], None] | None = None
+    cleanup: Callable[[], Awaitable[None]] | None = None
+
+
+class JobContext:
+    """What a runner sees of its job."""
+
+    def __init__(self, queue: JobQueue, entry: _Entry) -> None:
+        self._queue = queue
+        self._entry = entry
+
+    @property
+    def job(self) -> Job:
+        """The job as it is now."""
+        return self._entry.job
+
+    def report(self, done: int, total: int, *, stage: str | None = None, resumed: int | None = None) -> None:
+        """Say how far the job is, in bytes; cheap, may be called for every chunk."""
+        self._queue.reported(self._entry, done, total, stage, resumed)
+
+    def note(self, text: str) -> None:
+        """Add a line to the job's history."""
+        self._queue.noted(self._entry, text)
+
+    def on_pause(self, hook: Callable[[bool], None] | None) -> None:
+        """Let `hook(True)` pause and `hook(False)` resume the runner in place, instead of ending its task."""
+        self._entry.pause_hook = hook
+
+    def on_cancel(self, cleanup: Callable[[], Awaitable[None]] | None) -> None:
+        """Run `cleanup` when the job is cancelled without keeping its partial, also while it is paused or waits."""
+        self._entry.cleanup = cleanup
+
+
+class JobQueue:
+    """All jobs of the daemon."""
+
+    def __init__(
+        self, store: Store, *, slots: Mapping[Lane, int], max_jobs: int, max_jobs_per_uid: int, keep_finished: float
+    ) -> None:
+        self._store = store
+        self._slots = dict(slots)
+        self._max_jobs = max_jobs
+        self._max_jobs_per_uid = max_jobs_per_uid
+        self._keep_finished = keep_finished
+        self._entries: dict[int, _Entry] = {}
+        self._listeners: list[Listener] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self._removals: dict[int, asyncio.TimerHandle] = {}
+        self._was_busy = False
+        self._closing = False
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell `listener` everything from now on."""
+        self._listeners.append(listener)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job runs or waits; a paused one does neither."""
+        return any(entry.job.state in (JobState.QUEUED, JobState.RUNNING) for entry in self._entries.values())
+
+    def jobs(self) -> tuple[Job, ...]:
+        """Unfinished jobs, and those that ended not long ago."""
+        return tuple(entry.job for entry in self._entries.values())
+
+    def get(self, job_id: int) -> Job:
+        """One of `jobs()`.
+
+        Raises:
+            JobStateError: it is not there any more.
+        """
+        return self._entry(job_id).job
+
+    def check_room(self, uid: int) -> None:
+        """Whether `uid` may have another job.
+
+        Raises:
+            LimitExceededError: a cap is reached.
+        """
+        waiting = [
+            entry.job for entry in self._entries.values() if not entry.job.state.finished and entry.job.parent is None
+        ]
+        if len(waiting) >= self._max_jobs:
+            raise LimitExceededError(f"{self._max_jobs} jobs run or wait already; try again when some have ended")
+        if uid != ROOT and sum(job.owner_uid == uid for job in waiting) >= self._max_jobs_per_uid:
+            raise LimitExceededError(
+                f"you have {self._max_jobs_per_uid} jobs already; wait for one to end, or cancel one (luxusb cancel JOB)"
+            )
+
+    async def submit(
+        self,
+        operation: Operation,
+        lane: Lane,
+        runner: Runner,
+        *,
+        owner_uid: int,
+        params: Mapping[str, Any],
+        title: str,
+        device_ids: tuple[str, ...] = (),
+        parent: int | None = None,
+        priority: int = 0,
+        bandwidth: int = 0,
+    ) -> Job:
+        """Store a new job and start it when there is room.
+
+        Raises:
+            LimitExceededError: a cap is reached; jobs with a parent do not count.
+        """
+        if parent is None:
+            self.check_room(owner_uid)
+        job = Job(
+            id=0,
+            operation=operation,
+            owner_uid=owner_uid,
+            state=JobState.QUEUED,
+            created=int(time.time()),
+            params=dict(params),
+            title=title,
+            device_ids=device_ids,
+            parent=parent,
+            priority=priority,
+            bandwidth=bandwidth,
+        )
+        job = replace(job, id=await self._store.insert(owner_uid, codec.to_document(job)))
+        self._add(job, lane, runner)
+        return job
+
+    def restore(self, job: Job, lane: Lane, runner: Runner) -> None:
+        """Take a stored, unfinished job up again: what ran or waited waits, what was paused stays so."""
+        if job.state is JobState.RUNNING:
+            job = replace(job, state=JobState.QUEUED)
+        job = replace(job, rate=0, expected_end=0, log=_longer(job.log, "taken up again after a restart of the daemon"))
+        self._add(job, lane, runner)
+
+    async def restore_failed(self, job: Job, error: LuxusbError) -> None:
+        """End a stored job that cannot go on."""
+        failed = replace(
+            job,
+            state=JobState.FAILED,
+            finished=int(time.time()),
+            rate=0,
+            expected_end=0,
+            error_name=error.dbus_name,
+            error_message=error.message,
+            log=_longer(job.log, error.message),
+        )
+        await self._store.save(codec.to_row(failed))
+
+    async def wait(self, job_id: int) -> Job:
+        """Wait for the end of a job and return its last value."""
+        entry = self._entry(job_id)
+        await entry.finished.wait()
+        return entry.job
+
+    def pause(self, job_id: int) -> None:
+        """Pause a job that waits or runs.
+
+        Raises:
+            JobStateError: it is in another state, or at a step that cannot be paused.
+        """
+        entry = self._entry(job_id)
+        state = entry.job.state
+        if state not in (JobState.QUEUED, JobState.RUNNING) or entry.stop is not None:
+            raise JobStateError(f"job {job_id} is {_now(entry)} and cannot be paused")
+        for child in self._children(job_id):
+            if child.job.state in (JobState.QUEUED, JobState.RUNNING) and child.stop is None:
+                self.pause(child.job.id)
+        if state is JobState.RUNNING:
+            if entry.pause_hook is not None:
+                entry.pause_hook(True)
+            else:
+                assert entry.task is not None
+                entry.stop = Stop.PAUSE
+                entry.task.cancel()
+                return
+        self._change(entry, state=JobState.PAUSED, rate=0, expected_end=0, log=_longer(entry.job.log, "paused"))
+
+    def resume(self, job_id: int) -> None:
+        """Let a paused job go on.
+
+        Raises:
+            JobStateError: it is not paused.
+        """
+        entry = self._entry(job_id)
+        if entry.job.state is not JobState.PAUSED:
+            raise JobStateError(f"job {job_id} is {_now(entry)}, not paused")
+        entry.meter.reset()
+        going_on = entry.task is not None
+        if going_on and entry.pause_hook is not None:
+            entry.pause_hook(False)
+        self._change(
+            entry, state=JobState.RUNNING if going_on else JobState.QUEUED, log=_longer(entry.job.log, "resumed")
+        )
+        for child in self._children(job_id):
+            if child.job.state is JobState.PAUSED:
+                self.resume(child.job.id)
+        self._schedule()
+
+    def cancel(self, job_id: int, *, keep_partial: bool) -> None:
+        """Begin to end a job and its children.
+
+        Raises:
+            JobStateError: it has ended.
+        """
+        entry = self._entry(job_id)
+        if entry.job.state.finished:
+            raise JobStateError(f"job {job_id} has ended already ({entry.job.state})")
+        entry.keep_partial = keep_partial
+        for child in self._children(job_id):
+            if not child.job.state.finished:
+                self.cancel(child.job.id, keep_partial=keep_partial)
+        if entry.stop is Stop.CANCEL:
+            return
+        entry.stop = Stop.CANCEL
+        if entry.task is None:
+            self._keep(self._end_cancelled(entry))
+            return
+        if entry.job.state is JobState.PAUSED and entry.pause_hook is not None:
+            entry.pause_hook(False)
+        entry.task.cancel()
+
+    def modify(self, job_id: int, *, priority: int | None, bandwidth: int | None) -> Job:
+        """Change what can be changed while a job waits or runs.
+
+        Raises:
+            JobStateError: it has ended.
+        """
+        entry = self._entry(job_id)
+        if entry.job.state.finished:
+            raise JobStateError(f"job {job_id} has ended already ({entry.job.state})")
+        changes: dict[str, Any] = {}
+        if priority is not None:
+            changes["priority"] = priority
+        if bandwidth is not None:
+            changes["bandwidth"] = bandwidth
+        self._change(entry, **changes)
+        self._schedule()
+        return entry.job
+
+    async def close(self) -> None:
+        """Stop all tasks so that the jobs can be taken up again, and store everything."""
+        self._closing = True
+        running = []
+        for entry in self._entries.values():
+            if entry.task is not None:
+                entry.stop = entry.stop or Stop.SHUTDOWN
+                entry.task.cancel()
+                running.append(entry.task)
+        for timer in self._removals.values():
+            timer.cancel()
+        await asyncio.gather(*running, *self._background, return_exceptions=True)
+
+    def reported(self, entry: _Entry, done: int, total: int, stage: str | None, resumed: int | None) -> None:
+        """Take a report of a runner: note it, and tell it on at most four times a second."""
+        job = entry.job
+        now = time.monotonic()
+        slow: dict[str, Any] = {}
+        if stage is not None and stage != job.stage:
+            entry.meter.reset()
+            slow = {"stage": stage, "log": _longer(job.log, stage)}
+        if resumed is not None and resumed != job.resumed_bytes:
+            slow["resumed_bytes"] = resumed
+        entry.meter.add(now, done)
+        entry.job = replace(job, bytes_done=done, bytes_total=total)
+        if slow:
+            self._change(entry, **slow)
+        if now - entry.told >= PROGRESS_INTERVAL:
+            self._tell_progress(entry)
+
+    def noted(self, entry: _Entry, text: str) -> None:
+        """Add a line to a job's history."""
+        self._change(entry, log=_longer(entry.job.log, text))
+
+    def _entry(self, job_id: int) -> _Entry:
+        try:
+            return self._entries[job_id]
+        except KeyError:
+            raise JobStateError(f"job {job_id} has ended long ago") from None
+
+    def _children(self, job_id: int) -> Iterable[_Entry]:
+        return [entry for entry in self._entries.values() if entry.job.parent == job_id]
+
+    def _add(self, job: Job, lane: Lane, runner: Runner) -> None:
+        entry = _Entry(job, lane, runner)
+        self._entries[job.id] = entry
+        for listener in self._listeners:
+            listener.job_added(job)
+        self._save_soon(job)
+        self._tell_busy()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._closing:
+            return
+        for lane, slots in self._slots.items():
+            in_lane = [entry for entry in self._entries.values() if entry.lane is lane]
+            free = slots - sum(entry.task is not None for entry in in_lane)
+            waiting = [entry for entry in in_lane if entry.job.state is JobState.QUEUED and entry.task is None]
+            waiting.sort(key=lambda entry: (-entry.job.priority, entry.job.id))
+            for entry in waiting[: max(0, free)]:
+                entry.task = asyncio.get_running_loop().create_task(self._run(entry), name=f"job {entry.job.id}")
+
+    async def _run(self, entry: _Entry) -> None:
+        self._change(entry, state=JobState.RUNNING, started=entry.job.started or int(time.time()))
+        entry.meter.reset()
+        context = JobContext(self, entry)
+        try:
+            try:
+                result = await entry.runner(context)
+            finally:
+                entry.pause_hook = None
+                entry.task = None
+        except asyncio.CancelledError:
+            await self._stopped(entry)
+        except LuxusbError as error:
+            if entry.stop is Stop.CANCEL:
+                await self._end_cancelled(entry)
+            elif entry.stop in (Stop.PAUSE, Stop.SHUTDOWN) and isinstance(error, CancelledError):
+                await self._stopped(entry)
+            else:
+                await self._end(entry, JobState.FAILED, error=error)
+        except Exception:
+            log.exception("job %d failed in a way nobody expected", entry.job.id)
+            defect = InternalError(
+                f"job {entry.job.id} ({entry.job.title}) failed because of a defect in luxusbd; its log has the details"
+            )
+            await self._end(entry, JobState.FAILED, error=defect)
+        else:
+            await self._end(entry, JobState.SUCCEEDED, result=result)
+        self._schedule()
+
+    async def _stopped(self, entry: _Entry) -> None:
+        if entry.stop is Stop.PAUSE:
+            entry.stop = None
+            self._change(entry, state=JobState.PAUSED, rate=0, expected_end=0, log=_longer(entry.job.log, "paused"))
+        elif entry.stop is Stop.CANCEL:
+            await self._end_cancelled(entry)
+        else:
+            # a shutdown: the stored state stays what it was, so that the next start takes the job up
+            await self._save(entry.job)
+
+    async def _end_cancelled(self, entry: _Entry) -> None:
+        if entry.cleanup is not None and not entry.keep_partial:
+            try:
+                await entry.cleanup()
+            except LuxusbError as error:
+                self.noted(entry, f"what was there could not be removed: {error}")
+        await self._end(entry, JobState.CANCELLED, error=CancelledError(f"job {entry.job.id} was cancelled"))
+
+    async def _end(
+        self,
+        entry: _Entry,
+        state: JobState,
+        *,
+        error: LuxusbError | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> None:
+        entry.stop = None
+        job = entry.job
+        entry.job = replace(
+            job,
+            state=state,
+            finished=int(time.time()),
+            rate=0,
+            expected_end=0,
+            bytes_done=job.bytes_total if state is JobState.SUCCEEDED and job.bytes_total else job.bytes_done,
+            error_name=error.dbus_name if error else "",
+            error_message=error.message if error else "",
+            result=dict(result or {}),
+            log=_longer(job.log, error.message if error and state is JobState.FAILED else state.value),
+        )
+        # stored before it is told: who hears of the end must find it after a crash, too
+        await self._save(entry.job)
+        for listener in self._listeners:
+            listener.job_changed(entry.job)
+            listener.job_progress(entry.job)
+            listener.job_finished(entry.job)
+        entry.finished.set()
+        self._tell_busy()
+        self._removals[job.id] = asyncio.get_running_loop().call_later(self._keep_finished, self._remove, job.id)
+
+    def _remove(self, job_id: int) -> None:
+        self._removals.pop(job_id, None)
+        entry = self._entries.pop(job_id)
+        for listener in self._listeners:
+            listener.job_removed(entry.job)
+
+    def _change(self, entry: _Entry, **changes: Any) -> None:
+        before = entry.job
+        entry.job = replace(before, **changes)
+        for listener in self._listeners:
+            listener.job_changed(entry.job)
+        self._save_soon(entry.job)
+        if "state" in changes:
+            self._tell_busy()
+
+    def _tell_progress(self, entry: _Entry) -> None:
+        now = time.monotonic()
+        entry.told = now
+        estimate = entry.meter.estimate(now, entry.job.bytes_total)
+        expected = int(time.time() + estimate.remaining) if estimate.remaining is not None else 0
+        entry.job = replace(entry.job, rate=estimate.rate, expected_end=expected)
+        for listener in self._listeners:
+            listener.job_progress(entry.job)
+
+    def _tell_busy(self) -> None:
+        if self.busy != self._was_busy:
+            self._was_busy = self.busy
+            for listener in self._listeners:
+                listener.busy_changed(self._was_busy)
+
+    def _save_soon(self, job: Job) -> asyncio.Future[None]:
+        """Hand the job to the store now, so that writes keep the order of the changes; await it to know it is there."""
+        saved = self._store.save(codec.to_row(job))
+        saved.add_done_callback(_log_failure)
+        return saved
+
+    async def _save(self, job: Job) -> None:
+        # a failure is logged and the job goes on: a full disk must not end a transfer
+        await asyncio.wait({self._save_soon(job)})
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _longer(lines: tuple[LogLine, ...], text: str) -> tuple[LogLine, ...]:
+    return (*lines, LogLine(int(time.time()), text))[-LOG_LINES:]
+
+
+def _log_failure(saved: asyncio.Future[None]) -> None:
+    if not saved.cancelled() and (error := saved.exception()) is not None:
+        log.error("a job could not be stored: %s", error)
+
+
+def _now(entry: _Entry) -> str:
+    return "being cancelled" if entry.stop is Stop.CANCEL else entry.job.state.value
