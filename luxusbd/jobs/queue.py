@@ -146,7 +146,7 @@ class JobQueue:
             raise LimitExceededError(f"{self._max_jobs} jobs run or wait already; try again when some have ended")
         if uid != ROOT and sum(job.owner_uid == uid for job in waiting) >= self._max_jobs_per_uid:
             raise LimitExceededError(
-                f"you have {self._max_jobs_per_uid} jobs already; wait for one to end, or cancel one (luxusb cancel JOB)"
+                f"you have {self._max_jobs_per_uid} jobs already; wait for one to end or cancel one"
             )
 
     async def submit(

@@ -1,0 +1,100 @@
+"""The command `luxusbd`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from luxusbd import __version__, config
+from luxusbd.config import Config
+from luxusbd.errors import LuxusbError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="luxusbd",
+        description="The service that turns USB sticks into multi-boot sticks, on the D-Bus name org.luxusb.Manager.",
+    )
+    made.add_argument(
+        "--private",
+        metavar="DIR",
+        type=Path,
+        help="run without systemd, root or the system bus: own D-Bus, all state under DIR; prints the bus address",
+    )
+    made.add_argument("--config", metavar="FILE", type=Path, help=f"read this file in place of {config.DEFAULT_PATH}")
+    made.add_argument(
+        "--catalog", metavar="FILE", type=Path, action="append", default=[], help="add a catalogue file (repeatable)"
+    )
+    made.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="over daemon.log_level")
+    made.add_argument("--print-config", action="store_true", help="print the documented default configuration and end")
+    made.add_argument("--version", action="version", version=f"luxusbd {__version__}")
+    return made
+
+
+def settings(arguments: argparse.Namespace) -> Config:
+    """The configuration in force: defaults, those of a private instance, the file, the command line.
+
+    Raises:
+        ConfigError: the file is malformed.
+    """
+    base = Config()
+    if arguments.private is not None:
+        directory = arguments.private.absolute()
+        base = replace(
+            base,
+            daemon=replace(base.daemon, idle_exit=0),
+            paths=replace(
+                base.paths,
+                state_dir=str(directory),
+                download_dir=str(directory / "incoming"),
+                catalog_dir=str(directory / "distros.d"),
+            ),
+            authorization=replace(base.authorization, backend="private"),
+            transfer=replace(base.transfer, user=""),
+        )
+    if arguments.config is not None:
+        base = config.load(arguments.config, base)
+    elif arguments.private is None and config.DEFAULT_PATH.exists():
+        base = config.load(config.DEFAULT_PATH, base)
+    if arguments.log_level:
+        base = replace(base, daemon=replace(base.daemon, log_level=arguments.log_level))
+    return base
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the daemon; 0 at a clean end, 1 when it cannot start or the bus went away, 2 for a wrong command line."""
+    arguments = parser().parse_args(argv)
+    if arguments.print_config:
+        sys.stdout.write(config.document())
+        return 0
+    try:
+        chosen = settings(arguments)
+        logging.basicConfig(
+            level=chosen.daemon.log_level.upper(),
+            format="%(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        os.umask(0o077)
+        from luxusbd import service
+
+        options = service.Options(private=arguments.private, catalogs=tuple(arguments.catalog))
+        asyncio.run(service.run(chosen, options, _announce))
+    except LuxusbError as error:
+        sys.stderr.write(f"luxusbd: {error}\n")
+        return 1
+    return 0
+
+
+def _announce(address: str) -> None:
+    sys.stdout.write(f"DBUS_SYSTEM_BUS_ADDRESS={address}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

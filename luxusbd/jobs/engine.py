@@ -1,0 +1,278 @@
+"""The engine: puts the operations together behind the interface that the bus uses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from luxusbd.catalog.catalog import Catalog
+from luxusbd.catalog.model import Distribution
+from luxusbd.config import Config, Value
+from luxusbd.devices.guard import GuardPolicy
+from luxusbd.devices.model import DeviceIdentity
+from luxusbd.errors import InterruptedJobError, JobStateError
+from luxusbd.images.model import Recognition
+from luxusbd.images.store import ImageStore
+from luxusbd.jobs import codec
+from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan
+from luxusbd.jobs.downloads import Downloads, readable_size, release_title
+from luxusbd.jobs.model import Job, JobState, Operation
+from luxusbd.jobs.planning import Planner
+from luxusbd.jobs.queue import JobQueue, Lane
+from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.jobs.sticks import Sticks
+from luxusbd.jobs.transfers import Transfers
+from luxusbd.stick.model import ManifestImage, StickOptions
+from luxusbd.store import Store
+
+log = logging.getLogger(__name__)
+
+FEATURES = (
+    "ListDistributions",
+    "GetDistribution",
+    "Download",
+    "ImportImage",
+    "InspectImage",
+    "ListImages",
+    "OpenImage",
+    "DeleteImage",
+    "PlanStick",
+    "CreateStick",
+    "AddImages",
+    "RemoveImages",
+    "RefreshStick",
+    "VerifyStick",
+    "ListStickImages",
+    "OpenImageTarget",
+    "ListJobs",
+    "GetSettings",
+)
+
+
+class LuxusbEngine:
+    """Implements `luxusbd.jobs.api.Engine`."""
+
+    features: tuple[str, ...] = FEATURES
+
+    def __init__(self, config: Config, catalog: Catalog) -> None:
+        """Build the parts; nothing runs before `start`."""
+        self._config = config
+        self._catalog = catalog
+        state = Path(config.paths.state_dir)
+        self._store = Store(state / "jobs.sqlite")
+        self._images = ImageStore(state / "images")
+        self._transfers = Transfers(user=config.transfer.user, memory=config.transfer.memory * 1024 * 1024)
+        self._queue = JobQueue(
+            self._store,
+            slots={
+                Lane.DOWNLOAD: config.limits.active_downloads,
+                Lane.IMPORT: 2,
+                Lane.STICK: config.limits.active_sticks,
+            },
+            max_jobs=config.limits.jobs,
+            max_jobs_per_uid=config.limits.jobs_per_uid,
+            keep_finished=config.daemon.keep_finished,
+        )
+        self._registry = DeviceRegistry(self._transfers, GuardPolicy(allow_loop=config.devices.allow_loop))
+        self._downloads = Downloads(
+            self._queue, self._transfers, self._images, catalog, Path(config.paths.download_dir)
+        )
+        self._planner = Planner(catalog, self._images, self._registry)
+        self._sticks = Sticks(self._queue, self._registry, self._images, self._downloads, self._planner)
+        self._queue.add_listener(_Cleanup(self._downloads, self._sticks))
+
+    async def start(self) -> None:
+        """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
+        await self._store.open()
+        await asyncio.to_thread(self._images.open)
+        await self._transfers.start()
+        await self._registry.start()
+        for row in reversed(await self._store.rows(unfinished=True)):
+            job = codec.from_row(row)
+            if job.operation is Operation.DOWNLOAD:
+                self._queue.restore(job, Lane.DOWNLOAD, self._downloads.run_download)
+            elif job.operation is Operation.IMPORT:
+                await self._queue.restore_failed(
+                    job, InterruptedJobError(f"the daemon ended while {job.title} was imported; import it again")
+                )
+            else:
+                await self._queue.restore_failed(job, self._sticks.interrupted(job))
+
+    async def stop(self) -> None:
+        """Stop everything so that the next start goes on where this one ends."""
+        await self._queue.close()
+        await self._registry.stop()
+        await self._transfers.stop()
+        await self._store.close()
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell `listener` everything from now on."""
+        self._queue.add_listener(listener)
+        self._registry.add_listener(listener)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job runs or waits."""
+        return self._queue.busy
+
+    @property
+    def transfer_pid(self) -> int:
+        """Process id of the transfer process, for diagnostics."""
+        return self._transfers.supervisor.pid
+
+    def devices(self) -> tuple[DeviceView, ...]:
+        """All devices."""
+        return self._registry.views()
+
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs that have an object."""
+        return self._queue.jobs()
+
+    def caller_vanished(self, bus_name: str) -> None:
+        """A bus name left the bus."""
+        self._registry.caller_vanished(bus_name)
+
+    async def list_distributions(
+        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
+    ) -> tuple[Distribution, ...]:
+        """Most popular first."""
+        return self._catalog.search(caller.uid, text=text, category=category, architecture=architecture)
+
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+        """One entry."""
+        return self._catalog.get(distribution_id, caller.uid)
+
+    async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
+        """Start a download."""
+        distribution, release = self._catalog.resolve(reference, caller.uid)
+        return await self._downloads.download(caller.uid, distribution, release, priority=priority, bandwidth=bandwidth)
+
+    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
+        """Copy a regular file into the store."""
+        return await self._downloads.import_image(caller.uid, fd, name, sha256)
+
+    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:  # noqa: ARG002 - the same for everybody
+        """What a file is."""
+        readable_size(fd)
+        return await self._transfers.inspect(fd)
+
+    async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
+        """The images that the caller may see."""
+        in_use = self._in_use()
+        found = []
+        for image in await asyncio.to_thread(self._images.list, caller.uid):
+            genuine = self._catalog.find_by_hash(image.sha256)
+            found.append(ImageView(image, release_title(*genuine) if genuine else "", image.sha256 in in_use))
+        return tuple(found)
+
+    async def open_image(self, caller: Caller, reference: str) -> int:
+        """A read-only descriptor."""
+        return await asyncio.to_thread(self._images.open_file, caller.uid, _sha256(reference))
+
+    async def delete_image(self, caller: Caller, reference: str) -> None:
+        """Out of the caller's view."""
+        sha256 = _sha256(reference)
+        await asyncio.to_thread(self._images.delete, caller.uid, sha256, in_use=sha256 in self._in_use())
+
+    async def plan_stick(
+        self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
+    ) -> Plan:
+        """Work out a stick."""
+        return self._planner.make(caller, devices, references, options)
+
+    async def create_stick(self, caller: Caller, token: str) -> Job:
+        """Carry a plan out."""
+        return await self._sticks.create(caller, token)
+
+    def plan_devices(self, caller: Caller, token: str) -> tuple[DeviceView, ...]:
+        """The devices of a plan."""
+        return tuple(device.view for device in self._planner.get(caller, token).plan.devices)
+
+    async def add_images(self, caller: Caller, device: DeviceIdentity, references: Sequence[str]) -> Job:
+        """Add images to a stick."""
+        return await self._sticks.add(caller, device, references)
+
+    async def remove_images(self, caller: Caller, device: DeviceIdentity, names: Sequence[str]) -> Job:
+        """Remove images from a stick."""
+        return await self._sticks.remove(caller, device, names)
+
+    async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        """Write boot files and menu anew."""
+        return await self._sticks.refresh(caller, device)
+
+    async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        """Compare everything on the stick with its manifest."""
+        return await self._sticks.verify(caller, device)
+
+    async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:  # noqa: ARG002
+        """The images on a stick in menu order."""
+        return await self._sticks.images(device)
+
+    async def open_image_target(self, caller: Caller, fd: int, size: int) -> DeviceView:
+        """Make a file a device."""
+        return await self._registry.open_target(caller, fd, size)
+
+    async def list_jobs(self, caller: Caller, *, unfinished: bool = False, all_users: bool = False) -> tuple[Job, ...]:
+        """From the store, newest first; those that still have an object as they are now."""
+        live = {job.id: job for job in self._queue.jobs()}
+        stored = [codec.from_row(row) for row in await self._store.rows(unfinished=unfinished)]
+        jobs = [live.get(job.id, job) for job in stored]
+        return tuple(
+            job
+            for job in jobs
+            if (all_users or job.owner_uid == caller.uid) and not (unfinished and job.state.finished)
+        )
+
+    async def pause_job(self, job_id: int) -> None:
+        """Pause a job."""
+        self._queue.pause(job_id)
+
+    async def resume_job(self, job_id: int) -> None:
+        """Resume a job."""
+        self._queue.resume(job_id)
+
+    async def cancel_job(self, job_id: int, *, keep_partial: bool = False) -> None:
+        """Begin to end a job."""
+        self._queue.cancel(job_id, keep_partial=keep_partial)
+
+    async def modify_job(self, job_id: int, *, priority: int | None = None, bandwidth: int | None = None) -> None:
+        """Change a job while it waits or runs."""
+        if bandwidth is not None and self._queue.get(job_id).operation is not Operation.DOWNLOAD:
+            raise JobStateError(f"job {job_id} is no download and has no bandwidth to limit")
+        job = self._queue.modify(job_id, priority=priority, bandwidth=bandwidth)
+        if bandwidth is not None and job.state is JobState.RUNNING:
+            await self._downloads.set_bandwidth(job, bandwidth)
+
+    def settings(self) -> Mapping[str, Value]:
+        """The settings in force."""
+        return self._config.settings()
+
+    def _in_use(self) -> frozenset[str]:
+        wanted = set(self._planner.wanted_by_plans())
+        for job in self._queue.jobs():
+            if not job.state.finished:
+                wanted.update(job.params.get("images", ()))
+                wanted.add(str(job.params.get("sha256", "")))
+        return frozenset(wanted)
+
+
+class _Cleanup(Listener):
+    """Gives back what a job held, also when it ended without ever having run."""
+
+    def __init__(self, downloads: Downloads, sticks: Sticks) -> None:
+        self._downloads = downloads
+        self._sticks = sticks
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def job_finished(self, job: Job) -> None:
+        self._downloads.job_ended(job)
+        if job.device_ids:
+            task = asyncio.get_running_loop().create_task(self._sticks.job_ended(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+def _sha256(reference: str) -> str:
+    return reference.removeprefix("image:")

@@ -1,0 +1,281 @@
+"""Plans: what a stick will hold, whether it fits, and what will boot; nothing is touched here."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from luxusbd.catalog.catalog import Catalog
+from luxusbd.catalog.model import Distribution, Release
+from luxusbd.devices.model import DeviceIdentity
+from luxusbd.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    LimitExceededError,
+    NotBootableError,
+    NotEnoughSpaceError,
+    NotSupportedError,
+    PlanExpiredError,
+)
+from luxusbd.images.model import Firmware, StoredImage
+from luxusbd.images.store import ImageStore
+from luxusbd.jobs.api import Caller, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.downloads import file_name, release_reference, release_title
+from luxusbd.jobs.registry import DeviceRegistry, name_of
+from luxusbd.stick import layout as stick_layout
+from luxusbd.stick.firmware import available_firmware
+from luxusbd.stick.model import MIB, ManifestImage, StickOptions
+from luxusbd.stick.names import sanitise_name
+
+LIFETIME = 600
+"""Seconds for which a plan can be used."""
+MAX_PLANS_PER_UID = 32
+MAX_IMAGES = 100
+"""Images on one stick, so that one message stays within the limits of bus and pipes."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One image that a caller named, resolved."""
+
+    reference: str
+    """`image:<sha256>` when it is stored, else the full `distro:` reference."""
+    sha256: str
+    size: int
+    """Bytes; from the rounded hint of the catalogue when nothing better is known."""
+    exact: bool
+    """Whether `size` is exact."""
+    name: str
+    title: str
+    stored: StoredImage | None
+    distribution: Distribution | None = None
+    release: Release | None = None
+
+    def manifest_image(self, stored: StoredImage, now: int) -> ManifestImage:
+        """The manifest's entry, once the image is stored."""
+        recognition = stored.recognition
+        return ManifestImage(
+            name=self.name,
+            title=self.title,
+            sha256=stored.sha256,
+            size=stored.size,
+            source=stored.source,
+            recipe=recognition.recipe,
+            family=recognition.family,
+            version=recognition.version,
+            architecture=recognition.architecture,
+            volume_id=recognition.volume_id,
+            iso_uuid=recognition.iso_uuid,
+            added=now,
+            entries=recognition.entries,
+        )
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """A plan with what is needed to carry it out."""
+
+    plan: Plan
+    uid: int
+    images: tuple[Wanted, ...]
+
+
+class Planner:
+    """Makes plans and keeps them until they are used or expire."""
+
+    def __init__(self, catalog: Catalog, store: ImageStore, registry: DeviceRegistry) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._registry = registry
+        self._plans: dict[str, StoredPlan] = {}
+
+    def resolve(self, caller: Caller, references: Sequence[str], taken: Sequence[str] = ()) -> tuple[Wanted, ...]:
+        """Look every reference up and give each image its file name on the stick.
+
+        Args:
+            caller: on whose behalf; decides which images and catalogue layers are seen.
+            references: `image:` or `distro:` references.
+            taken: names that are on the stick already.
+
+        Raises:
+            InvalidArgumentError: none, too many, or one that is no reference.
+            AlreadyExistsError: the same image twice.
+            ImageNotFoundError, DistributionNotFoundError: unknown.
+            NotBootableError: it is stored, and cannot be started from a file.
+        """
+        if not references:
+            raise InvalidArgumentError("no image was named; name at least one, such as distro:debian")
+        if len(references) > MAX_IMAGES:
+            raise InvalidArgumentError(f"{len(references)} images are more than the {MAX_IMAGES} that fit on one stick")
+        found: list[Wanted] = []
+        names = list(taken)
+        for reference in references:
+            wanted = self._resolve_one(caller, reference)
+            if any(other.sha256 == wanted.sha256 for other in found):
+                raise AlreadyExistsError(f"{reference}: {wanted.title} was named twice")
+            name = sanitise_name(wanted.name, names)
+            names.append(name)
+            found.append(replace(wanted, name=name))
+        return tuple(found)
+
+    def make(
+        self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
+    ) -> Plan:
+        """A plan for a new stick on every device.
+
+        Raises:
+            LuxusbError: as `resolve`; a refusal of the guard; `NotEnoughSpaceError` with the figures.
+        """
+        self._forget_old()
+        if sum(stored.uid == caller.uid for stored in self._plans.values()) >= MAX_PLANS_PER_UID:
+            raise LimitExceededError(
+                f"you have {MAX_PLANS_PER_UID} plans that are not used; they expire in ten minutes"
+            )
+        if not devices:
+            raise InvalidArgumentError("no device was named")
+        if len(set(devices)) != len(devices):
+            raise InvalidArgumentError("a device was named twice")
+        if options.filesystem != "ext4":
+            raise NotSupportedError(f"filesystem: {options.filesystem!r} cannot be made yet; use ext4")
+        images = self.resolve(caller, references)
+        firmware = available_firmware()
+        planned_images = tuple(_planned(wanted, firmware) for wanted in images)
+        warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
+        if Firmware.UEFI not in firmware:
+            warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
+        if Firmware.BIOS not in firmware:
+            warnings.append("the stick will not start on BIOS: install grub-pc-bin and plan again")
+        plan = Plan(
+            token=secrets.token_urlsafe(24),
+            expires=int(time.time()) + LIFETIME,
+            devices=tuple(self._planned_device(identity, images, options) for identity in devices),
+            images=planned_images,
+            options=options,
+            firmware=firmware,
+            secure_boot=Firmware.UEFI_SECURE_BOOT in firmware,
+            warnings=tuple(warnings),
+        )
+        self._plans[plan.token] = StoredPlan(plan, caller.uid, images)
+        return plan
+
+    def get(self, caller: Caller, token: str) -> StoredPlan:
+        """A plan of this caller.
+
+        Raises:
+            PlanExpiredError: none of this token and uid.
+        """
+        self._forget_old()
+        stored = self._plans.get(token)
+        if stored is None or stored.uid != caller.uid:
+            raise PlanExpiredError("there is no such plan: it was used, or is older than ten minutes; plan again")
+        return stored
+
+    def use(self, caller: Caller, token: str) -> StoredPlan:
+        """Take a plan out: it cannot be used again.
+
+        Raises:
+            PlanExpiredError: as `get`.
+        """
+        stored = self.get(caller, token)
+        del self._plans[token]
+        return stored
+
+    def wanted_by_plans(self) -> frozenset[str]:
+        """Hashes of the stored images that plans count on."""
+        self._forget_old()
+        return frozenset(image.sha256 for stored in self._plans.values() for image in stored.images)
+
+    def _forget_old(self) -> None:
+        now = time.time()
+        self._plans = {token: stored for token, stored in self._plans.items() if stored.plan.expires > now}
+
+    def _resolve_one(self, caller: Caller, reference: str) -> Wanted:
+        if reference.startswith("image:"):
+            stored = self._store.get(caller.uid, reference.removeprefix("image:"))
+            return self._of_stored(stored)
+        distribution, release = self._catalog.resolve(reference, caller.uid)
+        held = self._store.find(release.sha256)
+        if held is not None and self._store.public(release.sha256):
+            return replace(self._of_stored(held), title=release_title(distribution, release))
+        return Wanted(
+            reference=release_reference(distribution, release),
+            sha256=release.sha256,
+            size=release.size or release.size_mb * MIB,
+            exact=release.size > 0,
+            name=file_name(release.iso_url),
+            title=release_title(distribution, release),
+            stored=None,
+            distribution=distribution,
+            release=release,
+        )
+
+    def _of_stored(self, stored: StoredImage) -> Wanted:
+        check_bootable(stored)
+        genuine = self._catalog.find_by_hash(stored.sha256)
+        recognition = stored.recognition
+        seen = " ".join(part for part in (recognition.system, recognition.version) if part)
+        if recognition.version and recognition.version in recognition.system:
+            seen = recognition.system
+        return Wanted(
+            reference=stored.reference,
+            sha256=stored.sha256,
+            size=stored.size,
+            exact=True,
+            name=stored.name,
+            title=release_title(*genuine) if genuine else seen or stored.name,
+            stored=stored,
+        )
+
+    def _planned_device(
+        self, identity: DeviceIdentity, images: Sequence[Wanted], options: StickOptions
+    ) -> PlannedDevice:
+        view = self._registry.check_writable(identity)
+        layout = stick_layout.plan(identity.size, options)
+        needed = stick_layout.bytes_needed([wanted.size for wanted in images])
+        capacity = stick_layout.capacity(layout)
+        if needed > capacity:
+            raise NotEnoughSpaceError(
+                f"{name_of(view)} is too small: the images need {needed} bytes and it has room for {capacity};"
+                " leave an image out or take a larger stick"
+            )
+        return PlannedDevice(
+            view=view,
+            lost=self._registry.losses(identity),
+            bytes_needed=needed,
+            bytes_free=capacity - needed,
+            layout=layout,
+        )
+
+
+def check_bootable(stored: StoredImage) -> None:
+    """Refuse an image that cannot be started from a file.
+
+    Raises:
+        NotBootableError: with the reason and what to do instead.
+    """
+    recognition = stored.recognition
+    if not recognition.bootable:
+        reason = recognition.reason or "no way of starting it is known"
+        advice = f" {recognition.advice}" if recognition.advice else ""
+        raise NotBootableError(f"{stored.name} cannot be started from a stick: {reason}.{advice}".replace("..", "."))
+
+
+def _planned(wanted: Wanted, served: frozenset[Firmware]) -> PlannedImage:
+    warnings: list[str] = []
+    firmware: frozenset[Firmware] = frozenset()
+    if wanted.stored is not None:
+        firmware = wanted.stored.recognition.firmware
+        warnings += [f"does not start under {missing}" for missing in sorted(served - firmware)]
+    if not wanted.exact:
+        warnings.append("its exact size is not known before the download")
+    return PlannedImage(
+        reference=wanted.reference,
+        name=wanted.name,
+        title=wanted.title,
+        size=wanted.size if wanted.exact else 0,
+        firmware=firmware,
+        warnings=tuple(warnings),
+        download=wanted.stored is None,
+    )

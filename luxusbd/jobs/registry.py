@@ -1,0 +1,320 @@
+"""The devices as the daemon shows them: disks from the monitor, image files from callers, and what is on them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import stat
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from luxusbd.devices.guard import GuardPolicy, open_disk
+from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.devices.monitor import DeviceEvent, DeviceEventKind, DeviceMonitor
+from luxusbd.errors import (
+    DeviceBusyError,
+    DeviceChangedError,
+    DeviceNotFoundError,
+    InvalidArgumentError,
+    LimitExceededError,
+    LuxusbError,
+    NotEnoughSpaceError,
+    from_name,
+)
+from luxusbd.jobs.api import Caller, DeviceView, Listener
+from luxusbd.jobs.transfers import Transfers
+
+log = logging.getLogger(__name__)
+
+MAX_TARGETS = 16
+"""Image files that may be open as devices at once."""
+SECTOR = 512
+
+
+@dataclass
+class _Known:
+    view: DeviceView
+    losses: tuple[str, ...] = ()
+    damage: str = ""
+    fd: int = -1
+    look: asyncio.Task[None] | None = None
+
+
+class DeviceRegistry:
+    """All devices by id."""
+
+    def __init__(self, transfers: Transfers, policy: GuardPolicy) -> None:
+        self._transfers = transfers
+        self._policy = policy
+        self._monitor = DeviceMonitor(policy, self._event)
+        self._known: dict[str, _Known] = {}
+        self._listeners: list[Listener] = []
+        self._next_target = 1
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell `listener` about devices from now on."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Begin to watch."""
+        await self._monitor.start()
+
+    async def stop(self) -> None:
+        """Stop watching and close all image files."""
+        await self._monitor.stop()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for known in self._known.values():
+            if known.fd >= 0:
+                os.close(known.fd)
+        self._known.clear()
+
+    def views(self) -> tuple[DeviceView, ...]:
+        """All devices."""
+        return tuple(known.view for known in self._known.values())
+
+    def current(self, identity: DeviceIdentity) -> DeviceView:
+        """The device of this identity as it is now.
+
+        Raises:
+            DeviceNotFoundError: it is gone.
+            DeviceChangedError: another disk or medium stands in its place.
+        """
+        return self._current(identity).view
+
+    def losses(self, identity: DeviceIdentity) -> tuple[str, ...]:
+        """What an erase would destroy, a line each."""
+        return self._current(identity).losses
+
+    def damage(self, identity: DeviceIdentity) -> str:
+        """What is broken on a LUXusb stick, or empty."""
+        return self._current(identity).damage
+
+    def check_writable(self, identity: DeviceIdentity) -> DeviceView:
+        """The device, if the guard and the other jobs let it be written.
+
+        Raises:
+            DeviceError: the guard's refusal, or a job that has the device.
+        """
+        view = self.current(identity)
+        if view.device.block_error:
+            raise from_name(view.device.block_error, view.device.blocked_reason)
+        if view.current_job is not None:
+            raise DeviceBusyError(
+                f"{name_of(view)} is in use by job {view.current_job}; wait for it to end or cancel it"
+            )
+        return view
+
+    def claim(self, identity: DeviceIdentity, job_id: int) -> None:
+        """Let a job have the device; others are refused until `release`."""
+        self.check_writable(identity)
+        known = self._current(identity)
+        self._set(known, replace(known.view, current_job=job_id, state=DeviceState.BUSY))
+
+    async def release(self, device_id: str, job_id: int) -> None:
+        """End of the job: look at the device anew."""
+        known = self._known.get(device_id)
+        if known is None or known.view.current_job != job_id:
+            return
+        known.view = replace(known.view, current_job=None)
+        await self._look(known)
+
+    async def open_for_writing(self, identity: DeviceIdentity) -> int:
+        """A read-write descriptor with the whole-disk lock, after all checks; the caller closes it.
+
+        Raises:
+            DeviceError: a refusal of the guard, or the disk changed.
+        """
+        known = self._current(identity)
+        if known.fd < 0:
+            return await asyncio.to_thread(open_disk, known.view.device, self._policy, write=True)
+        copy = fcntl.fcntl(known.fd, fcntl.F_DUPFD_CLOEXEC, 3)
+        try:
+            if os.fstat(copy).st_size != identity.size:
+                raise DeviceChangedError("the image file's size changed since it was opened; open it again")
+            fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(copy)
+            raise DeviceBusyError("another program has locked the image file") from None
+        except BaseException:
+            os.close(copy)
+            raise
+        return copy
+
+    async def open_target(self, caller: Caller, fd: int, size: int) -> DeviceView:
+        """Make a regular file a device of the caller.
+
+        Raises:
+            InvalidArgumentError: no regular file opened for reading and writing, or an odd size.
+            LimitExceededError: too many are open.
+            NotEnoughSpaceError: the filesystem cannot hold a file of that size.
+        """
+        _check_target(fd, size)
+        if sum(known.fd >= 0 for known in self._known.values()) >= MAX_TARGETS:
+            raise LimitExceededError(f"{MAX_TARGETS} image files are open already")
+        copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+        try:
+            if size:
+                try:
+                    os.ftruncate(copy, size)
+                except OSError as error:
+                    raise NotEnoughSpaceError(f"the file cannot be made {size} bytes: {error.strerror}") from error
+            actual = os.fstat(copy).st_size
+            identity = DeviceIdentity(f"file-{caller.uid}-{self._next_target}", 0, actual)
+            self._next_target += 1
+            device = Device(
+                identity=identity,
+                node="",
+                sys_path="",
+                vendor="",
+                model="image file",
+                serial="",
+                bus="file",
+                read_only=False,
+                removable=False,
+                partitions=(),
+                block_error="",
+                blocked_reason="",
+            )
+            known = _Known(DeviceView(device, DeviceState.BLANK, owner=caller), fd=copy)
+            await self._examine(known)
+        except BaseException:
+            os.close(copy)
+            raise
+        self._known[identity.id] = known
+        for listener in self._listeners:
+            listener.device_added(known.view)
+        return known.view
+
+    def caller_vanished(self, bus_name: str) -> None:
+        """Forget the image files of a caller; jobs on them keep their own descriptors."""
+        gone = [
+            known
+            for known in self._known.values()
+            if known.view.owner is not None and known.view.owner.bus_name == bus_name
+        ]
+        for known in gone:
+            self._remove(known)
+
+    def _current(self, identity: DeviceIdentity) -> _Known:
+        known = self._known.get(identity.id)
+        if known is None:
+            raise DeviceNotFoundError("the device is gone; plug it in again")
+        if known.view.device.identity != identity:
+            raise DeviceChangedError(
+                f"another disk or medium stands where {name_of(known.view)} stood; look at it again before you go on"
+            )
+        return known
+
+    def _event(self, event: DeviceEvent) -> None:
+        device = event.device
+        known = self._known.get(device.identity.id)
+        if event.kind is DeviceEventKind.REMOVED:
+            if known is not None and known.view.device.identity.disk_seq == device.identity.disk_seq:
+                self._remove(known)
+            return
+        if known is not None and known.view.device.identity != device.identity:
+            self._remove(known)
+            known = None
+        if known is None:
+            known = _Known(DeviceView(device, DeviceState.FOREIGN if device.partitions else DeviceState.BLANK))
+            self._known[device.identity.id] = known
+            for listener in self._listeners:
+                listener.device_added(known.view)
+        else:
+            self._set(known, replace(known.view, device=device))
+        if known.view.current_job is None:
+            self._look_soon(known)
+
+    def _look_soon(self, known: _Known) -> None:
+        if known.look is not None:
+            known.look.cancel()
+        known.look = self._keep(self._look(known))
+
+    def _keep(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        async def run() -> None:
+            await work
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _look(self, known: _Known) -> None:
+        before = known.view
+        await self._examine(known)
+        if self._known.get(before.device.identity.id) is known:
+            for listener in self._listeners:
+                listener.device_changed(known.view)
+
+    async def _examine(self, known: _Known) -> None:
+        device = known.view.device
+        try:
+            fd = await asyncio.to_thread(_open_read_only, device.node, known.fd)
+        except OSError as error:
+            log.info("%s cannot be read: %s", name_of(known.view), error.strerror)
+            return
+        try:
+            contents, known.losses = await self._transfers.look(fd, device.identity.size)
+        except LuxusbError as error:
+            log.warning("%s: what is on it cannot be told: %s", name_of(known.view), error)
+            known.losses = (f"unknown contents ({error})",)
+            contents = None
+        finally:
+            os.close(fd)
+        if known.view.current_job is not None:
+            return
+        known.damage = contents.damage if contents else ""
+        if contents is None:
+            state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
+            known.view = replace(known.view, state=state, images=(), free_bytes=0)
+        else:
+            known.view = replace(
+                known.view,
+                state=DeviceState.DAMAGED if contents.damage else DeviceState.LUXUSB,
+                images=contents.manifest.images,
+                free_bytes=contents.free_bytes,
+            )
+
+    def _set(self, known: _Known, view: DeviceView) -> None:
+        known.view = view
+        for listener in self._listeners:
+            listener.device_changed(view)
+
+    def _remove(self, known: _Known) -> None:
+        del self._known[known.view.device.identity.id]
+        if known.look is not None:
+            known.look.cancel()
+        if known.fd >= 0:
+            os.close(known.fd)
+            known.fd = -1
+        for listener in self._listeners:
+            listener.device_removed(known.view)
+
+
+def name_of(view: DeviceView) -> str:
+    """A device's name for messages."""
+    device = view.device
+    what = " ".join(part for part in (device.vendor, device.model) if part)
+    return f"{device.node} ({what})" if device.node and what else device.node or "the image file"
+
+
+def _check_target(fd: int, size: int) -> None:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidArgumentError("the descriptor is no regular file; an image target has to be one")
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    if flags & os.O_ACCMODE != os.O_RDWR or flags & os.O_APPEND:
+        raise InvalidArgumentError("the descriptor has to be open for reading and writing, without O_APPEND")
+    if (size or status.st_size) % SECTOR or not (size or status.st_size):
+        raise InvalidArgumentError(f"the size has to be a multiple of {SECTOR} bytes and not 0")
+
+
+def _open_read_only(node: str, fd: int) -> int:
+    path = node if fd < 0 else f"/proc/self/fd/{fd}"
+    return os.open(Path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -1,0 +1,386 @@
+"""The stick operations: create, add, remove, refresh and verify."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from luxusbd.devices.model import DeviceIdentity, DeviceState
+from luxusbd.errors import (
+    AlreadyExistsError,
+    DeviceDamagedError,
+    DeviceNotLuxusbError,
+    FailedError,
+    ImageNotFoundError,
+    InterruptedJobError,
+    InvalidArgumentError,
+    LuxusbError,
+    NotEnoughSpaceError,
+    VerificationError,
+)
+from luxusbd.images.model import StoredImage
+from luxusbd.images.store import ImageStore
+from luxusbd.jobs import worker
+from luxusbd.jobs.api import Caller, DeviceView
+from luxusbd.jobs.downloads import Downloads, wait_for_children
+from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.planning import Planner, Wanted, check_bootable
+from luxusbd.jobs.queue import JobContext, JobQueue, Lane, Runner
+from luxusbd.jobs.registry import DeviceRegistry, name_of
+from luxusbd.stick import layout as stick_layout
+from luxusbd.stick.model import (
+    ManifestImage,
+    SourceImage,
+    StickOperation,
+    StickOptions,
+    StickOrder,
+    StickProgress,
+)
+
+_AGAIN = {
+    Operation.CREATE: "the stick is not complete: create it again",
+    Operation.ADD: "the stick still starts what was on it before: add the images again",
+    Operation.REMOVE: "the stick still starts: remove the images again",
+    Operation.REFRESH: "refresh the stick again",
+    Operation.VERIFY: "nothing was written: verify again",
+}
+
+
+@dataclass
+class _Overall:
+    """Adds the bytes of downloads and of every device up to one progress."""
+
+    context: JobContext
+    expected: int
+    """Bytes that one device is expected to take, until its worker says better."""
+    devices: int
+    fetched: tuple[int, int] = (0, 0)
+    written: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def downloads(self, done: int, total: int) -> None:
+        self.fetched = (done, total)
+        self._report("download")
+
+    def device(self, device_id: str, progress: StickProgress) -> None:
+        self.written[device_id] = (progress.bytes_done, progress.bytes_total)
+        self._report(progress.stage)
+
+    def _report(self, stage: str) -> None:
+        waiting = max(0, self.devices - len(self.written)) * self.expected
+        done = self.fetched[0] + sum(part[0] for part in self.written.values())
+        total = self.fetched[1] + sum(part[1] for part in self.written.values()) + waiting
+        self.context.report(done, total, stage=stage)
+
+
+class Sticks:
+    """Starts and runs jobs on sticks."""
+
+    def __init__(
+        self, queue: JobQueue, registry: DeviceRegistry, store: ImageStore, downloads: Downloads, planner: Planner
+    ) -> None:
+        self._queue = queue
+        self._registry = registry
+        self._store = store
+        self._downloads = downloads
+        self._planner = planner
+
+    async def create(self, caller: Caller, token: str) -> Job:
+        """Use a plan up and start its job."""
+        self._queue.check_room(caller.uid)
+        planned = self._planner.get(caller, token)
+        identities = [device.view.device.identity for device in planned.plan.devices]
+        for identity in identities:
+            self._registry.check_writable(identity)
+        self._planner.use(caller, token)
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            return await self._run_create(context, caller, identities, planned.images, planned.plan.options)
+
+        return await self._submit(
+            Operation.CREATE,
+            caller,
+            identities,
+            run,
+            title=f"{len(planned.images)} images on {', '.join(name_of(each.view) for each in planned.plan.devices)}",
+            params={"images": [image.sha256 for image in planned.images], "references": _references(planned.images)},
+        )
+
+    async def add(self, caller: Caller, identity: DeviceIdentity, references: Sequence[str]) -> Job:
+        """Start adding images to a stick.
+
+        Raises:
+            LuxusbError: the stick is none or damaged, an image is there already, or there is no room.
+        """
+        view = self._stick(identity)
+        images = self._planner.resolve(caller, references, [image.name for image in view.images])
+        for image in images:
+            if any(there.sha256 == image.sha256 for there in view.images):
+                raise AlreadyExistsError(f"{image.title} is on {name_of(view)} already")
+        needed = stick_layout.bytes_needed([image.size for image in images])
+        if needed > view.free_bytes:
+            raise NotEnoughSpaceError(
+                f"{name_of(view)} has {view.free_bytes} bytes free and the images need {needed}; remove an image first"
+            )
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = _Overall(context, 2 * sum(image.size for image in images), 1)
+            sources = await self._fetch(context, caller, images, overall)
+            return await self._work(context, identity, StickOperation.ADD, overall, images=sources)
+
+        return await self._submit(
+            Operation.ADD,
+            caller,
+            [identity],
+            run,
+            title=f"add {len(images)} images to {name_of(view)}",
+            params={"images": [image.sha256 for image in images], "references": _references(images)},
+        )
+
+    async def remove(self, caller: Caller, identity: DeviceIdentity, names: Sequence[str]) -> Job:
+        """Start removing images, named by reference or file name.
+
+        Raises:
+            LuxusbError: the stick is none, or has no such image.
+        """
+        view = self._stick(identity)
+        if not names:
+            raise InvalidArgumentError("no image was named")
+        files: list[str] = []
+        for name in names:
+            match = [image.name for image in view.images if name in (image.name, image.reference, image.source)]
+            if not match:
+                there = ", ".join(image.name for image in view.images) or "no images"
+                raise ImageNotFoundError(f"{name} is not on {name_of(view)}, which holds {there}")
+            files += [file for file in match if file not in files]
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = _Overall(context, 0, 1)
+            return await self._work(context, identity, StickOperation.REMOVE, overall, remove=tuple(files))
+
+        return await self._submit(
+            Operation.REMOVE,
+            caller,
+            [identity],
+            run,
+            title=f"remove {', '.join(files)} from {name_of(view)}",
+            params={"names": files},
+        )
+
+    async def refresh(self, caller: Caller, identity: DeviceIdentity) -> Job:
+        """Start writing boot files and menu anew."""
+        view = self._stick(identity, damaged=True)
+        return await self._simple(caller, view, Operation.REFRESH, StickOperation.REFRESH)
+
+    async def verify(self, caller: Caller, identity: DeviceIdentity) -> Job:
+        """Start comparing everything on the stick with its manifest."""
+        view = self._stick(identity, damaged=True)
+        return await self._simple(caller, view, Operation.VERIFY, StickOperation.VERIFY)
+
+    async def images(self, identity: DeviceIdentity) -> tuple[ManifestImage, ...]:
+        """The images on a stick in menu order."""
+        return self._stick(identity, damaged=True, idle=False).images
+
+    def interrupted(self, job: Job) -> LuxusbError:
+        """What is said of a stick job that a restart of the daemon cut."""
+        return InterruptedJobError(
+            f"the daemon ended while job {job.id} was at the step {job.stage or 'waiting'!r}; {_AGAIN[job.operation]}"
+            + ("; what was downloaded is kept" if job.operation in (Operation.CREATE, Operation.ADD) else "")
+        )
+
+    async def _simple(self, caller: Caller, view: DeviceView, operation: Operation, order: StickOperation) -> Job:
+        identity = view.device.identity
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = _Overall(context, sum(image.size for image in view.images), 1)
+            result = await self._work(context, identity, order, overall)
+            if order is StickOperation.VERIFY and not result["ok"]:
+                raise VerificationError(_verdict(name_of(view), result))
+            return result
+
+        return await self._submit(
+            operation, caller, [identity], run, title=f"{operation.value} {name_of(view)}", params={}
+        )
+
+    async def _submit(
+        self,
+        operation: Operation,
+        caller: Caller,
+        identities: Sequence[DeviceIdentity],
+        runner: Runner,
+        *,
+        title: str,
+        params: Mapping[str, Any],
+    ) -> Job:
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            context.on_pause(_in_place)
+            try:
+                return await runner(context)
+            finally:
+                # before the end is told: who waits for it wants to use the stick right then
+                await self.job_ended(context.job)
+
+        job = await self._queue.submit(
+            operation,
+            Lane.STICK,
+            run,
+            owner_uid=caller.uid,
+            params={**params, "devices": [identity.id for identity in identities]},
+            title=title,
+            device_ids=tuple(identity.id for identity in identities),
+        )
+        try:
+            for identity in identities:
+                self._registry.claim(identity, job.id)
+        except LuxusbError:
+            self._queue.cancel(job.id, keep_partial=True)
+            raise
+        return job
+
+    def _stick(self, identity: DeviceIdentity, *, damaged: bool = False, idle: bool = True) -> DeviceView:
+        view = self._registry.check_writable(identity) if idle else self._registry.current(identity)
+        if view.state is DeviceState.DAMAGED and not damaged:
+            raise DeviceDamagedError(
+                f"{name_of(view)} is damaged: {self._registry.damage(identity)}; refresh it, or create it anew"
+            )
+        if view.state not in (DeviceState.LUXUSB, DeviceState.DAMAGED, DeviceState.BUSY):
+            raise DeviceNotLuxusbError(f"{name_of(view)} is no LUXusb stick; make one with: luxusb create")
+        return view
+
+    async def _run_create(
+        self,
+        context: JobContext,
+        caller: Caller,
+        identities: Sequence[DeviceIdentity],
+        images: Sequence[Wanted],
+        options: StickOptions,
+    ) -> Mapping[str, Any]:
+        overall = _Overall(context, 2 * sum(image.size for image in images), len(identities))
+        sources = await self._fetch(context, caller, images, overall)
+        for identity in identities:
+            capacity = stick_layout.capacity(stick_layout.plan(identity.size, options))
+            needed = stick_layout.bytes_needed([image.size for image in sources])
+            if needed > capacity:
+                raise NotEnoughSpaceError(
+                    f"the downloaded images need {needed} bytes, the stick has room for {capacity}; nothing was erased"
+                )
+        outcomes = await asyncio.gather(
+            *(
+                self._work(context, identity, StickOperation.CREATE, overall, images=sources, options=options)
+                for identity in identities
+            ),
+            return_exceptions=True,
+        )
+        return _combine(identities, outcomes)
+
+    async def _fetch(
+        self, context: JobContext, caller: Caller, images: Sequence[Wanted], overall: _Overall
+    ) -> tuple[ManifestImage, ...]:
+        children = [
+            await self._downloads.download(caller.uid, image.distribution, image.release, parent=context.job.id)
+            for image in images
+            if image.stored is None and image.distribution is not None and image.release is not None
+        ]
+        if children:
+            await wait_for_children(self._queue, children, overall.downloads)
+        now = int(time.time())
+        return tuple(image.manifest_image(self._stored(caller, image), now) for image in images)
+
+    def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
+        stored = self._store.get(caller.uid, image.sha256)
+        check_bootable(stored)
+        return stored
+
+    async def _work(
+        self,
+        context: JobContext,
+        identity: DeviceIdentity,
+        operation: StickOperation,
+        overall: _Overall,
+        *,
+        images: Sequence[ManifestImage] = (),
+        remove: tuple[str, ...] = (),
+        options: StickOptions | None = None,
+    ) -> Mapping[str, Any]:
+        device = self._registry.current(identity).device
+        fds = [await self._registry.open_for_writing(identity)]
+        try:
+            for image in images:
+                fd = await asyncio.to_thread(self._store.open, context.job.owner_uid, image.sha256)
+                fds.append(fd)
+            order = StickOrder(
+                operation=operation,
+                fd=-1,
+                node=device.node,
+                disk_seq=identity.disk_seq,
+                size=identity.size,
+                options=options or StickOptions(),
+                add=tuple(SourceImage(-1, image) for image in images),
+                remove=remove,
+            )
+
+            def progress(now: StickProgress) -> None:
+                overall.device(identity.id, now)
+                if now.note:
+                    context.note(now.note)
+
+            def on_pause(hook: Callable[[bool], None] | None) -> None:
+                context.on_pause(hook or _in_place)
+
+            return await worker.execute(order, fds, progress=progress, on_pause=on_pause)
+        except InterruptedJobError as error:
+            raise InterruptedJobError(f"{error}; {_AGAIN[context.job.operation]}") from None
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    async def job_ended(self, job: Job) -> None:
+        """Give the devices of a finished job free and look at them anew."""
+        for device_id in job.device_ids:
+            await self._registry.release(device_id, job.id)
+
+
+def _combine(
+    identities: Sequence[DeviceIdentity], outcomes: Sequence[Mapping[str, Any] | BaseException]
+) -> Mapping[str, Any]:
+    failures = [
+        (identity, outcome)
+        for identity, outcome in zip(identities, outcomes, strict=True)
+        if isinstance(outcome, BaseException)
+    ]
+    for _identity, failure in failures:
+        if not isinstance(failure, LuxusbError):
+            raise failure
+    if len(identities) == 1:
+        if failures:
+            raise failures[0][1]
+        assert isinstance(outcomes[0], Mapping)
+        return outcomes[0]
+    if failures:
+        done = len(identities) - len(failures)
+        texts = "; ".join(f"{identity.id}: {failure}" for identity, failure in failures)
+        raise FailedError(f"{done} of {len(identities)} sticks were made; {texts}")
+    return {
+        "devices": [
+            {"id": identity.id, **outcome}
+            for identity, outcome in zip(identities, outcomes, strict=True)
+            if isinstance(outcome, Mapping)
+        ]
+    }
+
+
+def _verdict(name: str, result: Mapping[str, Any]) -> str:
+    bad = [f"{part['name']} is {part['state']}" for part in result["images"] if part["state"] != "ok"]
+    bad += [f"{part['name']} is {part['state']}" for part in result["boot_files"] if part["state"] != "ok"]
+    return f"{name}: {', '.join(bad)}; remove and add the bad images again, refresh the boot files, or create it anew"
+
+
+def _references(images: Sequence[Wanted]) -> list[str]:
+    return [image.reference for image in images]
+
+
+def _in_place(_paused: bool) -> None:
+    """Pause without ending the task: the downloads are jobs of their own, and the worker is stopped by signal."""

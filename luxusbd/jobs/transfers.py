@@ -1,0 +1,140 @@
+"""What the core asks of the transfer process, in typed form."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from luxusbd.children.protocol import Params
+from luxusbd.children.supervisor import TransferSupervisor
+from luxusbd.errors import InterruptedJobError, MalformedImageError
+from luxusbd.images.codec import recognition_from_json
+from luxusbd.images.model import Recognition
+from luxusbd.stick.codec import contents_from_json
+from luxusbd.stick.model import StickContents
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+
+log = logging.getLogger(__name__)
+
+MAX_DEATHS = 5
+"""How often in a row the process may die under one download that gets no further before the job fails."""
+
+ProgressCallback = Callable[[DownloadProgress], None]
+
+
+class Transfers:
+    """The transfer process as an object with methods."""
+
+    def __init__(self, *, user: str, memory: int) -> None:
+        """See `TransferSupervisor`."""
+        self.supervisor = TransferSupervisor(user=user, memory=memory, on_event=self._event)
+        self._progress: dict[int, ProgressCallback] = {}
+
+    async def start(self) -> None:
+        """Start the process."""
+        await self.supervisor.start()
+
+    async def stop(self) -> None:
+        """End the process; what it was asked fails with `InterruptedJobError`."""
+        await self.supervisor.stop()
+
+    async def download(
+        self, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
+    ) -> DownloadResult:
+        """Fetch and verify a file, through deaths of the process. Cancelling keeps the partial.
+
+        Args:
+            job_id: names the download in `control`.
+            request: makes the request, anew for each attempt so that changed limits hold.
+            progress: is told how far it is.
+        """
+        furthest = 0
+        deaths = 0
+
+        def watch(now: DownloadProgress) -> None:
+            nonlocal furthest, deaths
+            if now.bytes_done > furthest:
+                furthest, deaths = now.bytes_done, 0
+            progress(now)
+
+        self._progress[job_id] = watch
+        try:
+            while True:
+                try:
+                    answer = await self.supervisor.request("download", {"job": job_id, **asdict(request())})
+                except InterruptedJobError:
+                    deaths += 1
+                    if deaths >= MAX_DEATHS:
+                        raise
+                    log.warning("download of job %d is taken up again after the transfer process died", job_id)
+                    await asyncio.sleep(0.2 * deaths)
+                else:
+                    return DownloadResult(**answer)
+        finally:
+            del self._progress[job_id]
+
+    async def set_bandwidth(self, job_id: int, bandwidth: int) -> None:
+        """Change the limit of a running download, in bytes per second, 0 without."""
+        await self.supervisor.request("control", {"job": job_id, "bandwidth": bandwidth})
+
+    async def discard(self, directory: str, name: str) -> None:
+        """Delete the partial of a download."""
+        await self.supervisor.request("discard", {"directory": directory, "name": name})
+
+    async def copy(
+        self, job_id: int, source: int, destination: int, size: int, progress: ProgressCallback
+    ) -> tuple[str, int]:
+        """Copy `size` bytes between two regular files; returns sha256 and size."""
+        self._progress[job_id] = progress
+        try:
+            answer = await self.supervisor.request("copy", {"job": job_id, "size": size}, [source, destination])
+        finally:
+            del self._progress[job_id]
+        return str(answer["sha256"]), int(answer["size"])
+
+    async def inspect(self, fd: int) -> Recognition:
+        """What the image behind a descriptor is.
+
+        Raises:
+            MalformedImageError: it cannot be read as an image, or reading it killed the process.
+        """
+        try:
+            answer = await self.supervisor.request("inspect", {}, [fd])
+        except InterruptedJobError:
+            raise MalformedImageError(
+                "the process that reads images died over this one; it is damaged or made to do harm"
+            ) from None
+        return recognition_from_json(answer)
+
+    async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...]]:
+        """What is on a disk, and what an erase would destroy, a line each."""
+        answer = await self.supervisor.request("look", {"size": size}, [fd])
+        contents = contents_from_json(answer["contents"]) if answer["contents"] is not None else None
+        return contents, tuple(str(line)[:300] for line in answer["losses"][:64])
+
+    def _event(self, name: str, params: Params) -> None:
+        if name != "progress":
+            log.warning("the transfer process sent an unknown event %.40r", name)
+            return
+        callback = self._progress.get(_int(params, "job"))
+        if callback is not None:
+            callback(
+                DownloadProgress(
+                    stage=DownloadStage(params.get("stage", DownloadStage.TRANSFER)),
+                    bytes_done=_int(params, "bytes_done"),
+                    bytes_total=_int(params, "bytes_total"),
+                    resumed_bytes=_int(params, "resumed_bytes"),
+                    source=str(params.get("source", ""))[:255],
+                    note=str(params.get("note", ""))[:500],
+                )
+            )
+
+
+def _int(params: Params, key: str) -> int:
+    value: Any = params.get(key, 0)
+    if not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise InterruptedJobError(f"the transfer process sent nonsense for {key}")
+    return value

@@ -1,0 +1,61 @@
+"""One stick worker for one order."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from luxusbd.children.protocol import Params
+from luxusbd.children.supervisor import child
+from luxusbd.errors import InterruptedJobError
+from luxusbd.stick.codec import order_to_json
+from luxusbd.stick.model import StickOrder, StickProgress
+
+
+async def execute(
+    order: StickOrder,
+    fds: Sequence[int],
+    *,
+    progress: Callable[[StickProgress], None],
+    on_pause: Callable[[Callable[[bool], None] | None], None],
+) -> Mapping[str, Any]:
+    """Carry an order out in a process of its own.
+
+    Args:
+        order: what to do; the numbers of its descriptors are given by the worker.
+        fds: the target, then the images in the order of `order.add`.
+        progress: is told how far it is.
+        on_pause: takes the hook that stops and continues the process.
+
+    Raises:
+        LuxusbError: what the worker answered; `InterruptedJobError` when it died.
+    """
+    stage = "start"
+
+    def event(_name: str, params: Params) -> None:
+        nonlocal stage
+        now = StickProgress(
+            stage=str(params["stage"]),
+            bytes_done=int(params["bytes_done"]),
+            bytes_total=int(params["bytes_total"]),
+            note=str(params.get("note", "")),
+        )
+        stage = now.stage
+        progress(now)
+
+    async with child("luxusbd.children.stick_main", on_event=event) as running:
+
+        def pause(paused: bool) -> None:
+            # stops the tools that it runs, too; what the kernel has accepted is written all the same
+            running.signal(signal.SIGSTOP if paused else signal.SIGCONT)
+
+        on_pause(pause)
+        try:
+            result: Mapping[str, Any] = await running.channel.request("execute", order_to_json(order), fds)
+        except InterruptedJobError:
+            raise InterruptedJobError(f"the process that writes the stick ended during the step {stage!r}") from None
+        finally:
+            on_pause(None)
+            running.signal(signal.SIGCONT)
+        return result

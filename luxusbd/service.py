@@ -1,0 +1,162 @@
+"""Builds the parts of the daemon and owns their lifetime."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from luxusbd.bus.authority import Authority, PolkitAuthority, PrivateAuthority
+from luxusbd.bus.private import private_bus
+from luxusbd.bus.service import BusService
+from luxusbd.catalog.catalog import Catalog
+from luxusbd.children.supervisor import Identity
+from luxusbd.config import Config
+from luxusbd.errors import ConfigError, FailedError
+from luxusbd.jobs.engine import LuxusbEngine
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the configuration."""
+
+    private: Path | None = None
+    """Directory of a private instance, with its own bus."""
+    catalogs: tuple[Path, ...] = ()
+    """Further catalogue files."""
+
+
+async def run(config: Config, options: Options, announce: Callable[[str], None]) -> None:
+    """Run the daemon until a signal, the end of the bus, or idleness.
+
+    Args:
+        config: the settings in force.
+        options: what the command line says.
+        announce: gets the bus address of a private instance once callers can start.
+
+    Raises:
+        LuxusbError: it cannot start, or the bus went away.
+    """
+    prepare_directories(config)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_only_instance(Path(config.paths.state_dir)))
+        address = None
+        if options.private is not None:
+            address = await stack.enter_async_context(private_bus(options.private))
+        files = (*(Path(name) for name in config.catalog.files), *options.catalogs)
+        catalog = await asyncio.to_thread(Catalog.load, files, Path(config.paths.catalog_dir))
+        for problem in catalog.problems:
+            log.warning("catalogue: %s", problem)
+        engine = LuxusbEngine(config, catalog)
+        bus = BusService(engine, address=address)
+        authority: Authority = PrivateAuthority() if config.authorization.backend == "private" else PolkitAuthority(bus)
+        bus.authority = authority
+        ended = _until_signal()
+        await engine.start()
+        stack.push_async_callback(engine.stop)
+        await bus.start()
+        stack.push_async_callback(bus.stop)
+        notify("READY=1")
+        if address is not None:
+            announce(address)
+        await _wait(bus, engine, config, ended)
+        notify("STOPPING=1")
+
+
+async def _wait(bus: BusService, engine: LuxusbEngine, config: Config, ended: asyncio.Event) -> None:
+    idle = _Idle(config.daemon.idle_exit, lambda: engine.busy or bool(bus.watchers))
+    waits = {
+        asyncio.ensure_future(ended.wait()): "a signal",
+        asyncio.ensure_future(bus.wait_disconnected()): "",
+        asyncio.ensure_future(idle.wait()): "idleness",
+    }
+    try:
+        done, _pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
+            task.cancel()
+    reasons = [waits[task] for task in done]
+    if reasons == [""]:
+        raise FailedError("the connection to the bus is gone")
+    log.info("ending because of %s", " and ".join(filter(None, reasons)))
+
+
+class _Idle:
+    """Waits until nothing has needed the daemon for a while."""
+
+    def __init__(self, seconds: int, needed: Callable[[], bool]) -> None:
+        self._seconds = seconds
+        self._needed = needed
+
+    async def wait(self) -> None:
+        """Return after `seconds` in a row without need; never with 0."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        while self._seconds == 0 or loop.time() - since < self._seconds:
+            await asyncio.sleep(min(self._seconds, 5) or 3600)
+            if self._needed():
+                since = loop.time()
+
+
+def prepare_directories(config: Config) -> None:
+    """Make the directories of the daemon with the owners that the processes need.
+
+    Raises:
+        ConfigError: they cannot be made, or the two are not on one filesystem.
+    """
+    state, incoming = Path(config.paths.state_dir), Path(config.paths.download_dir)
+    try:
+        state.mkdir(mode=0o755, parents=True, exist_ok=True)
+        (state / "images").mkdir(mode=0o700, exist_ok=True)
+        incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if config.transfer.user and os.geteuid() == 0:
+            identity = Identity.of_user(config.transfer.user)
+            os.chown(incoming, identity.uid, identity.gid)
+        if state.stat().st_dev != incoming.stat().st_dev:
+            raise ConfigError(f"paths.download_dir: {incoming} has to be on the filesystem of {state}")
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: the daemon's directories cannot be made: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _only_instance(state: Path) -> Iterator[None]:
+    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FailedError(f"another luxusbd already uses {state}; stop it first") from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def _until_signal() -> asyncio.Event:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    return ended
+
+
+def notify(message: str) -> None:
+    """Tell the service manager, if there is one (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto(message.encode(), address)
+        except OSError as error:
+            log.warning("the service manager cannot be told %s: %s", message, error.strerror)
