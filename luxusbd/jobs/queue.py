@@ -57,6 +57,8 @@ class _Entry:
     runner: Runner
     meter: RateMeter = field(default_factory=RateMeter)
     task: asyncio.Task[None] | None = None
+    begun: bool = False
+    """Whether the task has run at all; one that is cancelled before that never notices."""
     stop: Stop | None = None
     keep_partial: bool = False
     told: float = 0.0
@@ -222,6 +224,7 @@ class JobQueue:
         """
         entry = self._entry(job_id)
         state = entry.job.state
+        self._take_back(entry)
         if state not in (JobState.QUEUED, JobState.RUNNING) or entry.stop is not None:
             raise JobStateError(f"job {job_id} is {_now(entry)} and cannot be paused")
         for child in self._children(job_id):
@@ -274,6 +277,7 @@ class JobQueue:
         if entry.stop is Stop.CANCEL:
             return
         entry.stop = Stop.CANCEL
+        self._take_back(entry)
         if entry.task is None:
             self._keep(self._end_cancelled(entry))
             return
@@ -351,6 +355,11 @@ class JobQueue:
         self._tell_busy()
         self._schedule()
 
+    def _take_back(self, entry: _Entry) -> None:
+        if entry.task is not None and not entry.begun:
+            entry.task.cancel()
+            entry.task = None
+
     def _schedule(self) -> None:
         if self._closing:
             return
@@ -363,6 +372,7 @@ class JobQueue:
                 entry.task = asyncio.get_running_loop().create_task(self._run(entry), name=f"job {entry.job.id}")
 
     async def _run(self, entry: _Entry) -> None:
+        entry.begun = True
         self._change(entry, state=JobState.RUNNING, started=entry.job.started or int(time.time()))
         entry.meter.reset()
         context = JobContext(self, entry)
@@ -372,6 +382,7 @@ class JobQueue:
             finally:
                 entry.pause_hook = None
                 entry.task = None
+                entry.begun = False
         except asyncio.CancelledError:
             await self._stopped(entry)
         except LuxusbError as error:

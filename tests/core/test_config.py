@@ -1,0 +1,73 @@
+"""The configuration file."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luxusbd import config
+from luxusbd.config import Config
+from luxusbd.errors import ConfigError
+
+
+def test_the_documented_file_is_the_default() -> None:
+    uncommented = "\n".join(
+        line.removeprefix("#") if line.startswith("#") and not line.startswith("# ") else line
+        for line in config.document().splitlines()
+    )
+    assert config.parse(uncommented, "doc", Config()) == Config()
+    assert config.parse(config.document(), "doc", Config()) == Config()
+    assert set(tomllib.loads(config.document())) == {name.split(".")[0] for name in Config().settings()}
+
+
+def test_every_key_has_a_meaning() -> None:
+    text = config.document()
+    for name in Config().settings():
+        assert f"#{name.split('.')[1]} = " in text
+
+
+def test_values_replace_the_base() -> None:
+    changed = config.parse('[limits]\njobs = 3\n[devices]\nallow_loop = ["/dev/loop7"]', "x", Config())
+    assert changed.limits.jobs == 3
+    assert changed.limits.jobs_per_uid == Config().limits.jobs_per_uid
+    assert changed.devices.allow_loop == ("/dev/loop7",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[limit]\njobs = 1", "did you mean limits"),
+        ("[limits]\njbos = 1", "did you mean jobs"),
+        ("[limits]\njobs = 0", "from 1 to 10000"),
+        ("[limits]\njobs = true", "whole number"),
+        ('[limits]\njobs = "1"', "whole number"),
+        ('[daemon]\nlog_level = "loud"', "one of debug, info"),
+        ("[devices]\nallow_loop = 7", "list of texts"),
+        ("limits = 1", "write [limits]"),
+        ("[limits", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_explained(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"x\.toml") as caught:
+        config.parse(text, "x.toml", Config())
+    assert said in str(caught.value)
+
+
+def test_unreadable_files_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "none.toml")
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        config.load(binary)
+
+
+@given(st.text())
+def test_any_text_is_a_configuration_or_an_error(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        config.parse(text, "x", Config())

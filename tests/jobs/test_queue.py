@@ -1,0 +1,267 @@
+"""The queue's states, lanes and promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luxusbd.errors import JobStateError, LimitExceededError, NetworkError
+from luxusbd.jobs import codec
+from luxusbd.jobs.api import Listener
+from luxusbd.jobs.model import Job, JobState, Operation
+from luxusbd.jobs.queue import JobContext, JobQueue, Lane
+from luxusbd.store import Store
+
+
+class Recorder(Listener):
+    """Remembers what was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, JobState]] = []
+        self.busy: list[bool] = []
+
+    def job_added(self, job: Job) -> None:
+        self.told.append(("added", job.id, job.state))
+
+    def job_changed(self, job: Job) -> None:
+        self.told.append(("changed", job.id, job.state))
+
+    def job_progress(self, job: Job) -> None:
+        self.told.append(("progress", job.id, job.state))
+
+    def job_finished(self, job: Job) -> None:
+        self.told.append(("finished", job.id, job.state))
+
+    def job_removed(self, job: Job) -> None:
+        self.told.append(("removed", job.id, job.state))
+
+    def busy_changed(self, busy: bool) -> None:
+        self.busy.append(busy)
+
+
+class Work:
+    """A runner that the test steers."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.started = asyncio.Event()
+        self.runs = 0
+        self.cleaned = 0
+        self.error: Exception | None = None
+
+    async def __call__(self, context: JobContext) -> Mapping[str, Any]:
+        async def clean() -> None:
+            self.cleaned += 1
+
+        context.on_cancel(clean)
+        self.runs += 1
+        self.started.set()
+        context.report(self.runs, 10, stage="work")
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        return {"runs": self.runs}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(tmp_path / "jobs.sqlite")
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def make(store: Store) -> Callable[..., JobQueue]:
+    def queue(**changes: Any) -> JobQueue:
+        settings: dict[str, Any] = {
+            "slots": {Lane.DOWNLOAD: 1, Lane.IMPORT: 1, Lane.STICK: 1},
+            "max_jobs": 4,
+            "max_jobs_per_uid": 2,
+            "keep_finished": 60.0,
+            **changes,
+        }
+        return JobQueue(store, **settings)
+
+    return queue
+
+
+async def submit(queue: JobQueue, work: Work, **changes: Any) -> Job:
+    settings: dict[str, Any] = {"owner_uid": 1000, "params": {}, "title": "t", **changes}
+    return await queue.submit(Operation.DOWNLOAD, Lane.DOWNLOAD, work, **settings)
+
+
+async def test_a_job_runs_to_its_end_and_is_told_once(make: Callable[..., JobQueue], store: Store) -> None:
+    queue, recorder, work = make(), Recorder(), Work()
+    queue.add_listener(recorder)
+    work.go.set()
+    job = await submit(queue, work)
+    done = await queue.wait(job.id)
+    assert done.state is JobState.SUCCEEDED
+    assert done.result == {"runs": 1}
+    assert done.progress == 1.0
+    kinds = [kind for kind, _, _ in recorder.told]
+    assert kinds.count("finished") == 1
+    assert kinds[-3:] == ["changed", "progress", "finished"]
+    assert recorder.busy == [True, False]
+    assert codec.from_row((await store.rows())[0]) == done
+    await queue.close()
+
+
+async def test_one_lane_has_so_many_slots_and_priority_counts(make: Callable[..., JobQueue]) -> None:
+    queue, first, second, third = make(max_jobs_per_uid=9), Work(), Work(), Work()
+    await submit(queue, first)
+    low = await submit(queue, second)
+    high = await submit(queue, third, priority=5)
+    await first.started.wait()
+    assert queue.get(low.id).state is JobState.QUEUED
+    first.go.set()
+    await third.started.wait()
+    assert queue.get(low.id).state is JobState.QUEUED
+    assert queue.get(high.id).state is JobState.RUNNING
+    await queue.close()
+
+
+async def test_pause_ends_the_task_and_resume_runs_it_again(make: Callable[..., JobQueue]) -> None:
+    queue, work = make(), Work()
+    job = await submit(queue, work)
+    await work.started.wait()
+    queue.pause(job.id)
+    await until(lambda: queue.get(job.id).state is JobState.PAUSED)
+    with pytest.raises(JobStateError, match="cannot be paused"):
+        queue.pause(job.id)
+    work.go.set()
+    queue.resume(job.id)
+    assert (await queue.wait(job.id)).result == {"runs": 2}
+    with pytest.raises(JobStateError, match="succeeded, not paused"):
+        queue.resume(job.id)
+    await queue.close()
+
+
+async def test_a_hook_pauses_in_place(make: Callable[..., JobQueue]) -> None:
+    queue, work, calls = make(), Work(), []
+
+    async def runner(context: JobContext) -> Mapping[str, Any]:
+        context.on_pause(calls.append)
+        return await work(context)
+
+    job = await queue.submit(Operation.CREATE, Lane.STICK, runner, owner_uid=0, params={}, title="t")
+    await work.started.wait()
+    queue.pause(job.id)
+    assert queue.get(job.id).state is JobState.PAUSED
+    queue.resume(job.id)
+    assert queue.get(job.id).state is JobState.RUNNING
+    work.go.set()
+    assert (await queue.wait(job.id)).result == {"runs": 1}
+    assert calls == [True, False]
+    await queue.close()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("state", ["queued", "running", "paused"])
+async def test_cancel_in_every_state(make: Callable[..., JobQueue], keep: bool, state: str) -> None:
+    queue, blocker, work = make(), Work(), Work()
+    other = await submit(queue, blocker) if state == "queued" else None
+    job = await submit(queue, work)
+    if state != "queued":
+        await work.started.wait()
+    if state == "paused":
+        queue.pause(job.id)
+        await until(lambda: queue.get(job.id).state is JobState.PAUSED)
+    queue.cancel(job.id, keep_partial=keep)
+    done = await queue.wait(job.id)
+    assert done.state is JobState.CANCELLED
+    assert done.error_name.endswith("Cancelled")
+    assert work.cleaned == (0 if keep or state == "queued" else 1)
+    with pytest.raises(JobStateError, match="has ended"):
+        queue.cancel(job.id, keep_partial=False)
+    if other is not None:
+        queue.cancel(other.id, keep_partial=True)
+    await queue.close()
+
+
+async def test_failures_carry_name_and_text(make: Callable[..., JobQueue], caplog: pytest.LogCaptureFixture) -> None:
+    queue, expected, defect = make(), Work(), Work()
+    expected.error, defect.error = NetworkError("no mirror"), ZeroDivisionError("secret")
+    expected.go.set()
+    defect.go.set()
+    one = await queue.wait((await submit(queue, expected)).id)
+    assert (one.state, one.error_name, one.error_message) == (
+        JobState.FAILED,
+        "org.luxusb.Error.NetworkFailed",
+        "no mirror",
+    )
+    two = await queue.wait((await submit(queue, defect)).id)
+    assert two.error_name == "org.luxusb.Error.Internal"
+    assert "secret" not in two.error_message
+    assert "ZeroDivisionError" in caplog.text
+    await queue.close()
+
+
+async def test_caps_count_no_children_and_spare_root(make: Callable[..., JobQueue]) -> None:
+    queue = make()
+    first = await submit(queue, Work())
+    await submit(queue, Work())
+    with pytest.raises(LimitExceededError, match="you have 2 jobs"):
+        await submit(queue, Work())
+    await submit(queue, Work(), parent=first.id)
+    await submit(queue, Work(), owner_uid=0)
+    await submit(queue, Work(), owner_uid=0)
+    with pytest.raises(LimitExceededError, match="4 jobs run or wait"):
+        await submit(queue, Work(), owner_uid=0)
+    await queue.close()
+
+
+async def test_a_restart_takes_up_what_ran_and_leaves_paused_what_was(
+    make: Callable[..., JobQueue], store: Store
+) -> None:
+    queue, running, paused = make(slots={Lane.DOWNLOAD: 2}), Work(), Work()
+    one = await submit(queue, running)
+    two = await submit(queue, paused)
+    await paused.started.wait()
+    queue.pause(two.id)
+    await until(lambda: queue.get(two.id).state is JobState.PAUSED)
+    await queue.close()
+
+    again, work = make(slots={Lane.DOWNLOAD: 2}), Work()
+    work.go.set()
+    for row in reversed(await store.rows(unfinished=True)):
+        again.restore(codec.from_row(row), Lane.DOWNLOAD, work)
+    assert (await again.wait(one.id)).state is JobState.SUCCEEDED
+    assert again.get(two.id).state is JobState.PAUSED
+    assert work.runs == 1
+    await again.close()
+
+
+async def test_children_follow_their_parent(make: Callable[..., JobQueue]) -> None:
+    queue, parent, child = make(slots={Lane.DOWNLOAD: 2}), Work(), Work()
+    one = await submit(queue, parent)
+    two = await submit(queue, child, parent=one.id)
+    await child.started.wait()
+    queue.pause(one.id)
+    await until(lambda: queue.get(two.id).state is JobState.PAUSED)
+    queue.resume(one.id)
+    assert queue.get(two.id).state in (JobState.QUEUED, JobState.RUNNING)
+    queue.cancel(one.id, keep_partial=False)
+    assert (await queue.wait(two.id)).state is JobState.CANCELLED
+    await queue.close()
+
+
+async def test_finished_jobs_lose_their_object(make: Callable[..., JobQueue]) -> None:
+    queue, recorder, work = make(keep_finished=0.01), Recorder(), Work()
+    queue.add_listener(recorder)
+    work.go.set()
+    job = await submit(queue, work)
+    await until(lambda: ("removed", job.id, JobState.SUCCEEDED) in recorder.told)
+    assert queue.jobs() == ()
+    await queue.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
