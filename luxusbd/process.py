@@ -107,6 +107,8 @@ async def run(
         if process.returncode is None:
             kill_group(process.pid)
             await process.wait()
+            # its pipes stay open until garbage collection otherwise; asyncio has no public way (cpython issue 88050)
+            process._transport.close()  # type: ignore[attr-defined]
     assert process.returncode is not None
     text = stderr.decode("utf-8", "replace").strip()
     if len(stdout) > OUTPUT_LIMIT:

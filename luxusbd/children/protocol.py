@@ -166,7 +166,11 @@ class Channel:
                     while (end := buffer.find(b"\n")) >= 0:
                         line = bytes(buffer[:end])
                         del buffer[: end + 1]
-                        self._receive(line)
+                        try:
+                            self._receive(line)
+                        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+                            # the peer reads foreign bytes and may have been taken over: nothing of it is trusted
+                            raise InternalError(f"the peer sent a message that is none ({error!r})") from error
                     if len(buffer) > MESSAGE_LIMIT:
                         raise InternalError(f"a child sent a message of more than {MESSAGE_LIMIT} bytes")
                     # one busy peer must not starve the rest of the loop

@@ -48,7 +48,7 @@ class RateMeter:
         first_time, first = self._samples[0]
         last = self._samples[-1][1]
         span = now - first_time
-        if span <= 0:
+        if span < 0.001:
             return Estimate(0, None)
         rate = (last - first) / span
         if total <= 0 or rate <= 0 or len(self._samples) < MIN_SAMPLES or span < MIN_SPAN:
