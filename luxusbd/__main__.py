@@ -53,6 +53,7 @@ def settings(arguments: argparse.Namespace) -> Config:
                 base.paths,
                 state_dir=str(directory),
                 download_dir=str(directory / "incoming"),
+                cache_dir=str(directory / "cache"),
                 catalog_dir=str(directory / "distros.d"),
             ),
             authorization=replace(base.authorization, backend="private"),

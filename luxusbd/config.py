@@ -50,6 +50,7 @@ class PathsConfig:
         "/var/lib/luxusb/incoming",
         "Where unfinished downloads live. It has to be on the filesystem of state_dir and belongs to transfer.user.",
     )
+    cache_dir: str = _key("/var/cache/luxusb", "Where the updated catalogue lives.")
     catalog_dir: str = _key("/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.")
 
 

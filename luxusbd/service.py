@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from luxusbd.bus.authority import Authority, PolkitAuthority, PrivateAuthority
+from luxusbd.bus.authority import PrivateAuthority
 from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
-from luxusbd.catalog.catalog import Catalog
+from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.children.supervisor import Identity
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError, FailedError
+from luxusbd.images.store import ImageStore
 from luxusbd.jobs.engine import LuxusbEngine
 
 log = logging.getLogger(__name__)
@@ -53,13 +54,17 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         if options.private is not None:
             address = await stack.enter_async_context(private_bus(options.private))
         files = (*(Path(name) for name in config.catalog.files), *options.catalogs)
-        catalog = await asyncio.to_thread(Catalog.load, files, Path(config.paths.catalog_dir))
-        for problem in catalog.problems:
-            log.warning("catalogue: %s", problem)
-        engine = LuxusbEngine(config, catalog)
+        sources = Sources(
+            cache=Path(config.paths.cache_dir) / "distros.json",
+            admin=Path(config.paths.catalog_dir),
+            command_line=files,
+        )
+        catalog = await asyncio.to_thread(Catalog.load, sources)
+        images = await asyncio.to_thread(ImageStore, Path(config.paths.state_dir) / "images")
+        engine = LuxusbEngine(config, catalog, images)
         bus = BusService(engine, address=address)
-        authority: Authority = PrivateAuthority() if config.authorization.backend == "private" else PolkitAuthority(bus)
-        bus.authority = authority
+        if config.authorization.backend == "private":
+            bus.authority = PrivateAuthority()
         ended = _until_signal()
         await engine.start()
         stack.push_async_callback(engine.stop)
@@ -116,7 +121,7 @@ def prepare_directories(config: Config) -> None:
     state, incoming = Path(config.paths.state_dir), Path(config.paths.download_dir)
     try:
         state.mkdir(mode=0o755, parents=True, exist_ok=True)
-        (state / "images").mkdir(mode=0o700, exist_ok=True)
+        (state / "staging").mkdir(mode=0o700, exist_ok=True)
         incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         if config.transfer.user and os.geteuid() == 0:
             identity = Identity.of_user(config.transfer.user)

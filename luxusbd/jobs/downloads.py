@@ -11,13 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import Catalog
+from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.errors import (
     CancelledError,
     InvalidArgumentError,
     MalformedImageError,
-    NotEnoughSpaceError,
     VerificationError,
     from_name,
 )
@@ -28,8 +27,6 @@ from luxusbd.jobs.queue import JobContext, JobQueue, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 
-SPACE_RESERVE = 64 * 1024 * 1024
-"""Bytes that stay free on the host's disk beside an import."""
 REPORT_INTERVAL = 0.25
 """Seconds between two looks at the downloads of a stick."""
 
@@ -38,12 +35,6 @@ def release_title(distribution: Distribution, release: Release) -> str:
     """A release's name for people."""
     parts = [distribution.name, release.version, release.edition]
     return " ".join(part for part in parts if part)
-
-
-def release_reference(distribution: Distribution, release: Release) -> str:
-    """The full reference of a release."""
-    edition = f"/{release.edition}" if release.edition else ""
-    return f"distro:{distribution.id}@{release.version}{edition}"
 
 
 def file_name(url: str) -> str:
@@ -55,13 +46,22 @@ class Downloads:
     """Brings images into the store."""
 
     def __init__(
-        self, queue: JobQueue, transfers: Transfers, store: ImageStore, catalog: Catalog, directory: Path
+        self,
+        queue: JobQueue,
+        transfers: Transfers,
+        store: ImageStore,
+        catalog: Catalog,
+        *,
+        incoming: Path,
+        staging: Path,
     ) -> None:
+        """`incoming` is where the transfer process downloads to; `staging`, ours alone, where imports are copied to."""
         self._queue = queue
         self._transfers = transfers
         self._store = store
         self._catalog = catalog
-        self._directory = directory
+        self._incoming = incoming
+        self._staging = staging
         self._locks: dict[str, asyncio.Lock] = {}
         self._import_fds: dict[int, int] = {}
 
@@ -85,7 +85,7 @@ class Downloads:
             ):
                 return job
         params = {
-            "reference": release_reference(distribution, release),
+            "reference": reference_to(distribution, release),
             "sha256": release.sha256,
             "size": release.size,
             "name": file_name(release.iso_url),
@@ -112,13 +112,13 @@ class Downloads:
         """The runner of a download job."""
         params = context.job.params
         sha256 = str(params["sha256"])
-        context.on_cancel(lambda: self._transfers.discard(str(self._directory), sha256))
+        context.on_cancel(lambda: self._transfers.discard(str(self._incoming), sha256))
         # two users may ask for the same bytes: the second waits, then finds them in the store
         lock = self._locks.setdefault(sha256, asyncio.Lock())
         try:
             async with lock:
-                image = await asyncio.to_thread(self._store.find, sha256)
-                if image is None or not self._store.public(sha256):
+                image = await asyncio.to_thread(self._store.public, sha256)
+                if image is None:
                     image = await self._fetch(context, sha256)
         finally:
             if not lock.locked():
@@ -134,7 +134,7 @@ class Downloads:
             NotEnoughSpaceError: the store has no room.
         """
         size = readable_size(fd)
-        self._check_space(size)
+        self._store.require_space(size)
         copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
         try:
             job = await self._queue.submit(
@@ -176,7 +176,7 @@ class Downloads:
                 urls=tuple(params["urls"]),
                 sha256=sha256,
                 size=int(params["size"]),
-                directory=str(self._directory),
+                directory=str(self._incoming),
                 name=sha256,
                 bandwidth=context.job.bandwidth,
             )
@@ -184,7 +184,7 @@ class Downloads:
         context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
         result = await self._transfers.download(context.job.id, request, progress)
         # the path is ours, not the one that the process without privileges names
-        path = self._directory / sha256
+        path = self._incoming / sha256
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
@@ -208,7 +208,7 @@ class Downloads:
         params = context.job.params
         size = int(params["size"])
         source = self._import_fds.get(context.job.id, int(params["fd"]))
-        target = self._store.new_file(f"import-{context.job.id}")
+        target = self._staging / f"import-{context.job.id}"
 
         def progress(now: DownloadProgress) -> None:
             context.report(now.bytes_done, size, stage="copy")
@@ -237,14 +237,6 @@ class Downloads:
             os.close(fd)
             await asyncio.to_thread(target.unlink, missing_ok=True)
         return image_result(image)
-
-    def _check_space(self, size: int) -> None:
-        status = os.statvfs(self._directory)
-        free = status.f_bavail * status.f_frsize
-        if size + SPACE_RESERVE > free:
-            raise NotEnoughSpaceError(
-                f"the image needs {size} bytes, {self._directory} has {free} free; delete images that you do not need"
-            )
 
 
 def readable_size(fd: int) -> int:

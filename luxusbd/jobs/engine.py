@@ -56,13 +56,14 @@ class LuxusbEngine:
 
     features: tuple[str, ...] = FEATURES
 
-    def __init__(self, config: Config, catalog: Catalog) -> None:
+    def __init__(self, config: Config, catalog: Catalog, images: ImageStore) -> None:
         """Build the parts; nothing runs before `start`."""
         self._config = config
         self._catalog = catalog
         state = Path(config.paths.state_dir)
         self._store = Store(state / "jobs.sqlite")
-        self._images = ImageStore(state / "images")
+        self._images = images
+        self._staging = state / "staging"
         self._transfers = Transfers(user=config.transfer.user, memory=config.transfer.memory * 1024 * 1024)
         self._queue = JobQueue(
             self._store,
@@ -77,7 +78,12 @@ class LuxusbEngine:
         )
         self._registry = DeviceRegistry(self._transfers, GuardPolicy(allow_loop=config.devices.allow_loop))
         self._downloads = Downloads(
-            self._queue, self._transfers, self._images, catalog, Path(config.paths.download_dir)
+            self._queue,
+            self._transfers,
+            self._images,
+            catalog,
+            incoming=Path(config.paths.download_dir),
+            staging=self._staging,
         )
         self._planner = Planner(catalog, self._images, self._registry)
         self._sticks = Sticks(self._queue, self._registry, self._images, self._downloads, self._planner)
@@ -86,7 +92,7 @@ class LuxusbEngine:
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
         await self._store.open()
-        await asyncio.to_thread(self._images.open)
+        await asyncio.to_thread(self._clean_staging)
         await self._transfers.start()
         await self._registry.start()
         for row in reversed(await self._store.rows(unfinished=True)):
@@ -169,12 +175,12 @@ class LuxusbEngine:
 
     async def open_image(self, caller: Caller, reference: str) -> int:
         """A read-only descriptor."""
-        return await asyncio.to_thread(self._images.open_file, caller.uid, _sha256(reference))
+        return await asyncio.to_thread(self._images.open, caller.uid, _sha256(reference))
 
     async def delete_image(self, caller: Caller, reference: str) -> None:
         """Out of the caller's view."""
         sha256 = _sha256(reference)
-        await asyncio.to_thread(self._images.delete, caller.uid, sha256, in_use=sha256 in self._in_use())
+        await asyncio.to_thread(self._images.delete, caller.uid, sha256, sha256 in self._in_use())
 
     async def plan_stick(
         self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
@@ -248,6 +254,10 @@ class LuxusbEngine:
     def settings(self) -> Mapping[str, Value]:
         """The settings in force."""
         return self._config.settings()
+
+    def _clean_staging(self) -> None:
+        for left in self._staging.iterdir():
+            left.unlink()
 
     def _in_use(self) -> frozenset[str]:
         wanted = set(self._planner.wanted_by_plans())

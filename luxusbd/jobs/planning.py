@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from luxusbd.catalog.catalog import Catalog
+from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
@@ -16,18 +16,17 @@ from luxusbd.errors import (
     LimitExceededError,
     NotBootableError,
     NotEnoughSpaceError,
-    NotSupportedError,
     PlanExpiredError,
 )
 from luxusbd.images.model import Firmware, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.api import Caller, Plan, PlannedDevice, PlannedImage
-from luxusbd.jobs.downloads import file_name, release_reference, release_title
+from luxusbd.jobs.downloads import file_name, release_title
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.stick import layout as stick_layout
-from luxusbd.stick.firmware import available_firmware
+from luxusbd.stick.grub import require_any
 from luxusbd.stick.model import MIB, ManifestImage, StickOptions
-from luxusbd.stick.names import sanitise_name
+from luxusbd.stick.text import sanitise_name
 
 LIFETIME = 600
 """Seconds for which a plan can be used."""
@@ -137,10 +136,9 @@ class Planner:
             raise InvalidArgumentError("no device was named")
         if len(set(devices)) != len(devices):
             raise InvalidArgumentError("a device was named twice")
-        if options.filesystem != "ext4":
-            raise NotSupportedError(f"filesystem: {options.filesystem!r} cannot be made yet; use ext4")
+        stick_layout.check_options(options)
         images = self.resolve(caller, references)
-        firmware = available_firmware()
+        firmware = require_any()
         planned_images = tuple(_planned(wanted, firmware) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         if Firmware.UEFI not in firmware:
@@ -196,11 +194,11 @@ class Planner:
             stored = self._store.get(caller.uid, reference.removeprefix("image:"))
             return self._of_stored(stored)
         distribution, release = self._catalog.resolve(reference, caller.uid)
-        held = self._store.find(release.sha256)
-        if held is not None and self._store.public(release.sha256):
+        held = self._store.public(release.sha256)
+        if held is not None:
             return replace(self._of_stored(held), title=release_title(distribution, release))
         return Wanted(
-            reference=release_reference(distribution, release),
+            reference=reference_to(distribution, release),
             sha256=release.sha256,
             size=release.size or release.size_mb * MIB,
             exact=release.size > 0,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luxusbd.devices.guard import GuardPolicy, open_disk
-from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
-from luxusbd.devices.monitor import DeviceEvent, DeviceEventKind, DeviceMonitor
+from luxusbd.devices.model import Device, DeviceEvent, DeviceIdentity, DeviceState, EventKind
+from luxusbd.devices.monitor import DeviceMonitor
 from luxusbd.errors import (
     DeviceBusyError,
     DeviceChangedError,
@@ -214,7 +214,7 @@ class DeviceRegistry:
     def _event(self, event: DeviceEvent) -> None:
         device = event.device
         known = self._known.get(device.identity.id)
-        if event.kind is DeviceEventKind.REMOVED:
+        if event.kind is EventKind.REMOVED:
             if known is not None and known.view.device.identity.disk_seq == device.identity.disk_seq:
                 self._remove(known)
             return
