@@ -44,5 +44,5 @@ def segment_regex(segment: str) -> str:
 
 
 def path_regex(pattern: str) -> re.Pattern[str]:
-    """A compiled expression for a whole path; every `*` is a group."""
-    return re.compile("/".join(segment_regex(part) for part in pattern.split("/")))
+    """A compiled expression for a whole path, whatever its case; every `*` is a group."""
+    return re.compile("/".join(segment_regex(part) for part in pattern.split("/")), re.IGNORECASE)
