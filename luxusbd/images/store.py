@@ -1,0 +1,382 @@
+"""The image store: verified images in one directory, named by their hash, each seen by those who may see it.
+
+    <sha256>.iso    the bytes, read-only
+    <sha256>.json   the sidecar: who sees it under which name, and what recognition said
+
+An image is moved in by renames alone and its sidecar is written first, so that a kill at any point leaves either no
+image (the caller still has its file and does it again) or a whole one with its owners. All methods block for a few
+milliseconds; call them through `asyncio.to_thread`. One process owns a store directory at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from luxusbd.errors import (
+    FailedError,
+    ImageInUseError,
+    ImageNotFoundError,
+    InvalidArgumentError,
+    NotEnoughSpaceError,
+)
+from luxusbd.images.codec import recognition_from_json, recognition_to_json
+from luxusbd.images.model import Recognition, StoredImage, Trust
+from luxusbd.images.text import clean
+
+FORMAT = 1
+MAX_SIDECAR = 4 * 1024 * 1024
+MAX_NAME = 200
+MAX_SOURCE = 300
+ROOT = 0
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PUBLIC = "*"
+_INCOMING = ".incoming-"
+_TEMPORARY = ".tmp-"
+_STRENGTH = {Trust.NONE: 0, Trust.TLS_ONLY: 1, Trust.HASH: 2, Trust.SIGNED: 3}
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """An image whose sidecar is missing or was unreadable; nobody sees it until `adopt`."""
+
+    sha256: str
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class _View:
+    """How one uid (or everybody) knows an image."""
+
+    name: str
+    source: str
+    trust: Trust
+    added: int
+
+
+@dataclass(frozen=True)
+class _Record:
+    sha256: str
+    size: int
+    recognition: Recognition
+    views: Mapping[str, _View]
+    """By uid in decimal, or `*` for a downloaded catalogue image that all may see."""
+
+    def seen_by(self, uid: int) -> StoredImage | None:
+        views = [view for key, view in self.views.items() if uid == ROOT or key in (_PUBLIC, str(uid))]
+        if not views:
+            return None
+        own = self.views.get(str(uid)) or self.views.get(_PUBLIC) or views[0]
+        trust = max((view.trust for view in views), key=_STRENGTH.__getitem__)
+        return StoredImage(self.sha256, own.name, self.size, own.added, own.source, trust, self.recognition)
+
+
+class ImageStore:
+    """The images in `directory`, which is created when missing and must belong to this process alone.
+
+    Opening it removes what a killed process left half done, and sets unreadable sidecars aside as
+    `<sha256>.json.corrupt`; see `orphans`.
+
+    Raises:
+        FailedError: the directory cannot be made or read.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._records: dict[str, _Record] = {}
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._recover()
+        except OSError as error:
+            raise FailedError(f"the image store {directory} cannot be opened: {error.strerror}") from error
+
+    def add(
+        self,
+        path: Path,
+        sha256: str,
+        name: str,
+        source: str,
+        trust: Trust,
+        recognition: Recognition,
+        owner_uid: int | None,
+    ) -> StoredImage:
+        """Move the verified file at `path`, which lies in the same filesystem, into the store.
+
+        The caller has verified that the content has this hash; it is not read again here. Where the store has the
+        bytes already, the file is removed and the owner is added to the image.
+
+        Args:
+            path: the file; it is gone from there afterwards.
+            sha256: 64 lower-case hex digits.
+            name: display name.
+            source: the `distro:` reference, or `import`.
+            trust: how sure the bytes are.
+            recognition: what `recognise` said about this file.
+            owner_uid: who imported it; None for a catalogue image, which all uids see.
+
+        Returns:
+            the image as the owner sees it.
+
+        Raises:
+            InvalidArgumentError: the hash is malformed.
+            FailedError: the file is not a single regular file of the recognised size, lies elsewhere, or cannot be
+                moved.
+        """
+        _check_hash(sha256)
+        view = _View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, int(time.time()))
+        with self._lock:
+            try:
+                record = self._admit(path, sha256, view, recognition, owner_uid)
+            except OSError as error:
+                raise FailedError(f"{path} cannot be moved into the image store: {error.strerror}") from error
+        seen = record.seen_by(ROOT if owner_uid is None else owner_uid)
+        assert seen is not None
+        return seen
+
+    def adopt(
+        self, sha256: str, name: str, source: str, trust: Trust, recognition: Recognition, owner_uid: int | None
+    ) -> StoredImage:
+        """Give an orphan a sidecar again, after the caller has hashed and recognised it anew.
+
+        Raises:
+            ImageNotFoundError: there is no such orphan.
+        """
+        _check_hash(sha256)
+        view = _View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, int(time.time()))
+        with self._lock:
+            if sha256 in self._records or not self._image(sha256).is_file():
+                raise ImageNotFoundError(f"the image store has no orphan {sha256}")
+            size = self._image(sha256).stat().st_size
+            record = _Record(sha256, size, recognition, {_key(owner_uid): view})
+            self._write(record)
+        seen = record.seen_by(ROOT if owner_uid is None else owner_uid)
+        assert seen is not None
+        return seen
+
+    def list(self, uid: int) -> tuple[StoredImage, ...]:
+        """The images that `uid` sees, the newest first; root sees all."""
+        with self._lock:
+            seen = [image for record in self._records.values() if (image := record.seen_by(uid)) is not None]
+        return tuple(sorted(seen, key=lambda image: (-image.added, image.name, image.sha256)))
+
+    def get(self, uid: int, sha256: str) -> StoredImage:
+        """One image.
+
+        Raises:
+            ImageNotFoundError: there is none of this hash, or `uid` may not see it.
+        """
+        with self._lock:
+            return self._visible(uid, sha256)[1]
+
+    def open(self, uid: int, sha256: str) -> int:
+        """A read-only descriptor, which the caller closes.
+
+        Raises:
+            ImageNotFoundError: as `get`, or its file was taken away behind the store's back.
+        """
+        with self._lock:
+            self._visible(uid, sha256)
+            try:
+                return os.open(self._image(sha256), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError as error:
+                raise ImageNotFoundError(f"the image {sha256} cannot be opened: {error.strerror}") from error
+
+    def delete(self, uid: int, sha256: str, in_use: bool) -> bool:
+        """Take an image out of the view of `uid`; a catalogue image goes for all, but stays for those who imported it.
+
+        Root takes it away from everybody.
+
+        Returns:
+            whether the bytes are gone too.
+
+        Raises:
+            ImageNotFoundError: as `get`.
+            ImageInUseError: `in_use` is set.
+        """
+        with self._lock:
+            record, image = self._visible(uid, sha256)
+            if in_use:
+                raise ImageInUseError(
+                    f"{image.name} is needed by a job that runs or waits; cancel the job or wait for its end"
+                )
+            gone = {_PUBLIC, str(uid)} if uid != ROOT else set(record.views)
+            left = {key: view for key, view in record.views.items() if key not in gone}
+            if left:
+                self._write(replace(record, views=left))
+                return False
+            # The image goes first: a kill in between leaves a sidecar alone, which the next start removes.
+            self._image(sha256).unlink(missing_ok=True)
+            self._sync()
+            self._sidecar(sha256).unlink(missing_ok=True)
+            del self._records[sha256]
+            return True
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """Images without a readable sidecar; the caller hashes and recognises them and calls `adopt`, or removes them."""
+        with self._lock:
+            return tuple(
+                Orphan(path.stem, path, path.stat().st_size)
+                for path in sorted(self._directory.glob("*.iso"))
+                if _SHA256.fullmatch(path.stem) and path.stem not in self._records and path.is_file()
+            )
+
+    def free_bytes(self) -> int:
+        """Bytes that an unprivileged process could still write to the store's filesystem."""
+        status = os.statvfs(self._directory)
+        return status.f_bavail * status.f_frsize
+
+    def require_space(self, needed: int, reserve: int = 256 * 1024 * 1024) -> None:
+        """Check that `needed` bytes fit and `reserve` bytes stay free for the rest of the system.
+
+        Raises:
+            NotEnoughSpaceError: they do not.
+        """
+        free = self.free_bytes()
+        if needed + reserve > free:
+            raise NotEnoughSpaceError(
+                f"the image store {self._directory} has {free // 2**20} MiB free and needs"
+                f" {-(-needed // 2**20)} MiB and {reserve // 2**20} MiB of reserve; delete images that you no longer need"
+            )
+
+    def _admit(self, path: Path, sha256: str, view: _View, recognition: Recognition, owner_uid: int | None) -> _Record:
+        size = _checked_size(path, recognition.size)
+        known = self._records.get(sha256)
+        if known is not None and self._image(sha256).is_file():
+            record = replace(known, recognition=recognition, views={**known.views, _key(owner_uid): view})
+            self._write(record)
+            path.unlink()
+            return record
+        # Renamed first and judged again afterwards: here nobody else can exchange the file.
+        incoming = self._directory / f"{_INCOMING}{sha256}"
+        path.rename(incoming)
+        fd = os.open(incoming, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            _checked_size(incoming, size)
+            if os.geteuid() == ROOT:
+                os.fchown(fd, ROOT, ROOT)
+            os.fchmod(fd, 0o400)
+            os.fsync(fd)
+        except BaseException:
+            incoming.rename(path)
+            raise
+        finally:
+            os.close(fd)
+        record = _Record(sha256, size, recognition, {_key(owner_uid): view})
+        self._write(record)
+        incoming.rename(self._image(sha256))
+        self._sync()
+        return record
+
+    def _visible(self, uid: int, sha256: str) -> tuple[_Record, StoredImage]:
+        record = self._records.get(sha256)
+        image = record.seen_by(uid) if record is not None else None
+        if record is None or image is None:
+            raise ImageNotFoundError(f"the image store has no image {clean(sha256, 64)}; `luxusb images` lists them")
+        return record, image
+
+    def _recover(self) -> None:
+        for path in self._directory.iterdir():
+            if path.name.startswith((_INCOMING, _TEMPORARY)) and not path.is_dir():
+                path.unlink()
+        for path in sorted(self._directory.glob("*.json")):
+            if not _SHA256.fullmatch(path.stem):
+                continue
+            if not self._image(path.stem).is_file():
+                path.unlink()
+                continue
+            try:
+                self._records[path.stem] = _read_record(path, self._image(path.stem).stat().st_size)
+            except (FailedError, ValueError, RecursionError, OSError):
+                path.replace(path.with_suffix(".json.corrupt"))
+
+    def _write(self, record: _Record) -> None:
+        temporary = self._directory / f"{_TEMPORARY}{record.sha256}"
+        data = json.dumps(_to_json(record), indent=1).encode()
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self._sidecar(record.sha256))
+        self._sync()
+        self._records[record.sha256] = record
+
+    def _sync(self) -> None:
+        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _image(self, sha256: str) -> Path:
+        return self._directory / f"{sha256}.iso"
+
+    def _sidecar(self, sha256: str) -> Path:
+        return self._directory / f"{sha256}.json"
+
+
+def _key(owner_uid: int | None) -> str:
+    return _PUBLIC if owner_uid is None else str(owner_uid)
+
+
+def _check_hash(sha256: str) -> None:
+    if not _SHA256.fullmatch(sha256):
+        raise InvalidArgumentError(f"{clean(sha256, 80)!r} is no SHA-256 hash: 64 lower-case hex digits are expected")
+
+
+def _checked_size(path: Path, expected: int) -> int:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise FailedError(f"{path} is not a regular file with one name")
+    if status.st_size != expected:
+        raise FailedError(f"{path} has {status.st_size} bytes, and {expected} were recognised")
+    return expected
+
+
+def _to_json(record: _Record) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "sha256": record.sha256,
+        "size": record.size,
+        "recognition": recognition_to_json(record.recognition),
+        "views": {
+            key: {"name": view.name, "source": view.source, "trust": view.trust.value, "added": view.added}
+            for key, view in record.views.items()
+        },
+    }
+
+
+def _read_record(path: Path, size: int) -> _Record:
+    with path.open("rb") as file:
+        data = file.read(MAX_SIDECAR + 1)
+    document = json.loads(data)
+    if (
+        len(data) > MAX_SIDECAR
+        or not isinstance(document, dict)
+        or document.get("format") != FORMAT
+        or document.get("sha256") != path.stem
+        or document.get("size") != size
+        or not isinstance(document.get("views"), dict)
+        or not document["views"]
+    ):
+        raise FailedError(f"{path} is not the sidecar of an image of {size} bytes")
+    views = {}
+    for key, view in document["views"].items():
+        if not (key == _PUBLIC or key.isdecimal()) or not isinstance(view, dict):
+            raise FailedError(f"{path}: the view {key!r} is malformed")
+        name, source, added = view.get("name"), view.get("source"), view.get("added")
+        if not isinstance(name, str) or not isinstance(source, str) or not isinstance(added, int):
+            raise FailedError(f"{path}: the view {key!r} is malformed")
+        views[key] = _View(clean(name, MAX_NAME), clean(source, MAX_SOURCE), Trust(view.get("trust")), added)
+    return _Record(path.stem, size, recognition_from_json(document.get("recognition")), views)
