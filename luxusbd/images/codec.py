@@ -1,7 +1,7 @@
 """Recognitions and boot entries as JSON values.
 
-Reading is strict: the values come from the unprivileged child, which reads foreign bytes, or from the store's files, and
-end up in a boot menu. Lengths are bounded, texts lose their control characters, and what is not expected is refused.
+Reading is strict: the values come from the unprivileged child, which reads foreign bytes, or from the store's files,
+and end up in a boot menu. Lengths are bounded, texts lose their control characters, and what is not expected is refused.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     <sha256>.iso    the bytes, read-only
     <sha256>.json   the sidecar: who sees it under which name, and what recognition said
 
-An image is moved in by renames alone and its sidecar is written first, so that a kill at any point leaves either no
-image (the caller still has its file and does it again) or a whole one with its owners. All methods block for a few
+The sidecar is written before the image is moved in by renames, so that a kill at any point leaves either no image (and
+the caller still has its file) or one that the next start completes, with its owners. All methods block for a few
 milliseconds; call them through `asyncio.to_thread`. One process owns a store directory at a time.
 """
 
@@ -223,7 +223,7 @@ class ImageStore:
             return True
 
     def orphans(self) -> tuple[Orphan, ...]:
-        """Images without a readable sidecar; the caller hashes and recognises them and calls `adopt`, or removes them."""
+        """Images without a readable sidecar; the caller hashes and recognises them and calls `adopt`."""
         with self._lock:
             return tuple(
                 Orphan(path.stem, path, path.stat().st_size)
@@ -246,37 +246,49 @@ class ImageStore:
         if needed + reserve > free:
             raise NotEnoughSpaceError(
                 f"the image store {self._directory} has {free // 2**20} MiB free and needs"
-                f" {-(-needed // 2**20)} MiB and {reserve // 2**20} MiB of reserve; delete images that you no longer need"
+                f" {-(-needed // 2**20)} MiB and {reserve // 2**20} MiB of reserve;"
+                " delete images that you no longer need"
             )
 
     def _admit(self, path: Path, sha256: str, view: _View, recognition: Recognition, owner_uid: int | None) -> _Record:
         size = _checked_size(path, recognition.size)
         known = self._records.get(sha256)
-        if known is not None and self._image(sha256).is_file():
-            record = replace(known, recognition=recognition, views={**known.views, _key(owner_uid): view})
-            self._write(record)
+        views = {**(known.views if known is not None else {}), _key(owner_uid): view}
+        record = _Record(sha256, size, recognition, views)
+        self._write(record)
+        if self._image(sha256).is_file():
             path.unlink()
             return record
-        # Renamed first and judged again afterwards: here nobody else can exchange the file.
+        try:
+            self._move_in(path, sha256, size)
+        except BaseException:
+            self._sidecar(sha256).unlink(missing_ok=True)
+            self._records.pop(sha256, None)
+            raise
+        return record
+
+    def _move_in(self, path: Path, sha256: str, size: int) -> None:
+        # Judged again after the first rename: in this directory nobody else can exchange the file.
         incoming = self._directory / f"{_INCOMING}{sha256}"
         path.rename(incoming)
+        try:
+            self._complete(incoming, sha256, size)
+        except BaseException:
+            incoming.rename(path)
+            raise
+
+    def _complete(self, incoming: Path, sha256: str, size: int) -> None:
+        _checked_size(incoming, size)
         fd = os.open(incoming, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            _checked_size(incoming, size)
             if os.geteuid() == ROOT:
                 os.fchown(fd, ROOT, ROOT)
             os.fchmod(fd, 0o400)
             os.fsync(fd)
-        except BaseException:
-            incoming.rename(path)
-            raise
         finally:
             os.close(fd)
-        record = _Record(sha256, size, recognition, {_key(owner_uid): view})
-        self._write(record)
         incoming.rename(self._image(sha256))
         self._sync()
-        return record
 
     def _visible(self, uid: int, sha256: str) -> tuple[_Record, StoredImage]:
         record = self._records.get(sha256)
@@ -286,19 +298,29 @@ class ImageStore:
         return record, image
 
     def _recover(self) -> None:
-        for path in self._directory.iterdir():
-            if path.name.startswith((_INCOMING, _TEMPORARY)) and not path.is_dir():
-                path.unlink()
+        for path in sorted(self._directory.glob(f"{_TEMPORARY}*")):
+            path.unlink()
         for path in sorted(self._directory.glob("*.json")):
-            if not _SHA256.fullmatch(path.stem):
-                continue
-            if not self._image(path.stem).is_file():
-                path.unlink()
-                continue
-            try:
-                self._records[path.stem] = _read_record(path, self._image(path.stem).stat().st_size)
-            except (FailedError, ValueError, RecursionError, OSError):
-                path.replace(path.with_suffix(".json.corrupt"))
+            if _SHA256.fullmatch(path.stem):
+                self._recover_one(path)
+        for path in sorted(self._directory.glob(f"{_INCOMING}*")):
+            path.unlink()
+
+    def _recover_one(self, sidecar: Path) -> None:
+        image = self._image(sidecar.stem)
+        incoming = self._directory / f"{_INCOMING}{sidecar.stem}"
+        present = image if image.is_file() else incoming
+        if not present.is_file():
+            sidecar.unlink()
+            return
+        try:
+            record = _read_record(sidecar, present.stat().st_size)
+            if present is incoming:
+                self._complete(incoming, record.sha256, record.size)
+        except (FailedError, ValueError, RecursionError):
+            sidecar.replace(sidecar.with_suffix(".json.corrupt"))
+            return
+        self._records[record.sha256] = record
 
     def _write(self, record: _Record) -> None:
         temporary = self._directory / f"{_TEMPORARY}{record.sha256}"
@@ -378,5 +400,5 @@ def _read_record(path: Path, size: int) -> _Record:
         name, source, added = view.get("name"), view.get("source"), view.get("added")
         if not isinstance(name, str) or not isinstance(source, str) or not isinstance(added, int):
             raise FailedError(f"{path}: the view {key!r} is malformed")
-        views[key] = _View(clean(name, MAX_NAME), clean(source, MAX_SOURCE), Trust(view.get("trust")), added)
+        views[key] = _View(clean(name, MAX_NAME), clean(source, MAX_SOURCE), Trust(str(view.get("trust"))), added)
     return _Record(path.stem, size, recognition_from_json(document.get("recognition")), views)
