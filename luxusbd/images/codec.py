@@ -1,7 +1,7 @@
 """Recognitions and boot entries as JSON values.
 
 Reading is strict: the values come from the unprivileged child, which reads foreign bytes, or from the store's files,
-and end up in a boot menu. Lengths are bounded, texts lose their control characters, and what is not expected is refused.
+and end up in a boot menu. Lengths are bounded, texts lose their control characters, and the unexpected is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from luxusbd.errors import FailedError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
-from luxusbd.images.text import clean
+from luxusbd.text import clean
 
 MAX_ENTRIES = 128
 MAX_INITRDS = 16

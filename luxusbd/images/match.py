@@ -21,7 +21,7 @@ from luxusbd.images.recipes import (
     Variant,
     placeholders,
 )
-from luxusbd.images.text import clean
+from luxusbd.text import clean, natural_key
 
 TEXT_LIMIT = 64 * 1024
 """Bytes of a file in which rules and conditions search."""
@@ -31,7 +31,6 @@ _SAFE_VALUE = re.compile(r"[A-Za-z0-9._/+:=,@-]{1,200}")
 _SAFE_LABEL = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _SAFE_PATH = re.compile(r"(/[!-.0-~]+)+")
 _DASHES = re.compile(r"-+")
-_DIGITS = re.compile(r"(\d+)")
 _ARCHITECTURES = {
     "amd64": re.compile(r"(?i)amd64|x86[_-]64|(?<![a-z0-9])x64|64[_-]?bit"),
     "arm64": re.compile(r"(?i)arm64|aarch64"),
@@ -133,12 +132,6 @@ def guess_architecture(tree: Tree) -> str:
         if program in programs:
             return architecture
     return normalise_architecture(tree.volume_id)
-
-
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Orders texts by their numbers: 6.1.0-18 after 6.1.0-9."""
-    parts = _DIGITS.split(text)
-    return tuple((1, int(part[:18]), "") if part.isdecimal() else (0, 0, part) for part in parts if part)
 
 
 def _present(tree: Tree, pattern: str) -> bool:

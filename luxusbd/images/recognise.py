@@ -8,7 +8,7 @@ from luxusbd.images.iso9660 import IsoImage
 from luxusbd.images.match import Match, guess_architecture, match
 from luxusbd.images.model import Recognition
 from luxusbd.images.recipes import Recipe, packaged_recipes
-from luxusbd.images.text import clean
+from luxusbd.text import clean
 
 REASON_LIMIT = 500
 LABEL_LIMIT = 128

@@ -30,7 +30,7 @@ from luxusbd.errors import (
 )
 from luxusbd.images.codec import recognition_from_json, recognition_to_json
 from luxusbd.images.model import Recognition, StoredImage, Trust
-from luxusbd.images.text import clean
+from luxusbd.text import clean
 
 FORMAT = 1
 MAX_SIDECAR = 4 * 1024 * 1024
