@@ -188,7 +188,7 @@ def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:
         homepage=entry["homepage"],
         logo_url=entry["logo_url"],
         category=clean(entry["category"], 50),
-        popularity_rank=entry["popularity_rank"],
+        popularity_rank=int(entry["popularity_rank"]),  # JSON Schema takes 3.0 for an integer
         releases=tuple(releases),
         layer=layer,
         feed=entry.get("feed", ""),
@@ -207,9 +207,9 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any]) -> Release:
         release_date=release["release_date"],
         iso_url=release["iso_url"],
         sha256=release["sha256"],
-        size_mb=release["size_mb"],
+        size_mb=int(release["size_mb"]),
         mirrors=tuple(mirrors.values()),
-        size=release.get("size", 0),
+        size=int(release.get("size", 0)),
         architecture=_ARCHITECTURES.get(architecture, architecture),
         edition=release.get("edition", ""),
         sha512=release.get("sha512", ""),
@@ -217,7 +217,7 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any]) -> Release:
         signature_url=release.get("signature_url", ""),
         key_fingerprint=release.get("key_fingerprint", entry.get("key_fingerprint", "")),
         recipe=release.get("recipe", entry.get("recipe", "")),
-        minimum_memory_mb=release.get("minimum_memory_mb", 0),
+        minimum_memory_mb=int(release.get("minimum_memory_mb", 0)),
         end_of_life=release.get("end_of_life", ""),
     )
 
