@@ -28,6 +28,7 @@ from luxusbd.images.iso9660_records import (
     SECTOR,
     Record,
     VolumeDescriptor,
+    foreign_format,
     iterate_records,
     joliet_name,
     parse_boot_catalogue,
@@ -56,15 +57,6 @@ MAX_MATCHES = 1000
 
 _FIRST_DESCRIPTOR = 16 * SECTOR
 _CACHED_BLOCKS = 64
-
-_PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"\xfd7zXZ\0": "xz",
-    b"BZh": "bzip2",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"7z\xbc\xaf\x27\x1c": "7-zip",
-}
 
 
 @dataclass(frozen=True)
@@ -237,19 +229,8 @@ class IsoImage:
             elif identifier not in (b"BEA01", b"TEA01", b"BOOT2"):
                 break
         if primary is None:
-            raise MalformedImageError(self._foreign(udf))
+            raise MalformedImageError(foreign_format(self._pread(0, 512), udf))
         return primary, joliet, catalogue, udf
-
-    def _foreign(self, udf: bool) -> str:
-        if udf:
-            return "the file is a UDF image without an ISO 9660 volume, which cannot be read here"
-        head = self._pread(0, 512)
-        for magic, name in _PACKED.items():
-            if head.startswith(magic):
-                return f"the file is not an ISO 9660 image but a {name} archive; unpack it first"
-        if head[510:512] == b"\x55\xaa":
-            return "the file is not an ISO 9660 image but looks like an image of a whole disk"
-        return "the file is not an ISO 9660 image"
 
     def _boot_platforms(self, catalogue: int | None) -> frozenset[str]:
         if catalogue is None:

@@ -26,6 +26,14 @@ MAX_LINK = 4096
 
 _JOLIET_ESCAPES = (b"%/@", b"%/C", b"%/E")
 _EFI_PLATFORM = 0xEF
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ\0": "xz",
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"7z\xbc\xaf\x27\x1c": "7-zip",
+}
 
 
 @dataclass(frozen=True)
@@ -252,3 +260,15 @@ def plain_name(raw: bytes) -> str:
 def joliet_name(raw: bytes) -> str:
     """A Joliet name without its version."""
     return raw.decode("utf-16-be", "replace").split(";")[0]
+
+
+def foreign_format(head: bytes, udf: bool) -> str:
+    """What a file is that has no ISO 9660 volume, for an error's text; `head` is its first 512 bytes."""
+    if udf:
+        return "the file is a UDF image without an ISO 9660 volume, which cannot be read here"
+    for magic, name in _PACKED.items():
+        if head.startswith(magic):
+            return f"the file is not an ISO 9660 image but a {name} archive; unpack it first"
+    if head[510:512] == b"\x55\xaa":
+        return "the file is not an ISO 9660 image but looks like an image of a whole disk"
+    return "the file is not an ISO 9660 image"

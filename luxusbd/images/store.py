@@ -16,10 +16,8 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from luxusbd.errors import (
     FailedError,
@@ -28,21 +26,13 @@ from luxusbd.errors import (
     InvalidArgumentError,
     NotEnoughSpaceError,
 )
-from luxusbd.images.codec import recognition_from_json, recognition_to_json
 from luxusbd.images.model import Recognition, StoredImage, Trust
+from luxusbd.images.sidecar import MAX_NAME, MAX_SOURCE, PUBLIC, ROOT, Record, View, read_record, record_to_json
 from luxusbd.text import clean
 
-FORMAT = 1
-MAX_SIDECAR = 4 * 1024 * 1024
-MAX_NAME = 200
-MAX_SOURCE = 300
-ROOT = 0
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_PUBLIC = "*"
 _INCOMING = ".incoming-"
 _TEMPORARY = ".tmp-"
-_STRENGTH = {Trust.NONE: 0, Trust.TLS_ONLY: 1, Trust.HASH: 2, Trust.SIGNED: 3}
 
 
 @dataclass(frozen=True)
@@ -52,33 +42,6 @@ class Orphan:
     sha256: str
     path: Path
     size: int
-
-
-@dataclass(frozen=True)
-class _View:
-    """How one uid (or everybody) knows an image."""
-
-    name: str
-    source: str
-    trust: Trust
-    added: int
-
-
-@dataclass(frozen=True)
-class _Record:
-    sha256: str
-    size: int
-    recognition: Recognition
-    views: Mapping[str, _View]
-    """By uid in decimal, or `*` for a downloaded catalogue image that all may see."""
-
-    def seen_by(self, uid: int) -> StoredImage | None:
-        views = [view for key, view in self.views.items() if uid == ROOT or key in (_PUBLIC, str(uid))]
-        if not views:
-            return None
-        own = self.views.get(str(uid)) or self.views.get(_PUBLIC) or views[0]
-        trust = max((view.trust for view in views), key=_STRENGTH.__getitem__)
-        return StoredImage(self.sha256, own.name, self.size, own.added, own.source, trust, self.recognition)
 
 
 class ImageStore:
@@ -94,7 +57,7 @@ class ImageStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._recover()
@@ -134,7 +97,7 @@ class ImageStore:
                 moved.
         """
         _check_hash(sha256)
-        view = _View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, int(time.time()))
+        view = View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, int(time.time()))
         with self._lock:
             try:
                 record = self._admit(path, sha256, view, recognition, owner_uid)
@@ -153,12 +116,12 @@ class ImageStore:
             ImageNotFoundError: there is no such orphan.
         """
         _check_hash(sha256)
-        view = _View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, int(time.time()))
+        view = View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, int(time.time()))
         with self._lock:
             if sha256 in self._records or not self._image(sha256).is_file():
                 raise ImageNotFoundError(f"the image store has no orphan {sha256}")
             size = self._image(sha256).stat().st_size
-            record = _Record(sha256, size, recognition, {_key(owner_uid): view})
+            record = Record(sha256, size, recognition, {_key(owner_uid): view})
             self._write(record)
         seen = record.seen_by(ROOT if owner_uid is None else owner_uid)
         assert seen is not None
@@ -210,7 +173,7 @@ class ImageStore:
                 raise ImageInUseError(
                     f"{image.name} is needed by a job that runs or waits; cancel the job or wait for its end"
                 )
-            gone = {_PUBLIC, str(uid)} if uid != ROOT else set(record.views)
+            gone = {PUBLIC, str(uid)} if uid != ROOT else set(record.views)
             left = {key: view for key, view in record.views.items() if key not in gone}
             if left:
                 self._write(replace(record, views=left))
@@ -250,11 +213,11 @@ class ImageStore:
                 " delete images that you no longer need"
             )
 
-    def _admit(self, path: Path, sha256: str, view: _View, recognition: Recognition, owner_uid: int | None) -> _Record:
+    def _admit(self, path: Path, sha256: str, view: View, recognition: Recognition, owner_uid: int | None) -> Record:
         size = _checked_size(path, recognition.size)
         known = self._records.get(sha256)
         views = {**(known.views if known is not None else {}), _key(owner_uid): view}
-        record = _Record(sha256, size, recognition, views)
+        record = Record(sha256, size, recognition, views)
         self._write(record)
         if self._image(sha256).is_file():
             path.unlink()
@@ -290,7 +253,7 @@ class ImageStore:
         incoming.rename(self._image(sha256))
         self._sync()
 
-    def _visible(self, uid: int, sha256: str) -> tuple[_Record, StoredImage]:
+    def _visible(self, uid: int, sha256: str) -> tuple[Record, StoredImage]:
         record = self._records.get(sha256)
         image = record.seen_by(uid) if record is not None else None
         if record is None or image is None:
@@ -314,7 +277,7 @@ class ImageStore:
             sidecar.unlink()
             return
         try:
-            record = _read_record(sidecar, present.stat().st_size)
+            record = read_record(sidecar, present.stat().st_size)
             if present is incoming:
                 self._complete(incoming, record.sha256, record.size)
         except (FailedError, ValueError, RecursionError):
@@ -322,9 +285,9 @@ class ImageStore:
             return
         self._records[record.sha256] = record
 
-    def _write(self, record: _Record) -> None:
+    def _write(self, record: Record) -> None:
         temporary = self._directory / f"{_TEMPORARY}{record.sha256}"
-        data = json.dumps(_to_json(record), indent=1).encode()
+        data = json.dumps(record_to_json(record), indent=1).encode()
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
@@ -349,7 +312,7 @@ class ImageStore:
 
 
 def _key(owner_uid: int | None) -> str:
-    return _PUBLIC if owner_uid is None else str(owner_uid)
+    return PUBLIC if owner_uid is None else str(owner_uid)
 
 
 def _check_hash(sha256: str) -> None:
@@ -364,41 +327,3 @@ def _checked_size(path: Path, expected: int) -> int:
     if status.st_size != expected:
         raise FailedError(f"{path} has {status.st_size} bytes, and {expected} were recognised")
     return expected
-
-
-def _to_json(record: _Record) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "sha256": record.sha256,
-        "size": record.size,
-        "recognition": recognition_to_json(record.recognition),
-        "views": {
-            key: {"name": view.name, "source": view.source, "trust": view.trust.value, "added": view.added}
-            for key, view in record.views.items()
-        },
-    }
-
-
-def _read_record(path: Path, size: int) -> _Record:
-    with path.open("rb") as file:
-        data = file.read(MAX_SIDECAR + 1)
-    document = json.loads(data)
-    if (
-        len(data) > MAX_SIDECAR
-        or not isinstance(document, dict)
-        or document.get("format") != FORMAT
-        or document.get("sha256") != path.stem
-        or document.get("size") != size
-        or not isinstance(document.get("views"), dict)
-        or not document["views"]
-    ):
-        raise FailedError(f"{path} is not the sidecar of an image of {size} bytes")
-    views = {}
-    for key, view in document["views"].items():
-        if not (key == _PUBLIC or key.isdecimal()) or not isinstance(view, dict):
-            raise FailedError(f"{path}: the view {key!r} is malformed")
-        name, source, added = view.get("name"), view.get("source"), view.get("added")
-        if not isinstance(name, str) or not isinstance(source, str) or not isinstance(added, int):
-            raise FailedError(f"{path}: the view {key!r} is malformed")
-        views[key] = _View(clean(name, MAX_NAME), clean(source, MAX_SOURCE), Trust(str(view.get("trust"))), added)
-    return _Record(path.stem, size, recognition_from_json(document.get("recognition")), views)

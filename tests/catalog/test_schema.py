@@ -158,7 +158,7 @@ def test_plain_http_is_for_the_layers_that_a_person_wrote() -> None:
     for layer in (Layer.ADMIN, Layer.COMMAND_LINE, Layer.USER):
         assert validate(data, "x", layer)[0].releases[0].iso_url.startswith("http:")
     for layer in (Layer.FALLBACK, Layer.PACKAGED, Layer.CACHE):
-        with pytest.raises(CatalogError, match="iso_url: .*expected an https URL"):
+        with pytest.raises(CatalogError, match=r"iso_url: .*expected an https URL"):
             validate(data, "x", layer)
 
 
@@ -171,7 +171,7 @@ def test_newer_minor_versions_may_add_fields_and_newer_major_ones_are_refused() 
     with pytest.raises(CatalogError, match="update luxusbd"):
         validate(data, "x", Layer.CACHE)
     data["version"] = "1.0"
-    with pytest.raises(CatalogError, match="expected 2.0"):
+    with pytest.raises(CatalogError, match=r"expected 2\.0"):
         validate(data, "x", Layer.CACHE)
     for wrong in (2, None, "two"):
         data["version"] = wrong
@@ -201,10 +201,13 @@ def test_any_value_is_accepted_or_refused_with_its_path(key: str, value: object,
     try:
         entries = parse_document(json.dumps(data).encode(), "x.json", Layer.ADMIN)
     except CatalogError as error:
-        assert error.message.startswith(f"x.json: $.distributions[0].releases[0].{key}")
-        assert all(line.isprintable() for line in error.message.splitlines())
+        lines = error.message.splitlines()
     else:
+        lines = []
         assert entries[0].releases[0].mirrors
+    for line in lines:
+        assert line.startswith(f"x.json: $.distributions[0].releases[0].{key}")
+        assert line.isprintable()
 
 
 @settings(deadline=None)

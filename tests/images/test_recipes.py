@@ -150,19 +150,29 @@ TREES: dict[str, DictTree] = {
 LINES = {
     "debian-netboot": ["/linux /initrd.gz vga=788 --- quiet", "/linux /initrd.gz vga=788 nomodeset --- quiet"],
     "live-boot": [
-        "/live/vmlinuz-6.1.0-18-amd64 /live/initrd.img-6.1.0-18-amd64"
-        " boot=live components findiso={iso} noeject quiet splash",
-        "/live/vmlinuz-6.1.0-18-amd64 /live/initrd.img-6.1.0-18-amd64"
-        " boot=live components findiso={iso} noeject quiet splash nomodeset",
-        "/live/vmlinuz-6.1.0-18-amd64 /live/initrd.img-6.1.0-18-amd64"
-        " boot=live components findiso={iso} noeject quiet splash toram",
+        (
+            "/live/vmlinuz-6.1.0-18-amd64 /live/initrd.img-6.1.0-18-amd64"
+            " boot=live components findiso={iso} noeject quiet splash"
+        ),
+        (
+            "/live/vmlinuz-6.1.0-18-amd64 /live/initrd.img-6.1.0-18-amd64"
+            " boot=live components findiso={iso} noeject quiet splash nomodeset"
+        ),
+        (
+            "/live/vmlinuz-6.1.0-18-amd64 /live/initrd.img-6.1.0-18-amd64"
+            " boot=live components findiso={iso} noeject quiet splash toram"
+        ),
         "/boot/grub/loopback.cfg",
     ],
     "casper": [
-        "/casper/vmlinuz /casper/initrd boot=casper iso-scan/filename={iso}"
-        " layerfs-path=minimal.standard.live.squashfs fsck.mode=skip noprompt quiet splash ---",
-        "/casper/vmlinuz /casper/initrd boot=casper iso-scan/filename={iso}"
-        " layerfs-path=minimal.standard.live.squashfs fsck.mode=skip noprompt quiet splash nomodeset ---",
+        (
+            "/casper/vmlinuz /casper/initrd boot=casper iso-scan/filename={iso}"
+            " layerfs-path=minimal.standard.live.squashfs fsck.mode=skip noprompt quiet splash ---"
+        ),
+        (
+            "/casper/vmlinuz /casper/initrd boot=casper iso-scan/filename={iso}"
+            " layerfs-path=minimal.standard.live.squashfs fsck.mode=skip noprompt quiet splash nomodeset ---"
+        ),
         "/boot/grub/loopback.cfg",
     ],
     "pop-os": [
@@ -270,7 +280,7 @@ def test_label_that_a_command_line_cannot_carry_gives_way_to_the_uuid() -> None:
     found = match(DictTree(files, "Fedora WS Live"), packaged_recipes())
     assert found is not None
     assert found.entries[0].parameters[0] == "root=live:UUID={iso_uuid}"
-    own = {**files, "/boot/grub2/grub.cfg": "linux x root=live:CDLABEL=Own-Label rd.live.image"}
+    own: dict[str, bytes | str] = {**files, "/boot/grub2/grub.cfg": "linux x root=live:CDLABEL=Own-Label rd.live.image"}
     found = match(DictTree(own, "Fedora WS Live"), packaged_recipes())
     assert found is not None
     assert found.entries[0].parameters[0] == "root=live:CDLABEL=Own-Label"
@@ -278,7 +288,7 @@ def test_label_that_a_command_line_cannot_carry_gives_way_to_the_uuid() -> None:
 
 
 def test_hostile_values_never_reach_the_command_line() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         **TREES["casper"].files,
         "/boot/grub/grub.cfg": b"layerfs-path=$(reboot);'x' y",
         "/casper/vmlinuz-9'; reboot": K,
@@ -295,7 +305,7 @@ def test_hostile_values_never_reach_the_command_line() -> None:
 
 
 def test_kernel_and_initrd_belong_together() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "/arch/boot/x86_64/vmlinuz-linux-lts": K,
         "/arch/boot/x86_64/initramfs-linux-lts.img": "",
         "/arch/boot/x86_64/initramfs-linux-zen.img": "",
@@ -373,7 +383,7 @@ def test_faults_in_recipes_are_named(changes: dict[str, Any], text: str) -> None
 
 def test_unknown_placeholder_is_a_fault() -> None:
     variant = {"id": "main", "method": "linux", "firmware": ["bios"], "kernel": ["/k"], "parameters": ["a={isoo}"]}
-    with pytest.raises(CatalogError, match="isoo.*expected one of data_uuid, iso"):
+    with pytest.raises(CatalogError, match=r"isoo.*expected one of data_uuid, iso"):
         parse_recipe(minimal(variants=[variant]), "mine.json")
 
 

@@ -23,8 +23,8 @@ def test_memtest() -> None:
     found = look(MEMTEST)
     assert (found.recipe, found.volume_id, found.architecture) == ("memtest86plus", "MT86PLUS_64", "amd64")
     assert [(entry.method, entry.kernel, entry.firmware) for entry in found.entries] == [
-        (BootMethod.LINUX16, "/boot/floppy.img", {Firmware.BIOS}),
-        (BootMethod.EFI, "/EFI/BOOT/bootx64.efi", {Firmware.UEFI}),
+        (BootMethod.LINUX16, "/boot/floppy.img", frozenset({Firmware.BIOS})),
+        (BootMethod.EFI, "/EFI/BOOT/bootx64.efi", frozenset({Firmware.UEFI})),
     ]
     assert found.bootable
     assert found.firmware == {Firmware.BIOS, Firmware.UEFI}
@@ -42,7 +42,7 @@ def test_grub_rescue() -> None:
     found = look(GRUB_RESCUE)
     assert found.recipe == "grub-rescue"
     assert [(entry.method, entry.kernel, entry.firmware) for entry in found.entries] == [
-        (BootMethod.CONFIGFILE, "/boot/grub/grub.cfg", {Firmware.BIOS})
+        (BootMethod.CONFIGFILE, "/boot/grub/grub.cfg", frozenset({Firmware.BIOS}))
     ]
     assert found.size == GRUB_RESCUE.stat().st_size
 
