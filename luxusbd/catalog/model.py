@@ -44,8 +44,22 @@ class Release:
     size: int = 0
     """Exact bytes, 0 when unknown."""
     architecture: str = ""
+    """amd64, i386, arm64 or empty."""
     edition: str = ""
     trust: Trust = Trust.HASH
+    sha512: str = ""
+    """128 lower-case hex digits, or empty."""
+    sums_url: str = ""
+    """The maker's file of hashes."""
+    signature_url: str = ""
+    """The detached signature of `sums_url`, or of the image where there is no sums file."""
+    key_fingerprint: str = ""
+    """40 or 64 upper-case hex digits of the OpenPGP key that has to have signed."""
+    recipe: str = ""
+    """Id of the boot recipe that is expected to match; a hint for plans made before the download."""
+    minimum_memory_mb: int = 0
+    end_of_life: str = ""
+    """YYYY-MM-DD, or empty."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +75,5 @@ class Distribution:
     popularity_rank: int
     releases: tuple[Release, ...]
     layer: Layer
+    feed: str = ""
+    """Address of the maker's own release data, or empty."""

@@ -1,0 +1,246 @@
+"""The catalogue in force: layers merged, looked up and searched.
+
+Layers, later wins by distribution id: the fallback in the code, the packaged list, the cached update, the admin's
+files, files named on the command line, and what a uid imported for itself. A broken file is reported and skipped; it
+never takes the others along.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from luxusbd import resources
+from luxusbd.catalog.fallback import FALLBACK
+from luxusbd.catalog.model import Distribution, Layer, Release
+from luxusbd.catalog.schema import MAX_DOCUMENT, parse_document, validate
+from luxusbd.errors import CatalogError, DistributionNotFoundError, InvalidArgumentError
+from luxusbd.text import clean
+
+PREFIX = "distro:"
+PREFERRED_ARCHITECTURE = "amd64"
+MAX_REFERENCE = 300
+
+_REFERENCE = re.compile(
+    r"(?P<id>[a-z0-9][a-z0-9.+_-]{0,63})(?:@(?P<version>[^/@]{1,64}))?(?:/(?P<edition>[^/@]{1,64}))?"
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A parsed `distro:<id>[@<version>][/<edition>]`."""
+
+    id: str
+    version: str = ""
+    edition: str = ""
+
+    def __str__(self) -> str:
+        version = f"@{self.version}" if self.version else ""
+        edition = f"/{self.edition}" if self.edition else ""
+        return f"{PREFIX}{self.id}{version}{edition}"
+
+
+def parse_reference(text: str) -> Reference:
+    """Read a reference; the prefix may be left out.
+
+    Raises:
+        InvalidArgumentError: it has another form.
+    """
+    found = _REFERENCE.fullmatch(text.removeprefix(PREFIX)) if len(text) <= MAX_REFERENCE else None
+    if found is None or not text.isprintable():
+        raise InvalidArgumentError(
+            f"{clean(text, 80)!r} is no image reference: distro:ID[@VERSION][/EDITION] is expected,"
+            " such as distro:debian-live@13.7.0/gnome"
+        )
+    return Reference(found["id"], found["version"] or "", found["edition"] or "")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the layers lie. A file or directory that does not exist is an empty layer, except on the command line."""
+
+    packaged: Path | None = None
+    """The packaged list; None for the one that came with the program."""
+    cache: Path = Path("/var/cache/luxusb/distros.json")
+    admin: Path = Path("/etc/luxusb/distros.d")
+    """A directory of *.json files, merged in the order of their names."""
+    command_line: tuple[Path, ...] = ()
+
+
+class Catalog:
+    """A merged catalogue; immutable, so a new one replaces it when a layer changes."""
+
+    def __init__(
+        self,
+        distributions: Iterable[Distribution],
+        problems: Sequence[str] = (),
+        user_layers: Mapping[int, Sequence[Distribution]] | None = None,
+    ) -> None:
+        self._shared = {entry.id: entry for entry in distributions}
+        self._users = {
+            uid: {entry.id: replace(entry, layer=Layer.USER) for entry in entries}
+            for uid, entries in (user_layers or {}).items()
+        }
+        self.problems = tuple(problems)
+        """What was wrong with the layers that were skipped, a line each."""
+
+    @classmethod
+    def load(cls, sources: Sources) -> Catalog:
+        """Read and merge all layers but the users'. Blocks; never fails for a broken layer, see `problems`."""
+        merged = {entry.id: entry for entry in validate(FALLBACK, "fallback", Layer.FALLBACK)}
+        problems: list[str] = []
+        packaged = sources.packaged if sources.packaged is not None else resources.data("distros.json")
+        files = [(packaged, Layer.PACKAGED), (sources.cache, Layer.CACHE)]
+        try:
+            files += [(path, Layer.ADMIN) for path in sorted(sources.admin.glob("*.json"))]
+        except OSError as error:
+            problems.append(f"{sources.admin}: {error.strerror}")
+        files += [(path, Layer.COMMAND_LINE) for path in sources.command_line]
+        for path, layer in files:
+            try:
+                merged.update({entry.id: entry for entry in read_layer(path, layer)})
+            except FileNotFoundError:
+                if layer not in (Layer.CACHE, Layer.ADMIN):
+                    problems.append(f"{path}: there is no such file")
+            except OSError as error:
+                problems.append(f"{path}: {error.strerror}")
+            except CatalogError as error:
+                problems += error.message.splitlines()
+        for problem in problems:
+            log.warning("catalogue: %s", problem)
+        return cls(merged.values(), problems)
+
+    def with_user_layer(self, uid: int, distributions: Sequence[Distribution]) -> Catalog:
+        """The same catalogue, with what `uid` imported replaced; an empty sequence takes it away."""
+        users: dict[int, Sequence[Distribution]] = {key: tuple(layer.values()) for key, layer in self._users.items()}
+        users[uid] = distributions
+        return Catalog(self._shared.values(), self.problems, users)
+
+    def distributions(self, uid: int | None = None) -> tuple[Distribution, ...]:
+        """All that `uid` sees, most popular first, those of unknown rank last."""
+        entries = self._view(uid).values()
+        return tuple(sorted(entries, key=lambda entry: (entry.popularity_rank or 10**9, entry.name.lower(), entry.id)))
+
+    def search(
+        self, *, text: str = "", category: str = "", architecture: str = "", uid: int | None = None
+    ) -> tuple[Distribution, ...]:
+        """Filter `distributions`.
+
+        Args:
+            text: words, each of which must occur in id, name, description or category, whatever the case.
+            category: the whole name, whatever the case.
+            architecture: keeps only releases for it (or for an unknown one), and distributions that have any.
+            uid: whose layer counts too.
+        """
+        words = text.casefold().split()
+        found = []
+        for entry in self.distributions(uid):
+            if category and entry.category.casefold() != category.casefold():
+                continue
+            haystack = f"{entry.id} {entry.name} {entry.description} {entry.category}".casefold()
+            if not all(word in haystack for word in words):
+                continue
+            if architecture:
+                releases = tuple(release for release in entry.releases if release.architecture in ("", architecture))
+                if not releases:
+                    continue
+                entry = replace(entry, releases=releases)  # noqa: PLW2901
+            found.append(entry)
+        return tuple(found)
+
+    def get(self, distribution_id: str, uid: int | None = None) -> Distribution:
+        """One distribution.
+
+        Raises:
+            DistributionNotFoundError: there is none; the text names similar ones.
+        """
+        entries = self._view(uid)
+        entry = entries.get(distribution_id)
+        if entry is None:
+            raise DistributionNotFoundError(
+                f"the catalogue has no distribution {clean(distribution_id, 64)!r}"
+                + _suggest(distribution_id, entries, "; `luxusb list` shows all")
+            )
+        return entry
+
+    def resolve(
+        self, reference: str, uid: int | None = None, architecture: str = PREFERRED_ARCHITECTURE
+    ) -> tuple[Distribution, Release]:
+        """Find what a reference means.
+
+        Without a version the newest is taken; a version also matches its own point releases (`@13` the newest 13.x).
+        Without an edition the first that the catalogue lists is taken; an architecture may stand in its place.
+        Of several architectures `architecture` is preferred.
+
+        Raises:
+            InvalidArgumentError: the reference is malformed.
+            DistributionNotFoundError: there is no such distribution, version or edition; the text says what there is.
+        """
+        wanted = parse_reference(reference)
+        entry = self.get(wanted.id, uid)
+        releases = entry.releases
+        if wanted.edition:
+            edition = wanted.edition.casefold()
+            fitting = tuple(r for r in releases if r.edition.casefold() == edition)
+            fitting = fitting or tuple(r for r in releases if r.architecture == edition)
+            if not fitting:
+                names = {name for r in releases for name in (r.edition, r.architecture) if name}
+                raise DistributionNotFoundError(
+                    f"{entry.name} has no edition {wanted.edition!r}"
+                    + _suggest(wanted.edition, names, "; it has " + (", ".join(sorted(names)) or "none"))
+                )
+            releases = fitting
+        if wanted.version:
+            exact = tuple(r for r in releases if r.version == wanted.version)
+            fitting = exact or tuple(
+                r for r in releases if r.version.startswith((wanted.version + ".", wanted.version + "-"))
+            )
+            if not fitting:
+                versions = list(dict.fromkeys(r.version for r in releases))
+                raise DistributionNotFoundError(
+                    f"{entry.name} has no version {wanted.version!r}"
+                    + _suggest(wanted.version, versions, "; it has " + ", ".join(versions[:8]))
+                )
+            releases = fitting
+        newest = [r for r in releases if r.version == releases[0].version]
+        return entry, next((r for r in newest if r.architecture in (architecture, "")), newest[0])
+
+    def find_by_hash(self, sha256: str, uid: int | None = None) -> tuple[Distribution, Release] | None:
+        """The release with this hash, or None: an image with it is genuine as far as the catalogue is."""
+        for entry in self.distributions(uid):
+            for release in entry.releases:
+                if release.sha256 == sha256:
+                    return entry, release
+        return None
+
+    def _view(self, uid: int | None) -> Mapping[str, Distribution]:
+        own = self._users.get(uid) if uid is not None else None
+        return {**self._shared, **own} if own else self._shared
+
+
+def reference_to(distribution: Distribution, release: Release) -> str:
+    """The full reference under which a release is downloaded."""
+    return str(Reference(distribution.id, release.version, release.edition))
+
+
+def read_layer(path: Path, layer: Layer) -> tuple[Distribution, ...]:
+    """Read one catalogue file.
+
+    Raises:
+        OSError: it cannot be read.
+        CatalogError: it is malformed.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_DOCUMENT + 1)
+    return parse_document(data, str(path), layer)
+
+
+def _suggest(wanted: str, names: Iterable[str], otherwise: str) -> str:
+    near = difflib.get_close_matches(wanted, list(names), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else otherwise

@@ -1,0 +1,231 @@
+"""Checks a catalogue document of schema 2.0 and turns it into values. Pure, apart from reading the schema itself.
+
+The format is enforced by `data/schemas/catalog.schema.json`; what a JSON Schema cannot say is checked here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from luxusbd import resources
+from luxusbd.catalog.model import Distribution, Layer, Mirror, Release
+from luxusbd.errors import CatalogError
+from luxusbd.text import clean, natural_key
+
+MAX_DOCUMENT = 32 * 1024 * 1024
+MAX_PROBLEMS = 20
+MAJOR = 2
+KNOWN_MINOR = 0
+
+INSECURE_LAYERS = frozenset({Layer.ADMIN, Layer.COMMAND_LINE, Layer.USER})
+"""Layers in which plain http is fine, because every release carries the full hash and a person chose the address."""
+
+_ARCHITECTURES = {"x86_64": "amd64", "i686": "i386", "aarch64": "arm64"}
+_VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})")
+
+
+def parse_document(data: bytes, name: str, layer: Layer) -> tuple[Distribution, ...]:
+    """Decode and check a catalogue; `name` is what errors call the document, usually its path.
+
+    Raises:
+        CatalogError: one line a fault: document, JSON path, what was found, what was expected.
+    """
+    if len(data) > MAX_DOCUMENT:
+        raise CatalogError(f"{name}: larger than {MAX_DOCUMENT // 2**20} MiB")
+    try:
+        document = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"{name}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise CatalogError(f"{name}: not valid JSON: {error}") from error
+    return validate(document, name, layer)
+
+
+def validate(document: object, name: str, layer: Layer) -> tuple[Distribution, ...]:
+    """Check a decoded catalogue and return its distributions, the releases of each newest first.
+
+    Fields that a newer minor version of the schema adds are ignored; a newer major version is refused.
+
+    Raises:
+        CatalogError: as `parse_document`.
+    """
+    tolerant = _check_version(document, name)
+    problems = list(_schema_problems(document, tolerant))
+    if not problems:
+        assert isinstance(document, dict)
+        problems = list(_meaning_problems(document, layer))
+    if problems:
+        shown = [f"{name}: {problem}" for problem in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            shown.append(f"{name}: and {len(problems) - MAX_PROBLEMS} more")
+        raise CatalogError("\n".join(shown))
+    assert isinstance(document, dict)
+    return tuple(_distribution(entry, layer) for entry in document["distributions"])
+
+
+def _no_constant(text: str) -> object:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _check_version(document: object, name: str) -> bool:
+    """Whether unknown fields are tolerated."""
+    if not isinstance(document, dict) or "version" not in document:
+        raise CatalogError(f'{name}: $: found {_shown(document)}, expected an object with version "2.0"')
+    found = _VERSION.fullmatch(document["version"]) if isinstance(document["version"], str) else None
+    if found is None:
+        raise CatalogError(f'{name}: $.version: found {_shown(document["version"])}, expected the text "2.0"')
+    major, minor = int(found[1]), int(found[2])
+    if major > MAJOR:
+        raise CatalogError(f"{name}: $.version: found {found[0]}, expected 2.x; update luxusbd to read this catalogue")
+    if major < MAJOR:
+        raise CatalogError(f"{name}: $.version: found {found[0]}, expected 2.0; the older format is not read")
+    return minor > KNOWN_MINOR
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(resources.data("schemas", "catalog.schema.json").read_text("utf-8")))
+
+
+def _schema_problems(document: object, tolerant: bool) -> Iterator[str]:
+    for fault in _validator().iter_errors(document):
+        if fault.validator == "additionalProperties":
+            if not tolerant:
+                known = fault.schema["properties"]
+                extra = ", ".join(sorted(clean(repr(key), 60) for key in fault.instance if key not in known))
+                yield f"{fault.json_path}: found the unknown field {extra}, expected only {', '.join(known)}"
+        elif fault.validator == "required":
+            missing = ", ".join(key for key in fault.schema["required"] if key not in fault.instance)
+            yield f"{fault.json_path}: found no {missing}, expected {fault.schema.get('description', 'it')}"
+        elif fault.validator == "oneOf" and tolerant and _only_additions(fault.context):
+            continue
+        else:
+            expected = fault.schema.get("description", clean(fault.message, 200))
+            yield f"{fault.json_path}: found {_shown(fault.instance)}, expected {expected}"
+
+
+def _only_additions(context: Any) -> bool:
+    """Whether a mirror object fails for new fields alone."""
+    inner = [fault for fault in context if fault.schema_path[0] == 1]
+    return bool(inner) and all(fault.validator == "additionalProperties" for fault in inner)
+
+
+def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str]:
+    ids: dict[str, int] = {}
+    for index, entry in enumerate(document["distributions"]):
+        at = f"$.distributions[{index}]"
+        if entry["id"] in ids:
+            first = f"$.distributions[{ids[entry['id']]}]"
+            yield f"{at}.id: found {entry['id']!r} again, expected an id that {first} does not have"
+        ids.setdefault(entry["id"], index)
+        for key in ("homepage", "logo_url", "feed"):
+            if entry.get(key):
+                yield from _url_problems(entry[key], f"{at}.{key}", secure=False)
+        seen: dict[tuple[str, str, str], int] = {}
+        for number, release in enumerate(entry["releases"]):
+            where = f"{at}.releases[{number}]"
+            yield from _release_problems(release, where, layer)
+            architecture = release.get("architecture", "")
+            key3 = (release["version"], release.get("edition", ""), _ARCHITECTURES.get(architecture, architecture))
+            if key3 in seen:
+                yield (
+                    f"{where}: found version {key3[0]!r} again, expected it to differ from releases[{seen[key3]}]"
+                    " in version, edition or architecture"
+                )
+            seen.setdefault(key3, number)
+
+
+def _release_problems(release: Mapping[str, Any], where: str, layer: Layer) -> Iterator[str]:
+    secure = layer not in INSECURE_LAYERS
+    yield from _url_problems(release["iso_url"], f"{where}.iso_url", secure=secure)
+    for index, mirror in enumerate(release["mirrors"]):
+        url = mirror if isinstance(mirror, str) else mirror["url"]
+        yield from _url_problems(url, f"{where}.mirrors[{index}]", secure=secure)
+    for key in ("sums_url", "signature_url"):
+        if key in release:
+            yield from _url_problems(release[key], f"{where}.{key}", secure=True)
+    for key in ("release_date", "end_of_life"):
+        if release.get(key) and not _is_date(release[key]):
+            yield f"{where}.{key}: found {_shown(release[key])}, expected a date of the calendar"
+
+
+def _url_problems(url: str, where: str, *, secure: bool) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        sane = bool(parts.hostname) and parts.username is None and parts.password is None and parts.port != 0
+    except ValueError:
+        yield f"{where}: found {_shown(url)}, expected a URL with a valid host and port"
+        return
+    if not sane:
+        yield f"{where}: found {_shown(url)}, expected a URL with a host and without user name and password"
+    elif secure and parts.scheme != "https":
+        yield f"{where}: found {_shown(url)}, expected an https URL"
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:
+    releases = [_release(release, entry) for release in entry["releases"]]
+    releases.sort(key=lambda release: (natural_key(release.version), release.release_date), reverse=True)
+    return Distribution(
+        id=entry["id"],
+        name=clean(entry["name"], 100) or entry["id"],
+        description=clean(entry["description"], 2000),
+        homepage=entry["homepage"],
+        logo_url=entry["logo_url"],
+        category=clean(entry["category"], 50),
+        popularity_rank=int(entry["popularity_rank"]),  # JSON Schema takes 3.0 for an integer
+        releases=tuple(releases),
+        layer=layer,
+        feed=entry.get("feed", ""),
+    )
+
+
+def _release(release: Mapping[str, Any], entry: Mapping[str, Any]) -> Release:
+    mirrors = {release["iso_url"]: Mirror(release["iso_url"])}
+    for item in release["mirrors"]:
+        mirror = Mirror(item) if isinstance(item, str) else Mirror(item["url"], item.get("country", ""))
+        if mirror.url not in mirrors or mirror.country:
+            mirrors[mirror.url] = mirror
+    architecture = release.get("architecture", "")
+    return Release(
+        version=release["version"],
+        release_date=release["release_date"],
+        iso_url=release["iso_url"],
+        sha256=release["sha256"],
+        size_mb=int(release["size_mb"]),
+        mirrors=tuple(mirrors.values()),
+        size=int(release.get("size", 0)),
+        architecture=_ARCHITECTURES.get(architecture, architecture),
+        edition=release.get("edition", ""),
+        sha512=release.get("sha512", ""),
+        sums_url=release.get("sums_url", ""),
+        signature_url=release.get("signature_url", ""),
+        key_fingerprint=release.get("key_fingerprint", entry.get("key_fingerprint", "")),
+        recipe=release.get("recipe", entry.get("recipe", "")),
+        minimum_memory_mb=int(release.get("minimum_memory_mb", 0)),
+        end_of_life=release.get("end_of_life", ""),
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    text = json.dumps(value, ensure_ascii=False)
+    return clean(text, 100) if len(text) <= 100 else clean(text, 97) + "..."

@@ -1,0 +1,186 @@
+"""Recognitions and boot entries as JSON values.
+
+Reading is strict: the values come from the unprivileged child, which reads foreign bytes, or from the store's files,
+and end up in a boot menu. Lengths are bounded, texts lose their control characters, and the unexpected is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from luxusbd.errors import FailedError
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
+from luxusbd.text import clean
+
+MAX_ENTRIES = 128
+MAX_INITRDS = 16
+MAX_PARAMETERS = 128
+MAX_PATH = 1024
+MAX_WORD = 1024
+MAX_TITLE = 200
+MAX_TEXT = 1000
+MAX_SIZE = 2**63 - 1
+
+_PATH = re.compile(r"(/[!-.0-~]+)+")
+_WORD = re.compile(r"[!-~]+")
+_ID = re.compile(r"([a-z0-9][a-z0-9-]{0,47})?")
+_ARCHITECTURE = re.compile(r"(amd64|i386|arm64)?")
+_UUID = re.compile(r"([0-9]{4}(-[0-9]{2}){6})?")
+_FILESYSTEM = re.compile(r"[a-z0-9]{1,16}")
+
+E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+
+
+def recognition_to_json(recognition: Recognition) -> dict[str, Any]:
+    """A JSON object that `recognition_from_json` reads."""
+    return {
+        "size": recognition.size,
+        "volume_id": recognition.volume_id,
+        "iso_uuid": recognition.iso_uuid,
+        "recipe": recognition.recipe,
+        "family": recognition.family,
+        "system": recognition.system,
+        "version": recognition.version,
+        "architecture": recognition.architecture,
+        "entries": [boot_entry_to_json(entry) for entry in recognition.entries],
+        "filesystems": sorted(recognition.filesystems),
+        "reason": recognition.reason,
+        "advice": recognition.advice,
+    }
+
+
+def recognition_from_json(value: object) -> Recognition:
+    """Read what `recognition_to_json` wrote; the firmware is worked out from the entries.
+
+    Raises:
+        FailedError: it is anything else; the text names the JSON path.
+    """
+    fields = _object(
+        value,
+        "$",
+        (
+            "size",
+            "volume_id",
+            "iso_uuid",
+            "recipe",
+            "family",
+            "system",
+            "version",
+            "architecture",
+            "entries",
+            "filesystems",
+            "reason",
+            "advice",
+        ),
+    )
+    entries = tuple(_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json))
+    return Recognition(
+        size=_size(fields["size"], "$.size"),
+        volume_id=_text(fields["volume_id"], "$.volume_id", MAX_TITLE),
+        iso_uuid=_matching(fields["iso_uuid"], "$.iso_uuid", _UUID, 32),
+        recipe=_matching(fields["recipe"], "$.recipe", _ID, 48),
+        family=_matching(fields["family"], "$.family", _ID, 48),
+        system=_text(fields["system"], "$.system", MAX_TITLE),
+        version=_text(fields["version"], "$.version", MAX_TITLE),
+        architecture=_matching(fields["architecture"], "$.architecture", _ARCHITECTURE, 16),
+        entries=entries,
+        filesystems=frozenset(
+            _list(fields["filesystems"], "$.filesystems", 16, lambda item, path: _matching(item, path, _FILESYSTEM, 16))
+        ),
+        reason=_text(fields["reason"], "$.reason", MAX_TEXT),
+        advice=_text(fields["advice"], "$.advice", MAX_TEXT),
+        firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
+    )
+
+
+def boot_entry_to_json(entry: BootEntry) -> dict[str, Any]:
+    """A JSON object that `boot_entry_from_json` reads."""
+    return {
+        "title": entry.title,
+        "method": entry.method.value,
+        "firmware": sorted(firmware.value for firmware in entry.firmware),
+        "kernel": entry.kernel,
+        "initrds": list(entry.initrds),
+        "parameters": list(entry.parameters),
+    }
+
+
+def boot_entry_from_json(value: object, path: str = "$") -> BootEntry:
+    """Read what `boot_entry_to_json` wrote; `path` is where it stood, for the error.
+
+    Raises:
+        FailedError: it is anything else.
+    """
+    fields = _object(value, path, ("title", "method", "firmware", "kernel", "initrds", "parameters"))
+    firmware = _list(fields["firmware"], f"{path}.firmware", len(Firmware), lambda v, p: _enum(v, p, Firmware))
+    if not firmware:
+        raise _wrong(f"{path}.firmware", fields["firmware"], "at least one firmware")
+    return BootEntry(
+        title=_text(fields["title"], f"{path}.title", MAX_TITLE),
+        method=_enum(fields["method"], f"{path}.method", BootMethod),
+        firmware=frozenset(firmware),
+        kernel=_path(fields["kernel"], f"{path}.kernel"),
+        initrds=tuple(_list(fields["initrds"], f"{path}.initrds", MAX_INITRDS, _path)),
+        parameters=tuple(
+            _list(
+                fields["parameters"],
+                f"{path}.parameters",
+                MAX_PARAMETERS,
+                lambda item, where: _matching(item, where, _WORD, MAX_WORD),
+            )
+        ),
+    )
+
+
+def _wrong(path: str, found: object, expected: str) -> FailedError:
+    shown = repr(found)
+    return FailedError(f"a recognition record is malformed: {path}: found {clean(shown, 80)}, expected {expected}")
+
+
+def _object(value: object, path: str, keys: Iterable[str]) -> dict[str, object]:
+    wanted = tuple(keys)
+    if not isinstance(value, dict) or set(value) != set(wanted):
+        raise _wrong(path, value, f"an object with exactly {', '.join(wanted)}")
+    return value
+
+
+def _list(value: object, path: str, limit: int, read: Callable[[object, str], T]) -> list[T]:
+    if not isinstance(value, list) or len(value) > limit:
+        raise _wrong(path, value, f"a list of at most {limit} items")
+    return [read(item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+
+def _size(value: object, path: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_SIZE:
+        raise _wrong(path, value, "a number of bytes")
+    return value
+
+
+def _text(value: object, path: str, limit: int) -> str:
+    if not isinstance(value, str) or len(value) > limit:
+        raise _wrong(path, value, f"a text of at most {limit} characters")
+    return clean(value, limit)
+
+
+def _matching(value: object, path: str, regex: re.Pattern[str], limit: int) -> str:
+    if not isinstance(value, str) or len(value) > limit or not regex.fullmatch(value):
+        raise _wrong(path, value, f"a text of the form {regex.pattern}")
+    return value
+
+
+def _path(value: object, path: str) -> str:
+    text = _matching(value, path, _PATH, MAX_PATH)
+    if ".." in text.split("/"):
+        raise _wrong(path, value, "a path without ..")
+    return text
+
+
+def _enum(value: object, path: str, kind: type[E]) -> E:
+    for member in kind:
+        if member.value == value:
+            return member
+    raise _wrong(path, value, f"one of {', '.join(member.value for member in kind)}")

@@ -1,0 +1,288 @@
+"""Boot recipes: values, and reading them from `data/recipes/*.json`.
+
+A recipe says how a family of images is recognised by its content and how it is started from a file. The format is
+described and enforced by `data/schemas/recipe.schema.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from luxusbd import resources
+from luxusbd.errors import CatalogError
+from luxusbd.images.globs import path_regex
+from luxusbd.images.model import BootMethod, Firmware
+
+STICK_PLACEHOLDERS = frozenset({"iso", "data_uuid", "iso_uuid", "volume_id"})
+"""Placeholders that stay in a boot entry and are filled in when the menu is written."""
+WILD = "{wild}"
+MAX_RECIPE = 256 * 1024
+
+_PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
+
+
+class Source(Enum):
+    """Where a rule looks."""
+
+    FILE = "file"
+    PATH = "path"
+    VOLUME_ID = "volume_id"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One attempt to find a value."""
+
+    source: Source
+    pattern: str = ""
+    """A path pattern for FILE and PATH, the value itself for TEXT."""
+    regex: re.Pattern[str] | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When a recipe applies; everything given must hold."""
+
+    all: tuple[str, ...] = ()
+    any: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+    volume_id: re.Pattern[str] | None = None
+    udf: bool | None = None
+    files: tuple[tuple[str, re.Pattern[str]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Alternatives, the first usable one counts."""
+
+    options: tuple[str, ...]
+    required: bool
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to start an image."""
+
+    id: str
+    title: str
+    method: BootMethod
+    firmware: frozenset[Firmware]
+    signer: str
+    """Whose signature on the kernel makes it start under Secure Boot; empty when nothing does."""
+    kernel: tuple[str, ...]
+    initrds: tuple[Choice, ...]
+    parameters: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A variant made from the one named `of` by adding parameters."""
+
+    of: str
+    title: str
+    add: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A family of images."""
+
+    id: str
+    version: int
+    family: str
+    priority: int
+    system: str
+    condition: Condition
+    identify: Mapping[str, tuple[Rule, ...]]
+    captures: Mapping[str, tuple[Rule, ...]]
+    filesystems: frozenset[str]
+    variants: tuple[Variant, ...] = ()
+    extras: tuple[Extra, ...] = ()
+    reason: str = ""
+    advice: str = ""
+
+
+def parse_recipe(document: object, name: str) -> Recipe:
+    """Turn a decoded JSON document into a recipe; `name` is what errors call it.
+
+    Raises:
+        CatalogError: it breaks the schema, or refers to something that is not there.
+    """
+    from jsonschema.exceptions import best_match
+
+    fault = best_match(_validator().iter_errors(document))
+    if fault is not None:
+        expected = fault.schema.get("description") if isinstance(fault.schema, dict) else None
+        detail = f"expected {expected}; {fault.message}" if expected else fault.message
+        raise CatalogError(f"{name}: {fault.json_path}: {_short(detail)}")
+    assert isinstance(document, dict)
+    try:
+        recipe = _recipe(document)
+    except (re.error, ValueError) as error:
+        raise CatalogError(f"{name}: a pattern is malformed: {error}") from error
+    _check_references(recipe, name)
+    return recipe
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read one recipe file, whose name has to be `<id>.json`.
+
+    Raises:
+        CatalogError: it cannot be read, is no JSON, or is not a valid recipe.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RECIPE + 1)
+        if len(data) > MAX_RECIPE:
+            raise CatalogError(f"{path}: larger than {MAX_RECIPE} bytes")
+        document = json.loads(data)
+    except OSError as error:
+        raise CatalogError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CatalogError(f"{path}: not valid JSON: {error}") from error
+    recipe = parse_recipe(document, str(path))
+    if path.name != f"{recipe.id}.json":
+        raise CatalogError(f"{path}: $.id: found {recipe.id!r}, expected the name of the file")
+    return recipe
+
+
+def load_recipes(directories: Iterable[Path]) -> tuple[Recipe, ...]:
+    """All recipes of the directories, highest priority first; of equal ids the highest version is taken.
+
+    Raises:
+        CatalogError: a file is malformed.
+    """
+    chosen: dict[str, Recipe] = {}
+    for directory in directories:
+        for path in sorted(directory.glob("*.json")):
+            recipe = read_recipe(path)
+            known = chosen.get(recipe.id)
+            if known is None or known.version < recipe.version:
+                chosen[recipe.id] = recipe
+    return tuple(sorted(chosen.values(), key=lambda recipe: (-recipe.priority, recipe.id)))
+
+
+@cache
+def packaged_recipes() -> tuple[Recipe, ...]:
+    """The recipes that come with this version."""
+    return load_recipes((resources.data("recipes"),))
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(resources.data("schemas", "recipe.schema.json").read_text("utf-8")))
+
+
+def _recipe(data: dict[str, Any]) -> Recipe:
+    refuse = data.get("refuse", {})
+    return Recipe(
+        id=data["id"],
+        version=data["version"],
+        family=data["family"],
+        priority=data["priority"],
+        system=data["system"],
+        condition=_condition(data["match"]),
+        identify={key: _rules(value) for key, value in data.get("identify", {}).items()},
+        captures={key: _rules(value) for key, value in data.get("capture", {}).items()},
+        filesystems=frozenset(data.get("filesystems", ())),
+        variants=tuple(_variant(variant) for variant in data.get("variants", ())),
+        extras=tuple(Extra(extra["of"], extra["title"], tuple(extra["add"])) for extra in data.get("extras", ())),
+        reason=refuse.get("reason", ""),
+        advice=refuse.get("advice", ""),
+    )
+
+
+def _condition(data: dict[str, Any]) -> Condition:
+    return Condition(
+        all=_paths(data.get("all", ())),
+        any=_paths(data.get("any", ())),
+        none=_paths(data.get("none", ())),
+        volume_id=re.compile(data["volume_id"]) if "volume_id" in data else None,
+        udf=data.get("udf"),
+        files=tuple(
+            (_paths([file["path"]])[0], re.compile(file["regex"], re.MULTILINE)) for file in data.get("files", ())
+        ),
+    )
+
+
+def _paths(paths: Iterable[str]) -> tuple[str, ...]:
+    checked = tuple(paths)
+    for path in checked:
+        path_regex(path)  # a malformed pattern is to be found now, not when an image is looked at
+    return checked
+
+
+def _rules(rules: list[dict[str, str]]) -> tuple[Rule, ...]:
+    found = []
+    for rule in rules:
+        regex = re.compile(rule["regex"], re.MULTILINE) if "regex" in rule else None
+        if "file" in rule:
+            found.append(Rule(Source.FILE, _paths([rule["file"]])[0], regex))
+        elif "path" in rule:
+            found.append(Rule(Source.PATH, _paths([rule["path"]])[0], regex))
+        elif "volume_id" in rule:
+            found.append(Rule(Source.VOLUME_ID, regex=re.compile(rule["volume_id"])))
+        else:
+            found.append(Rule(Source.TEXT, rule["text"]))
+    return tuple(found)
+
+
+def _variant(data: dict[str, Any]) -> Variant:
+    initrds = []
+    for entry in data.get("initrd", ()):
+        options = entry if isinstance(entry, list) else entry["first_of"]
+        _paths(option.replace(WILD, "") for option in options)
+        initrds.append(Choice(tuple(options), isinstance(entry, list) or not entry["optional"]))
+    parameters = tuple(
+        Choice((entry,), False)
+        if isinstance(entry, str)
+        else Choice(tuple(entry["first_of"]), bool(entry.get("required", False)))
+        for entry in data.get("parameters", ())
+    )
+    return Variant(
+        id=data["id"],
+        title=data.get("title", ""),
+        method=BootMethod(data["method"]),
+        firmware=frozenset(Firmware(name) for name in data["firmware"]),
+        signer=data.get("secure_boot", {}).get("signer", ""),
+        kernel=_paths(data["kernel"]),
+        initrds=tuple(initrds),
+        parameters=parameters,
+    )
+
+
+def _check_references(recipe: Recipe, name: str) -> None:
+    ids = [variant.id for variant in recipe.variants]
+    if len(set(ids)) != len(ids):
+        raise CatalogError(f"{name}: $.variants: two have the same id")
+    known = STICK_PLACEHOLDERS | set(recipe.captures)
+    if clash := STICK_PLACEHOLDERS & set(recipe.captures):
+        raise CatalogError(f"{name}: $.capture: {min(clash)!r} is a placeholder of its own")
+    for extra in recipe.extras:
+        if extra.of not in ids:
+            raise CatalogError(f"{name}: $.extras: found the variant {extra.of!r}, expected one of {', '.join(ids)}")
+    words = [word for variant in recipe.variants for choice in variant.parameters for word in choice.options]
+    for word in words + [word for extra in recipe.extras for word in extra.add]:
+        for placeholder in placeholders(word):
+            if placeholder not in known:
+                expected = ", ".join(sorted(known))
+                raise CatalogError(f"{name}: the parameter {word!r} uses {{{placeholder}}}, expected one of {expected}")
+
+
+def placeholders(word: str) -> tuple[str, ...]:
+    """Names in braces."""
+    return tuple(_PLACEHOLDER.findall(word))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 400 else text[:397] + "..."

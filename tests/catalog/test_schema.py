@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luxusbd.catalog.model import Layer, Mirror
+from luxusbd.catalog.schema import parse_document, validate
+from luxusbd.errors import CatalogError
+
+
+def document(**release: Any) -> dict[str, Any]:
+    return {
+        "version": "2.0",
+        "last_updated": "2026-10-01",
+        "distributions": [
+            {
+                "id": "mine",
+                "name": "Mine",
+                "description": "A system.",
+                "homepage": "https://example.org",
+                "logo_url": "",
+                "category": "Desktop",
+                "popularity_rank": 3,
+                "releases": [
+                    {
+                        "version": "1.0",
+                        "release_date": "2026-09-30",
+                        "iso_url": "https://example.org/mine.iso",
+                        "sha256": "a" * 64,
+                        "size_mb": 700,
+                        "mirrors": [],
+                        **release,
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def test_the_users_own_fields_are_enough() -> None:
+    (entry,) = validate(document(), "mine.json", Layer.ADMIN)
+    (release,) = entry.releases
+    assert (entry.id, entry.layer, entry.popularity_rank) == ("mine", Layer.ADMIN, 3)
+    assert release.mirrors == (Mirror("https://example.org/mine.iso"),)
+    assert (release.size, release.architecture, release.edition, release.sha512) == (0, "", "", "")
+
+
+def test_optional_fields() -> None:
+    data = document(
+        size=734003200,
+        architecture="x86_64",
+        edition="gnome",
+        sha512="b" * 128,
+        sums_url="https://example.org/SHA512SUMS",
+        signature_url="https://example.org/SHA512SUMS.sign",
+        minimum_memory_mb=2048,
+        end_of_life="2030-01-31",
+        mirrors=[
+            "https://a.example/mine.iso",
+            {"url": "https://b.example/mine.iso", "country": "DE"},
+            {"url": "https://example.org/mine.iso", "country": "SE"},
+            "https://a.example/mine.iso",
+        ],
+    )
+    data["distributions"][0].update(feed="https://example.org/feed", key_fingerprint="AB" * 20, recipe="casper")
+    (entry,) = validate(data, "mine.json", Layer.PACKAGED)
+    release = entry.releases[0]
+    assert entry.feed == "https://example.org/feed"
+    assert release.mirrors == (
+        Mirror("https://example.org/mine.iso", "SE"),
+        Mirror("https://a.example/mine.iso"),
+        Mirror("https://b.example/mine.iso", "DE"),
+    )
+    assert (release.architecture, release.edition, release.size) == ("amd64", "gnome", 734003200)
+    assert (release.key_fingerprint, release.recipe, release.end_of_life) == ("AB" * 20, "casper", "2030-01-31")
+
+
+def test_whole_numbers_written_as_fractions() -> None:
+    (entry,) = validate(document(size_mb=700.0, size=1e9), "x", Layer.ADMIN)
+    assert repr((entry.releases[0].size_mb, entry.releases[0].size)) == "(700, 1000000000)"
+
+
+def test_releases_are_sorted_newest_first() -> None:
+    data = document()
+    template = data["distributions"][0]["releases"][0]
+    data["distributions"][0]["releases"] = [{**template, "version": v} for v in ("1.9", "1.10", "1.2", "1.10.1")]
+    (entry,) = validate(data, "x", Layer.ADMIN)
+    assert [release.version for release in entry.releases] == ["1.10.1", "1.10", "1.9", "1.2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        (
+            ("sha256",),
+            "A" * 64,
+            r'mine\.json: \$\.distributions\[0\]\.releases\[0\]\.sha256: found "A+"?.*, expected 64',
+        ),
+        (("sha256",), "", "expected 64 lower-case hex digits"),
+        (("sha512",), "a" * 64, "expected 128 lower-case hex digits"),
+        (("iso_url",), "ftp://x/y", r"iso_url: found \"ftp://x/y\", expected an http or https URL"),
+        (("iso_url",), "https://", "expected an http or https URL"),
+        (("iso_url",), "https://u:p@host/x", "without user name"),
+        (("iso_url",), "https://host:99999/x", "valid host and port"),
+        (("iso_url",), "https://[::1/x", "valid host"),
+        (("size_mb",), "700", r"size_mb: found \"700\", expected a whole number of megabytes"),
+        (("size_mb",), -1, "size_mb: found -1"),
+        (("version",), "1/2", "without / and @"),
+        (("release_date",), "30.9.2026", "expected a date such as"),
+        (("release_date",), "2026-02-30", "expected a date of the calendar"),
+        (("mirrors",), ["x"], r"mirrors\[0\]: found \"x\", expected an http or https URL, or an object"),
+        (("mirrors",), [{"url": "https://x/", "country": "Germany"}], r"mirrors\[0\]"),
+        (("mirrors",), {}, r"mirrors: found an object, expected a list"),
+        (("architecture",), "vax", "expected one of amd64"),
+        (("signature_url",), "http://x/y", "expected an https URL"),
+        (("key_fingerprint",), "6294BE9B", "expected the full fingerprint"),
+        (("surprise",), 1, "unknown field 'surprise', expected only version"),
+    ],
+)
+def test_faults_name_document_path_found_and_expected(path: tuple[str], value: object, text: str) -> None:
+    with pytest.raises(CatalogError, match=text) as caught:
+        validate(document(**{path[0]: value}), "mine.json", Layer.ADMIN)
+    assert caught.value.message.startswith("mine.json: $.distributions[0].releases[0]")
+
+
+def test_missing_and_repeated_things() -> None:
+    data = document()
+    data["distributions"] += copy.deepcopy(data["distributions"])
+    with pytest.raises(CatalogError, match=r"\$\.distributions\[1\]\.id: found 'mine' again.*\[0\] does not have"):
+        validate(data, "x", Layer.ADMIN)
+    data = document()
+    data["distributions"][0]["releases"] *= 2
+    with pytest.raises(CatalogError, match=r"releases\[1\]: found version '1.0' again"):
+        validate(data, "x", Layer.ADMIN)
+    data = document()
+    del data["distributions"][0]["name"], data["distributions"][0]["category"]
+    with pytest.raises(CatalogError, match=r"\$\.distributions\[0\]: found no name, category"):
+        validate(data, "x", Layer.ADMIN)
+
+
+def test_all_faults_are_listed_up_to_a_limit() -> None:
+    data = document(sha256="", size_mb="x")
+    with pytest.raises(CatalogError) as caught:
+        validate(data, "x", Layer.ADMIN)
+    assert len(caught.value.message.splitlines()) == 2
+    data["distributions"] *= 30
+    with pytest.raises(CatalogError, match="and 40 more"):
+        validate(data, "x", Layer.ADMIN)
+
+
+def test_plain_http_is_for_the_layers_that_a_person_wrote() -> None:
+    data = document(iso_url="http://example.org/x.iso")
+    for layer in (Layer.ADMIN, Layer.COMMAND_LINE, Layer.USER):
+        assert validate(data, "x", layer)[0].releases[0].iso_url.startswith("http:")
+    for layer in (Layer.FALLBACK, Layer.PACKAGED, Layer.CACHE):
+        with pytest.raises(CatalogError, match=r"iso_url: .*expected an https URL"):
+            validate(data, "x", layer)
+
+
+def test_newer_minor_versions_may_add_fields_and_newer_major_ones_are_refused() -> None:
+    data = document(colour="blue", mirrors=[{"url": "https://x.example/y", "speed": 5}])
+    data.update(version="2.7", serial=12)
+    (entry,) = validate(data, "x", Layer.CACHE)
+    assert entry.releases[0].mirrors[1] == Mirror("https://x.example/y")
+    data["version"] = "3.0"
+    with pytest.raises(CatalogError, match="update luxusbd"):
+        validate(data, "x", Layer.CACHE)
+    data["version"] = "1.0"
+    with pytest.raises(CatalogError, match=r"expected 2\.0"):
+        validate(data, "x", Layer.CACHE)
+    for wrong in (2, None, "two"):
+        data["version"] = wrong
+        with pytest.raises(CatalogError, match=r"\$\.version"):
+            validate(data, "x", Layer.CACHE)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[]", b"NaN", b"[" * 200_000, b'{"version": NaN}', b"null"])
+def test_what_is_no_catalogue_at_all(data: bytes) -> None:
+    with pytest.raises(CatalogError, match=r"^mine\.json: "):
+        parse_document(data, "mine.json", Layer.ADMIN)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+RELEASE_KEYS = ["version", "release_date", "iso_url", "sha256", "size_mb", "mirrors", "size", "edition", "sums_url"]
+
+
+@settings(deadline=None)
+@given(key=st.sampled_from(RELEASE_KEYS), value=json_values, minor=st.sampled_from(["2.0", "2.4"]))
+def test_any_value_is_accepted_or_refused_with_its_path(key: str, value: object, minor: str) -> None:
+    data = document(**{key: value})
+    data["version"] = minor
+    try:
+        entries = parse_document(json.dumps(data).encode(), "x.json", Layer.ADMIN)
+    except CatalogError as error:
+        lines = error.message.splitlines()
+    else:
+        lines = []
+        assert entries[0].releases[0].mirrors
+    for line in lines:
+        assert line.startswith(f"x.json: $.distributions[0].releases[0].{key}")
+        assert line.isprintable()
+
+
+@settings(deadline=None)
+@given(json_values)
+def test_any_document_is_refused_properly(value: object) -> None:
+    with pytest.raises(CatalogError):
+        parse_document(json.dumps(value).encode(), "x.json", Layer.ADMIN)

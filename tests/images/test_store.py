@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from luxusbd.errors import (
+    FailedError,
+    ImageInUseError,
+    ImageNotFoundError,
+    InvalidArgumentError,
+    NotEnoughSpaceError,
+)
+from luxusbd.images.model import Recognition, StoredImage, Trust
+from luxusbd.images.store import ImageStore
+
+ALICE, BOB, ROOT = 1000, 1001, 0
+CONTENT = b"an image"
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+def recognition(size: int = len(CONTENT)) -> Recognition:
+    return Recognition(size, "LABEL", "", "", "", "System", "1", "amd64", reason="no recipe", advice="none")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "store")
+
+
+def add(
+    store: ImageStore,
+    directory: Path,
+    owner: int | None,
+    *,
+    content: bytes = CONTENT,
+    name: str = "Name",
+    trust: Trust = Trust.NONE,
+) -> StoredImage:
+    path = directory / "incoming.part"
+    path.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    source = "import" if owner is not None else "distro:x@1"
+    image = store.add(path, sha256, name, source, trust, recognition(len(content)), owner)
+    assert not path.exists()
+    return image
+
+
+def names(store: ImageStore, uid: int) -> list[str]:
+    return [image.name for image in store.list(uid)]
+
+
+def test_imported_images_are_seen_by_their_uid_and_root_alone(store: ImageStore, tmp_path: Path) -> None:
+    image = add(store, tmp_path, ALICE)
+    assert image == store.get(ALICE, SHA) == store.get(ROOT, SHA)
+    assert (image.reference, image.size, image.source, image.trust) == (f"image:{SHA}", 8, "import", Trust.NONE)
+    assert store.list(BOB) == ()
+    for use in (
+        lambda: store.get(BOB, SHA),
+        lambda: store.open(BOB, SHA),
+        lambda: store.delete(BOB, SHA, in_use=False),
+    ):
+        with pytest.raises(ImageNotFoundError):
+            use()
+
+
+def test_two_uids_with_the_same_bytes_keep_their_own_names(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE, name="Alice's")
+    add(store, tmp_path, BOB, name="Bob's")
+    assert (names(store, ALICE), names(store, BOB)) == (["Alice's"], ["Bob's"])
+    assert len(names(store, ROOT)) == 1
+    assert len(list((tmp_path / "store").glob("*.iso"))) == 1
+    assert store.delete(ALICE, SHA, in_use=False) is False
+    assert (names(store, ALICE), names(store, BOB)) == ([], ["Bob's"])
+    assert store.delete(BOB, SHA, in_use=False) is True
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_downloaded_images_are_seen_by_all_and_lend_their_trust(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE, name="mine")
+    add(store, tmp_path, None, name="Debian", trust=Trust.SIGNED)
+    assert (names(store, ALICE), names(store, BOB)) == (["mine"], ["Debian"])
+    assert store.get(ALICE, SHA).trust is Trust.SIGNED
+    assert store.delete(BOB, SHA, in_use=False) is False
+    assert (names(store, ALICE), names(store, BOB)) == (["mine"], [])
+    assert store.get(ALICE, SHA).trust is Trust.NONE
+
+
+def test_root_takes_an_image_from_everybody(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    add(store, tmp_path, None)
+    assert store.delete(ROOT, SHA, in_use=False) is True
+    assert store.list(ROOT) == ()
+
+
+def test_image_in_use_stays(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    with pytest.raises(ImageInUseError, match="Name"):
+        store.delete(ALICE, SHA, in_use=True)
+    assert names(store, ALICE) == ["Name"]
+
+
+def test_open_gives_a_read_only_descriptor(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    fd = store.open(ALICE, SHA)
+    try:
+        assert os.read(fd, 100) == CONTENT
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.write(fd, b"x")
+    finally:
+        os.close(fd)
+    assert stat.S_IMODE((tmp_path / "store" / f"{SHA}.iso").stat().st_mode) == 0o400
+    assert stat.S_IMODE((tmp_path / "store" / f"{SHA}.json").stat().st_mode) == 0o600
+
+
+def test_names_are_cleaned(store: ImageStore, tmp_path: Path) -> None:
+    assert add(store, tmp_path, ALICE, name="a\x1b[1m\u202eb\n").name == "a[1mb"
+    assert add(store, tmp_path, BOB, name="\x00").name == SHA[:12]
+
+
+def test_everything_is_there_after_reopening(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE, name="a")
+    add(store, tmp_path, None, name="b", content=b"other")
+    again = ImageStore(tmp_path / "store")
+    for uid in (ALICE, BOB, ROOT):
+        assert again.list(uid) == store.list(uid)
+
+
+def test_what_is_not_one_regular_file_of_that_size_is_refused(store: ImageStore, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    hard = tmp_path / "hard"
+
+    def attempt(where: Path, size: int = len(CONTENT)) -> None:
+        store.add(where, SHA, "n", "import", Trust.NONE, recognition(size), ALICE)
+
+    with pytest.raises(FailedError, match="regular file"):
+        attempt(link)
+    with pytest.raises(FailedError, match="8 bytes, and 9"):
+        attempt(path, 9)
+    hard.hardlink_to(path)
+    with pytest.raises(FailedError, match="one name"):
+        attempt(path)
+    with pytest.raises(FailedError, match="cannot be moved"):
+        attempt(tmp_path / "missing")
+    with pytest.raises(InvalidArgumentError):
+        store.add(path, "../../etc/passwd", "n", "import", Trust.NONE, recognition(), ALICE)
+    assert path.read_bytes() == CONTENT
+    assert list((tmp_path / "store").iterdir()) == []
+    assert store.list(ROOT) == ()
+
+
+def test_temporary_files_are_removed_at_start(store: ImageStore, tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    for name in (f".tmp-{SHA}", f".incoming-{SHA}", f"{SHA}.json"):
+        (directory / name).write_bytes(b"torn")
+    (directory / f"{SHA}.json").rename(directory / f"{'0' * 64}.json")
+    (directory / "notes.txt").write_text("kept")
+    ImageStore(directory)
+    assert [path.name for path in directory.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"format": 1}', b"\xff", b"[" * 100_000])
+def test_corrupt_sidecar_is_set_aside_and_the_image_adopted(store: ImageStore, tmp_path: Path, damage: bytes) -> None:
+    add(store, tmp_path, ALICE)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    sidecar.write_bytes(damage)
+    again = ImageStore(tmp_path / "store")
+    assert again.list(ROOT) == ()
+    assert [(orphan.sha256, orphan.size) for orphan in again.orphans()] == [(SHA, 8)]
+    assert sidecar.with_suffix(".json.corrupt").read_bytes() == damage
+    again.adopt(SHA, "found", "import", Trust.NONE, recognition(), ALICE)
+    assert again.orphans() == ()
+    assert names(again, ALICE) == ["found"]
+    assert names(again, BOB) == []
+    with pytest.raises(ImageNotFoundError):
+        again.adopt(SHA, "found", "import", Trust.NONE, recognition(), BOB)
+    assert names(ImageStore(tmp_path / "store"), ALICE) == ["found"]
+
+
+@pytest.mark.parametrize("key", ["size", "sha256", "format", "views", "recognition"])
+def test_sidecar_that_does_not_fit_its_image_is_set_aside(store: ImageStore, tmp_path: Path, key: str) -> None:
+    add(store, tmp_path, ALICE)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    document = json.loads(sidecar.read_text())
+    document[key] = {"uid": {}} if key == "views" else 7
+    sidecar.write_text(json.dumps(document))
+    again = ImageStore(tmp_path / "store")
+    assert again.list(ROOT) == ()
+    assert len(again.orphans()) == 1
+
+
+def test_space(store: ImageStore) -> None:
+    store.require_space(1, reserve=0)
+    assert store.free_bytes() > 0
+    with pytest.raises(NotEnoughSpaceError, match="MiB free"):
+        store.require_space(2**60)
+
+
+KILLER = textwrap.dedent(
+    """
+    import os, signal, sys
+    from pathlib import Path
+    from luxusbd.images.model import Recognition, Trust
+    from luxusbd.images import store as module
+
+    point, action, directory, source = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
+    store = module.ImageStore(directory)
+    calls = 0
+
+    def dying(function):
+        def wrapper(*args, **kwargs):
+            global calls
+            if calls == point:
+                os.kill(os.getpid(), signal.SIGKILL)
+            calls += 1
+            return function(*args, **kwargs)
+        return wrapper
+
+    for owner, names in ((os, ("open", "fsync", "fchmod", "fchown")), (Path, ("rename", "unlink"))):
+        for name in names:
+            setattr(owner, name, dying(getattr(owner, name)))
+    sha = sys.argv[5]
+    recognition = Recognition(8, "LABEL", "", "", "", "System", "1", "amd64", reason="r", advice="a")
+    if action == "add":
+        store.add(source, sha, "Name", "import", Trust.NONE, recognition, 1000)
+    else:
+        store.delete(1000, sha, in_use=False)
+    """
+)
+
+
+def killed_at(point: int, action: str, directory: Path, source: Path) -> bool:
+    """Run the action in a process that is killed before its system call number `point`; False when it got through."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER, str(point), action, str(directory), str(source), SHA], check=False, timeout=60
+    )
+    assert done.returncode in (0, -signal.SIGKILL)
+    return done.returncode != 0
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_kill_while_adding_loses_neither_file_nor_owner(tmp_path: Path, shared: bool) -> None:
+    point = 0
+    while True:
+        directory, source = tmp_path / f"store{point}", tmp_path / f"file{point}"
+        if shared:
+            add(ImageStore(directory), tmp_path, BOB, name="Bob's")
+        source.write_bytes(CONTENT)
+        killed = killed_at(point, "add", directory, source)
+        store = ImageStore(directory)
+        assert store.orphans() == ()
+        assert not list(directory.glob(".*"))
+        stored = names(store, ALICE)
+        assert names(store, BOB) == (["Bob's"] if shared else [])
+        if not stored:
+            assert source.read_bytes() == CONTENT
+        if source.exists():
+            store.add(source, SHA, "Name", "import", Trust.NONE, recognition(), ALICE)
+        assert names(store, ALICE) == ["Name"]
+        assert (directory / f"{SHA}.iso").read_bytes() == CONTENT
+        if not killed:
+            break
+        point += 1
+    assert point > 5
+
+
+@pytest.mark.chaos
+def test_a_kill_while_deleting_leaves_all_or_nothing(tmp_path: Path) -> None:
+    point = 0
+    while True:
+        directory = tmp_path / f"store{point}"
+        add(ImageStore(directory), tmp_path, ALICE)
+        killed = killed_at(point, "delete", directory, tmp_path)
+        store = ImageStore(directory)
+        assert store.orphans() == ()
+        assert names(store, ALICE) == (["Name"] if (directory / f"{SHA}.iso").exists() else [])
+        if not killed:
+            assert list(directory.iterdir()) == []
+            break
+        point += 1
+    assert point > 2
