@@ -317,3 +317,13 @@ def _tools() -> list[str]:
 
 def _indent(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
+
+
+def generation_of(data: bytes | None) -> int | None:
+    """Generation of a menu file as `render` writes them, or None when it is incomplete or none."""
+    if data is None or b"\0" in data:
+        return None
+    match = re.match(rb"lux_gen=([1-9][0-9]{0,9})\n", data)
+    if match is None or not data.endswith(b"\nelse\n  lux_end=" + match.group(1) + b"\nfi\n"):
+        return None
+    return int(match.group(1))
