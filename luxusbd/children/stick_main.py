@@ -1,0 +1,72 @@
+"""Entry point of the stick worker: `python -P -m luxusbd.children.stick_main <socket-fd-number>`.
+
+It lives for one job. When the core goes, the worker goes too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from luxusbd.children.protocol import Channel, Params
+from luxusbd.stick import codec, mounted, writer
+from luxusbd.stick.model import StickProgress
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve one core over the socket whose descriptor number is the only argument."""
+    logging.basicConfig(level=logging.INFO, format="stick worker: %(message)s", stream=sys.stderr)
+    parent = os.getppid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return 1
+    if os.geteuid() == 0:
+        mounted.enter_private_namespace()
+    asyncio.run(serve(socket.socket(fileno=int(argv[1]))))
+    return 0
+
+
+async def serve(sock: socket.socket) -> None:
+    """Answer `execute` until the other side closes; a job that runs then is stopped and cleaned up."""
+    latest: StickProgress | None = None
+    changed = asyncio.Event()
+
+    async def execute(params: Params, fds: Sequence[int]) -> Any:
+        return await writer.execute(codec.order_from_json(params, fds), report)
+
+    def report(progress: StickProgress) -> None:
+        nonlocal latest
+        latest = progress
+        changed.set()
+
+    async def send() -> None:
+        # one event at a time: a slow core sees fewer of them, and the newest one
+        while True:
+            await changed.wait()
+            changed.clear()
+            assert latest is not None
+            await channel.event("progress", codec.progress_to_json(latest))
+
+    channel = Channel(sock, handlers={"execute": execute})
+    async with asyncio.TaskGroup() as group:
+        sender = group.create_task(send())
+        try:
+            await channel.run()
+        finally:
+            sender.cancel()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main(sys.argv))

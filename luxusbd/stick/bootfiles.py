@@ -1,0 +1,104 @@
+"""Boot code, core image and ESP of a stick: made, written, read back, compared."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from luxusbd.errors import VerificationError
+from luxusbd.images.model import Firmware
+from luxusbd.stick import bios, esp, grub
+from luxusbd.stick.blockio import CHUNK, MediumReader, in_thread, sync, write_all
+from luxusbd.stick.model import Layout, PartitionRole
+
+
+@dataclass(frozen=True)
+class BootPiece:
+    """Bytes that belong at one place of the disk."""
+
+    what: str
+    start: int
+    data: bytes
+
+    @property
+    def record(self) -> tuple[str, int, int, str]:
+        """As the manifest keeps it."""
+        return (self.what, self.start, len(self.data), hashlib.sha256(self.data).hexdigest())
+
+
+@dataclass(frozen=True)
+class BootFiles:
+    """All boot files of one stick, and which firmware they serve."""
+
+    pieces: tuple[BootPiece, ...]
+    firmware: frozenset[Firmware]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pieces."""
+        return sum(len(piece.data) for piece in self.pieces)
+
+    @property
+    def records(self) -> tuple[tuple[str, int, int, str], ...]:
+        """As the manifest keeps them."""
+        return tuple(piece.record for piece in self.pieces)
+
+
+async def build(layout: Layout, esp_serial: str, data_uuid: str, *, serial_console: bool) -> BootFiles:
+    """Make the boot files for the firmware that this machine has GRUB for.
+
+    Raises:
+        ToolMissingError: no GRUB at all, or a tool is missing.
+        ToolFailedError: a tool failed.
+    """
+    firmware = grub.require_any()
+    pieces: list[BootPiece] = []
+    with tempfile.TemporaryDirectory(prefix="luxusb-boot-") as name:
+        work = Path(name)
+        system = await esp.build(layout, esp_serial, data_uuid, work, serial_console=serial_console)
+        pieces.append(BootPiece("esp", layout.partition(PartitionRole.ESP).start, system))
+        if Firmware.BIOS in firmware:
+            code = await bios.build(layout, esp_serial, work)
+            pieces.append(BootPiece("bios-core", layout.partition(PartitionRole.BIOS_BOOT).start, code.core))
+            # last, so that sector 0 never leads to a core image that is not there yet
+            pieces.append(BootPiece("bios-boot-code", 0, code.boot_code))
+    return BootFiles(tuple(pieces), firmware)
+
+
+async def write(fd: int, files: BootFiles) -> None:
+    """Write what differs from what is on the medium, and flush after each piece."""
+    for piece in files.pieces:
+        if not await in_thread(_matches, fd, piece):
+            await in_thread(write_all, fd, piece.data, piece.start)
+            await in_thread(sync, fd)
+
+
+async def read_back(fd: int, files: BootFiles) -> None:
+    """Compare the medium with what was written.
+
+    Raises:
+        VerificationError: it gives other bytes back.
+    """
+    for piece in files.pieces:
+        if not await in_thread(_matches, fd, piece):
+            raise VerificationError(
+                f"the {piece.what} read back from the medium differs from what was written: the stick is defective"
+            )
+
+
+def digest(reader: MediumReader, start: int, length: int) -> str:
+    """SHA-256 of a range of the medium."""
+    hasher = hashlib.sha256()
+    done = 0
+    while done < length:
+        piece = reader.read_at(start + done, min(CHUNK, length - done))
+        hasher.update(piece)
+        done += len(piece)
+    return hasher.hexdigest()
+
+
+def _matches(fd: int, piece: BootPiece) -> bool:
+    with MediumReader(fd) as reader:
+        return reader.read_at(piece.start, len(piece.data)) == piece.data

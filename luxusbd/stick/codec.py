@@ -1,0 +1,92 @@
+"""The values of a stick job to and from JSON, as they cross the socket between the core and its children."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from luxusbd.errors import InternalError
+from luxusbd.stick import manifest as manifests
+from luxusbd.stick.model import (
+    SourceImage,
+    StickContents,
+    StickOperation,
+    StickOrder,
+    StickProgress,
+)
+
+
+def order_to_json(order: StickOrder) -> dict[str, Any]:
+    """Everything but the descriptors; those travel beside it as `order_fds` gives them."""
+    return {
+        "operation": order.operation.value,
+        "node": order.node,
+        "disk_seq": order.disk_seq,
+        "size": order.size,
+        "options": manifests.options_to_json(order.options),
+        "add": [manifests.image_to_json(source.image) for source in order.add],
+        "remove": list(order.remove),
+    }
+
+
+def order_fds(order: StickOrder) -> tuple[int, ...]:
+    """The descriptors that go with an order: the target, then the images in the order of `add`."""
+    return (order.fd, *(source.fd for source in order.add))
+
+
+def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrder:
+    """The order, with descriptors in this process's numbering.
+
+    Raises:
+        InternalError: the number of descriptors does not fit.
+    """
+    if len(fds) != 1 + len(document["add"]):
+        raise InternalError(f"{len(fds)} descriptors came with an order for {len(document['add'])} images")
+    return StickOrder(
+        operation=StickOperation(document["operation"]),
+        fd=fds[0],
+        node=document["node"],
+        disk_seq=document["disk_seq"],
+        size=document["size"],
+        options=manifests.options_from_json(document["options"]),
+        add=tuple(
+            SourceImage(fd, manifests.image_from_json(image))
+            for fd, image in zip(fds[1:], document["add"], strict=True)
+        ),
+        remove=tuple(document["remove"]),
+    )
+
+
+def progress_to_json(progress: StickProgress) -> dict[str, Any]:
+    """Progress as a JSON object."""
+    return {
+        "stage": progress.stage,
+        "bytes_done": progress.bytes_done,
+        "bytes_total": progress.bytes_total,
+        "note": progress.note,
+    }
+
+
+def progress_from_json(document: Mapping[str, Any]) -> StickProgress:
+    """Progress from `progress_to_json`."""
+    return StickProgress(document["stage"], document["bytes_done"], document["bytes_total"], document["note"])
+
+
+def contents_to_json(contents: StickContents) -> dict[str, Any]:
+    """What a look at a disk found, as a JSON object."""
+    return {
+        "manifest": manifests.to_json(contents.manifest),
+        "free_bytes": contents.free_bytes,
+        "damage": contents.damage,
+    }
+
+
+def contents_from_json(document: Mapping[str, Any]) -> StickContents:
+    """What `contents_to_json` made; the manifest passes the schema again, since an unprivileged process sent it.
+
+    Raises:
+        DeviceDamagedError: the manifest does not fit the schema.
+    """
+    return StickContents(
+        manifests.from_json(document["manifest"]), int(document["free_bytes"]), str(document["damage"])
+    )

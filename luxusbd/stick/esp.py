@@ -1,0 +1,84 @@
+"""The EFI system partition, built as a file without mounting anything."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from luxusbd import process
+from luxusbd.errors import InternalError, ToolFailedError
+from luxusbd.stick import grub, menu
+from luxusbd.stick.layout import SECTOR
+from luxusbd.stick.model import MIB, Layout, PartitionRole
+
+LABEL = "LUXESP"
+_SERIAL = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}\Z")
+_DIRECTORIES = ("EFI", "EFI/BOOT", "boot", "boot/grub", "boot/grub/fonts")
+
+
+async def build(layout: Layout, esp_serial: str, data_uuid: str, work: Path, *, serial_console: bool = False) -> bytes:
+    """The used beginning of the ESP, in whole MiB; what follows it on the partition holds nothing and may stay.
+
+    Args:
+        layout: for the size and place of the partition.
+        esp_serial: FAT volume serial such as 1A2B-3C4D; GRUB finds the ESP by it.
+        data_uuid: filesystem UUID of the data partition, for the stub.
+        work: a directory for temporary files.
+        serial_console: whether the stub speaks on the serial port too.
+
+    Raises:
+        ToolMissingError: GRUB, mtools or dosfstools is not installed.
+        ToolFailedError: one of them failed.
+    """
+    if not _SERIAL.match(esp_serial):
+        raise InternalError(f"{esp_serial!r} is no FAT volume serial")
+    part = layout.partition(PartitionRole.ESP)
+    files: list[tuple[str, Path]] = []
+    if grub.is_available(grub.UEFI):
+        program = work / "BOOTX64.EFI"
+        program.write_bytes(await grub.make_image(grub.UEFI, grub.early_config(esp_serial), work))
+        files.append(("EFI/BOOT/BOOTX64.EFI", program))
+    config = work / "grub.cfg"
+    config.write_text(menu.stub(data_uuid, serial_console=serial_console), "ascii")
+    files.append(("boot/grub/grub.cfg", config))
+    if font := grub.font():
+        files.append(("boot/grub/fonts/unicode.pf2", font))
+    image = work / "esp.img"
+    await _format(image, part.size, part.start, esp_serial)
+    await process.run(["mmd", "-i", str(image), *(f"::/{name}" for name in _DIRECTORIES)], env=_MTOOLS)
+    for name, source in files:
+        await process.run(["mcopy", "-i", str(image), str(source), f"::/{name}"], env=_MTOOLS)
+    return _used(image)
+
+
+# the user's own mtools configuration must not change where the files go
+_MTOOLS = {"MTOOLSRC": "/dev/null", "MTOOLS_SKIP_CHECK": "1"}
+
+
+async def _format(image: Path, size: int, start: int, serial: str) -> None:
+    with image.open("wb") as file:
+        file.truncate(size)
+    await process.run(
+        [
+            "mkfs.fat",
+            "-F",
+            "32",
+            "-s",
+            "2",
+            "-h",
+            str(start // SECTOR),
+            "-i",
+            serial.replace("-", ""),
+            "-n",
+            LABEL,
+            str(image),
+        ]
+    )
+
+
+def _used(image: Path) -> bytes:
+    data = image.read_bytes()
+    end = len(data.rstrip(b"\0"))
+    if end == 0:
+        raise ToolFailedError("mkfs.fat made an empty filesystem")
+    return data[: min(len(data), -(-end // MIB) * MIB)]

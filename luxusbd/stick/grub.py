@@ -1,0 +1,197 @@
+"""The pieces of GRUB that this machine has, and images made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from luxusbd import process
+from luxusbd.errors import ToolMissingError
+from luxusbd.images.model import Firmware
+
+MODULE_ROOT = Path("/usr/lib/grub")
+FONTS = (Path("/usr/share/grub/unicode.pf2"), Path("/boot/grub/fonts/unicode.pf2"))
+
+_NEEDED = (
+    "configfile",
+    "echo",
+    "ext2",
+    "fat",
+    "iso9660",
+    "linux",
+    "loopback",
+    "normal",
+    "part_gpt",
+    "search",
+    "search_fs_uuid",
+    "sleep",
+    "test",
+    "true",
+)
+_WANTED = (
+    "all_video",
+    "cat",
+    "chain",
+    "cpuid",
+    "exfat",
+    "font",
+    "gfxmenu",
+    "gfxterm",
+    "gfxterm_background",
+    "gzio",
+    "halt",
+    "help",
+    "jpeg",
+    "keystatus",
+    "ls",
+    "lzopio",
+    "minicmd",
+    "multiboot2",
+    "ntfs",
+    "part_msdos",
+    "png",
+    "probe",
+    "read",
+    "reboot",
+    "regexp",
+    "search_fs_file",
+    "search_label",
+    "serial",
+    "squash4",
+    "terminal",
+    "terminfo",
+    "udf",
+    "xzio",
+)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One GRUB platform: its directory below `MODULE_ROOT` is also grub-mkimage's name for it."""
+
+    name: str
+    firmware: Firmware
+    package: str
+    needed: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+
+BIOS = Platform(
+    "i386-pc", Firmware.BIOS, "grub-pc-bin", (*_NEEDED, "biosdisk", "linux16"), (*_WANTED, "ntldr", "vbe", "vga")
+)
+UEFI = Platform(
+    "x86_64-efi", Firmware.UEFI, "grub-efi-amd64-bin", (*_NEEDED, "chain"), (*_WANTED, "efi_gop", "efi_uga", "efifwsetup")
+)
+
+
+def available_firmware() -> frozenset[Firmware]:
+    """For which firmware this machine can make boot files; empty when no GRUB is installed."""
+    return frozenset(platform.firmware for platform in (BIOS, UEFI) if is_available(platform))
+
+
+def is_available(platform: Platform) -> bool:
+    """Whether all modules that a stick needs are installed."""
+    return not _missing(platform)
+
+
+def require_any() -> frozenset[Firmware]:
+    """`available_firmware`, when it holds any.
+
+    Raises:
+        ToolMissingError: it does not; the text names the packages.
+    """
+    firmware = available_firmware()
+    if not firmware:
+        raise ToolMissingError(
+            "no GRUB boot files are installed, so that no stick can be made; install the package "
+            f"{BIOS.package} (for BIOS) or {UEFI.package} (for UEFI), better both"
+        )
+    mkimage_program()
+    return firmware
+
+
+def mkimage_program() -> str:
+    """Name of the program that makes GRUB images.
+
+    Raises:
+        ToolMissingError: it is not installed.
+    """
+    try:
+        process.find_program("grub2-mkimage")
+    except ToolMissingError:
+        process.find_program("grub-mkimage")
+        return "grub-mkimage"
+    return "grub2-mkimage"
+
+
+def directory(platform: Platform) -> Path:
+    """Where the modules of a platform are.
+
+    Raises:
+        ToolMissingError: some that a stick needs are not there.
+    """
+    if missing := _missing(platform):
+        raise ToolMissingError(
+            f"GRUB for {platform.name} is not installed completely ({', '.join(missing[:5])} not found in "
+            f"{MODULE_ROOT / platform.name}); install the package {platform.package}"
+        )
+    return MODULE_ROOT / platform.name
+
+
+def font() -> Path | None:
+    """GRUB's Unicode font, or nothing; the menu then stays in text mode."""
+    return next((path for path in FONTS if path.is_file()), None)
+
+
+async def make_image(platform: Platform, early_config: str, work: Path) -> bytes:
+    """A GRUB image with everything a stick needs built in.
+
+    Args:
+        platform: for which firmware.
+        early_config: script it runs before it looks for its prefix.
+        work: an empty directory.
+
+    Raises:
+        ToolMissingError: GRUB is not installed completely.
+        ToolFailedError: grub-mkimage failed.
+    """
+    modules = directory(platform)
+    config = work / f"{platform.name}.early.cfg"
+    output = work / f"{platform.name}.img"
+    config.write_text(early_config, "ascii")
+    await process.run(
+        [
+            mkimage_program(),
+            "-O",
+            platform.name,
+            "-d",
+            str(modules),
+            "-c",
+            str(config),
+            "-p",
+            "/boot/grub",
+            "-o",
+            str(output),
+            *platform.needed,
+            *(name for name in platform.wanted if _has(platform, name)),
+        ]
+    )
+    return output.read_bytes()
+
+
+def early_config(esp_serial: str) -> str:
+    """Script that finds the ESP of this very stick, whatever order the firmware gives the disks."""
+    return (
+        f"search --no-floppy --set=root --fs-uuid {esp_serial}\n"
+        "set prefix=($root)/boot/grub\n"
+    )
+
+
+def _has(platform: Platform, module: str) -> bool:
+    return (MODULE_ROOT / platform.name / f"{module}.mod").is_file()
+
+
+def _missing(platform: Platform) -> list[str]:
+    extra = ["boot.img", "kernel.img"] if platform is BIOS else ["kernel.img"]
+    missing = [name for name in extra if not (MODULE_ROOT / platform.name / name).is_file()]
+    return missing + [name for name in platform.needed if not _has(platform, name)]

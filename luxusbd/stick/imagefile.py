@@ -1,0 +1,195 @@
+"""A data partition inside a file, filled without root: no loop device, no mount.
+
+debugfs changes the metadata; the bytes of images go straight into the blocks that it allocated.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from luxusbd import process
+from luxusbd.errors import InternalError, NotEnoughSpaceError, ToolFailedError
+from luxusbd.stick import room
+from luxusbd.stick.blockio import finish, in_thread, read_at, sync, write_all
+from luxusbd.stick.ext4 import Ext4, Extent
+from luxusbd.stick.model import Layout, PartitionRole
+
+_SAFE = re.compile(r"[A-Za-z0-9._+-]+\Z")
+_BANNER = re.compile(r"debugfs \d[^\n]*\Z")
+
+
+class FileRoom:
+    """The data partition of an image file; a `room.DataRoom`.
+
+    Args:
+        fd: the image file, opened for writing and locked by the caller.
+        layout: where the partition is.
+        work: directory for temporary files.
+    """
+
+    def __init__(self, fd: int, layout: Layout, work: Path) -> None:
+        self._fd = fd
+        self._part = layout.partition(PartitionRole.DATA)
+        self._work = work
+
+    @property
+    def _target(self) -> str:
+        return f"/proc/self/fd/{self._fd}?offset={self._part.start}"
+
+    async def make_filesystem(self, data_uuid: str, label: str) -> None:
+        """Make an empty filesystem."""
+        command = room.mke2fs(f"/proc/self/fd/{self._fd}", self._part.size, data_uuid, label, self._part.start)
+        await finish(process.run(command, pass_fds=(self._fd,), timeout=1800))
+        await self.checkpoint()
+
+    async def check(self) -> None:
+        """Look through the whole filesystem: a killed debugfs leaves no mark that it was at work."""
+        await finish(room.e2fsck(self._target, (self._fd,), force=True))
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Flush."""
+        await self.checkpoint()
+
+    async def make_directory(self, path: str) -> None:
+        """Make a directory below the root unless it is there."""
+        if not await in_thread(self._exists, path):
+            await self._debugfs(f"mkdir {_checked(path)}")
+
+    async def names(self, path: str) -> tuple[str, ...]:
+        """What lies in a directory."""
+        return await in_thread(lambda: self._filesystem().list(path))
+
+    async def write_small(self, path: str, data: bytes) -> None:
+        """Write a file as a whole, in place of one that may be there."""
+        directory, name = _split(path)
+        source = self._work / "small"
+        await in_thread(source.write_bytes, data)
+        commands = [f"rm {path}"] if await in_thread(self._exists, path) else []
+        # `write` takes its second argument for a name in the current directory, slashes and all
+        commands += [f"cd {directory}", f"write small {name}", f"sif {name} mode 0100644"]
+        await self._debugfs(*commands)
+        await self.checkpoint()
+
+    async def allocate(self, path: str, size: int) -> room.Sink:
+        """Start a new file of `size` bytes, on blocks that read as zeros until it is published."""
+        directory, name = _split(path)
+        free = await in_thread(lambda: self._filesystem().free_bytes())
+        if size > free:
+            raise NotEnoughSpaceError(f"an image of {size} bytes does not fit into {free} free bytes on the stick")
+        block = (await in_thread(self._filesystem)).block_size
+        await in_thread((self._work / "small").write_bytes, b"")
+        await self._debugfs(
+            f"cd {directory}",
+            f"write small {name}",
+            f"sif {name} mode 0100644",
+            f"fallocate {name} 0 {(size - 1) // block}",
+            f"sif {name} size {size}",
+        )
+        extents = await in_thread(lambda: self._filesystem().extents(path))
+        return _ExtentSink(self._fd, self._part.start, block, extents, size)
+
+    async def publish(self, old: str, new: str) -> None:
+        """Mark the blocks as written and rename."""
+        _checked(old)
+        filesystem = await in_thread(self._filesystem)
+        extents = await in_thread(filesystem.extents, old)
+        commands: list[str] = []
+        if any(not extent.initialised for extent in extents):
+            commands.append(f"extent_open {old}")
+            for extent in extents:
+                if not extent.initialised:
+                    commands += [
+                        f"goto_block {extent.logical}",
+                        f"replace_node {extent.logical} {extent.length} {extent.physical}",
+                    ]
+            commands.append("extent_close")
+        if await in_thread(self._exists, new):
+            commands.append(f"rm {_checked(new)}")
+        # debugfs's ln and unlink leave the link count alone, so that it stays 1
+        await self._debugfs(*commands, f"ln {old} {_checked(new)}", f"unlink {old}")
+        await self.checkpoint()
+
+    async def remove(self, path: str) -> None:
+        """Remove a file if it is there."""
+        if await in_thread(self._exists, path):
+            await self._debugfs(f"rm {_checked(path)}")
+
+    async def checkpoint(self) -> None:
+        """Flush the file; debugfs writes no journal, so what it wrote is in place."""
+        await in_thread(sync, self._fd)
+
+    def _filesystem(self) -> Ext4:
+        read = read_at(self._fd)
+        start = self._part.start
+        return Ext4(lambda offset, length: read(start + offset, length), self._part.size)
+
+    def _exists(self, path: str) -> bool:
+        return self._filesystem().lookup(path) is not None
+
+    async def _debugfs(self, *commands: str) -> None:
+        done = await finish(
+            process.run(
+                ["debugfs", "-w", "-f", "-", self._target],
+                stdin="".join(f"{command}\n" for command in commands).encode("ascii"),
+                pass_fds=(self._fd,),
+                cwd=str(self._work),
+                timeout=600,
+            )
+        )
+        # its exit status is 0 whatever happened
+        said = [line for line in done.stderr.splitlines() if line.strip() and not _BANNER.match(line)]
+        if said:
+            raise ToolFailedError(f"debugfs failed on the image file: {'; '.join(said)[:1000]}")
+
+
+class _ExtentSink:
+    def __init__(self, fd: int, start: int, block: int, extents: tuple[Extent, ...], size: int) -> None:
+        self._fd = fd
+        self._start = start
+        self._block = block
+        self._extents = extents
+        self._size = size
+        if sum(extent.length for extent in extents) * block < size:
+            raise NotEnoughSpaceError("the data partition has too few free blocks for the image")
+
+    def write(self, data: memoryview, offset: int) -> None:
+        if offset + len(data) > self._size:
+            raise InternalError("a write beyond the end of an image")
+        while data:
+            position, room_left = self._place(offset)
+            count = min(room_left, len(data))
+            write_all(self._fd, data[:count], position)
+            data = data[count:]
+            offset += count
+
+    def sync(self) -> None:
+        sync(self._fd)
+
+    def close(self) -> None:
+        """The descriptor is the caller's."""
+
+    def _place(self, offset: int) -> tuple[int, int]:
+        for extent in self._extents:
+            first = extent.logical * self._block
+            length = extent.length * self._block
+            if first <= offset < first + length:
+                inside = offset - first
+                return self._start + extent.physical * self._block + inside, length - inside
+        raise InternalError(f"byte {offset} of an image has no block")
+
+
+def _split(path: str) -> tuple[str, str]:
+    directory, name = os.path.split(_checked(path))
+    return directory, name
+
+
+def _checked(path: str) -> str:
+    parts = path.split("/")
+    if parts[0] or len(parts) > 3 or not all(_SAFE.match(part) and not part.startswith("-") for part in parts[1:]):
+        raise InternalError(f"{path!r} is no path that may be given to debugfs")
+    return path

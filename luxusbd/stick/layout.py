@@ -1,0 +1,151 @@
+"""Where everything goes on a stick, and how much fits: pure arithmetic on sizes.
+
+The partition table follows the GPT of the UEFI specification 2.10, section 5.3: 34 sectors at the start and 33 at the
+end of the disk belong to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError, NotSupportedError
+from luxusbd.stick.model import MIB, Layout, PartitionRole, PlannedPartition, StickOptions
+
+SECTOR = 512
+BLOCK = 4096
+"""Block size of the data filesystem in bytes."""
+INODE_SIZE = 256
+BLOCKS_PER_GROUP = 32768
+DESCRIPTOR_SIZE = 64
+
+BIOS_START = 1 * MIB
+BIOS_SIZE = 1 * MIB
+ESP_START = BIOS_START + BIOS_SIZE
+ESP_SIZE = 128 * MIB
+DATA_START = ESP_START + ESP_SIZE
+MINIMUM_DATA = 64 * MIB
+BACKUP_TABLE = 33 * SECTOR
+
+TYPE_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
+TYPE_ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+TYPE_LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+
+DATA_NAME = "LUXDATA"
+"""GPT name of the data partition; it stays the same whatever label the filesystem gets."""
+MAXIMUM_TIMEOUT = 30
+
+RESERVE = 2 * MIB
+"""Bytes kept for the manifest, both menus and directories."""
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,15}\Z")
+
+
+def check_options(options: StickOptions) -> None:
+    """Refuse what no stick can have.
+
+    Raises:
+        InvalidArgumentError: timeout or label is out of range, or the filesystem is unknown.
+        NotSupportedError: the filesystem is known, but cannot be made yet.
+    """
+    if options.filesystem in ("exfat", "fat32"):
+        raise NotSupportedError(f"a data partition with {options.filesystem} cannot be made yet; choose ext4")
+    if options.filesystem != "ext4":
+        raise InvalidArgumentError(f"unknown filesystem {options.filesystem!r}; choose ext4")
+    if not 0 <= options.timeout <= MAXIMUM_TIMEOUT:
+        raise InvalidArgumentError(f"the timeout is {options.timeout} s; it has to be from 0 to {MAXIMUM_TIMEOUT}")
+    if not _LABEL.match(options.label):
+        raise InvalidArgumentError(
+            f"the label {options.label!r} has to be 1 to 16 letters, digits, '_', '.' or '-', "
+            "with a letter or digit first"
+        )
+
+
+def plan(size: int, options: StickOptions) -> Layout:
+    """The partition table for a disk or an image file of `size` bytes.
+
+    Raises:
+        NotEnoughSpaceError: it is smaller than any stick can be.
+        InvalidArgumentError, NotSupportedError: as `check_options`.
+    """
+    check_options(options)
+    end = (size - BACKUP_TABLE) // MIB * MIB
+    if end - DATA_START < MINIMUM_DATA:
+        needed = minimum_size()
+        raise NotEnoughSpaceError(
+            f"the disk has {size} bytes; a stick needs at least {needed} bytes ({needed // MIB} MiB)"
+        )
+    return Layout(
+        size,
+        (
+            PlannedPartition(1, PartitionRole.BIOS_BOOT, "LUXBIOS", TYPE_BIOS_BOOT, BIOS_START, BIOS_SIZE),
+            PlannedPartition(2, PartitionRole.ESP, "LUXESP", TYPE_ESP, ESP_START, ESP_SIZE),
+            PlannedPartition(3, PartitionRole.DATA, DATA_NAME, TYPE_LINUX, DATA_START, end - DATA_START),
+        ),
+    )
+
+
+def minimum_size() -> int:
+    """Bytes of the smallest disk that can become a stick."""
+    return DATA_START + MINIMUM_DATA + MIB
+
+
+def journal_size(size: int) -> int:
+    """Bytes of the journal of a data filesystem of `size` bytes; few files, so less than what mke2fs would take."""
+    if size < 1024 * MIB:
+        return 4 * MIB
+    return 16 * MIB if size < 16 * 1024 * MIB else 32 * MIB
+
+
+def inode_count(size: int) -> int:
+    """Inodes to ask for: one a MiB, since images are big, and enough for files that a user adds."""
+    return max(2048, size // MIB)
+
+
+def bytes_needed(sizes: Iterable[int]) -> int:
+    """Bytes that images of these sizes take on the data partition, with their extent trees.
+
+    A whole extent maps at most 32768 blocks (Linux, Documentation/filesystems/ext4/ifork.rst) and group metadata
+    splits it at most once more; a block of the tree holds 340 extents.
+    """
+    total = RESERVE
+    for size in sizes:
+        blocks = -(-size // BLOCK)
+        extents = 2 * (blocks // BLOCKS_PER_GROUP + 2)
+        total += (blocks + extents // 340 + 2) * BLOCK
+    return total
+
+
+def capacity(layout: Layout) -> int:
+    """Bytes that the data filesystem has for files: what is left beside its own metadata.
+
+    It is never more than what mke2fs leaves free with `journal_size` and `inode_count`.
+    """
+    return filesystem_capacity(layout.partition(PartitionRole.DATA).size)
+
+
+def filesystem_capacity(size: int) -> int:
+    """`capacity` for a data filesystem of `size` bytes."""
+    blocks = size // BLOCK
+    groups = -(-blocks // BLOCKS_PER_GROUP)
+    # mke2fs spreads the inodes evenly and fills whole blocks of the table in every group, to a multiple of 8 inodes
+    per_group = -(-inode_count(size) // groups)
+    table = -(-(-(-per_group // 8) * 8 * INODE_SIZE) // BLOCK)
+    descriptors = -(-groups * DESCRIPTOR_SIZE // BLOCK)
+    copies = sum(1 for group in range(groups) if _has_backup(group))
+    metadata = groups * (table + 2) + copies * (1 + descriptors) + journal_size(size) // BLOCK
+    directories = 16
+    return max(0, (blocks - metadata - directories) * BLOCK)
+
+
+def _has_backup(group: int) -> bool:
+    """Feature sparse_super: copies of the superblock in groups 0, 1 and the powers of 3, 5 and 7."""
+    if group <= 1:
+        return True
+    for base in (3, 5, 7):
+        power = base
+        while power < group:
+            power *= base
+        if power == group:
+            return True
+    return False

@@ -1,0 +1,329 @@
+"""The boot menu of a stick as text: a pure function of its manifest.
+
+Two copies of the menu, A and B, lie on the data partition; the stub on the ESP takes the newer complete one. A menu
+file is a single `if`: GRUB runs none of it unless all of it parses, so that one cut short or overwritten with zeros
+never gets to set `lux_end`, and counts as incomplete.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from luxusbd.errors import InternalError
+from luxusbd.images.model import BootEntry, BootMethod, Firmware
+from luxusbd.stick.layout import MAXIMUM_TIMEOUT
+from luxusbd.stick.model import Manifest, ManifestImage
+from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
+
+MENU_A = "/luxusb/menu-a.cfg"
+MENU_B = "/luxusb/menu-b.cfg"
+
+SERIAL = (
+    "serial --unit=0 --speed=115200",
+    "terminal_input serial console",
+    "terminal_output serial console",
+)
+_GRAPHICS = (
+    'if loadfont "$prefix/fonts/unicode.pf2"; then',
+    "  set gfxmode=1024x768,auto",
+    "  terminal_output gfxterm",
+    "fi",
+)
+_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id)\}")
+_UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
+_PLATFORMS = (
+    ("pc", frozenset({Firmware.BIOS})),
+    ("efi", frozenset({Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})),
+)
+
+
+def menu_path(generation: int) -> str:
+    """Which of the two menus belongs to a generation; the other one is then the fallback."""
+    return MENU_A if generation % 2 else MENU_B
+
+
+def render(manifest: Manifest) -> str:
+    """The whole menu file for a manifest.
+
+    Raises:
+        InternalError: the manifest holds a name or UUID that its schema forbids.
+    """
+    _check(manifest)
+    body: list[str] = []
+    body += _terminal(manifest)
+    body += _defaults(manifest)
+    for image in manifest.images:
+        body += _image(manifest, image)
+    if not manifest.images:
+        body += _notice("This stick holds no images yet", "Add images with LUXusb, then start from it again.")
+    body += _tools()
+    return "\n".join(
+        [
+            f"lux_gen={manifest.generation}",
+            'if [ "$lux_pass" = menu ]; then',
+            *(f"  {line}" for line in body),
+            "else",
+            f"  lux_end={manifest.generation}",
+            "fi",
+            "",
+        ]
+    )
+
+
+def stub(data_uuid: str, *, serial_console: bool = False) -> str:
+    """The constant grub.cfg of the ESP: find the data partition, run the newer complete menu, else explain.
+
+    Args:
+        data_uuid: filesystem UUID of the data partition.
+        serial_console: say it on the first serial port too, when no menu can.
+    """
+    if not _UUID.match(data_uuid):
+        raise InternalError(f"{data_uuid!r} is no filesystem UUID")
+    return "\n".join(
+        [
+            "set lux_pick=",
+            f"if search --no-floppy --set=data --fs-uuid {data_uuid}; then",
+            *(f"  {line}" for line in chooser("($data)" + MENU_A, "($data)" + MENU_B)),
+            "fi",
+            'if [ -n "$lux_pick" ]; then',
+            "  lux_pass=menu",
+            '  source "$lux_pick"',
+            "else",
+            *(f"  {line}" for line in (SERIAL if serial_console else ())),
+            "  set timeout=-1",
+            "  echo 'LUXusb: no complete boot menu was found on the data partition of this stick.'",
+            "  echo 'Plug it into a computer with LUXusb and refresh it, or make it anew.'",
+            *(
+                f"  {line}"
+                for line in _notice(
+                    "No complete boot menu on this stick",
+                    "The data partition is missing or damaged. Plug the stick into a computer with LUXusb and",
+                    "refresh it there, or make it anew. The images on it may still be whole.",
+                )
+            ),
+            *(f"  {line}" for line in _tools()),
+            "fi",
+            "",
+        ]
+    )
+
+
+def chooser(first: str, second: str) -> tuple[str, ...]:
+    """Lines of GRUB script that set `lux_pick` to the newer complete one of two menu files, or to nothing."""
+    lines: list[str] = ["set lux_pick=", "set lux_best=0", "lux_pass=probe"]
+    for path in (first, second):
+        lines += [
+            "lux_gen=",
+            "lux_end=",
+            f'if [ -s "{path}" ]; then source "{path}"; fi',
+            'if [ -n "$lux_end" -a "$lux_gen" = "$lux_end" ]; then',
+            '  if [ "$lux_gen" -gt "$lux_best" ]; then',
+            f'    set lux_pick="{path}"',
+            '    set lux_best="$lux_gen"',
+            "  fi",
+            "fi",
+        ]
+    return tuple(lines)
+
+
+def _check(manifest: Manifest) -> None:
+    for image in manifest.images:
+        if not IMAGE_NAME.match(image.name):
+            raise InternalError(f"{image.name!r} cannot be the name of an image on a stick")
+    if not _UUID.match(manifest.data_uuid):
+        raise InternalError(f"{manifest.data_uuid!r} is no filesystem UUID")
+
+
+def _terminal(manifest: Manifest) -> list[str]:
+    # the message of a failing rmmod is gone from the screen once the terminal is set up
+    lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi']
+    lines += SERIAL if manifest.options.serial_console else _GRAPHICS
+    return [*lines, "export data"]
+
+
+def _defaults(manifest: Manifest) -> list[str]:
+    lines = [
+        "set timeout_style=menu",
+        f"set timeout={min(max(0, manifest.options.timeout), MAXIMUM_TIMEOUT)}",
+    ]
+    for platform, firmware in _PLATFORMS:
+        for image in manifest.images:
+            if entries := _entries(image, firmware):
+                path = _image_id(image) if len(entries) == 1 else f"{_image_id(image)}>{_entry_id(image, entries[0])}"
+                lines.append(f'if [ "$grub_platform" = {platform} ]; then set default={quote(path)}; fi')
+                break
+    return lines
+
+
+def _entries(image: ManifestImage, firmware: frozenset[Firmware]) -> tuple[BootEntry, ...]:
+    return tuple(entry for entry in image.entries if entry.firmware & firmware)
+
+
+def _image_id(image: ManifestImage) -> str:
+    return f"image-{image.sha256[:16]}"
+
+
+def _entry_id(image: ManifestImage, entry: BootEntry) -> str:
+    return f"{_image_id(image)}-{image.entries.index(entry)}"
+
+
+def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
+    variants = [(platform, _entries(image, firmware)) for platform, firmware in _PLATFORMS]
+    lines = [f'if [ -e "($data)/iso/{image.name}" ]; then']
+    if variants[0][1] == variants[1][1]:
+        lines += _indent(_variant(manifest, image, variants[0][1]))
+    else:
+        for platform, entries in variants:
+            lines.append(f'  if [ "$grub_platform" = {platform} ]; then')
+            lines += _indent(_indent(_variant(manifest, image, entries)))
+            lines.append("  fi")
+    return [*lines, "fi"]
+
+
+def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry, ...]) -> list[str]:
+    title = clean_title(image.title, image.name)
+    if not entries:
+        return _notice(
+            clean_title(f"(not with this firmware) {title}", image.name),
+            "This image cannot be started in this mode of the firmware (BIOS or UEFI). Try the other one.",
+        )
+    if len(entries) == 1:
+        return [
+            f"menuentry {quote(title)} --id {quote(_image_id(image))} {{",
+            *_indent(_start(manifest, image, entries[0])),
+            "}",
+        ]
+    lines = [f"submenu {quote(title)} --id {quote(_image_id(image))} {{"]
+    for entry in entries:
+        lines.append(
+            f"  menuentry {quote(clean_title(entry.title, title))} --id {quote(_entry_id(image, entry))} {{"
+        )
+        lines += _indent(_indent(_start(manifest, image, entry)))
+        lines.append("  }")
+    return [*lines, "}"]
+
+
+def _start(manifest: Manifest, image: ManifestImage, entry: BootEntry) -> list[str]:
+    file = f'"($data)/iso/{image.name}"'
+    kernel = _inside(entry.kernel)
+    lines = [
+        "if [ -e (loop) ]; then loopback -d loop; fi",
+        f"if loopback loop {file}; then",
+    ]
+    match entry.method:
+        case BootMethod.LINUX:
+            words = "".join(f" {quote(_substitute(word, manifest, image))}" for word in entry.parameters)
+            lines += _indent(_linux(f"linux {kernel}{words}", entry.initrds))
+        case BootMethod.LINUX16:
+            words = "".join(f" {quote(_substitute(word, manifest, image))}" for word in entry.parameters)
+            lines += _indent(_guarded(f"linux16 {kernel}{words}", "GRUB could not load the program of this image."))
+        case BootMethod.EFI:
+            lines += _indent(
+                _guarded(
+                    f"chainloader {kernel}",
+                    "The firmware refused the EFI program of this image; with Secure Boot on, switch that off.",
+                )
+            )
+        case BootMethod.CONFIGFILE | BootMethod.LOOPBACK_CFG:
+            lines += [
+                f"  set iso_path='/iso/{image.name}'",
+                f"  set isofile='/iso/{image.name}'",
+                f"  set rootuuid='{manifest.data_uuid}'",
+                "  set loopback=loop",
+                "  export iso_path isofile rootuuid loopback",
+                "  set root=(loop)",
+                f"  configfile {kernel}",
+            ]
+    return [
+        *lines,
+        "else",
+        *_indent(_give_up("GRUB could not open the image file.")),
+        "fi",
+    ]
+
+
+def _linux(command: str, initrds: tuple[str, ...]) -> list[str]:
+    refused = "GRUB could not load the kernel; with Secure Boot on, its signature may be unknown here."
+    if not initrds:
+        return _guarded(command, refused)
+    load = "initrd " + " ".join(_inside(item) for item in initrds)
+    return [
+        f"if {command}; then",
+        # without this GRUB starts the kernel although its initrd is missing, and that ends in a panic
+        *_indent(_guarded(load, "GRUB could not load the initrd of this image: too little memory, or a broken file.")),
+        "else",
+        *_indent(_give_up(refused)),
+        "fi",
+    ]
+
+
+def _guarded(command: str, message: str) -> list[str]:
+    return [f"if {command}; then", "  true", "else", *_indent(_give_up(message)), "fi"]
+
+
+def _give_up(message: str) -> list[str]:
+    # a menu entry that ends with a kernel loaded is booted, so that the only way back is a new menu
+    return [
+        f"echo {quote(message)}",
+        "echo 'Back to the menu in 30 seconds, or at once with Esc.'",
+        "sleep --interruptible 30",
+        'configfile "$prefix/grub.cfg"',
+    ]
+
+
+def _inside(path: str) -> str:
+    return quote("(loop)/" + path.lstrip("/"))
+
+
+def _substitute(word: str, manifest: Manifest, image: ManifestImage) -> str:
+    values = {
+        "iso": f"/iso/{image.name}",
+        "data_uuid": manifest.data_uuid,
+        "iso_uuid": image.iso_uuid,
+        "volume_id": image.volume_id,
+    }
+    # one pass, so that a placeholder inside a value stays what it is
+    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], word)
+
+
+def _notice(title: str, *text: str) -> list[str]:
+    return [
+        f"menuentry {quote(title)} {{",
+        *(f"  echo {quote(line)}" for line in text),
+        "  echo 'Press Esc to go back.'",
+        "  sleep --interruptible 60",
+        "}",
+    ]
+
+
+def _tools() -> list[str]:
+    return [
+        "submenu 'Tools' --id tools {",
+        "  menuentry 'Restart' --id reboot {",
+        "    reboot",
+        "  }",
+        "  menuentry 'Power off' --id poweroff {",
+        "    halt",
+        "  }",
+        '  if [ "$grub_platform" = efi ]; then',
+        "    menuentry 'Firmware setup' --id firmware-setup {",
+        "      fwsetup",
+        "    }",
+        "  fi",
+        "}",
+    ]
+
+
+def _indent(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def generation_of(data: bytes | None) -> int | None:
+    """Generation of a menu file as `render` writes them, or None when it is incomplete or none."""
+    if data is None or b"\0" in data:
+        return None
+    match = re.match(rb"lux_gen=([1-9][0-9]{0,9})\n", data)
+    if match is None or not data.endswith(b"\nelse\n  lux_end=" + match.group(1) + b"\nfi\n"):
+        return None
+    return int(match.group(1))

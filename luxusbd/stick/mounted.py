@@ -1,0 +1,272 @@
+"""A data partition on a real disk, mounted by the kernel where no other process sees it."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+from luxusbd import process
+from luxusbd.errors import DeviceBusyError, DeviceDamagedError, FailedError, InternalError
+from luxusbd.stick import partition, room
+from luxusbd.stick.blockio import BLKFLSBUF, finish, in_thread, sync, translated, write_all
+from luxusbd.stick.model import Layout, PartitionRole
+
+_CLONE_NEWNS = 0x00020000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_NOATIME = 2, 4, 8, 1024
+_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
+_UMOUNT_NOFOLLOW = 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_private = False
+
+
+def enter_private_namespace() -> None:
+    """Give this process mounts of its own: they are seen by nobody else and go when it ends, however it ends.
+
+    Has to run before the first thread starts, since unshare(2) moves only the calling one.
+
+    Raises:
+        FailedError: the kernel refuses; root is needed.
+    """
+    global _private
+    if _libc.unshare(_CLONE_NEWNS) != 0:
+        raise FailedError(f"no mount namespace of its own: {os.strerror(ctypes.get_errno())}")
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE, None)
+    _private = True
+
+
+class MountedRoom:
+    """The data partition of a disk; a `room.DataRoom`.
+
+    Args:
+        fd: the whole disk, opened for writing and locked by the caller, whose partitions the kernel knows.
+        layout: where the partition is.
+
+    Raises:
+        InternalError: `enter_private_namespace` was not called.
+    """
+
+    def __init__(self, fd: int, layout: Layout) -> None:
+        if not _private:
+            raise InternalError("a stick is mounted in a private mount namespace only")
+        self._fd = fd
+        self._layout = layout
+        self._mountpoint: str | None = None
+        self._root = -1
+
+    async def make_filesystem(self, data_uuid: str, label: str) -> None:
+        """Make an empty filesystem."""
+        node = self._node()
+        await finish(process.run(room.mke2fs(node.path, node.size, data_uuid, label), timeout=1800))
+        await in_thread(self._flush)
+
+    async def check(self) -> None:
+        """Replay the journal, and repair when the kernel noted errors."""
+        await finish(room.e2fsck(self._node().path, force=False))
+
+    async def open(self) -> None:
+        """Mount."""
+        await in_thread(self._open)
+
+    async def close(self) -> None:
+        """Unmount, and flush the disk's own cache."""
+        await in_thread(self._close)
+
+    async def make_directory(self, path: str) -> None:
+        """Make a directory below the root unless it is there."""
+        await in_thread(self._make_directory, path)
+
+    async def names(self, path: str) -> tuple[str, ...]:
+        """What lies in a directory."""
+        return await in_thread(self._names, path)
+
+    async def write_small(self, path: str, data: bytes) -> None:
+        """Write a file beside and rename it over the one that may be there."""
+        await in_thread(self._write_small, path, data)
+
+    async def allocate(self, path: str, size: int) -> room.Sink:
+        """Start a new file of `size` bytes."""
+        return await in_thread(self._allocate, path, size)
+
+    async def publish(self, old: str, new: str) -> None:
+        """Rename a finished file."""
+        await in_thread(self._rename, old, new)
+
+    async def remove(self, path: str) -> None:
+        """Remove a file if it is there."""
+        await in_thread(self._remove, path)
+
+    async def checkpoint(self) -> None:
+        """Unmount and mount again: after that nothing is in the journal alone.
+
+        FIFREEZE would do the same, but a worker killed before FITHAW would leave the filesystem frozen.
+        """
+        await in_thread(self._close)
+        await in_thread(self._open)
+
+    def _node(self) -> partition.PartitionNode:
+        return partition.find_node(self._fd, self._layout, PartitionRole.DATA)
+
+    def _open(self) -> None:
+        node = self._node()
+        with open(node.path, "rb", buffering=0) as file:  # noqa: PTH123
+            # earlier writes through the whole disk are not in the partition's cache
+            fcntl.ioctl(file, BLKFLSBUF)
+        self._mountpoint = tempfile.mkdtemp(prefix="luxusb-mount-")
+        flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC | _MS_NOATIME
+        try:
+            _mount(node.path, self._mountpoint, "ext4", flags, "errors=remount-ro")
+        except FailedError:
+            Path(self._mountpoint).rmdir()
+            self._mountpoint = None
+            raise
+        self._root = os.open(self._mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def _close(self) -> None:
+        if self._mountpoint is None:
+            return
+        if self._root >= 0:
+            os.close(self._root)
+            self._root = -1
+        if _libc.umount2(self._mountpoint.encode(), _UMOUNT_NOFOLLOW) != 0:
+            number = ctypes.get_errno()
+            if number == errno.EBUSY:
+                raise DeviceBusyError("the data partition cannot be unmounted: it is in use")
+            raise FailedError(f"the data partition cannot be unmounted: {os.strerror(number)}")
+        Path(self._mountpoint).rmdir()
+        self._mountpoint = None
+        self._flush()
+
+    def _flush(self) -> None:
+        node = self._node()
+        with open(node.path, "rb", buffering=0) as file:  # noqa: PTH123
+            os.fsync(file.fileno())
+        sync(self._fd)
+        # pages of the whole disk that were read before are stale now
+        fcntl.ioctl(self._fd, BLKFLSBUF)
+
+    def _directory(self, path: str) -> tuple[int, str]:
+        # the filesystem may come from a stranger: a link in it must not lead root out of it
+        parts = path.split("/")
+        if len(parts) not in (2, 3) or parts[0] or not all(parts[1:]):
+            raise InternalError(f"{path!r} is no path on a stick")
+        if len(parts) == 2:
+            return os.dup(self._root), parts[1]
+        try:
+            fd = os.open(parts[1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
+        except OSError as error:
+            raise DeviceDamagedError(f"/{parts[1]} on the stick is no directory: {error.strerror}") from error
+        return fd, parts[2]
+
+    def _make_directory(self, path: str) -> None:
+        directory, name = self._directory(path)
+        try:
+            os.mkdir(name, 0o755, dir_fd=directory)
+        except FileExistsError:
+            return
+        finally:
+            os.close(directory)
+
+    def _names(self, path: str) -> tuple[str, ...]:
+        directory, _name = self._directory(path + "/.")
+        try:
+            return tuple(os.listdir(directory))
+        finally:
+            os.close(directory)
+
+    def _write_small(self, path: str, data: bytes) -> None:
+        directory, name = self._directory(path)
+        try:
+            temporary = name + ".tmp"
+            self._unlink(temporary, directory)
+            fd = self._create(temporary, directory)
+            try:
+                write_all(fd, data, 0)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+        except OSError as error:
+            raise translated(error, "writing") from error
+        finally:
+            os.close(directory)
+
+    def _allocate(self, path: str, size: int) -> room.Sink:
+        directory, name = self._directory(path)
+        try:
+            self._unlink(name, directory)
+            fd = self._create(name, directory)
+            try:
+                os.posix_fallocate(fd, 0, size)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            raise translated(error, "writing") from error
+        finally:
+            os.close(directory)
+        return _FileSink(fd)
+
+    def _rename(self, old: str, new: str) -> None:
+        directory, name = self._directory(old)
+        target, new_name = self._directory(new)
+        try:
+            os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=target)
+            os.fsync(target)
+        except OSError as error:
+            raise translated(error, "writing") from error
+        finally:
+            os.close(directory)
+            os.close(target)
+
+    def _remove(self, path: str) -> None:
+        directory, name = self._directory(path)
+        try:
+            self._unlink(name, directory)
+        except OSError as error:
+            raise translated(error, "writing") from error
+        finally:
+            os.close(directory)
+
+    @staticmethod
+    def _create(name: str, directory: int) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name, flags, 0o644, dir_fd=directory)
+
+    @staticmethod
+    def _unlink(name: str, directory: int) -> None:
+        try:
+            os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            return
+
+
+class _FileSink:
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: memoryview, offset: int) -> None:
+        write_all(self._fd, data, offset)
+
+    def sync(self) -> None:
+        sync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None) -> None:
+    result = _libc.mount(
+        source.encode(),
+        target.encode(),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        data.encode() if data else None,
+    )
+    if result != 0:
+        raise FailedError(f"mounting {source} failed: {os.strerror(ctypes.get_errno())}")

@@ -1,0 +1,132 @@
+"""A look at a disk through a read-only descriptor, without mounting anything: for an unprivileged process.
+
+The disk may come from anywhere: everything on it is data to be checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from luxusbd.errors import DeviceDamagedError, DeviceError, MalformedImageError
+from luxusbd.stick import gpt, manifest, menu
+from luxusbd.stick.blockio import ReadAt, read_at
+from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.model import Layout, Manifest, PartitionRole, StickContents
+
+MENU_LIMIT = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Menus:
+    """Generations of the two menu files; None for one that is incomplete."""
+
+    a: int | None
+    b: int | None
+
+    @property
+    def newest(self) -> int:
+        """Generation that GRUB would show, 0 when there is none."""
+        return max(self.a or 0, self.b or 0)
+
+    @property
+    def inactive(self) -> str:
+        """Path of the one that GRUB does not need, which is the one to write next."""
+        return menu.MENU_B if (self.a or 0) > (self.b or 0) else menu.MENU_A
+
+
+def read_stick(fd: int, size: int) -> StickContents | None:
+    """What a LUXusb stick holds; None when the disk is none.
+
+    Args:
+        fd: the disk or image file, open for reading.
+        size: its bytes.
+
+    Raises:
+        DeviceDamagedError: it is a LUXusb stick, and not even its manifest can be read.
+        OSError: the disk cannot be read.
+    """
+    read = read_at(fd)
+    try:
+        table = gpt.read(read, size)
+        layout = gpt.stick_layout(table, size) if table is not None else None
+        if table is None or layout is None:
+            return None
+        filesystem = open_data(read, layout)
+        found = load_manifest(filesystem)
+        damage = [table.damage] if table.damage else []
+        damage += content_damage(filesystem, found)
+        return StickContents(found, filesystem.free_bytes(), "; ".join(damage))
+    except (MalformedImageError, DeviceError) as error:
+        if isinstance(error, DeviceDamagedError):
+            raise
+        raise DeviceDamagedError(f"the data partition of the stick cannot be read: {error}") from error
+
+
+def open_data(read: ReadAt, layout: Layout) -> Ext4:
+    """The filesystem of the data partition.
+
+    Raises:
+        MalformedImageError: it is none.
+    """
+    part = layout.partition(PartitionRole.DATA)
+    return Ext4(lambda offset, length: read(part.start + offset, length), part.size)
+
+
+def load_manifest(filesystem: Ext4) -> Manifest:
+    """The manifest, or the one that was about to take its place when the writer was stopped.
+
+    Raises:
+        DeviceDamagedError: neither is there and whole.
+    """
+    failed = ""
+    for path in (manifest.PATH, manifest.NEW_PATH):
+        try:
+            data = filesystem.read_file(path, manifest.LIMIT)
+            if data is not None:
+                return manifest.decode(data)
+        except (DeviceDamagedError, MalformedImageError) as error:
+            failed = failed or str(error)
+    raise DeviceDamagedError(failed or f"the stick has no manifest ({manifest.PATH}); make it anew")
+
+
+def load_menus(filesystem: Ext4) -> Menus:
+    """Which of the two menus are complete."""
+
+    def generation(path: str) -> int | None:
+        try:
+            return menu.generation_of(filesystem.read_file(path, MENU_LIMIT))
+        except MalformedImageError:
+            return None
+
+    return Menus(generation(menu.MENU_A), generation(menu.MENU_B))
+
+
+def content_damage(filesystem: Ext4, found: Manifest) -> list[str]:
+    """What is wrong with the files that the manifest names, a sentence each; their bytes are not compared."""
+    damage = []
+    for image in found.images:
+        try:
+            inode = filesystem.lookup(f"/iso/{image.name}")
+            if inode is None or not inode.is_file:
+                damage.append(f"the image {image.name} is missing; remove it from the stick, or add it again")
+            elif inode.size != image.size:
+                damage.append(f"the image {image.name} has {inode.size} bytes instead of {image.size}; add it again")
+        except MalformedImageError as error:
+            damage.append(f"the image {image.name} cannot be read ({error})")
+    newest = load_menus(filesystem).newest
+    if not newest:
+        damage.append("both boot menus are incomplete; refresh the stick")
+    elif newest < found.generation:
+        damage.append("the boot menu is older than the list of images; refresh the stick")
+    return damage
+
+
+def describe_contents(fd: int, size: int) -> tuple[str, ...]:
+    """What an erase of a disk would destroy, a line each; empty when nothing is recognised.
+
+    Raises:
+        OSError: the disk cannot be read.
+    """
+    from luxusbd.stick import signatures
+
+    return signatures.describe(read_at(fd), size)

@@ -1,0 +1,276 @@
+"""Work on the data partition of one stick, in an order that leaves a stick that boots wherever it is cut.
+
+GRUB replays no journal, so what the next step relies on is first brought in place by `checkpoint`. Of the two menus
+only the one that GRUB does not use is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from luxusbd.errors import AlreadyExistsError, LuxusbError, MalformedImageError, VerificationError
+from luxusbd.stick import manifest as manifests
+from luxusbd.stick import menu, reader
+from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
+from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.model import Layout, Manifest, PartitionRole, SourceImage
+from luxusbd.stick.progress import Progress
+from luxusbd.stick.room import DataRoom, Sink
+
+PARTIAL = ".lux-part"
+"""Suffix of an image that is being written."""
+PENDING = "/luxusb/pending"
+"""Names in /iso that a running job is about to add or remove: those the manifest does not know are leftovers."""
+SYNC_EVERY = 16 * 1024 * 1024
+PENDING_LIMIT = 1024 * 1024
+
+T = TypeVar("T")
+AfterStep = Callable[[str], None]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One job's view of one stick; `room` is open."""
+
+    fd: int
+    layout: Layout
+    room: DataRoom
+    progress: Progress
+    after_step: AfterStep
+
+    def medium(self) -> MediumReader:
+        """The medium itself, past the page cache."""
+        return MediumReader(self.fd)
+
+    async def look(self) -> tuple[Manifest, reader.Menus]:
+        """Manifest and menus as they are on the medium."""
+
+        def read() -> tuple[Manifest, reader.Menus]:
+            with self.medium() as medium:
+                filesystem = reader.open_data(medium.read_at, self.layout)
+                return reader.load_manifest(filesystem), reader.load_menus(filesystem)
+
+        return await in_thread(read)
+
+    async def free_bytes(self) -> int:
+        """Free bytes of the data partition as of the last checkpoint."""
+        return await in_thread(self._on_medium, lambda filesystem: filesystem.free_bytes())
+
+    async def heal(self, manifest: Manifest) -> None:
+        """Finish or undo what a job that was cut has left."""
+        changed = False
+        names = await self.room.names("/luxusb")
+        if not await in_thread(self._has_manifest):
+            # the new manifest may be the only copy: it has to be in place before another new one is written
+            await self.room.publish(manifests.NEW_PATH, manifests.PATH)
+            changed = True
+        known = {image.name for image in manifest.images}
+        present = await self.room.names("/iso")
+        leftovers = [name for name in present if name.endswith(PARTIAL)]
+        if PENDING.rsplit("/", 1)[1] in names:
+            pending = await in_thread(self._pending)
+            leftovers += [name for name in present if name in pending and name not in known]
+        for name in leftovers:
+            log.info("removing %s, left by a job that was cut", name)
+            await self.room.remove(f"/iso/{name}")
+            changed = True
+        await self.room.remove(PENDING)
+        if changed:
+            await self.room.checkpoint()
+        self.after_step("healed")
+
+    async def add(self, sources: Sequence[SourceImage]) -> None:
+        """Write images beside what is there, and compare them with their hashes on the way in and on the medium.
+
+        Nothing names them yet afterwards. On failure or cancellation they are gone again.
+
+        Raises:
+            VerificationError: a source, or what the medium gives back, is not what it should be.
+            AlreadyExistsError: a file of that name lies in /iso already.
+        """
+        present = {name.lower() for name in await self.room.names("/iso")}
+        for source in sources:
+            if source.image.name.lower() in present:
+                raise AlreadyExistsError(
+                    f"a file {source.image.name} is on the stick already and does not belong to it; rename or delete it"
+                )
+        try:
+            for source in sources:
+                await self._write_image(source)
+                self.after_step(f"image-written {source.image.name}")
+            await self.room.checkpoint()
+            self.after_step("images-checkpoint")
+            for source in sources:
+                self.progress.stage("read-back", source.image.name)
+                await self._read_back(f"/iso/{source.image.name}{PARTIAL}", source)
+            self.after_step("images-read-back")
+        except BaseException:
+            await finish(self._drop([source.image.name + PARTIAL for source in sources]))
+            raise
+
+    async def publish(self, sources: Sequence[SourceImage]) -> None:
+        """Give written images their names."""
+        await self.announce([source.image.name for source in sources])
+        for source in sources:
+            name = source.image.name
+            await self.room.publish(f"/iso/{name}{PARTIAL}", f"/iso/{name}")
+            self.after_step(f"image-named {name}")
+
+    async def announce(self, names: Sequence[str]) -> None:
+        """Note which names in /iso are about to come or go."""
+        await self.room.write_small(PENDING, "".join(f"{name}\n" for name in names).encode("ascii"))
+        self.after_step("announced")
+
+    async def settle(self) -> None:
+        """All that was announced is done."""
+        await self.room.remove(PENDING)
+        self.after_step("settled")
+
+    async def commit(self, manifest: Manifest, inactive: str) -> None:
+        """Write manifest and menu, and read both back from the medium.
+
+        Args:
+            manifest: the new one, with its generation above that of both menus.
+            inactive: path of the menu that GRUB does not need now.
+
+        Raises:
+            VerificationError: the medium gives something else back.
+        """
+        self.progress.stage("menu")
+        document = manifests.encode(manifest)
+        text = menu.render(manifest).encode()
+        await self.room.write_small(manifests.NEW_PATH, document)
+        self.after_step("manifest-written")
+        await self.room.publish(manifests.NEW_PATH, manifests.PATH)
+        self.after_step("manifest-named")
+        await self.room.write_small(inactive, text)
+        self.after_step("menu-written")
+        await self.room.checkpoint()
+        self.after_step("menu-checkpoint")
+        for path, data in ((manifests.PATH, document), (inactive, text)):
+            limit = len(data)
+            if await in_thread(self._on_medium, lambda fs, path=path, limit=limit: fs.read_file(path, limit)) != data:
+                raise VerificationError(f"{path} read back from the medium differs: the stick is defective")
+        await in_thread(self._on_medium, lambda filesystem: _all_whole(filesystem, manifest))
+        self.after_step("committed")
+
+    async def _write_image(self, source: SourceImage) -> None:
+        image = source.image
+        self.progress.stage("write-image", image.name)
+        size = os.fstat(source.fd).st_size
+        if size != image.size:
+            raise VerificationError(f"{image.name}: the file has {size} bytes instead of {image.size}")
+        sink = await self.room.allocate(f"/iso/{image.name}{PARTIAL}", image.size)
+        try:
+            hasher = hashlib.sha256()
+            done = unsynced = 0
+            while done < image.size:
+                count = await in_thread(_copy, source.fd, sink, done, min(CHUNK, image.size - done), hasher.update)
+                done += count
+                unsynced += count
+                if unsynced >= SYNC_EVERY or done == image.size:
+                    await in_thread(sink.sync)
+                    self.progress.advance(unsynced)
+                    unsynced = 0
+        finally:
+            await in_thread(sink.close)
+        if hasher.hexdigest() != image.sha256:
+            raise VerificationError(
+                f"{image.name}: the file's sha256 is {hasher.hexdigest()} and should be {image.sha256}; "
+                "download or import it again"
+            )
+
+    async def _read_back(self, path: str, source: SourceImage) -> None:
+        found = await hash_file(self.fd, self.layout, path, source.image.size, self.progress)
+        if found != source.image.sha256:
+            raise VerificationError(
+                f"{source.image.name} read back from the medium differs from what was written: the stick is defective "
+                "or smaller than it claims"
+            )
+
+    async def _drop(self, names: Sequence[str]) -> None:
+        try:
+            for name in names:
+                await self.room.remove(f"/iso/{name}")
+        except LuxusbError:
+            # what made the job fail is more telling; the next job clears away what is left
+            log.exception("partial images could not be removed")
+
+    def _has_manifest(self) -> bool:
+        def whole(filesystem: Ext4) -> bool:
+            data = filesystem.read_file(manifests.PATH, manifests.LIMIT)
+            return data is not None and manifests.decode(data) is not None
+
+        try:
+            return self._on_medium(whole)
+        except LuxusbError:
+            return False
+
+    def _pending(self) -> frozenset[str]:
+        def read(filesystem: Ext4) -> bytes:
+            return filesystem.read_file(PENDING, PENDING_LIMIT) or b""
+
+        try:
+            return frozenset(self._on_medium(read).decode("ascii", "replace").splitlines())
+        except MalformedImageError:
+            return frozenset()
+
+    def _on_medium(self, look: Callable[[Ext4], T]) -> T:
+        with self.medium() as medium:
+            return look(reader.open_data(medium.read_at, self.layout))
+
+
+async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Progress) -> str:
+    """SHA-256 of a file on the data partition, read from the medium without mounting.
+
+    Raises:
+        MalformedImageError: the file is not there or has no blocks for some of its bytes.
+    """
+    base = layout.partition(PartitionRole.DATA).start
+    medium = MediumReader(fd)
+    try:
+        filesystem = await in_thread(reader.open_data, medium.read_at, layout)
+        extents = await in_thread(filesystem.extents, path)
+        block = filesystem.block_size
+        hasher = hashlib.sha256()
+        done = 0
+        for extent in extents:
+            if extent.logical * block != done or done >= size:
+                break
+            length = min(extent.length * block, size - done)
+            start = base + extent.physical * block
+            for offset in range(0, length, CHUNK):
+                count = min(CHUNK, length - offset)
+                await in_thread(lambda at=start + offset, count=count: hasher.update(medium.read_at(at, count)))
+                progress.advance(count)
+            done += length
+        if done != size:
+            raise MalformedImageError(f"{path} has no data from byte {done} on")
+        return hasher.hexdigest()
+    finally:
+        medium.close()
+
+
+def _copy(fd: int, sink: Sink, offset: int, count: int, update: Callable[[bytes], None]) -> int:
+    data = os.pread(fd, count, offset)
+    if not data:
+        raise VerificationError(f"the image file became shorter while it was copied, at byte {offset}")
+    update(data)
+    sink.write(memoryview(data), offset)
+    return len(data)
+
+
+def _all_whole(filesystem: Ext4, manifest: Manifest) -> None:
+    for image in manifest.images:
+        inode = filesystem.lookup(f"/iso/{image.name}")
+        if inode is None or inode.size != image.size:
+            raise VerificationError(f"{image.name} is not whole on the medium: verify the stick, then add it again")
+        if not all(extent.initialised for extent in filesystem.extents(f"/iso/{image.name}")):
+            raise VerificationError(f"{image.name} is only reserved on the medium, not written: the stick is defective")

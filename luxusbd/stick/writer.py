@@ -1,0 +1,351 @@
+"""Carries out one order for a stick: the work of the stick worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import luxusbd
+from luxusbd.errors import (
+    AlreadyExistsError,
+    DeviceError,
+    ImageNotFoundError,
+    InvalidArgumentError,
+    MalformedImageError,
+    NotEnoughSpaceError,
+)
+from luxusbd.stick import bootfiles, layout, menu, partition, reader, target
+from luxusbd.stick.blockio import in_thread
+from luxusbd.stick.imagefile import FileRoom
+from luxusbd.stick.model import (
+    Layout,
+    Manifest,
+    ManifestImage,
+    PartitionRole,
+    SourceImage,
+    StickOperation,
+    StickOrder,
+)
+from luxusbd.stick.mounted import MountedRoom
+from luxusbd.stick.progress import Progress, Report
+from luxusbd.stick.room import DataRoom
+from luxusbd.stick.session import AfterStep, Session, hash_file
+from luxusbd.stick.text import IMAGE_NAME
+
+
+async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = lambda _name: None) -> dict[str, Any]:
+    """Do what the order says.
+
+    Args:
+        order: what to do; its descriptors stay open.
+        report: called in the loop with the progress, a few times a second at most on real media.
+        after_step: called after every step that changed the medium; what it raises stops the job.
+
+    Returns:
+        JSON values: stick_id, data_uuid, generation, firmware, images (their names), bytes_written and free_bytes; for
+        VERIFY ok, images (name, sha256, state) and boot_files (what, state) in place of the last two.
+
+    Raises:
+        LuxusbError: by its class.
+    """
+    target.check(order)
+    target.lock(order.fd)
+    _check_sources(order.add)
+    progress = Progress(report)
+    match order.operation:
+        case StickOperation.CREATE:
+            return await _create(order, progress, after_step)
+        case StickOperation.ADD:
+            return await _add(order, progress, after_step)
+        case StickOperation.REMOVE:
+            return await _remove(order, progress, after_step)
+        case StickOperation.REFRESH:
+            return await _refresh(order, progress, after_step)
+        case StickOperation.VERIFY:
+            return await _verify(order, progress)
+
+
+async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
+    planned = layout.plan(order.size, order.options)
+    needed = layout.bytes_needed(source.image.size for source in order.add)
+    if needed > (capacity := layout.capacity(planned)):
+        raise NotEnoughSpaceError(
+            f"the images need {needed} bytes and the stick has room for {capacity}; leave some out or take a bigger one"
+        )
+    esp_serial = _serial()
+    data_uuid = str(uuid.uuid4())
+    # everything that can fail without the disk comes before the first write to it
+    files = await bootfiles.build(planned, esp_serial, data_uuid, serial_console=order.options.serial_console)
+    progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
+    progress.stage("partition")
+    with target.exclusive(order):
+        await partition.write_table(order.fd, planned, str(uuid.uuid4()))
+        after_step("table")
+        progress.stage("boot-files")
+        await bootfiles.write(order.fd, files)
+        progress.advance(files.size)
+        await bootfiles.read_back(order.fd, files)
+        progress.advance(files.size)
+        after_step("boot-files")
+    if order.node:
+        await partition.reread(order.fd)
+    now = int(time.time())
+    manifest = Manifest(
+        stick_id=str(uuid.uuid4()),
+        data_uuid=data_uuid,
+        esp_serial=esp_serial,
+        generation=1,
+        created=now,
+        updated=now,
+        options=order.options,
+        firmware=files.firmware,
+        boot_files=files.records,
+        luxusbd=luxusbd.__version__,
+    )
+    progress.stage("filesystem")
+    async with _session(order, planned, progress, after_step, make=manifest) as session:
+        await session.room.make_directory("/iso")
+        await session.room.make_directory("/luxusb")
+        # a stick that is cut from here on boots, and says that it holds no images
+        await session.commit(manifest, menu.menu_path(manifest.generation))
+        if order.add:
+            manifest = await _add_images(session, order.add)
+        return await _result(session, manifest, files.size + sum(source.image.size for source in order.add))
+
+
+async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
+    if not order.add:
+        raise InvalidArgumentError("no images were named to add")
+    progress.expect(2 * sum(source.image.size for source in order.add))
+    async with _existing(order, progress, after_step) as session:
+        manifest = await _add_images(session, order.add)
+        return await _result(session, manifest, sum(source.image.size for source in order.add))
+
+
+async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manifest:
+    manifest, _menus = await session.look()
+    _check_new(manifest, sources)
+    needed = layout.bytes_needed(source.image.size for source in sources) - layout.RESERVE // 2
+    if needed > (free := await session.free_bytes()):
+        raise NotEnoughSpaceError(f"the images need {needed} bytes and the stick has {free} left; remove some first")
+    await session.add(sources)
+    await session.publish(sources)
+    now = int(time.time())
+    added = tuple(dataclasses.replace(source.image, added=source.image.added or now) for source in sources)
+    manifest = await _commit(session, dataclasses.replace(manifest, images=(*manifest.images, *added)))
+    await session.settle()
+    return manifest
+
+
+async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
+    if not order.remove:
+        raise InvalidArgumentError("no images were named to remove")
+    async with _existing(order, progress, after_step) as session:
+        manifest, _menus = await session.look()
+        names = [image.name for image in manifest.images]
+        for name in order.remove:
+            if name not in names:
+                raise ImageNotFoundError(f"the stick has no image {name}; it has {', '.join(names) or 'none'}")
+        await session.announce(order.remove)
+        kept = tuple(image for image in manifest.images if image.name not in order.remove)
+        manifest = await _commit(session, dataclasses.replace(manifest, images=kept))
+        for name in order.remove:
+            await session.room.remove(f"/iso/{name}")
+            after_step(f"image-removed {name}")
+        await session.settle()
+        await session.room.checkpoint()
+        return await _result(session, manifest, 0)
+
+
+async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
+    async with _existing(order, progress, after_step) as session:
+        manifest, _menus = await session.look()
+        files = await bootfiles.build(
+            session.layout,
+            manifest.esp_serial,
+            manifest.data_uuid,
+            serial_console=manifest.options.serial_console,
+        )
+        progress.expect(2 * files.size)
+        progress.stage("boot-files")
+        await bootfiles.write(order.fd, files)
+        progress.advance(files.size)
+        await bootfiles.read_back(order.fd, files)
+        progress.advance(files.size)
+        after_step("boot-files")
+        manifest = await _commit(
+            session, dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records)
+        )
+        return await _result(session, manifest, files.size)
+
+
+async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
+    def look() -> tuple[Layout, Manifest, reader.Menus]:
+        with bootfiles.MediumReader(order.fd) as medium:
+            found = target.stick_layout(medium.read_at, order.size)
+            filesystem = reader.open_data(medium.read_at, found)
+            return found, reader.load_manifest(filesystem), reader.load_menus(filesystem)
+
+    try:
+        stick, manifest, menus = await in_thread(look)
+    except MalformedImageError as error:
+        raise reader.DeviceDamagedError(f"the data partition cannot be read: {error}") from error
+    progress.expect(
+        sum(length for _what, _start, length, _sha256 in manifest.boot_files)
+        + sum(image.size for image in manifest.images)
+    )
+    boot: list[dict[str, str]] = []
+    progress.stage("read-back", "boot files")
+    for what, start, length, sha256 in manifest.boot_files:
+        state = await in_thread(_boot_state, order.fd, start, length, sha256)
+        boot.append({"what": what, "state": state})
+        progress.advance(length)
+    boot.append({"what": "menu", "state": "ok" if menus.newest >= manifest.generation else "corrupt"})
+    images: list[dict[str, str]] = []
+    for image in manifest.images:
+        progress.stage("read-back", image.name)
+        state = await _image_state(order.fd, stick, image, progress)
+        images.append({"name": image.name, "sha256": image.sha256, "state": state})
+    return {
+        **_facts(manifest),
+        "ok": all(item["state"] == "ok" for item in (*boot, *images)),
+        "images": images,
+        "boot_files": boot,
+    }
+
+
+def _boot_state(fd: int, start: int, length: int, sha256: str) -> str:
+    with bootfiles.MediumReader(fd) as medium:
+        try:
+            return "ok" if bootfiles.digest(medium, start, length) == sha256 else "corrupt"
+        except DeviceError:
+            return "corrupt"
+
+
+async def _image_state(fd: int, stick: Layout, image: ManifestImage, progress: Progress) -> str:
+    def size() -> int | None:
+        with bootfiles.MediumReader(fd) as medium:
+            inode = reader.open_data(medium.read_at, stick).lookup(f"/iso/{image.name}")
+            return inode.size if inode is not None and inode.is_file else None
+
+    try:
+        found = await in_thread(size)
+        if found is None:
+            return "missing"
+        if found != image.size:
+            return "wrong-size"
+        sha256 = await hash_file(fd, stick, f"/iso/{image.name}", image.size, progress)
+    except (MalformedImageError, DeviceError):
+        return "corrupt"
+    return "ok" if sha256 == image.sha256 else "corrupt"
+
+
+async def _commit(session: Session, manifest: Manifest) -> Manifest:
+    current, menus = await session.look()
+    manifest = dataclasses.replace(
+        manifest,
+        generation=max(current.generation, menus.newest) + 1,
+        updated=int(time.time()),
+        luxusbd=luxusbd.__version__,
+    )
+    await session.commit(manifest, menus.inactive)
+    return manifest
+
+
+async def _result(session: Session, manifest: Manifest, written: int) -> dict[str, Any]:
+    await session.room.checkpoint()
+    return {
+        **_facts(manifest),
+        "images": [image.name for image in manifest.images],
+        "bytes_written": written,
+        "free_bytes": await session.free_bytes(),
+    }
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "stick_id": manifest.stick_id,
+        "data_uuid": manifest.data_uuid,
+        "generation": manifest.generation,
+        "firmware": sorted(item.value for item in manifest.firmware),
+    }
+
+
+@asynccontextmanager
+async def _existing(order: StickOrder, progress: Progress, after_step: AfterStep) -> AsyncIterator[Session]:
+    """A session on a stick that is there, brought in order first."""
+    with target.exclusive(order):
+
+        def find() -> Layout:
+            with bootfiles.MediumReader(order.fd) as medium:
+                return target.stick_layout(medium.read_at, order.size)
+
+        found = await in_thread(find)
+    if order.node:
+        try:
+            partition.find_node(order.fd, found, PartitionRole.DATA)
+        except DeviceError:
+            await partition.reread(order.fd)
+    progress.stage("filesystem")
+    async with _session(order, found, progress, after_step) as session:
+        manifest, _menus = await session.look()
+        await session.heal(manifest)
+        yield session
+
+
+@asynccontextmanager
+async def _session(
+    order: StickOrder,
+    found: Layout,
+    progress: Progress,
+    after_step: AfterStep,
+    make: Manifest | None = None,
+) -> AsyncIterator[Session]:
+    with tempfile.TemporaryDirectory(prefix="luxusb-work-") as work:
+        room: DataRoom = MountedRoom(order.fd, found) if order.node else FileRoom(order.fd, found, Path(work))
+        if make is not None:
+            await room.make_filesystem(make.data_uuid, make.options.label)
+            after_step("filesystem")
+        else:
+            await room.check()
+        try:
+            await room.open()
+            yield Session(order.fd, found, room, progress, after_step)
+        finally:
+            await room.close()
+
+
+def _check_sources(sources: Sequence[SourceImage]) -> None:
+    for source in sources:
+        if not IMAGE_NAME.match(source.image.name):
+            raise InvalidArgumentError(f"{source.image.name!r} cannot be the name of an image on a stick")
+        if source.image.size <= 0:
+            raise InvalidArgumentError(f"{source.image.name} is empty")
+    for key, what in (
+        ([source.image.name.lower() for source in sources], "name"),
+        ([source.image.sha256 for source in sources], "content"),
+    ):
+        if len(set(key)) != len(key):
+            raise AlreadyExistsError(f"two of the images have the same {what}")
+
+
+def _check_new(manifest: Manifest, sources: Sequence[SourceImage]) -> None:
+    names = {image.name.lower() for image in manifest.images}
+    hashes = {image.sha256: image.name for image in manifest.images}
+    for source in sources:
+        if source.image.sha256 in hashes:
+            raise AlreadyExistsError(f"{source.image.name} is on the stick already, as {hashes[source.image.sha256]}")
+        if source.image.name.lower() in names:
+            raise AlreadyExistsError(f"the stick has another image called {source.image.name}")
+
+
+def _serial() -> str:
+    digits = secrets.token_hex(4).upper()
+    return f"{digits[:4]}-{digits[4:]}"
