@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from luxusbd.images.model import Trust
+
+class Trust(StrEnum):
+    """How sure it is that bytes are what their maker published."""
+
+    SIGNED = "signed"
+    HASH = "hash"
+    TLS_ONLY = "tls-only"
+    NONE = "none"
 
 
 class Layer(StrEnum):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from luxusbd.catalog.model import Trust
+
 
 class Firmware(StrEnum):
     """A way in which a machine starts a stick."""
@@ -77,15 +79,6 @@ class Recognition:
     def bootable(self) -> bool:
         """Whether at least one entry starts it from a file."""
         return bool(self.entries) and not self.reason
-
-
-class Trust(StrEnum):
-    """How sure it is that bytes are what their maker published."""
-
-    SIGNED = "signed"
-    HASH = "hash"
-    TLS_ONLY = "tls-only"
-    NONE = "none"
 
 
 @dataclass(frozen=True)

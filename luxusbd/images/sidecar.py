@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from luxusbd.catalog.model import Trust
 from luxusbd.errors import FailedError
 from luxusbd.images.codec import recognition_from_json, recognition_to_json
-from luxusbd.images.model import Recognition, StoredImage, Trust
+from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.text import clean
 
 FORMAT = 1

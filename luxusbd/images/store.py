@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from luxusbd.catalog.model import Trust
 from luxusbd.errors import (
     FailedError,
     ImageInUseError,
@@ -26,11 +27,12 @@ from luxusbd.errors import (
     InvalidArgumentError,
     NotEnoughSpaceError,
 )
-from luxusbd.images.model import Recognition, StoredImage, Trust
+from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.sidecar import MAX_NAME, MAX_SOURCE, PUBLIC, ROOT, Record, View, read_record, record_to_json
 from luxusbd.text import clean
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_NO_UID = -1
 _INCOMING = ".incoming-"
 _TEMPORARY = ".tmp-"
 
@@ -141,6 +143,12 @@ class ImageStore:
         """
         with self._lock:
             return self._visible(uid, sha256)[1]
+
+    def public(self, sha256: str) -> StoredImage | None:
+        """The image of this hash as every uid sees it, or None when it is not there or was only imported."""
+        with self._lock:
+            record = self._records.get(sha256)
+            return record.seen_by(_NO_UID) if record is not None else None
 
     def open(self, uid: int, sha256: str) -> int:
         """A read-only descriptor, which the caller closes.

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from luxusbd.catalog.catalog import Catalog, reference_to
-from luxusbd.catalog.model import Distribution, Release
+from luxusbd.catalog.model import Distribution, Release, Trust
 from luxusbd.errors import (
     CancelledError,
     InvalidArgumentError,
@@ -20,7 +20,7 @@ from luxusbd.errors import (
     VerificationError,
     from_name,
 )
-from luxusbd.images.model import Recognition, StoredImage, Trust
+from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.queue import JobContext, JobQueue, Lane

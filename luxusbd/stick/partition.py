@@ -104,7 +104,9 @@ def find_node(fd: int, layout: Layout, role: PartitionRole) -> PartitionNode:
     for node in partition_nodes(fd):
         if node.number == planned.number:
             if (node.start, node.size) != (planned.start, planned.size):
-                raise DeviceError(f"partition {node.path} is not where the partition table has it; plug the disk in anew")
+                raise DeviceError(
+                    f"partition {node.path} is not where the partition table has it; plug the disk in anew"
+                )
             return node
     raise DeviceError(f"the kernel shows no partition {planned.number} on the disk; plug it in anew")
 

@@ -171,7 +171,9 @@ def _xfs(data: bytes) -> Signature | None:
 
 def _btrfs(data: bytes) -> Signature | None:
     base = 65536
-    return Signature("btrfs", _text(data[base + 299 : base + 555])) if data[base + 64 : base + 72] == b"_BHRfS_M" else None
+    return (
+        Signature("btrfs", _text(data[base + 299 : base + 555])) if data[base + 64 : base + 72] == b"_BHRfS_M" else None
+    )
 
 
 def _swap(data: bytes) -> Signature | None:

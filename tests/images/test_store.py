@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from luxusbd.catalog.model import Trust
 from luxusbd.errors import (
     FailedError,
     ImageInUseError,
@@ -19,7 +20,7 @@ from luxusbd.errors import (
     InvalidArgumentError,
     NotEnoughSpaceError,
 )
-from luxusbd.images.model import Recognition, StoredImage, Trust
+from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 
 ALICE, BOB, ROOT = 1000, 1001, 0
@@ -211,7 +212,8 @@ KILLER = textwrap.dedent(
     """
     import os, signal, sys
     from pathlib import Path
-    from luxusbd.images.model import Recognition, Trust
+    from luxusbd.catalog.model import Trust
+    from luxusbd.images.model import Recognition
     from luxusbd.images import store as module
 
     point, action, directory, source = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
