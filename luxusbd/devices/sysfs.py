@@ -1,8 +1,8 @@
 """Whole disks and their partitions as the kernel's sysfs describes them.
 
 Attributes are those of the kernel's Documentation/ABI/stable/sysfs-block: `size` and `start` in units of 512 bytes
-whatever the disk's sector size, `diskseq` since Linux 5.15. Every path is below a `Roots`, so that a recorded tree is read
-by the same code as the running kernel. Everything here may block for a moment: call it in a thread.
+whatever the disk's sector size, `diskseq` since Linux 5.15. Every path is below a `Roots`, so that a recorded tree is
+read by the same code as the running kernel. Everything here may block for a moment: call it in a thread.
 """
 
 from __future__ import annotations

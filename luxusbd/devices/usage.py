@@ -12,14 +12,18 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 
 from luxusbd.devices import ioctl
 from luxusbd.devices.mounts import Mount, Swap, mount_of, overlay_layers, read_mounts, read_swaps
 from luxusbd.devices.sysfs import DevNumber, Roots, block_names, names_in, node_of, partition_names, read_text
 
 SYSTEM_POINTS = frozenset(
-    ("/", "/usr", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/etc", "/var", "/var/home", "/var/lib", "/var/log")
-    + ("/home", "/root", "/opt", "/nix", "/nix/store", "/sysroot")
+    PurePosixPath("/", point)
+    for point in (
+        *("", "usr", "boot", "boot/efi", "boot/firmware", "efi", "etc", "var", "var/home", "var/lib", "var/log"),
+        *("home", "root", "opt", "nix", "nix/store", "sysroot"),
+    )
 )
 """Mount points without which the running system, or its users' files, would be gone."""
 
@@ -336,7 +340,7 @@ def _system(
     machine: Machine, paths: Mapping[str, tuple[str, ...]], own: Sequence[str], swaps: Sequence[SwapUse]
 ) -> str:
     for mount in machine.mounts:
-        if not mount.ours or mount.point not in SYSTEM_POINTS:
+        if not mount.ours or PurePosixPath(mount.point) not in SYSTEM_POINTS:
             continue
         under = set(machine.members(mount))
         if mount.fstype == "overlay":
