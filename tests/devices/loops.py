@@ -16,6 +16,11 @@ def call(*argv: str | Path, stdin: str | None = None) -> str:
     return done.stdout.strip()
 
 
+def quietly(*argv: str | Path) -> None:
+    """Run a program of the clearing up, which may have nothing left to do."""
+    subprocess.run([str(arg) for arg in argv], capture_output=True, check=False)
+
+
 class Loops:
     """Makes loop devices, mounts and swap; `stack` undoes them in reverse order."""
 
@@ -35,7 +40,7 @@ class Loops:
     def attach(self, target: Path | str | None = None, *options: str) -> str:
         """A new loop device on a file or device."""
         node = call("losetup", "-f", "-P", "--show", *options, target or self.image())
-        self.stack.callback(subprocess.run, ["losetup", "-d", node], capture_output=True, check=False)
+        self.stack.callback(quietly, "losetup", "-d", node)
         return node
 
     def partitioned(self, size: int = 32 * MIB) -> tuple[str, str]:
@@ -56,11 +61,11 @@ class Loops:
         point = self.directory / f"mnt{self._count}"
         point.mkdir()
         call("mount", *options, node, point)
-        self.stack.callback(subprocess.run, ["umount", "-l", point], capture_output=True, check=False)
+        self.stack.callback(quietly, "umount", "-l", point)
         return point
 
     def swap(self, node: str) -> None:
         """Active swap on a node."""
         call("mkswap", node)
         call("swapon", node)
-        self.stack.callback(subprocess.run, ["swapoff", node], capture_output=True, check=False)
+        self.stack.callback(quietly, "swapoff", node)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from luxusbd.devices.guard import GuardPolicy, judge
-from luxusbd.devices.model import Device
 from luxusbd.devices.sysfs import Roots, read_disk
 from luxusbd.devices.usage import read_machine
 from luxusbd.errors import DeviceError
@@ -50,7 +50,7 @@ class Recorded:
         size: int = 32 * GIB,
         parts: int = 1,
         ro: bool = False,
-    ) -> None:
+    ) -> Self:
         usb = f"{PCI}/usb1/{port}"
         scsi = f"{usb}/{port}:1.0/host6/target6:0:0/6:0:0:{lun}"
         for path, subsystem in ((f"{PCI}/usb1", "usb"), (usb, "usb"), (f"{usb}/{port}:1.0", "usb"), (scsi, "scsi")):
@@ -58,36 +58,39 @@ class Recorded:
         self._attributes(usb, idVendor="0781", manufacturer=vendor, product=model, serial=serial)
         self._attributes(scsi, vendor=vendor, model=model)
         self._disk(name, scsi, size=size, removable=removable, ro=ro, parts=parts)
+        return self
 
-    def sata(self, name: str, *, parts: int = 2, removable: bool = False) -> None:
+    def sata(self, name: str, *, parts: int = 2, removable: bool = False) -> Self:
         port = f"pci0000:00/0000:00:1f.2/ata{self._minor + 1}"
         scsi = f"{port}/host0/target0:0:0/0:0:0:0"
         self._subsystem(scsi, "scsi")
         self._attributes(scsi, vendor="ATA", model="Samsung SSD 870")
         self._disk(name, scsi, size=500 * GIB, removable=removable, parts=parts)
+        return self
 
-    def nvme(self, name: str = "nvme0n1", *, parts: int = 2) -> None:
+    def nvme(self, name: str = "nvme0n1", *, parts: int = 2) -> Self:
         place = "pci0000:00/0000:00:1d.0/0000:01:00.0/nvme/nvme0"
         self._subsystem(place, "nvme")
         self._attributes(place, model="WD Black", serial="21234")
         self._disk(name, place, size=1000 * GIB, parts=parts, infix="p", direct=True)
+        return self
 
-    def mmc(self, name: str = "mmcblk0", *, kind: str = "SD", serial: str | None = "0x1a2b3c4d") -> None:
+    def mmc(self, name: str = "mmcblk0", *, kind: str = "SD", serial: str | None = "0x1a2b3c4d") -> Self:
         card = "platform/soc/3f300000.mmc/mmc_host/mmc0/mmc0:aaaa"
         self._subsystem("platform/soc/3f300000.mmc/mmc_host/mmc0", "mmc_host")
         self._subsystem(card, "mmc")
         self._attributes(card, type=kind, name="SC32G", serial=serial)
         self._disk(name, card, size=32 * GIB, parts=1, infix="p")
+        return self
 
-    def emmc_boot_area(self, disk: str = "mmcblk0") -> None:
+    def emmc_boot_area(self, disk: str = "mmcblk0") -> Self:
         place = (self.root / "sys/block" / disk).resolve()
         self._disk(
             f"{disk}boot0", str(place.relative_to(self.root / "sys/devices")), size=4 << 20, parts=0, direct=True
         )
+        return self
 
-    def virtual(
-        self, name: str, *, on: tuple[str, ...] = (), title: str = "", uuid: str = "", parts: int = 0
-    ) -> None:
+    def virtual(self, name: str, *, on: tuple[str, ...] = (), title: str = "", uuid: str = "", parts: int = 0) -> Self:
         self._disk(name, "virtual", size=10 * GIB, parts=parts)
         place = self.place(name)
         if title:
@@ -95,14 +98,17 @@ class Recorded:
         for lower in on:
             (place / "slaves" / lower).symlink_to(self.place(lower))
             (self.place(lower) / "holders" / name).symlink_to(place)
+        return self
 
-    def loop(self, name: str, backing: str, *, size: int = GIB, ro: bool = False) -> None:
+    def loop(self, name: str, backing: str, *, size: int = GIB, ro: bool = False) -> Self:
         self._disk(name, "virtual", size=size if backing else 0, ro=ro, parts=0)
         if backing:
             self._attributes(f"virtual/block/{name}/loop", backing_file=backing)
+        return self
 
-    def pull(self, name: str) -> None:
+    def pull(self, name: str) -> Self:
         (self.root / "sys/block" / name).unlink()
+        return self
 
     def mount(
         self,
@@ -114,7 +120,7 @@ class Recorded:
         options: str = "rw",
         pid: int = 0,
         dev: str = "",
-    ) -> None:
+    ) -> Self:
         """`on` is a kernel name; without it the filesystem has the anonymous number `dev`."""
         number = dev or (self._text(self.place(on) / "dev") if on else "0:99")
         line = f"30 1 {number} / {point} rw,relatime shared:1 - {fstype} {source or '/dev/' + on} {options}"
@@ -124,24 +130,29 @@ class Recorded:
             self._process(str(pid), f"mnt:[{pid + 100}]")
         for process in (str(pid),) if pid else ("self", "1"):
             (self.root / "proc" / process / "mountinfo").write_text("\n".join(lines) + "\n")
+        return self
 
-    def swap(self, path: str, kind: str = "partition") -> None:
+    def swap(self, path: str, kind: str = "partition") -> Self:
         with (self.root / "proc/swaps").open("a") as file:
             file.write(f"{path}\t\t\t\t{kind}\t100\t0\t-2\n")
+        return self
 
-    def filesystem_held(self, kind: str, name: str, *members: str) -> None:
+    def filesystem_held(self, kind: str, name: str, *members: str) -> Self:
         place = self.root / "sys/fs" / kind / name
         place.mkdir(parents=True)
         for member in members:
             (place / "devices" / member).mkdir(parents=True)
+        return self
 
-    def udev(self, name: str, **properties: str) -> None:
+    def udev(self, name: str, **properties: str) -> Self:
         text = "I:1234\n" + "".join(f"E:{key}={value}\n" for key, value in properties.items())
         (self.root / "udev" / f"b{self._text(self.place(name) / 'dev')}").write_text(text)
+        return self
 
-    def attribute(self, name: str, **values: str) -> None:
+    def attribute(self, name: str, **values: str) -> Self:
         for key, value in values.items():
             (self.place(name) / key).write_text(value + "\n")
+        return self
 
     def place(self, name: str) -> Path:
         """The directory of a disk or partition."""
@@ -216,9 +227,3 @@ class Recorded:
     @staticmethod
     def _text(path: Path) -> str:
         return path.read_text().strip()
-
-
-def only(devices: list[Device]) -> Device:
-    """The one device of a list that must have one."""
-    assert len(devices) == 1
-    return devices[0]

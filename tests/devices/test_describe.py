@@ -149,7 +149,7 @@ def test_identify_again_tells_another_medium(machine: Recorded) -> None:
 def test_only_whole_disks_have_a_name(machine: Recorded) -> None:
     machine.nvme()
     assert disk_name("/dev/nvme0n1", machine.roots) == "nvme0n1"
-    with pytest.raises(DeviceIsPartitionError, match="choose /dev/nvme0n1$"):
+    with pytest.raises(DeviceIsPartitionError, match=r"choose /dev/nvme0n1$"):
         disk_name("/dev/nvme0n1p2", machine.roots)
     with pytest.raises(DeviceNotFoundError):
         disk_name("/dev/nvme0n", machine.roots)

@@ -16,9 +16,12 @@ import pytest
 from luxusbd.devices import guard
 from luxusbd.devices.guard import GuardPolicy, identify_again, look_up, open_disk
 from luxusbd.devices.model import Device
+from luxusbd.devices.sysfs import Roots
+from luxusbd.devices.usage import read_machine, usage_of
 from luxusbd.errors import (
     DeviceBusyError,
     DeviceChangedError,
+    DeviceError,
     DeviceHasHoldersError,
     DeviceIsPartitionError,
     DeviceIsSwapError,
@@ -212,8 +215,8 @@ def test_loop_on_a_file_on_the_disk(loops: Loops, policy: GuardPolicy) -> None:
     with inner_file.open("wb") as file:
         file.truncate(4 * MIB)
     inner = loops.attach(inner_file)
-    machine = guard.read_machine(guard.Roots())
-    usage = guard.usage_of(Path(node).name, machine)
+    machine = read_machine(Roots())
+    usage = usage_of(Path(node).name, machine)
     assert [layer.name for layer in usage.layers] == [Path(inner).name]
     assert look_up(node, policy).block_error == DeviceMountedError.dbus_name
 
@@ -238,7 +241,7 @@ def test_read_only_loop(loops: Loops, policy: GuardPolicy) -> None:
 
 
 def test_the_disk_of_this_system() -> None:
-    root = os.stat("/").st_dev
+    root = Path("/").stat().st_dev
     name = Path(f"/sys/dev/block/{os.major(root)}:{os.minor(root)}").resolve()
     disk = name.parent.name if (name / "partition").exists() else name.name
     device = look_up(f"/dev/{disk}", GuardPolicy(allow_loop=("*",)))
@@ -326,15 +329,19 @@ def test_a_node_that_is_no_block_device(loops: Loops, policy: GuardPolicy, monke
     with pytest.raises(DeviceChangedError, match="something else"):
         open_disk(device, policy, write=True)
     monkeypatch.setattr("luxusbd.devices.guard.os.open", through(str(link)))
-    with pytest.raises(guard.DeviceError, match="symbolic link"):
+    with pytest.raises(DeviceError, match="symbolic link"):
         open_disk(device, policy, write=True)
+
+
+def open_files() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 def test_descriptors_do_not_leak(loops: Loops, policy: GuardPolicy) -> None:
     device = look_up(loops.attach(), policy)
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_files()
     with opened(device, policy) as fd:
         assert not os.get_inheritable(fd)
         with pytest.raises(DeviceBusyError):
             open_disk(device, policy, write=True, lock_patience=0)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before

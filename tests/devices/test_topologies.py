@@ -55,7 +55,9 @@ def live_system(machine: Recorded) -> None:
     machine.mount("/run/live/medium", "sdb1", fstype="iso9660")
     machine.loop("loop0", "/run/live/medium/live/filesystem.squashfs", ro=True)
     machine.mount("/run/live/rootfs/filesystem.squashfs", "loop0", fstype="squashfs")
-    layers = "rw,lowerdir=/run/live/rootfs/filesystem.squashfs/,upperdir=/run/live/overlay/rw,workdir=/run/live/overlay/w"
+    layers = (
+        "rw,lowerdir=/run/live/rootfs/filesystem.squashfs/,upperdir=/run/live/overlay/rw,workdir=/run/live/overlay/w"
+    )
     machine.mount("/", fstype="overlay", source="overlay", options=layers, dev="0:40")
 
 
@@ -133,40 +135,40 @@ CASES = [
     Case("/home on a btrfs of two", btrfs_root, "sdc", SystemDeviceError, ("/home is on it",)),
     Case(
         "ESP of the system",
-        lambda m: (m.usb("sdb"), m.mount("/boot/efi", "sdb1", fstype="vfat")),
+        lambda m: m.usb("sdb").mount("/boot/efi", "sdb1", fstype="vfat"),
         "sdb",
         SystemDeviceError,
         ("/boot/efi",),
     ),
     Case(
         "mounted stick",
-        lambda m: (m.usb("sdb"), m.mount("/media/u/MY\\040STICK", "sdb1", fstype="vfat")),
+        lambda m: m.usb("sdb").mount("/media/u/MY\\040STICK", "sdb1", fstype="vfat"),
         "sdb",
         DeviceMountedError,
         ("/media/u/MY STICK", "unmount"),
     ),
     Case(
         "mounted whole disk under /dev/root",
-        lambda m: (m.usb("sdb", parts=0), m.mount("/mnt", "sdb", source="/dev/root")),
+        lambda m: m.usb("sdb", parts=0).mount("/mnt", "sdb", source="/dev/root"),
         "sdb",
         DeviceMountedError,
     ),
     Case(
         "bind mount in another namespace",
-        lambda m: (m.usb("sdb"), m.mount("/srv/x", "sdb1", source="none", pid=77)),
+        lambda m: m.usb("sdb").mount("/srv/x", "sdb1", source="none", pid=77),
         "sdb",
         DeviceMountedError,
         ("/srv/x", "process 77 (proc77)"),
     ),
     Case(
         "root of a container is not the system",
-        lambda m: (m.usb("sdb"), m.mount("/", "sdb1", pid=78)),
+        lambda m: m.usb("sdb").mount("/", "sdb1", pid=78),
         "sdb",
         DeviceMountedError,
     ),
     Case(
         "filesystem held, mount unseen",
-        lambda m: (m.usb("sdb"), m.filesystem_held("ext4", "sdb1")),
+        lambda m: m.usb("sdb").filesystem_held("ext4", "sdb1"),
         "sdb",
         DeviceMountedError,
         ("cannot see",),
@@ -174,14 +176,14 @@ CASES = [
     Case("second member of a mounted btrfs", btrfs_pool, "sdc", DeviceMountedError, ("/mnt/pool",)),
     Case(
         "fuse without block device number",
-        lambda m: (m.usb("sdb"), m.mount("/mnt/f", fstype="fuse.ext2", source="/dev/sdb1", dev="0:60")),
+        lambda m: m.usb("sdb").mount("/mnt/f", fstype="fuse.ext2", source="/dev/sdb1", dev="0:60"),
         "sdb",
         DeviceMountedError,
         ("/mnt/f",),
     ),
     Case(
         "swap partition",
-        lambda m: (m.usb("sdb"), m.swap("/dev/sdb1")),
+        lambda m: m.usb("sdb").swap("/dev/sdb1"),
         "sdb",
         DeviceIsSwapError,
         ("swapoff /dev/sdb1",),
@@ -190,7 +192,7 @@ CASES = [
     Case("swap file", swap_file, "sdb", SystemDeviceError, ("my swap",)),
     Case(
         "md member",
-        lambda m: (m.usb("sdb"), m.virtual("md0", on=("sdb1",))),
+        lambda m: m.usb("sdb").virtual("md0", on=("sdb1",)),
         "sdb",
         DeviceHasHoldersError,
         ("RAID", "mdadm --stop /dev/md0"),
@@ -205,7 +207,7 @@ CASES = [
     Case("md, LVM and bcache", deep_stack, "sdb", DeviceHasHoldersError, ("/dev/md0", "vg-a", "/dev/bcache0")),
     Case(
         "loop on the disk",
-        lambda m: (m.usb("sdb"), m.loop("loop2", "/dev/sdb")),
+        lambda m: m.usb("sdb").loop("loop2", "/dev/sdb"),
         "sdb",
         DeviceHasHoldersError,
         ("losetup -d /dev/loop2",),
@@ -233,13 +235,13 @@ CASES = [
     Case("read-only loop", lambda m: m.loop("loop7", "/x.img", ro=True), "loop7", DeviceReadOnlyError),
     Case(
         "stick beside a mounted one",
-        lambda m: (m.usb("sdb"), m.usb("sdc", port="1-3"), m.mount("/mnt", "sdc1")),
+        lambda m: m.usb("sdb").usb("sdc", port="1-3").mount("/mnt", "sdc1"),
         "sdb",
         None,
     ),
     Case(
         "terminal codes in a mount point",
-        lambda m: (m.usb("sdb"), m.mount("/media/\x1b[2J", "sdb1")),
+        lambda m: m.usb("sdb").mount("/media/\x1b[2J", "sdb1"),
         "sdb",
         DeviceMountedError,
         ("/media/\N{REPLACEMENT CHARACTER}[2J",),
