@@ -8,7 +8,6 @@ must be the same before and after udev's rules ran, and with every version of th
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -45,9 +44,9 @@ class UdevFacts:
     uuid: str = ""
 
 
-def read_udev(dev: DevNumber, roots: Roots) -> UdevFacts:
+def read_udev(dev: DevNumber, sys_path: str, roots: Roots) -> UdevFacts:
     """A block device's properties, through libudev; for recorded trees from the database file itself."""
-    properties = _from_libudev(dev) if roots.live else _from_file(dev, roots.udev_data)
+    properties = _from_libudev(sys_path) if roots.live else _from_file(dev, roots.udev_data)
     return UdevFacts(
         bus=properties.get("ID_BUS", ""),
         vendor=_decode(properties.get("ID_VENDOR_ENC", "")) or properties.get("ID_VENDOR", ""),
@@ -70,7 +69,7 @@ def describe(disk: DiskFacts, roots: Roots, *, taken: Collection[str] = (), keep
         taken: ids of other disks that are present; this one gets another.
         keep: an id that the disk had before; it is kept if it can still be this disk's.
     """
-    udev = read_udev(disk.dev, roots)
+    udev = read_udev(disk.dev, disk.sys_path, roots)
     ids = possible_ids(disk, udev, roots)
     others = {_on_bus(name) for name in taken}
     free = (name for name in ids if _on_bus(name) not in others)
@@ -80,7 +79,7 @@ def describe(disk: DiskFacts, roots: Roots, *, taken: Collection[str] = (), keep
         node=disk.node,
         sys_path=disk.sys_path,
         vendor=printable(udev.vendor or disk.vendor),
-        model=printable(udev.model or disk.model or Path(disk.backing_file).name),
+        model=printable(udev.model or disk.model or Path(disk.backing_file).name.removesuffix(" (deleted)")),
         serial=printable(udev.serial or disk.serial),
         bus=_bus(disk, udev),
         read_only=disk.read_only,
@@ -123,7 +122,7 @@ def reduce_id(*parts: str) -> str:
     # Spaces, dots, colons and slashes separate; anything else was part of a name.
     lost = any(re.search(r"[^A-Za-z0-9_\-\s.:/!]", part) for part in kept)
     if lost or len(text) > ID_LIMIT:
-        digest = hashlib.blake2s("\0".join(kept).encode("utf-8", "surrogateescape"), digest_size=5).hexdigest()
+        digest = hashlib.blake2s("\0".join(kept).encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()
         text = f"{text[: ID_LIMIT - len(digest) - 1]}-{digest}"
     return text
 
@@ -147,7 +146,7 @@ def _bus(disk: DiskFacts, udev: UdevFacts) -> str:
 
 def _backing(disk: DiskFacts, roots: Roots) -> str:
     """Filesystem and inode of a loop device's file; its path where neither can be asked."""
-    status = ioctl.loop_status(disk.node) if roots.live else None
+    status = ioctl.loop_backing(disk.node, disk.backing_file) if roots.live else None
     if status is not None:
         return f"{status.dev.major}_{status.dev.minor}-{status.inode}"
     return disk.backing_file
@@ -170,17 +169,20 @@ def _port(disk: DiskFacts, roots: Roots) -> str:
 
 def _contents(disk: DiskFacts, udev: UdevFacts, roots: Roots) -> tuple[Partition, ...]:
     whole = (disk.node, 0, 0, disk.size, udev)
-    parts = ((part.node, part.number, part.start, part.size, read_udev(part.dev, roots)) for part in disk.partitions)
+    parts = (
+        (part.node, part.number, part.start, part.size, read_udev(part.dev, f"{disk.sys_path}/{part.name}", roots))
+        for part in disk.partitions
+    )
     return tuple(
         Partition(node, number, start, size, known.filesystem, printable(known.label), printable(known.uuid))
         for node, number, start, size, known in (*((whole,) if udev.filesystem else ()), *parts)
     )
 
 
-def _from_libudev(dev: DevNumber) -> dict[str, str]:
+def _from_libudev(sys_path: str) -> dict[str, str]:
     try:
         # A context is not safe for use by two threads; making one costs little.
-        device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.makedev(dev.major, dev.minor))
+        device = pyudev.Devices.from_sys_path(pyudev.Context(), sys_path)
     except pyudev.DeviceNotFoundError:
         return {}
     found: dict[str, str] = {}

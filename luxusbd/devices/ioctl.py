@@ -55,11 +55,30 @@ def read_only(fd: int) -> bool:
     return any(buffer)
 
 
-def loop_status(node: str) -> LoopStatus | None:
-    """LOOP_GET_STATUS64 of a loop device; None when nothing is attached or this process may not open it.
+def loop_backing(node: str, path: str) -> LoopStatus | None:
+    """What is under a loop device: by its file's path where that leads somewhere, else by asking the device.
 
-    The device is opened for reading only: closing a writer would make udev probe it anew.
+    The device itself is asked only when the file is deleted or in another mount namespace: whoever has it open, if only
+    for a moment, delays its detaching.
+
+    Args:
+        node: the loop device.
+        path: its backing file as sysfs names it.
+
+    Returns:
+        None when nothing is attached, or this process may look at neither.
     """
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return _loop_status(node)
+    if stat.S_ISBLK(status.st_mode):
+        return LoopStatus(DevNumber.from_raw(status.st_dev), status.st_ino, DevNumber.from_raw(status.st_rdev))
+    return LoopStatus(DevNumber.from_raw(status.st_dev), status.st_ino, DevNumber(0, 0))
+
+
+def _loop_status(node: str) -> LoopStatus | None:
+    """LOOP_GET_STATUS64, on a read-only descriptor: closing a writer would make udev probe the device anew."""
     try:
         fd = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:

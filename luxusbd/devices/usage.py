@@ -219,8 +219,9 @@ def _read_blocks(name: str, roots: Roots) -> Iterator[Block]:
         node = node_of(place, found)
         backing, on_device, on_filesystem = "", None, None
         if kind == "loop":
-            backing = read_text(place / "loop" / "backing_file").removesuffix(" (deleted)")
-            status = ioctl.loop_status(node) if backing and roots.live else None
+            shown = read_text(place / "loop" / "backing_file")
+            status = ioctl.loop_backing(node, shown) if shown and roots.live else None
+            backing = shown.removesuffix(" (deleted)")
             if status and status.device.major:
                 on_device = status.device
             elif status:
@@ -296,8 +297,12 @@ def _uppers(name: str, machine: Machine) -> Iterator[str]:
     for other in machine.blocks.values():
         if other.kind not in ("loop", "zram") or not other.backing:
             continue
-        if other.on_device is not None or other.on_filesystem is not None:
-            if other.on_device == block.dev or other.on_filesystem in filesystems:
+        if other.on_device is not None:
+            if other.on_device == block.dev:
+                yield other.name
+        # Files on a btrfs have the number of their subvolume, which no mount has.
+        elif other.on_filesystem is not None and other.on_filesystem.major:
+            if other.on_filesystem in filesystems:
                 yield other.name
         elif machine.name_of_path(other.backing) == name or name in machine.under_path(other.backing):
             yield other.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -215,10 +216,28 @@ def test_loop_on_a_file_on_the_disk(loops: Loops, policy: GuardPolicy) -> None:
     with inner_file.open("wb") as file:
         file.truncate(4 * MIB)
     inner = loops.attach(inner_file)
-    machine = read_machine(Roots())
-    usage = usage_of(Path(node).name, machine)
-    assert [layer.name for layer in usage.layers] == [Path(inner).name]
+    for step in ("there", "deleted"):
+        usage = usage_of(Path(node).name, read_machine(Roots()))
+        assert [layer.name for layer in usage.layers] == [Path(inner).name], step
+        inner_file.unlink(missing_ok=True)
     assert look_up(node, policy).block_error == DeviceMountedError.dbus_name
+
+
+def test_the_id_survives_the_file(loops: Loops, policy: GuardPolicy) -> None:
+    image = loops.image()
+    device = look_up(loops.attach(image), policy)
+    image.unlink()
+    assert identify_again(device, policy) == device
+
+
+def test_loop_on_a_node_with_another_name(loops: Loops, policy: GuardPolicy) -> None:
+    lower = look_up(loops.attach(), policy)
+    alias = loops.directory / "alias"
+    os.mknod(alias, 0o600 | stat.S_IFBLK, Path(lower.node).stat().st_rdev)
+    upper = loops.attach(alias)
+    assert f"losetup -d {upper}" in look_up(lower.node, policy).blocked_reason
+    # The pattern allows everything in this directory, also this node; it is still a disk under another name.
+    assert f"on the disk {lower.node}" in look_up(upper, policy).blocked_reason
 
 
 def test_loop_on_the_disk_itself(loops: Loops, policy: GuardPolicy) -> None:
@@ -345,3 +364,37 @@ def test_descriptors_do_not_leak(loops: Loops, policy: GuardPolicy) -> None:
         with pytest.raises(DeviceBusyError):
             open_disk(device, policy, write=True, lock_patience=0)
     assert open_files() == before
+
+
+ORDINARY = """
+import sys
+from luxusbd.devices.guard import GuardPolicy, look_up, open_disk
+from luxusbd.devices.inventory import Inventory, take_inventory
+from luxusbd.devices.sysfs import Roots
+from luxusbd.errors import NotAuthorizedError
+
+policy = GuardPolicy(allow_loop=(sys.argv[1],))
+assert take_inventory(policy, Roots(), Inventory()).devices
+device = look_up(sys.argv[1], policy)
+assert device.eligible, device
+for write in (True, False):
+    try:
+        open_disk(device, policy, write=write)
+    except NotAuthorizedError as error:
+        print(error)
+"""
+
+
+def test_an_ordinary_user_sees_disks_and_opens_none(loops: Loops) -> None:
+    node = loops.attach()
+    done = subprocess.run(
+        [sys.executable, "-c", ORDINARY, node],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"this process may not open {node}") == 2
