@@ -257,7 +257,7 @@ def _title(kind: str, node: str, backing: str, uuid: str) -> tuple[str, str]:
     if kind == "dm":
         for prefix, title, release in (
             ("CRYPT-", "encrypted volume", f"cryptsetup close {backing}"),
-            ("LVM-", "LVM volume", f"lvchange -an {backing}"),
+            ("LVM-", "LVM volume", f"lvchange -an /dev/mapper/{backing}"),
             ("mpath-", "multipath device", f"multipath -f {backing}"),
         ):
             if uuid.startswith(prefix):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luxusbd.devices.describe import ID_LIMIT, describe, reduce_id
@@ -23,6 +23,7 @@ def machine(tmp_path: Path) -> Recorded:
     return Recorded(tmp_path)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=200), max_size=5))
 def test_an_id_is_always_a_name(parts: list[str]) -> None:
     text = reduce_id(*parts)
@@ -31,6 +32,7 @@ def test_an_id_is_always_a_name(parts: list[str]) -> None:
     assert text == reduce_id(*parts)
 
 
+@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_characters=" _-.:/!\t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0", exclude_categories=["Z"])),
     st.text(st.characters(exclude_characters=" _-.:/!\t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0", exclude_categories=["Z"])),
