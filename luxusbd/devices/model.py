@@ -70,3 +70,20 @@ class Device:
     def eligible(self) -> bool:
         """Whether the guard lets it be written."""
         return not self.block_error
+
+
+class EventKind(StrEnum):
+    """What happened to a disk."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class DeviceEvent:
+    """A disk came, went, or has another description; another medium in a drive is a removal and an addition."""
+
+    kind: EventKind
+    device: Device
+    """As it is now; for a removal as it was last."""

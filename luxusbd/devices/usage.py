@@ -1,0 +1,366 @@
+"""Who uses a disk: filesystems, swap and everything stacked on it, through any depth.
+
+`read_machine` takes one picture of the whole machine; `usage_of` answers for one disk from that picture alone. A disk
+is followed upwards: its partitions, their holders (device-mapper, md, bcache), the loop devices on any of these or on a
+file of a filesystem mounted from them, and again what is built on those.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from luxusbd.devices import ioctl
+from luxusbd.devices.mounts import Mount, Swap, mount_of, overlay_layers, read_mounts, read_swaps
+from luxusbd.devices.sysfs import DevNumber, Roots, block_names, names_in, node_of, partition_names, read_text
+
+SYSTEM_POINTS = frozenset(
+    PurePosixPath("/", point)
+    for point in (
+        *("", "usr", "boot", "boot/efi", "boot/firmware", "efi", "etc", "var", "var/home", "var/lib", "var/log"),
+        *("home", "root", "opt", "nix", "nix/store", "sysroot"),
+    )
+)
+"""Mount points without which the running system, or its users' files, would be gone."""
+
+# /sys/fs/<type>/<block device> is there exactly as long as the kernel holds the filesystem, in whatever namespace.
+_TELLING_FILESYSTEMS = ("ext4", "xfs", "f2fs", "erofs")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block device of the machine, disk or partition."""
+
+    name: str
+    node: str
+    dev: DevNumber
+    title: str
+    """What it is, for people: `LUKS volume "data" (/dev/dm-0)`."""
+    kind: str
+    """dm, md, bcache, loop, zram, part or disk."""
+    release: str
+    """What to do to let go of it; empty when there is no general advice."""
+    partitions: tuple[str, ...]
+    holders: tuple[str, ...]
+    backing: str
+    """Path of a loop device's file or of a zram device's store; the name of a device-mapper volume."""
+    on_device: DevNumber | None = None
+    """The block device right under a loop device, where the kernel told."""
+    on_filesystem: DevNumber | None = None
+    """The filesystem that holds the file of a loop device, where the kernel told."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Something built on a disk."""
+
+    name: str
+    title: str
+    kind: str
+    release: str
+    path: tuple[str, ...]
+    """Kernel names from the disk up to, not including, this layer."""
+
+
+@dataclass(frozen=True)
+class MountUse:
+    """A mounted filesystem on a disk or on a layer above it."""
+
+    point: str
+    """Empty when the kernel holds the filesystem but no namespace shows where."""
+    place: str
+    name: str
+    """Kernel name of the block device it is on."""
+
+
+@dataclass(frozen=True)
+class SwapUse:
+    """Active swap on a disk or on a layer above it."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Everything that uses one disk."""
+
+    mounts: tuple[MountUse, ...] = ()
+    """On the disk itself or its partitions."""
+    swaps: tuple[SwapUse, ...] = ()
+    """On the disk itself or its partitions."""
+    layers: tuple[Layer, ...] = ()
+    upper_mounts: tuple[MountUse, ...] = ()
+    """On the layers."""
+    system: str = ""
+    """What of the running system lives there and by which path; empty when nothing does."""
+    under: str = ""
+    """The block device right under a loop device; empty when that is on a file."""
+
+    @property
+    def settling(self) -> bool:
+        """Whether a filesystem has no mount point any more but is still held: it is being written out."""
+        return any(not use.point for use in (*self.mounts, *self.upper_mounts))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One picture of all block devices, mounts and swap."""
+
+    blocks: Mapping[str, Block]
+    mounts: tuple[Mount, ...]
+    swaps: tuple[Swap, ...]
+    held: frozenset[str]
+    """Block devices on which the kernel holds a filesystem, as far as the filesystems tell."""
+    pools: tuple[frozenset[str], ...]
+    """The member devices of each btrfs that is in use."""
+    live: bool
+    """Whether paths in it can be looked up on this machine."""
+
+    @cached_property
+    def names(self) -> Mapping[DevNumber, str]:
+        """Kernel name by device number."""
+        return {block.dev: block.name for block in self.blocks.values()}
+
+    @cached_property
+    def on(self) -> Mapping[str, tuple[Mount, ...]]:
+        """The mounts on each block device."""
+        found: dict[str, list[Mount]] = {}
+        for mount in self.mounts:
+            for name in self.members(mount):
+                found.setdefault(name, []).append(mount)
+        return {name: tuple(mounts) for name, mounts in found.items()}
+
+    def members(self, mount: Mount) -> frozenset[str]:
+        """The block devices under a mounted filesystem: one, or all members of a btrfs; none for one in memory."""
+        name = self.names.get(mount.dev)
+        if name is None and mount.dev.major == 0 and mount.source.startswith("/"):
+            name = self.name_of_path(mount.source)
+        if name is None:
+            return frozenset()
+        if mount.fstype == "btrfs":
+            for pool in self.pools:
+                if name in pool:
+                    return pool
+        return frozenset((name,))
+
+    def name_of_path(self, path: str) -> str | None:
+        """The block device that a path such as /dev/mapper/x means."""
+        tail = path.removeprefix("/dev/")
+        direct = tail.replace("/", "!")
+        if direct in self.blocks:
+            return direct
+        for block in self.blocks.values():
+            if block.kind == "dm" and tail.startswith("mapper/") and block.backing == tail.removeprefix("mapper/"):
+                return block.name
+        if not self.live:
+            return None
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except OSError:
+            return None
+        return self.names.get(DevNumber.from_raw(status.st_rdev)) if stat.S_ISBLK(status.st_mode) else None
+
+    def under_path(self, path: str) -> frozenset[str]:
+        """The block devices under the filesystem that a file lies on."""
+        mount = mount_of(path, self.mounts)
+        return self.members(mount) if mount else frozenset()
+
+
+def read_machine(roots: Roots) -> Machine:
+    """Take the picture. Raises `OSError` when a table cannot be read: not knowing who uses a disk is no answer."""
+    blocks: dict[str, Block] = {}
+    for name in block_names(roots):
+        for block in _read_blocks(name, roots):
+            blocks[block.name] = block
+    held = {name for kind in _TELLING_FILESYSTEMS for name in names_in(roots.sys / "fs" / kind) if name in blocks}
+    pools = [
+        frozenset(names_in(roots.sys / "fs" / "btrfs" / pool / "devices")) & blocks.keys()
+        for pool in names_in(roots.sys / "fs" / "btrfs")
+    ]
+    return Machine(
+        blocks=blocks,
+        mounts=read_mounts(roots),
+        swaps=read_swaps(roots),
+        held=frozenset(held).union(*pools),
+        pools=tuple(pool for pool in pools if pool),
+        live=roots.live,
+    )
+
+
+def usage_of(name: str, machine: Machine) -> Usage:
+    """Everything that uses the disk of this kernel name."""
+    own = (name, *(machine.blocks[name].partitions if name in machine.blocks else ()))
+    layers = {layer.name: layer for layer in _layers(own, machine)}
+    paths = {part: () if part == name else (name,) for part in own} | {up: layers[up].path for up in layers}
+    swaps = tuple(_swaps(machine, paths.keys()))
+    return Usage(
+        mounts=tuple(_mounts(machine, own)),
+        swaps=tuple(use for use in swaps if use.name in own and not _is_file(use, machine)),
+        layers=tuple(layers.values()),
+        upper_mounts=tuple(_mounts(machine, layers)),
+        system=_system(machine, paths, own, swaps),
+        under=_under(name, machine),
+    )
+
+
+def _read_blocks(name: str, roots: Roots) -> Iterator[Block]:
+    directory = (roots.sys / "block" / name).resolve()
+    parts = tuple(partition_names(directory))
+    for found, kind in ((name, _kind(name)), *((part, "part") for part in parts)):
+        place = directory if found == name else directory / found
+        number = read_text(place / "dev")
+        if not number:
+            continue  # it went while the list was read
+        node = node_of(place, found)
+        backing, on_device, on_filesystem = "", None, None
+        if kind == "loop":
+            shown = read_text(place / "loop" / "backing_file")
+            status = ioctl.loop_backing(node, shown) if shown and roots.live else None
+            backing = shown.removesuffix(" (deleted)")
+            if status and status.device.major:
+                on_device = status.device
+            elif status:
+                on_filesystem = status.dev
+        elif kind == "zram":
+            backing = read_text(place / "backing_dev").removeprefix("none")
+        elif kind == "dm":
+            backing = read_text(place / "dm" / "name")
+        title, release = _title(kind, node, backing, read_text(place / "dm" / "uuid"))
+        yield Block(
+            name=found,
+            node=node,
+            dev=DevNumber.parse(number),
+            title=title,
+            kind=kind,
+            release=release,
+            partitions=parts if found == name else (),
+            holders=names_in(place / "holders"),
+            backing=backing,
+            on_device=on_device,
+            on_filesystem=on_filesystem,
+        )
+
+
+def _kind(name: str) -> str:
+    for prefix, kind in (("dm-", "dm"), ("md", "md"), ("bcache", "bcache"), ("loop", "loop"), ("zram", "zram")):
+        if name.startswith(prefix):
+            return kind
+    return "disk"
+
+
+def _title(kind: str, node: str, backing: str, uuid: str) -> tuple[str, str]:
+    if kind == "dm":
+        for prefix, title, release in (
+            ("CRYPT-", "encrypted volume", f"cryptsetup close {backing}"),
+            ("LVM-", "LVM volume", f"lvchange -an /dev/mapper/{backing}"),
+            ("mpath-", "multipath device", f"multipath -f {backing}"),
+        ):
+            if uuid.startswith(prefix):
+                return f"the {title} {backing} ({node})", release
+        return f"the device-mapper volume {backing} ({node})", f"dmsetup remove {backing}"
+    if kind == "md":
+        return f"the RAID array {node}", f"mdadm --stop {node}"
+    if kind == "bcache":
+        return f"the cache device {node}", ""
+    if kind == "loop":
+        return f"the loop device {node} on {backing}", f"losetup -d {node}"
+    return node, ""
+
+
+def _layers(own: Sequence[str], machine: Machine) -> Iterator[Layer]:
+    """Breadth first, each layer once, by the shortest path."""
+    seen = set(own)
+    waiting = [(name, (own[0],) if name == own[0] else (own[0], name)) for name in own]
+    while waiting:
+        name, path = waiting.pop(0)
+        for upper in _uppers(name, machine):
+            if upper in seen or upper not in machine.blocks:
+                continue
+            seen.add(upper)
+            block = machine.blocks[upper]
+            yield Layer(upper, block.title, block.kind, block.release, path)
+            waiting.append((upper, (*path, upper)))
+
+
+def _uppers(name: str, machine: Machine) -> Iterator[str]:
+    block = machine.blocks.get(name)
+    if block is None:
+        return
+    yield from block.partitions
+    yield from block.holders
+    filesystems = {mount.dev for mount in machine.on.get(name, ())}
+    for other in machine.blocks.values():
+        if other.kind not in ("loop", "zram") or not other.backing:
+            continue
+        if other.on_device is not None:
+            if other.on_device == block.dev:
+                yield other.name
+        # Files on a btrfs have the number of their subvolume, which no mount has.
+        elif other.on_filesystem is not None and other.on_filesystem.major:
+            if other.on_filesystem in filesystems:
+                yield other.name
+        elif machine.name_of_path(other.backing) == name or name in machine.under_path(other.backing):
+            yield other.name
+
+
+def _under(name: str, machine: Machine) -> str:
+    block = machine.blocks.get(name)
+    if block is None or block.kind != "loop" or block.on_filesystem is not None:
+        return ""
+    lower = machine.names.get(block.on_device) if block.on_device else machine.name_of_path(block.backing)
+    return machine.blocks[lower].node if lower else ""
+
+
+def _mounts(machine: Machine, names: Iterable[str]) -> Iterator[MountUse]:
+    for name in names:
+        uses = [MountUse(mount.point, mount.place, name) for mount in machine.on.get(name, ())]
+        here = [use for use in uses if not use.place]
+        # The same mount propagates into many namespaces: one that can be seen from here is enough for people.
+        yield from here or uses
+        if not uses and name in machine.held:
+            yield MountUse("", "", name)
+
+
+def _swaps(machine: Machine, names: Iterable[str]) -> Iterator[SwapUse]:
+    wanted = frozenset(names)
+    for swap in machine.swaps:
+        if swap.is_file:
+            under = machine.under_path(swap.path)
+        else:
+            found = machine.name_of_path(swap.path)
+            under = frozenset((found,)) if found else frozenset()
+        yield from (SwapUse(swap.path, name) for name in sorted(under & wanted))
+
+
+def _is_file(use: SwapUse, machine: Machine) -> bool:
+    return any(swap.path == use.path and swap.is_file for swap in machine.swaps)
+
+
+def _system(
+    machine: Machine, paths: Mapping[str, tuple[str, ...]], own: Sequence[str], swaps: Sequence[SwapUse]
+) -> str:
+    for mount in machine.mounts:
+        if not mount.ours or PurePosixPath(mount.point) not in SYSTEM_POINTS:
+            continue
+        under = set(machine.members(mount))
+        if mount.fstype == "overlay":
+            for layer in overlay_layers(mount):
+                found = mount_of(layer, machine.mounts)
+                if found is not None and found.point != "/":
+                    under |= machine.members(found)
+        for name in sorted(under & paths.keys()):
+            return f"{mount.point} is on it ({_chain(paths[name], name, machine)})"
+    for use in swaps:
+        # Swap straight on a partition has its own refusal; anything deeper is part of how this system was set up.
+        if use.name not in own or _is_file(use, machine):
+            return f"swap {use.path} is on it ({_chain(paths[use.name], use.name, machine)})"
+    return ""
+
+
+def _chain(path: Sequence[str], name: str, machine: Machine) -> str:
+    return " > ".join(machine.blocks[step].title if step in machine.blocks else step for step in (*path, name))
