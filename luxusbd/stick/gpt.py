@@ -1,4 +1,4 @@
-"""Reads a GUID partition table from bytes (UEFI specification 2.10, section 5.3); pure but for the reads it is given."""
+"""Reads a GUID partition table (UEFI specification 2.10, section 5.3); pure but for the reads it is given."""
 
 from __future__ import annotations
 
@@ -72,9 +72,22 @@ def stick_layout(table: GptTable, size: int) -> Layout | None:
 
 def _copy(read_at: ReadAt, lba: int, sectors: int) -> tuple[tuple[GptEntry, ...], str] | None:
     header = read_at(lba * SECTOR, SECTOR)
-    (signature, _revision, length, crc, _reserved, own, _other, first, last, guid, table, count, entry_size, table_crc) = (
-        struct.unpack_from("<8sIIIIQQQQ16sQIII", header)
-    )
+    (
+        signature,
+        _revision,
+        length,
+        crc,
+        _reserved,
+        own,
+        _other,
+        first,
+        last,
+        guid,
+        table,
+        count,
+        entry_size,
+        table_crc,
+    ) = struct.unpack_from("<8sIIIIQQQQ16sQIII", header)
     if signature != b"EFI PART" or not 92 <= length <= SECTOR or own != lba:
         return None
     if zlib.crc32(header[:16] + bytes(4) + header[20:length]) != crc:

@@ -80,7 +80,11 @@ BIOS = Platform(
     "i386-pc", Firmware.BIOS, "grub-pc-bin", (*_NEEDED, "biosdisk", "linux16"), (*_WANTED, "ntldr", "vbe", "vga")
 )
 UEFI = Platform(
-    "x86_64-efi", Firmware.UEFI, "grub-efi-amd64-bin", (*_NEEDED, "chain"), (*_WANTED, "efi_gop", "efi_uga", "efifwsetup")
+    "x86_64-efi",
+    Firmware.UEFI,
+    "grub-efi-amd64-bin",
+    (*_NEEDED, "chain"),
+    (*_WANTED, "efi_gop", "efi_uga", "efifwsetup"),
 )
 
 
@@ -181,10 +185,7 @@ async def make_image(platform: Platform, early_config: str, work: Path) -> bytes
 
 def early_config(esp_serial: str) -> str:
     """Script that finds the ESP of this very stick, whatever order the firmware gives the disks."""
-    return (
-        f"search --no-floppy --set=root --fs-uuid {esp_serial}\n"
-        "set prefix=($root)/boot/grub\n"
-    )
+    return f"search --no-floppy --set=root --fs-uuid {esp_serial}\nset prefix=($root)/boot/grub\n"
 
 
 def _has(platform: Platform, module: str) -> bool:

@@ -196,9 +196,7 @@ def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry,
         ]
     lines = [f"submenu {quote(title)} --id {quote(_image_id(image))} {{"]
     for entry in entries:
-        lines.append(
-            f"  menuentry {quote(clean_title(entry.title, title))} --id {quote(_entry_id(image, entry))} {{"
-        )
+        lines.append(f"  menuentry {quote(clean_title(entry.title, title))} --id {quote(_entry_id(image, entry))} {{")
         lines += _indent(_indent(_start(manifest, image, entry)))
         lines.append("  }")
     return [*lines, "}"]
