@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from luxusbd.children.protocol import Channel, Params
+from luxusbd.errors import InterruptedJobError
 from luxusbd.stick import codec, mounted, writer
 from luxusbd.stick.model import StickProgress
 
@@ -56,7 +57,10 @@ async def serve(sock: socket.socket) -> None:
             await changed.wait()
             changed.clear()
             assert latest is not None
-            await channel.event("progress", codec.progress_to_json(latest))
+            try:
+                await channel.event("progress", codec.progress_to_json(latest))
+            except InterruptedJobError:
+                return  # nobody is left to tell; `run` ends too, and stops the job
 
     channel = Channel(sock, handlers={"execute": execute})
     async with asyncio.TaskGroup() as group:

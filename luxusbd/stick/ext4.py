@@ -211,10 +211,8 @@ class Ext4:
         if not inode.flags & _FLAG_EXTENTS or inode.flags & (_FLAG_INLINE_DATA | _FLAG_ENCRYPTED):
             raise MalformedImageError(f"inode {inode.number} does not store its data in extents")
         end = 0
-        count = 0
-        for extent in self._nodes(inode.block, DEPTH_LIMIT, root=True):
-            count += 1
-            if count > EXTENT_LIMIT:
+        for count, extent in enumerate(self._nodes(inode.block, DEPTH_LIMIT, root=True)):
+            if count >= EXTENT_LIMIT:
                 raise MalformedImageError(f"inode {inode.number} has too many extents")
             if extent.logical < end or extent.length == 0:
                 raise MalformedImageError(f"inode {inode.number} has extents out of order")

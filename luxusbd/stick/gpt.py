@@ -1,4 +1,4 @@
-"""Reads a GUID partition table from bytes (UEFI specification 2.10, section 5.3); pure but for the reads it is given."""
+"""Reads a GUID partition table (UEFI specification 2.10, section 5.3); pure but for the reads it is given."""
 
 from __future__ import annotations
 

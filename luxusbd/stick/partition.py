@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import fcntl
 import os
 import stat
+import struct
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.model import MIB, Layout, PartitionRole
 
 BLKRRPART = 0x125F
+BLKPG = 0x1269
+_BLKPG_ADD_PARTITION = 1
+_BLKPG_DEL_PARTITION = 2
 REREAD_ATTEMPTS = 40
 REREAD_PAUSE = 0.25
 """Seconds between attempts: another program that looks at a partition for a moment makes the kernel refuse."""
@@ -74,24 +79,24 @@ def table_script(layout: Layout, disk_uuid: str) -> str:
     return "\n".join([*lines, ""])
 
 
-async def reread(fd: int) -> None:
+async def reread(fd: int, layout: Layout) -> None:
     """Make the kernel read the table of a disk anew.
 
     Raises:
         DeviceBusyError: a partition of it stays in use.
     """
-    for _attempt in range(REREAD_ATTEMPTS):
+    for attempt in range(1, REREAD_ATTEMPTS + 1):
         try:
-            await in_thread(fcntl.ioctl, fd, BLKRRPART)
+            await in_thread(_reread, fd, layout)
         except OSError as error:
-            last = error
-        else:
-            return
-        await asyncio.sleep(REREAD_PAUSE)
-    raise DeviceBusyError(
-        f"the kernel does not take the new partition table ({last.strerror}): another program uses a partition of "
-        "the disk; close it, plug the disk in again and repeat"
-    )
+            if attempt < REREAD_ATTEMPTS:
+                await asyncio.sleep(REREAD_PAUSE)
+                continue
+            raise DeviceBusyError(
+                f"the kernel does not take the new partition table ({error.strerror}): another program uses a "
+                "partition of the disk; close it, plug the disk in again and repeat"
+            ) from error
+        return
 
 
 def find_node(fd: int, layout: Layout, role: PartitionRole) -> PartitionNode:
@@ -149,3 +154,22 @@ def _wipe(fd: int, layout: Layout) -> None:
     for part in layout.partitions:
         write_all(fd, nothing[: min(MIB, part.size)], part.start)
     sync(fd)
+
+
+def _reread(fd: int, layout: Layout) -> None:
+    fcntl.ioctl(fd, BLKRRPART)
+    wanted = {(part.number, part.start, part.size) for part in layout.partitions}
+    present = {(node.number, node.start, node.size) for node in partition_nodes(fd)}
+    if wanted == present:
+        return
+    # a kernel without GPT support has to be told each partition (linux/blkpg.h)
+    for number, start, size in present:
+        _blkpg(fd, _BLKPG_DEL_PARTITION, number, start, size)
+    for number, start, size in wanted:
+        _blkpg(fd, _BLKPG_ADD_PARTITION, number, start, size)
+
+
+def _blkpg(fd: int, operation: int, number: int, start: int, size: int) -> None:
+    row = ctypes.create_string_buffer(struct.pack("@qqi64s64s4x", start, size, number, b"", b""))
+    argument = struct.pack("@iiiP", operation, 0, len(row.raw), ctypes.addressof(row))
+    fcntl.ioctl(fd, BLKPG, argument)

@@ -155,8 +155,7 @@ class Session:
         await self.room.checkpoint()
         self.after_step("menu-checkpoint")
         for path, data in ((manifests.PATH, document), (inactive, text)):
-            limit = len(data)
-            if await in_thread(self._on_medium, lambda fs, path=path, limit=limit: fs.read_file(path, limit)) != data:
+            if await in_thread(self._small, path, len(data)) != data:
                 raise VerificationError(f"{path} read back from the medium differs: the stick is defective")
         await in_thread(self._on_medium, lambda filesystem: _all_whole(filesystem, manifest))
         self.after_step("committed")
@@ -203,6 +202,9 @@ class Session:
             # what made the job fail is more telling; the next job clears away what is left
             log.exception("partial images could not be removed")
 
+    def _small(self, path: str, limit: int) -> bytes | None:
+        return self._on_medium(lambda filesystem: filesystem.read_file(path, limit))
+
     def _has_manifest(self) -> bool:
         def whole(filesystem: Ext4) -> bool:
             data = filesystem.read_file(manifests.PATH, manifests.LIMIT)
@@ -248,7 +250,7 @@ async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Pro
             start = base + extent.physical * block
             for offset in range(0, length, CHUNK):
                 count = min(CHUNK, length - offset)
-                await in_thread(lambda at=start + offset, count=count: hasher.update(medium.read_at(at, count)))
+                hasher.update(await in_thread(medium.read_at, start + offset, count))
                 progress.advance(count)
             done += length
         if done != size:

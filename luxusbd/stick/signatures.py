@@ -36,8 +36,7 @@ def describe(read: ReadAt, size: int) -> tuple[str, ...]:
     table = gpt.read(read, size)
     if table is not None:
         lines = [f"GPT partition table with {_count(len(table.entries), 'partition')}"]
-        for entry in table.entries:
-            lines.append(_line(entry.number, read, entry.start, entry.size, entry.name))
+        lines += [_line(entry.number, read, entry.start, entry.size, entry.name) for entry in table.entries]
         return tuple(lines)
     whole = probe(read, 0, size)
     parts = _dos_partitions(read, size)
@@ -46,8 +45,7 @@ def describe(read: ReadAt, size: int) -> tuple[str, ...]:
         lines = [f"MBR partition table with {_count(len(parts), 'partition')}"]
         if whole is not None:
             lines.append(_whole(whole, size))
-        for number, start, length in parts:
-            lines.append(_line(number, read, start, length, ""))
+        lines += [_line(number, read, start, length, "") for number, start, length in parts]
         return tuple(lines)
     return (_whole(whole, size),) if whole is not None else ()
 
@@ -61,7 +59,15 @@ def probe(read: ReadAt, start: int, size: int) -> Signature | None:
     data = data.ljust(PROBE, b"\0")
     for recognise in (_luks, _iso9660, _exfat, _ntfs, _xfs, _btrfs, _swap, _ext, _fat):
         if found := recognise(data):
-            return Signature(found.kind, clean(found.label))
+            label = found.label
+            try:
+                if found.kind == "exFAT":
+                    label = _exfat_label(read, start, size, data)
+                elif found.kind == "NTFS":
+                    label = _ntfs_label(read, start, size, data)
+            except DeviceError:
+                label = ""
+            return Signature(found.kind, clean(label))
     return None
 
 
@@ -163,6 +169,48 @@ def _exfat(data: bytes) -> Signature | None:
 
 def _ntfs(data: bytes) -> Signature | None:
     return Signature("NTFS", "") if data[3:11] == b"NTFS    " else None
+
+
+def _exfat_label(read: ReadAt, start: int, size: int, data: bytes) -> str:
+    """The entry of type 83h in the root directory (exFAT specification, sections 3.1 and 7.3)."""
+    heap, _count, root = struct.unpack_from("<III", data, 88)
+    shift, cluster_shift = data[108], data[109]
+    if not 9 <= shift <= 12 or cluster_shift > 25 - shift or root < 2:
+        return ""
+    at = (heap << shift) + ((root - 2) << (shift + cluster_shift))
+    length = min(4096, 1 << (shift + cluster_shift))
+    if at + length > size:
+        return ""
+    directory = read(start + at, length)
+    for offset in range(0, length, 32):
+        if directory[offset] == 0x83:
+            characters = min(11, directory[offset + 1])
+            return directory[offset + 2 : offset + 2 + 2 * characters].decode("utf-16-le", "replace")
+        if directory[offset] == 0:
+            break
+    return ""
+
+
+def _ntfs_label(read: ReadAt, start: int, size: int, data: bytes) -> str:
+    """The attribute $VOLUME_NAME (60h) of $Volume, record 3 of the MFT (as ntfs-3g's layout.h has it)."""
+    sector, cluster = struct.unpack_from("<HB", data, 11)
+    (first,) = struct.unpack_from("<Q", data, 48)
+    (record_size,) = struct.unpack_from("<b", data, 64)
+    length = record_size * cluster * sector if record_size > 0 else 1 << min(16, -record_size)
+    at = first * cluster * sector + 3 * length
+    if not 512 <= length <= 65536 or at + length > size:
+        return ""
+    record = read(start + at, length)
+    offset = int.from_bytes(record[20:22], "little")
+    while record[:4] == b"FILE" and offset + 24 <= length:
+        kind, step = struct.unpack_from("<II", record, offset)
+        if kind == 0x60:
+            count, value = struct.unpack_from("<IH", record, offset + 16)
+            return record[offset + value : offset + value + min(count, 256)].decode("utf-16-le", "replace")
+        if step < 16 or kind > 0x60:
+            break
+        offset += step
+    return ""
 
 
 def _xfs(data: bytes) -> Signature | None:

@@ -15,6 +15,7 @@ from typing import Any
 import luxusbd
 from luxusbd.errors import (
     AlreadyExistsError,
+    DeviceDamagedError,
     DeviceError,
     ImageNotFoundError,
     InvalidArgumentError,
@@ -22,7 +23,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
 )
 from luxusbd.stick import bootfiles, layout, menu, partition, reader, target
-from luxusbd.stick.blockio import in_thread
+from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.imagefile import FileRoom
 from luxusbd.stick.model import (
     Layout,
@@ -95,7 +96,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         progress.advance(files.size)
         after_step("boot-files")
     if order.node:
-        await partition.reread(order.fd)
+        await partition.reread(order.fd, planned)
     now = int(time.time())
     manifest = Manifest(
         stick_id=str(uuid.uuid4()),
@@ -188,7 +189,7 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
 
 async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
     def look() -> tuple[Layout, Manifest, reader.Menus]:
-        with bootfiles.MediumReader(order.fd) as medium:
+        with MediumReader(order.fd) as medium:
             found = target.stick_layout(medium.read_at, order.size)
             filesystem = reader.open_data(medium.read_at, found)
             return found, reader.load_manifest(filesystem), reader.load_menus(filesystem)
@@ -196,7 +197,7 @@ async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
     try:
         stick, manifest, menus = await in_thread(look)
     except MalformedImageError as error:
-        raise reader.DeviceDamagedError(f"the data partition cannot be read: {error}") from error
+        raise DeviceDamagedError(f"the data partition cannot be read: {error}") from error
     progress.expect(
         sum(length for _what, _start, length, _sha256 in manifest.boot_files)
         + sum(image.size for image in manifest.images)
@@ -222,7 +223,7 @@ async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
 
 
 def _boot_state(fd: int, start: int, length: int, sha256: str) -> str:
-    with bootfiles.MediumReader(fd) as medium:
+    with MediumReader(fd) as medium:
         try:
             return "ok" if bootfiles.digest(medium, start, length) == sha256 else "corrupt"
         except DeviceError:
@@ -231,7 +232,7 @@ def _boot_state(fd: int, start: int, length: int, sha256: str) -> str:
 
 async def _image_state(fd: int, stick: Layout, image: ManifestImage, progress: Progress) -> str:
     def size() -> int | None:
-        with bootfiles.MediumReader(fd) as medium:
+        with MediumReader(fd) as medium:
             inode = reader.open_data(medium.read_at, stick).lookup(f"/iso/{image.name}")
             return inode.size if inode is not None and inode.is_file else None
 
@@ -284,7 +285,7 @@ async def _existing(order: StickOrder, progress: Progress, after_step: AfterStep
     with target.exclusive(order):
 
         def find() -> Layout:
-            with bootfiles.MediumReader(order.fd) as medium:
+            with MediumReader(order.fd) as medium:
                 return target.stick_layout(medium.read_at, order.size)
 
         found = await in_thread(find)
@@ -292,7 +293,7 @@ async def _existing(order: StickOrder, progress: Progress, after_step: AfterStep
         try:
             partition.find_node(order.fd, found, PartitionRole.DATA)
         except DeviceError:
-            await partition.reread(order.fd)
+            await partition.reread(order.fd, found)
     progress.stage("filesystem")
     async with _session(order, found, progress, after_step) as session:
         manifest, _menus = await session.look()
