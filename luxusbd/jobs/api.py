@@ -94,8 +94,8 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-class Listener(Protocol):
-    """Is told what changed. Called in the loop, in order; must not block or raise."""
+class Listener:
+    """Is told what changed; does nothing by itself. Called in the loop, in order; must not block or raise."""
 
     def device_added(self, view: DeviceView) -> None:
         """A device object appears."""

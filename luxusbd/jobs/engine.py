@@ -144,7 +144,7 @@ class LuxusbEngine:
         self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
     ) -> tuple[Distribution, ...]:
         """Most popular first."""
-        return self._catalog.search(caller.uid, text=text, category=category, architecture=architecture)
+        return self._catalog.search(text=text, category=category, architecture=architecture, uid=caller.uid)
 
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
         """One entry."""

@@ -121,7 +121,12 @@ class DeviceRegistry:
         known = self._known.get(device_id)
         if known is None or known.view.current_job != job_id:
             return
+        if known.fd < 0:
+            # the job's own mount has been seen as somebody's use of the disk
+            await self._monitor.rescan(known.view.device.node)
         known.view = replace(known.view, current_job=None)
+        if (device := self._monitor.find(device_id)) is not None:
+            known.view = replace(known.view, device=device)
         await self._look(known)
 
     async def open_for_writing(self, identity: DeviceIdentity) -> int:
@@ -226,6 +231,11 @@ class DeviceRegistry:
             self._known[device.identity.id] = known
             for listener in self._listeners:
                 listener.device_added(known.view)
+        elif known.view.current_job is not None:
+            # what the guard sees now is the job's own use of the disk
+            before = known.view.device
+            device = replace(device, block_error=before.block_error, blocked_reason=before.blocked_reason)
+            self._set(known, replace(known.view, device=device))
         else:
             self._set(known, replace(known.view, device=device))
         if known.view.current_job is None:
