@@ -9,11 +9,11 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from luxusbd.bus._lib import Variant
-from luxusbd.bus.connection import Connection, DisconnectedError, RemoteError
+from luxusbd.bus._lib import Message, Variant
+from luxusbd.bus.connection import CALL_TIMEOUT, DisconnectedError, RemoteError
 from luxusbd.bus.members import Action
 from luxusbd.bus.values import text
 from luxusbd.errors import (
@@ -51,17 +51,34 @@ class Authority(Protocol):
         """
 
 
+class BusCaller(Protocol):
+    """What polkit is asked through: a `Connection`, or a `BusService`, which has one while it runs."""
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        timeout: float | None = CALL_TIMEOUT,
+    ) -> Message:
+        """See `Connection.call`."""
+
+
 class PolkitAuthority:
     """Asks polkit over the connection that the calls come in on."""
 
     def __init__(
         self,
-        connection: Connection,
+        bus: BusCaller,
         *,
         silent_timeout: float = SILENT_TIMEOUT,
         interactive_timeout: float = INTERACTIVE_TIMEOUT,
     ) -> None:
-        self._connection = connection
+        self._bus = bus
         self._silent_timeout = silent_timeout
         self._interactive_timeout = interactive_timeout
         self._cancellations = itertools.count(1)
@@ -74,7 +91,7 @@ class PolkitAuthority:
         cancellation = f"luxusbd-{next(self._cancellations)}"
         answered = False
         try:
-            reply = await self._connection.call(
+            reply = await self._bus.call(
                 POLKIT_NAME,
                 POLKIT_PATH,
                 POLKIT_INTERFACE,
@@ -128,7 +145,7 @@ class PolkitAuthority:
 
     async def _cancel_check(self, cancellation: str) -> None:
         try:
-            await self._connection.call(
+            await self._bus.call(
                 POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CancelCheckAuthorization", "s", [cancellation]
             )
         except (RemoteError, DisconnectedError, TimeoutError) as error:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import luxusbd
 from luxusbd.bus import device
-from luxusbd.bus.authority import Authority, PolkitAuthority, PrivateAuthority
+from luxusbd.bus._lib import Message
+from luxusbd.bus.authority import Authority, PolkitAuthority
 from luxusbd.bus.callers import Callers
-from luxusbd.bus.connection import Connection, DisconnectedError, RemoteError
+from luxusbd.bus.connection import CALL_TIMEOUT, Connection, DisconnectedError, RemoteError
 from luxusbd.bus.contract import DEVICE, JOB, MANAGER
 from luxusbd.bus.dispatcher import Dispatcher
 from luxusbd.bus.gate import Gate
@@ -28,14 +30,6 @@ BUS_NAME = "org.luxusb.Manager"
 
 log = logging.getLogger(__name__)
 
-AuthorityFactory = Callable[[Connection], Authority]
-
-
-def private_authority(connection: Connection) -> Authority:
-    """For a private bus: this process's uid and root may do everything."""
-    del connection
-    return PrivateAuthority()
-
 
 class BusService:
     """Puts an engine on a bus. A `luxusbd.jobs.api.Listener`."""
@@ -45,13 +39,14 @@ class BusService:
         engine: Engine,
         *,
         address: str | None = None,
-        authority: AuthorityFactory = PolkitAuthority,
+        authority: Authority | None = None,
         watchers_changed: Callable[[], None] | None = None,
     ) -> None:
         """`address` None is the system bus; `watchers_changed` is called when `watchers` is different."""
+        self.authority: Authority = authority or PolkitAuthority(self)
+        """Who decides; may be replaced until `start`."""
         self._engine = engine
         self._address = address
-        self._make_authority = authority
         self._watchers_changed = watchers_changed or (lambda: None)
         self._tree = Tree()
         self._parts: _Parts | None = None
@@ -63,7 +58,7 @@ class BusService:
             FailedError: there is no bus, its policy forbids the name, or another luxusbd has it.
         """
         connection = await Connection.open(self._address)
-        parts = _Parts(connection, self._engine, self._tree, self._make_authority, self._watchers_changed)
+        parts = _Parts(connection, self._engine, self._tree, self.authority, self._watchers_changed)
         self._parts = parts
         try:
             connection.on_signal = parts.callers.receive
@@ -105,6 +100,22 @@ class BusService:
     def watchers(self) -> frozenset[str]:
         """Bus names that have called and not left the bus since."""
         return frozenset() if self._parts is None else self._parts.callers.names
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        timeout: float | None = CALL_TIMEOUT,
+    ) -> Message:
+        """Call another service over our connection; see `Connection.call`."""
+        if self._parts is None:
+            raise DisconnectedError("there is no connection to the bus")
+        return await self._parts.connection.call(destination, path, interface, member, signature, body, timeout=timeout)
 
     def catalog_changed(self, layer: str) -> None:
         """Tell everybody that a layer of the catalogue was loaded anew."""
@@ -189,12 +200,12 @@ class _Parts:
         connection: Connection,
         engine: Engine,
         tree: Tree,
-        make_authority: AuthorityFactory,
+        authority: Authority,
         watchers_changed: Callable[[], None],
     ) -> None:
         self.connection = connection
         self.callers = Callers(connection, engine.caller_vanished, watchers_changed)
-        gate = Gate(self.callers, make_authority(connection))
+        gate = Gate(self.callers, authority)
         jobs = JobMethods(engine, tree, gate).implementation()
         manager = ManagerMethods(engine, tree, gate, jobs)
         implementations = {MANAGER: manager.implementation(), DEVICE: device.implementation(), JOB: jobs}
