@@ -1,0 +1,211 @@
+"""The D-Bus library: the one module that imports it, and the repairs that it needs.
+
+dbus-next is the library in use. `LUXUSBD_DBUS_LIBRARY=dbus_fast` puts dbus-fast in its place, which has the same
+names; the tests of this package pass with both. Only the low-level half is taken: messages in, messages out.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+LIBRARY_VARIABLE = "LUXUSBD_DBUS_LIBRARY"
+
+if TYPE_CHECKING:
+
+    class MessageType(enum.Enum):
+        """What a message is."""
+
+        METHOD_CALL = 1
+        METHOD_RETURN = 2
+        ERROR = 3
+        SIGNAL = 4
+
+    class MessageFlag(enum.IntFlag):
+        """Header flags of a message."""
+
+        NONE = 0
+        NO_REPLY_EXPECTED = 1
+        NO_AUTOSTART = 2
+        ALLOW_INTERACTIVE_AUTHORIZATION = 4
+
+    class BusType(enum.Enum):
+        """The well-known buses."""
+
+        SESSION = 1
+        SYSTEM = 2
+
+    class Variant:
+        """A value with its signature; raises when they do not fit."""
+
+        signature: str
+        value: Any
+
+        def __init__(self, signature: str, value: Any) -> None: ...
+
+    class Message:
+        """One message; `unix_fds` of a received one belong to whoever received it."""
+
+        destination: str | None
+        path: str | None
+        interface: str | None
+        member: str | None
+        message_type: MessageType
+        flags: MessageFlag
+        error_name: str | None
+        reply_serial: int | None
+        sender: str | None
+        unix_fds: list[int]
+        signature: str
+        body: list[Any]
+        serial: int
+
+        def __init__(
+            self,
+            *,
+            destination: str | None = None,
+            path: str | None = None,
+            interface: str | None = None,
+            member: str | None = None,
+            message_type: MessageType = MessageType.METHOD_CALL,
+            flags: MessageFlag = MessageFlag.NONE,
+            error_name: str | None = None,
+            reply_serial: int = 0,
+            unix_fds: list[int] = ...,
+            signature: str = "",
+            body: list[Any] = ...,
+            serial: int = 0,
+        ) -> None: ...
+
+    class MessageBus:
+        """A connection to a bus."""
+
+        unique_name: str | None
+        connected: bool
+        _sock: socket.socket | None
+        _stream: Any
+        _writer: Any
+
+        def __init__(
+            self,
+            bus_address: str | None = None,
+            bus_type: BusType = BusType.SESSION,
+            *,
+            negotiate_unix_fd: bool = False,
+        ) -> None: ...
+
+        async def connect(self) -> MessageBus: ...
+
+        def next_serial(self) -> int: ...
+
+        def send(self, msg: Message) -> Any: ...
+
+        def add_message_handler(self, handler: Callable[[Message], bool]) -> None: ...
+
+        def disconnect(self) -> None: ...
+
+        async def wait_for_disconnect(self) -> None: ...
+
+elif os.environ.get(LIBRARY_VARIABLE, "dbus_next") == "dbus_fast":
+    from dbus_fast import BusType, Message, MessageFlag, MessageType, Variant
+    from dbus_fast.aio import MessageBus
+else:
+    from dbus_next import BusType, Message, MessageFlag, MessageType, Variant
+    from dbus_next.aio import MessageBus as _MessageBus
+    from dbus_next.errors import AuthError
+    from dbus_next.signature import SignatureTree
+
+    class _BoundedCache(dict):
+        """The library keeps every signature it ever saw; a peer can send any number of different ones."""
+
+        def __setitem__(self, key, value):
+            if len(self) >= 4096:
+                self.clear()
+            super().__setitem__(key, value)
+
+    SignatureTree._cache = _BoundedCache()
+
+    class MessageBus(_MessageBus):
+        """dbus-next's connection, except that it notices when the bus hangs up during authentication.
+
+        The original reads b"" for ever there, without ever returning to the loop.
+        """
+
+        async def _auth_readline(self):
+            line = b""
+            while not line.endswith(b"\r\n"):
+                chunk = await self._loop.sock_recv(self._sock, 1)
+                if not chunk:
+                    raise AuthError("the bus closed the connection during authentication")
+                line += chunk
+            return line[:-2].decode()
+
+
+class PatientSocket:
+    """What the library's writer sees of its socket: a full send buffer is "nothing written yet", not an error.
+
+    Both libraries close the connection on EAGAIN (dbus-next issue 153). They also take descriptors for sent as soon as
+    `sendmsg` returns, so these are kept here until a byte has gone out with them.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._held: Sequence[tuple[int, int, Any]] = ()
+
+    def send(self, data: memoryview) -> int:
+        """Bytes taken by the kernel, 0 when it has no room."""
+        if self._held:
+            return self.sendmsg([data], self._held)
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            return 0
+
+    def sendmsg(self, buffers: Sequence[memoryview], ancillary: Sequence[tuple[int, int, Any]]) -> int:
+        """As `send`, with descriptors."""
+        try:
+            sent = self._sock.sendmsg(buffers, ancillary)
+        except BlockingIOError:
+            sent = 0
+        self._held = () if sent else ancillary
+        return sent
+
+
+async def connect(address: str | None) -> MessageBus:
+    """Connect to the bus at `address`, or to the system bus, with descriptors and with the repaired writer.
+
+    Raises whatever the library and the kernel raise; `connection.Connection.open` translates it.
+    """
+    bus = MessageBus(bus_address=address, bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
+    try:
+        await bus.connect()
+    except BaseException:
+        close_socket(bus)
+        raise
+    assert bus._sock is not None
+    bus._writer.sock = PatientSocket(bus._sock)
+    return bus
+
+
+def close_socket(bus: MessageBus) -> None:
+    """Give the descriptor back; the libraries leave that to the garbage collector."""
+    for part in (bus._stream, bus._sock):
+        if part is not None:
+            part.close()
+
+
+__all__ = [
+    "LIBRARY_VARIABLE",
+    "BusType",
+    "Message",
+    "MessageBus",
+    "MessageFlag",
+    "MessageType",
+    "PatientSocket",
+    "Variant",
+    "close_socket",
+    "connect",
+]

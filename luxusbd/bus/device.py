@@ -1,0 +1,48 @@
+"""org.luxusb.Device: what a disk shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from luxusbd.bus.contract import DEVICE, interfaces
+from luxusbd.bus.dispatcher import Getter, Implementation
+from luxusbd.bus.tree import job_path
+from luxusbd.jobs.api import DeviceView
+
+_GETTERS: Mapping[str, Getter] = {
+    "Id": lambda view: view.device.identity.id,
+    "DeviceNode": lambda view: view.device.node,
+    "Vendor": lambda view: view.device.vendor,
+    "Model": lambda view: view.device.model,
+    "Serial": lambda view: view.device.serial,
+    "Bus": lambda view: view.device.bus,
+    "Size": lambda view: view.device.identity.size,
+    "DiskSeq": lambda view: view.device.identity.disk_seq,
+    "ReadOnly": lambda view: view.device.read_only,
+    "Removable": lambda view: view.device.removable,
+    "State": lambda view: view.state.value,
+    "Images": lambda view: [
+        {"name": image.name, "title": image.title, "sha256": image.sha256, "size": image.size} for image in view.images
+    ],
+    "FreeBytes": lambda view: view.free_bytes,
+    # UpdateStick has no engine, so that nothing is known to be newer.
+    "Updates": lambda _view: (),
+    "BlockedReason": lambda view: view.device.blocked_reason,
+    "CurrentJob": lambda view: job_path(view.current_job),
+}
+
+
+def implementation() -> Implementation:
+    """Getters over `DeviceView`; a device has no methods."""
+    return Implementation(interfaces()[DEVICE], {}, _GETTERS)
+
+
+def details(views: Sequence[DeviceView]) -> dict[str, str]:
+    """What polkit is told about the devices, for its dialogue ($(device), $(model)) and for administrators' rules."""
+    return {
+        "device": ", ".join(view.device.node or "an image file" for view in views),
+        "model": ", ".join(" ".join(f"{view.device.vendor} {view.device.model}".split()) or "?" for view in views),
+        "serial": ", ".join(view.device.serial for view in views),
+        "size": ", ".join(str(view.device.identity.size) for view in views),
+        "bus": ", ".join(view.device.bus for view in views),
+    }

@@ -1,0 +1,211 @@
+"""org.luxusb.Manager: decode, authorise, call the engine, encode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from luxusbd.bus import device, members, render
+from luxusbd.bus.contract import DEVICE, MANAGER, interfaces
+from luxusbd.bus.dispatcher import Answer, Call, Getter, Implementation
+from luxusbd.bus.gate import Gate, Operation, manager_member
+from luxusbd.bus.options import Options
+from luxusbd.bus.standard import as_variants
+from luxusbd.bus.tree import Tree, device_path, job_path
+from luxusbd.errors import InvalidArgumentError
+from luxusbd.jobs.api import DeviceView, Engine
+from luxusbd.jobs.model import Job
+from luxusbd.stick.model import StickOptions
+
+MAX_DEVICES = 64
+MAX_IMAGES = 256
+"""Entries of one plan; far above what a stick holds, far below what would hurt."""
+
+
+@dataclass(frozen=True)
+class ManagerState:
+    """What the Manager's properties show."""
+
+    version: str
+    features: tuple[str, ...]
+    busy: bool
+
+
+_GETTERS: Mapping[str, Getter] = {
+    "Version": lambda state: state.version,
+    "Features": lambda state: state.features,
+    "Busy": lambda state: state.busy,
+}
+
+
+class ManagerMethods:
+    """All methods of the Manager; those without an entry in `operations` have no engine."""
+
+    def __init__(self, engine: Engine, tree: Tree, gate: Gate, jobs: Implementation) -> None:
+        self._engine = engine
+        self._tree = tree
+        self._gate = gate
+        self._jobs = jobs
+
+    def operations(self) -> Mapping[str, Operation]:
+        """What this layer can pass on to an engine."""
+        return {
+            "ListDistributions": self._list_distributions,
+            "GetDistribution": self._get_distribution,
+            "Download": self._download,
+            "ImportImage": self._import_image,
+            "InspectImage": self._inspect_image,
+            "ListImages": self._list_images,
+            "OpenImage": self._open_image,
+            "DeleteImage": self._delete_image,
+            "PlanStick": self._plan_stick,
+            "CreateStick": self._create_stick,
+            "AddImages": self._add_images,
+            "RemoveImages": self._remove_images,
+            "RefreshStick": self._refresh_stick,
+            "VerifyStick": self._verify_stick,
+            "ListStickImages": self._list_stick_images,
+            "OpenImageTarget": self._open_image_target,
+            "ListJobs": self._list_jobs,
+            "GetSettings": self._get_settings,
+        }
+
+    def features(self) -> tuple[str, ...]:
+        """The members that both the engine and this layer have."""
+        known = self.operations()
+        return tuple(name for name in self._engine.features if name in known)
+
+    def implementation(self) -> Implementation:
+        """Handlers for every method of the contract, and getters over `ManagerState`."""
+        interface = interfaces()[MANAGER]
+        operations, features = self.operations(), self.features()
+        handlers = {name: manager_member(name, operations.get(name), features) for name in interface.methods}
+        return Implementation(interface, handlers, _GETTERS)
+
+    def _device(self, call: Call, path: str) -> DeviceView:
+        view: DeviceView = self._tree.find(path, call.caller.uid, DEVICE).value
+        return view
+
+    async def _list_distributions(self, call: Call, given: Options) -> Answer:
+        found = await self._engine.list_distributions(
+            call.caller,
+            text=given[members.TEXT],
+            category=given[members.CATEGORY],
+            architecture=given[members.ARCHITECTURE],
+        )
+        return Answer(([render.distribution(item, mirrors=False) for item in found],))
+
+    async def _get_distribution(self, call: Call, given: Options) -> Answer:
+        del given
+        found = await self._engine.get_distribution(call.caller, call.args[0])
+        return Answer((render.distribution(found, mirrors=True),))
+
+    async def _download(self, call: Call, given: Options) -> Answer:
+        reference = call.args[0]
+        await self._gate.authorise(call, given, {"reference": reference})
+        job = await self._engine.download(
+            call.caller, reference, priority=given[members.PRIORITY], bandwidth=given[members.BANDWIDTH]
+        )
+        return _job(job)
+
+    async def _import_image(self, call: Call, given: Options) -> Answer:
+        fd, name = call.args[:2]
+        await self._gate.authorise(call, given, {"name": name})
+        return _job(await self._engine.import_image(call.caller, fd, name, sha256=given[members.SHA256]))
+
+    async def _inspect_image(self, call: Call, given: Options) -> Answer:
+        del given
+        return Answer((render.recognition(await self._engine.inspect_image(call.caller, call.args[0])),))
+
+    async def _list_images(self, call: Call, given: Options) -> Answer:
+        del given
+        return Answer(([render.stored_image(view) for view in await self._engine.list_images(call.caller)],))
+
+    async def _open_image(self, call: Call, given: Options) -> Answer:
+        del given
+        return Answer((0,), fds=(await self._engine.open_image(call.caller, call.args[0]),))
+
+    async def _delete_image(self, call: Call, given: Options) -> Answer:
+        reference = call.args[0]
+        await self._gate.authorise(call, given, {"reference": reference})
+        await self._engine.delete_image(call.caller, reference)
+        return Answer()
+
+    async def _plan_stick(self, call: Call, given: Options) -> Answer:
+        paths, references = call.args[:2]
+        _check_count("devices", paths, MAX_DEVICES)
+        _check_count("images", references, MAX_IMAGES)
+        if len(set(paths)) != len(paths):
+            raise InvalidArgumentError("a device is named twice; name each one once")
+        identities = [self._device(call, path).device.identity for path in paths]
+        wanted = StickOptions(
+            filesystem=given[members.FILESYSTEM],
+            label=given[members.LABEL],
+            timeout=given[members.TIMEOUT],
+            serial_console=given[members.SERIAL_CONSOLE],
+        )
+        return Answer((render.plan(await self._engine.plan_stick(call.caller, identities, references, wanted)),))
+
+    async def _create_stick(self, call: Call, given: Options) -> Answer:
+        token = call.args[0]
+        # The plan holds the identities of its devices; the engine compares them with what is there after the await.
+        planned = self._engine.plan_devices(call.caller, token)
+        await self._gate.authorise(call, given, device.details(planned))
+        return _job(await self._engine.create_stick(call.caller, token))
+
+    async def _add_images(self, call: Call, given: Options) -> Answer:
+        path, references = call.args[:2]
+        _check_count("images", references, MAX_IMAGES)
+        view = self._device(call, path)
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.add_images(call.caller, view.device.identity, references))
+
+    async def _remove_images(self, call: Call, given: Options) -> Answer:
+        path, names = call.args[:2]
+        _check_count("images", names, MAX_IMAGES)
+        view = self._device(call, path)
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.remove_images(call.caller, view.device.identity, names))
+
+    async def _refresh_stick(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.refresh_stick(call.caller, view.device.identity))
+
+    async def _verify_stick(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.verify_stick(call.caller, view.device.identity))
+
+    async def _list_stick_images(self, call: Call, given: Options) -> Answer:
+        del given
+        view = self._device(call, call.args[0])
+        found = await self._engine.list_stick_images(call.caller, view.device.identity)
+        return Answer(([render.stick_image(image) for image in found],))
+
+    async def _open_image_target(self, call: Call, given: Options) -> Answer:
+        del given
+        fd, size = call.args[:2]
+        view = await self._engine.open_image_target(call.caller, fd, size)
+        return Answer((device_path(view.device.identity.id),))
+
+    async def _list_jobs(self, call: Call, given: Options) -> Answer:
+        everybody = given[members.ALL_USERS]
+        if everybody:
+            await self._gate.authorise(call, given, {}, members.Action.MANAGE_ALL_JOBS)
+        found = await self._engine.list_jobs(call.caller, unfinished=given[members.UNFINISHED], all_users=everybody)
+        shown = found[: given[members.LIMIT] or None]
+        return Answer(([{"path": job_path(job.id), **as_variants(self._jobs, job)} for job in shown],))
+
+    async def _get_settings(self, call: Call, given: Options) -> Answer:
+        del call, given
+        return Answer((dict(self._engine.settings()),))
+
+
+def _job(job: Job) -> Answer:
+    return Answer((job_path(job.id),))
+
+
+def _check_count(what: str, items: Sequence[str], most: int) -> None:
+    if len(items) > most:
+        raise InvalidArgumentError(f"{len(items)} {what} are too many; at most {most} at once")

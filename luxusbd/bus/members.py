@@ -1,0 +1,96 @@
+"""What each method may be given and what it asks polkit: one table over the whole contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from luxusbd.bus.contract import JOB, MANAGER
+from luxusbd.bus.options import Option
+
+
+class Action(StrEnum):
+    """The polkit actions of `polkit/org.luxusb.policy`."""
+
+    DOWNLOAD = "org.luxusb.download"
+    IMPORT_IMAGE = "org.luxusb.import-image"
+    WRITE_DEVICE = "org.luxusb.write-device"
+    UPDATE_CATALOG = "org.luxusb.update-catalog"
+    CONFIGURE = "org.luxusb.configure"
+    MANAGE_ALL_JOBS = "org.luxusb.manage-all-jobs"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One method: the action to authorise, None where nobody is asked, and its options."""
+
+    action: Action | None
+    options: tuple[Option[Any], ...] = ()
+
+
+_NO_STRINGS: tuple[str, ...] = ()
+
+TEXT = Option("text", "s", "", maximum=200)
+CATEGORY = Option("category", "s", "", maximum=200)
+ARCHITECTURE = Option("architecture", "s", "", maximum=40)
+PRIORITY = Option("priority", "i", 0, minimum=-10, maximum=10)
+BANDWIDTH = Option("bandwidth", "t", 0)
+SHA256 = Option("sha256", "s", "", minimum=64, maximum=64)
+MODE = Option("mode", "s", "auto", choices=("auto", "pinned"))
+URL = Option("url", "s", "", maximum=2000)
+PREFER = Option("prefer", "as", _NO_STRINGS, maximum=300)
+EXCLUDE = Option("exclude", "as", _NO_STRINGS, maximum=300)
+FILESYSTEM = Option("filesystem", "s", "ext4", choices=("ext4",))
+SERIAL_CONSOLE = Option("serial_console", "b", default=False)
+TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
+LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
+CHECK = Option("check", "b", default=False)
+UNFINISHED = Option("unfinished", "b", default=False)
+ALL_USERS = Option("all_users", "b", default=False)
+LIMIT = Option("limit", "u", 0)
+KEEP_PARTIAL = Option("keep_partial", "b", default=False)
+
+# None in the first column is a decision: these read, or touch nothing but what belongs to the caller's own uid.
+RULES: Mapping[tuple[str, str], Rule] = {
+    (MANAGER, "ListDistributions"): Rule(None, (TEXT, CATEGORY, ARCHITECTURE)),
+    (MANAGER, "GetDistribution"): Rule(None),
+    (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG),
+    (MANAGER, "ImportCatalog"): Rule(None),
+    (MANAGER, "GetLogo"): Rule(None),
+    (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
+    (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256,)),
+    (MANAGER, "InspectImage"): Rule(None),
+    (MANAGER, "ListImages"): Rule(None),
+    (MANAGER, "OpenImage"): Rule(None),
+    (MANAGER, "DeleteImage"): Rule(Action.IMPORT_IMAGE),
+    (MANAGER, "ListMirrors"): Rule(None),
+    (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD),
+    (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),
+    (MANAGER, "PlanStick"): Rule(None, (FILESYSTEM, SERIAL_CONSOLE, TIMEOUT, LABEL)),
+    (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "RemoveImages"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "UpdateStick"): Rule(Action.WRITE_DEVICE, (CHECK,)),
+    (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "RepairStick"): Rule(Action.WRITE_DEVICE),
+    # Writes nothing, but locks the disk and lets the kernel mount it, which only an authorised job may.
+    (MANAGER, "VerifyStick"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "ListStickImages"): Rule(None),
+    (MANAGER, "SetPersistence"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "OpenImageTarget"): Rule(None),
+    (MANAGER, "WriteRaw"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "RestoreDisk"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "ProbeCapacity"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "Eject"): Rule(Action.WRITE_DEVICE),
+    # Asks for manage-all-jobs when the option all_users is set.
+    (MANAGER, "ListJobs"): Rule(None, (UNFINISHED, ALL_USERS, LIMIT)),
+    (MANAGER, "GetSettings"): Rule(None),
+    (MANAGER, "SetSettings"): Rule(Action.CONFIGURE),
+    # The owner and root are not asked.
+    (JOB, "Pause"): Rule(Action.MANAGE_ALL_JOBS),
+    (JOB, "Resume"): Rule(Action.MANAGE_ALL_JOBS),
+    (JOB, "Cancel"): Rule(Action.MANAGE_ALL_JOBS, (KEEP_PARTIAL,)),
+    (JOB, "Modify"): Rule(Action.MANAGE_ALL_JOBS, (PRIORITY, BANDWIDTH)),
+}

@@ -1,0 +1,173 @@
+"""What the Manager's methods return, as mappings with the keys that the contract names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from luxusbd.bus.tree import device_path
+from luxusbd.bus.values import Typed
+from luxusbd.catalog.model import Distribution, Release
+from luxusbd.images.model import Firmware, Recognition
+from luxusbd.jobs.api import ImageView, Plan, PlannedDevice, PlannedImage
+from luxusbd.stick.model import Layout, ManifestImage
+
+Entry = Mapping[str, Any]
+
+
+def entries(items: Iterable[Entry]) -> Typed:
+    """A list of mappings; said outright, because an empty list would travel as a list of strings."""
+    return Typed("aa{sv}", list(items))
+
+
+def strings(items: Iterable[str]) -> Typed:
+    """A list of strings, in the order given."""
+    return Typed("as", list(items))
+
+
+def firmware(kinds: Iterable[Firmware]) -> Typed:
+    """Firmware names in a fixed order."""
+    return strings(sorted(kind.value for kind in kinds))
+
+
+def distribution(item: Distribution, *, mirrors: bool) -> Entry:
+    """One system of the catalogue; with `mirrors` also all addresses of each release."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "description": item.description,
+        "homepage": item.homepage,
+        "logo_url": item.logo_url,
+        "category": item.category,
+        "popularity_rank": item.popularity_rank,
+        "origin": item.layer.value,
+        "releases": entries(_release(release, mirrors=mirrors) for release in item.releases),
+    }
+
+
+def _release(item: Release, *, mirrors: bool) -> Entry:
+    shown: dict[str, Any] = {
+        "version": item.version,
+        "release_date": item.release_date,
+        "edition": item.edition,
+        "architecture": item.architecture,
+        "size": item.size,
+        "sha256": item.sha256,
+        "url": item.iso_url,
+        "trust": item.trust.value,
+    }
+    if mirrors:
+        shown["mirrors"] = entries({"url": mirror.url, "country": mirror.country} for mirror in item.mirrors)
+    return shown
+
+
+def recognition(item: Recognition) -> Entry:
+    """What an image is."""
+    return {
+        "label": item.volume_id,
+        "system": item.system,
+        "version": item.version,
+        "architecture": item.architecture,
+        "family": item.family,
+        "recipe": item.recipe,
+        "bootable": item.bootable,
+        "reason": item.reason,
+        "advice": item.advice,
+        "firmware": firmware(item.firmware),
+        "entries": entries(
+            {"title": entry.title, "method": entry.method.value, "firmware": firmware(entry.firmware)}
+            for entry in item.entries
+        ),
+        "filesystems": strings(sorted(item.filesystems)),
+        "size": item.size,
+    }
+
+
+def stored_image(view: ImageView) -> Entry:
+    """One image of the store."""
+    image = view.image
+    return {
+        "reference": image.reference,
+        "sha256": image.sha256,
+        "name": image.name,
+        "size": image.size,
+        "added": image.added,
+        "source": image.source,
+        "trust": image.trust.value,
+        "genuine": view.genuine,
+        "bootable": image.recognition.bootable,
+        "family": image.recognition.family,
+        "system": image.recognition.system,
+        "in_use": view.in_use,
+    }
+
+
+def stick_image(image: ManifestImage) -> Entry:
+    """One image on a stick."""
+    return {
+        "name": image.name,
+        "title": image.title,
+        "reference": image.reference,
+        "sha256": image.sha256,
+        "size": image.size,
+        "source": image.source,
+        "recipe": image.recipe,
+        "added": image.added,
+        "firmware": firmware(image.firmware),
+    }
+
+
+def plan(item: Plan) -> Entry:
+    """A plan; `layout` is that of the first device, and every device carries its own beside it."""
+    return {
+        "token": item.token,
+        "expires": item.expires,
+        "devices": entries(_planned_device(device) for device in item.devices),
+        "layout": _layout(item.devices[0].layout) if item.devices else entries(()),
+        "images": entries(_planned_image(image) for image in item.images),
+        "firmware": firmware(item.firmware),
+        "secure_boot": item.secure_boot,
+        "warnings": strings(item.warnings),
+    }
+
+
+def _planned_device(item: PlannedDevice) -> Entry:
+    device = item.view.device
+    return {
+        "path": device_path(device.identity.id),
+        "id": device.identity.id,
+        "node": device.node,
+        "size": device.identity.size,
+        "model": device.model,
+        "vendor": device.vendor,
+        "serial": device.serial,
+        "lost": strings(item.lost),
+        "bytes_needed": item.bytes_needed,
+        "bytes_free": item.bytes_free,
+        "layout": _layout(item.layout),
+    }
+
+
+def _planned_image(item: PlannedImage) -> Entry:
+    return {
+        "reference": item.reference,
+        "name": item.name,
+        "title": item.title,
+        "size": item.size,
+        "firmware": firmware(item.firmware),
+        "warnings": strings(item.warnings),
+        "download": item.download,
+    }
+
+
+def _layout(layout: Layout) -> Typed:
+    return entries(
+        {
+            "number": part.number,
+            "name": part.name,
+            "type": part.type_guid,
+            "start": part.start,
+            "size": part.size,
+        }
+        for part in layout.partitions
+    )

@@ -1,0 +1,221 @@
+"""The service on the bus: one connection, all objects, and what changes on them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import luxusbd
+from luxusbd.bus import device
+from luxusbd.bus._lib import Message
+from luxusbd.bus.authority import Authority, PolkitAuthority
+from luxusbd.bus.callers import Callers
+from luxusbd.bus.connection import CALL_TIMEOUT, Connection, DisconnectedError, RemoteError
+from luxusbd.bus.contract import DEVICE, JOB, MANAGER
+from luxusbd.bus.dispatcher import Dispatcher
+from luxusbd.bus.gate import Gate
+from luxusbd.bus.job import JobMethods, finished_values, progress_values
+from luxusbd.bus.manager import ManagerMethods, ManagerState
+from luxusbd.bus.outbox import Outbox
+from luxusbd.bus.standard import StandardInterfaces
+from luxusbd.bus.tree import MANAGER_PATH, Exported, Tree, device_object, job_object
+from luxusbd.bus.values import ObjectPath
+from luxusbd.errors import FailedError
+from luxusbd.jobs.api import DeviceView, Engine
+from luxusbd.jobs.model import Job
+
+BUS_NAME = "org.luxusb.Manager"
+
+log = logging.getLogger(__name__)
+
+
+class BusService:
+    """Puts an engine on a bus. A `luxusbd.jobs.api.Listener`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        address: str | None = None,
+        authority: Authority | None = None,
+        watchers_changed: Callable[[], None] | None = None,
+    ) -> None:
+        """`address` None is the system bus; `watchers_changed` is called when `watchers` is different."""
+        self.authority: Authority = authority or PolkitAuthority(self)
+        """Who decides; may be replaced until `start`."""
+        self._engine = engine
+        self._address = address
+        self._watchers_changed = watchers_changed or (lambda: None)
+        self._tree = Tree()
+        self._parts: _Parts | None = None
+
+    async def start(self) -> None:
+        """Connect, export everything, then take the name.
+
+        Raises:
+            FailedError: there is no bus, its policy forbids the name, or another luxusbd has it.
+        """
+        connection = await Connection.open(self._address)
+        parts = _Parts(connection, self._engine, self._tree, self.authority, self._watchers_changed)
+        self._parts = parts
+        try:
+            connection.on_signal = parts.callers.receive
+            await parts.callers.start()
+            # No await from here to the listener: what changes in between would be lost.
+            self._put_manager(self._engine.busy)
+            for view in self._engine.devices():
+                self._tree.put(device_object(view))
+            for job in self._engine.jobs():
+                self._tree.put(job_object(job))
+            self._engine.add_listener(self)
+            parts.outbox.start(tuple(self._tree.visible(0)))
+            connection.on_call = parts.dispatcher.receive
+            await self._take_name(connection)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Give the name back, answer what is in flight, send what waits, and hang up."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        try:
+            await parts.connection.call_bus("ReleaseName", "s", [BUS_NAME])
+        except (RemoteError, DisconnectedError, TimeoutError) as error:
+            log.debug("releasing the name: %s", error)
+        await parts.dispatcher.stop()
+        await parts.outbox.stop()
+        await parts.callers.stop()
+        await parts.connection.close()
+
+    async def wait_disconnected(self) -> None:
+        """Return when the connection to the bus is gone."""
+        if self._parts is not None:
+            await self._parts.connection.wait_closed()
+
+    @property
+    def watchers(self) -> frozenset[str]:
+        """Bus names that have called and not left the bus since."""
+        return frozenset() if self._parts is None else self._parts.callers.names
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        timeout: float | None = CALL_TIMEOUT,
+    ) -> Message:
+        """Call another service over our connection; see `Connection.call`."""
+        if self._parts is None:
+            raise DisconnectedError("there is no connection to the bus")
+        return await self._parts.connection.call(destination, path, interface, member, signature, body, timeout=timeout)
+
+    def catalog_changed(self, layer: str) -> None:
+        """Tell everybody that a layer of the catalogue was loaded anew."""
+        if self._parts is not None:
+            self._parts.outbox.broadcast("CatalogChanged", layer)
+
+    def device_added(self, view: DeviceView) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            self._parts.outbox.added(self._put(device_object(view)))
+
+    def device_changed(self, view: DeviceView) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            self._parts.outbox.changed(self._put(device_object(view)))
+
+    def device_removed(self, view: DeviceView) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            exported = device_object(view)
+            self._tree.remove(exported.path)
+            self._parts.outbox.removed(exported)
+
+    def job_added(self, job: Job) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            self._parts.outbox.added(self._put(job_object(job)))
+
+    def job_changed(self, job: Job) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            self._parts.outbox.changed(self._put(job_object(job)))
+
+    def job_progress(self, job: Job) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            self._parts.outbox.progress(self._put(job_object(job)))
+
+    def job_finished(self, job: Job) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            self._parts.outbox.finished(self._put(job_object(job)))
+
+    def job_removed(self, job: Job) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            exported = job_object(job)
+            self._tree.remove(exported.path)
+            self._parts.outbox.removed(exported)
+
+    def busy_changed(self, busy: bool) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            self._parts.outbox.changed(self._put_manager(busy))
+
+    def _put(self, exported: Exported) -> Exported:
+        self._tree.put(exported)
+        return exported
+
+    def _put_manager(self, busy: bool) -> Exported:
+        assert self._parts is not None
+        state = ManagerState(luxusbd.__version__, self._parts.features, busy)
+        return self._put(Exported(ObjectPath(MANAGER_PATH), MANAGER, state))
+
+    async def _take_name(self, connection: Connection) -> None:
+        try:
+            mine = await connection.own_name(BUS_NAME)
+        except RemoteError as error:
+            raise FailedError(
+                f"the bus does not let uid {os.getuid()} own {BUS_NAME}: {error}; is the bus policy "
+                "/usr/share/dbus-1/system.d/org.luxusb.Manager.conf installed, and does this run as root?"
+            ) from error
+        if not mine:
+            raise FailedError(f"another luxusbd already runs on this bus (it owns {BUS_NAME})")
+
+
+class _Parts:
+    """What lives as long as one connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        engine: Engine,
+        tree: Tree,
+        authority: Authority,
+        watchers_changed: Callable[[], None],
+    ) -> None:
+        self.connection = connection
+        self.callers = Callers(connection, engine.caller_vanished, watchers_changed)
+        gate = Gate(self.callers, authority)
+        jobs = JobMethods(engine, tree, gate).implementation()
+        manager = ManagerMethods(engine, tree, gate, jobs)
+        implementations = {MANAGER: manager.implementation(), DEVICE: device.implementation(), JOB: jobs}
+        self.features = manager.features()
+        self.dispatcher = Dispatcher(
+            connection, self.callers, tree, implementations, StandardInterfaces(tree, implementations).handlers()
+        )
+        self.outbox = Outbox(
+            connection,
+            implementations,
+            self.callers.known,
+            {"ProgressChanged": progress_values, "Finished": finished_values},
+        )
