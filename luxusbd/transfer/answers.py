@@ -31,9 +31,11 @@ class FailureKind(StrEnum):
     NO_NETWORK = "no-network"
     """Nothing was reached: refused, unreachable, no name service."""
     TRANSIENT = "transient"
-    """Cut, reset, silent, or a server's own error: later again."""
+    """Cut, reset, no answer, or a server's own error: later again."""
     SLOW = "slow"
     """It works, and another one may do better."""
+    STALLED = "stalled"
+    """It went silent in the middle."""
     BUSY = "busy"
     """It asks us to come back later."""
     ABSENT = "absent"
@@ -196,7 +198,9 @@ def _part(headers: Headers, asked: Asked, final_url: str) -> Answer:
     if total is not None:
         _refuse_size(total, asked)
     total = total or asked.size
-    wanted = asked.start if asked.ranged else 0
+    if not asked.ranged and asked.start > 0:
+        raise SourceError(FailureKind.BAD_ANSWER, "sent a part where the whole file was asked for")
+    wanted = asked.start
     if start != wanted or last < start or last >= total or (asked.end is not None and last >= asked.end):
         raise SourceError(FailureKind.BAD_ANSWER, f"sent the bytes {start} to {last}, asked for those from {wanted} on")
     length = _content_length(headers)

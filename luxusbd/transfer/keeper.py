@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from luxusbd.errors import VerificationError
-from luxusbd.transfer.diskio import allocated, disk_error, in_thread, settled, write_all
+from luxusbd.transfer.diskio import allocated, disk_error, in_thread, write_all
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadRequest
 from luxusbd.transfer.partfile import PartFile
@@ -253,77 +253,3 @@ class PartKeeper:
         if not request.sha256 and state.url not in request.urls:
             return "the partial file came from another address, and there is no checksum to mix them by"
         return ""
-
-
-class BatchWriter:
-    """Collects what one answer brings and writes it in large batches, the next one being read meanwhile."""
-
-    def __init__(self, keeper: PartKeeper, limits: TransferLimits, url: str, written: Callable[[], None]) -> None:
-        self._keeper = keeper
-        self._limits = limits
-        self._url = url
-        self._written = written
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._offset = 0
-        self._since = 0.0
-        self._inflight: asyncio.Future[int] | None = None
-        self._inflight_span = Span(0, 1)
-
-    async def add(self, chunk: bytes, offset: int) -> None:
-        """Take `chunk` for the place `offset`; waits only when the disk is far behind.
-
-        Raises:
-            NotEnoughSpaceError: the disk is full.
-            FailedError: the disk failed.
-        """
-        now = asyncio.get_running_loop().time()
-        if self._chunks and offset != self._offset + self._size:
-            await self.flush()
-        if not self._chunks:
-            self._offset = offset
-            self._since = now
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._inflight is not None and (self._inflight.done() or self._size >= self._limits.batch_max):
-            await self._reap()
-        old = now - self._since >= self._limits.batch_age
-        if self._inflight is None and (self._size >= self._limits.batch_min or len(self._chunks) >= 512 or old):
-            self._start()
-
-    async def flush(self) -> None:
-        """Write everything that was taken, also when the caller is being cancelled.
-
-        Raises:
-            NotEnoughSpaceError: the disk is full.
-            FailedError: the disk failed.
-        """
-        await self._reap()
-        if self._chunks:
-            self._start()
-            await self._reap()
-
-    def _start(self) -> None:
-        self._inflight_span = Span(self._offset, self._offset + self._size)
-        self._inflight = self._keeper.submit(self._chunks, self._offset)
-        self._chunks, self._size = [], 0
-
-    async def _reap(self) -> None:
-        if self._inflight is None:
-            return
-        inflight = self._inflight
-        cancelled: asyncio.CancelledError | None = None
-        try:
-            await asyncio.shield(inflight)
-        except asyncio.CancelledError as error:
-            await settled(inflight)
-            cancelled = error
-        except OSError as error:
-            self._inflight = None
-            raise self._keeper.disk_failure(error) from error
-        self._inflight = None
-        if inflight.exception() is None:
-            self._keeper.wrote(self._url, self._inflight_span)
-            self._written()
-        if cancelled is not None:
-            raise cancelled

@@ -120,10 +120,11 @@ class MirrorBook:
             mirror.absent_until = self._clock() + self._limits.absent_for
         elif error.kind is FailureKind.DENIED:
             self._denied(mirror)
-        elif error.kind is FailureKind.SLOW:
+        elif error.kind in (FailureKind.SLOW, FailureKind.STALLED):
+            # it may have brought bytes, but another one is to be asked first
             mirror.slow += 1
             self._current = None
-            self._rest(mirror, mirror.slow + 4)
+            self._rest(mirror, mirror.slow + 4 if error.kind is FailureKind.SLOW else mirror.slow)
         elif error.retry_after > 0:
             self._current = None
             mirror.rests_until = self._clock() + error.retry_after

@@ -22,13 +22,14 @@ from luxusbd.transfer.answers import (
     compare,
 )
 from luxusbd.transfer.diskio import first_difference, in_thread, settled
-from luxusbd.transfer.keeper import BatchWriter, PartKeeper
+from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.mirrors import Mirror, MirrorBook
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 from luxusbd.transfer.pace import Control, TokenBucket
 from luxusbd.transfer.segments import Span
 from luxusbd.transfer.source import Body, HttpSource
+from luxusbd.transfer.writer import BatchWriter
 
 Report = Callable[[DownloadProgress], None]
 
@@ -103,6 +104,9 @@ class DownloadRun:
         else:
             if self._keeper.written.total > before:
                 self._book.progressed(mirror)
+            elif not self._keeper.complete and not self._control.paused:
+                error = SourceError(FailureKind.TRANSIENT, "answered without bringing anything new")
+                self._book.failed(mirror, error, brought_bytes=False)
 
     async def _stand_still(self) -> None:
         await self._keeper.checkpoint()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +25,7 @@ from luxusbd.transfer.gate import HostGate
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.pace import RateWatch
 
+_EARLY_END = "closed the connection before the end of the file"
 REDIRECTS = (301, 302, 303, 307, 308)
 
 SessionFactory = Callable[[], aiohttp.ClientSession]
@@ -68,6 +69,7 @@ class Body:
         self._limits = limits
         self._replaceable = replaceable
         self._watch = RateWatch(limits.slow_window, limits.slow_rate, asyncio.get_running_loop().time)
+        self._broken: SourceError | None = None
 
     async def read(self, size: int = -1) -> bytes:
         """Some bytes (at most `size`, if that is positive), empty at the end of what was promised.
@@ -85,7 +87,7 @@ class Body:
         self._watch.end(len(chunk))
         if not chunk:
             if end is not None:
-                raise SourceError(FailureKind.TRANSIENT, "closed the connection before the end of the file")
+                raise SourceError(FailureKind.TRANSIENT, _EARLY_END)
             return b""
         if end is not None and self.position + len(chunk) > end:
             # more than was announced: nothing beyond the promise is taken, and the connection is not used again
@@ -95,21 +97,24 @@ class Body:
         return chunk
 
     async def _receive(self, size: int) -> bytes:
+        if self._broken is not None:
+            raise self._broken
         content = self._response.content
         try:
             async with asyncio.timeout(self._limits.stall_timeout):
                 return await (content.read(size) if size > 0 else content.readany())
         except TimeoutError:
             raise SourceError(
-                FailureKind.TRANSIENT, f"sent nothing for {self._limits.stall_timeout:g} seconds"
+                FailureKind.STALLED, f"sent nothing for {self._limits.stall_timeout:g} seconds"
             ) from None
-        except aiohttp.ClientPayloadError as error:
-            raise SourceError(FailureKind.TRANSIENT, "closed the connection before the end of the file") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise SourceError(FailureKind.TRANSIENT, f"the connection broke: {_reason(error)}") from error
-        except RuntimeError as error:
-            # aiohttp's StreamReader says so when the connection went away between two reads
-            raise SourceError(FailureKind.TRANSIENT, "the connection was closed") from error
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            # a RuntimeError is what aiohttp's StreamReader says when the connection went away between two reads
+            cut = isinstance(error, aiohttp.ClientPayloadError | RuntimeError)
+            text = _EARLY_END if cut else f"the connection broke: {_reason(error)}"
+            self._broken = SourceError(FailureKind.TRANSIENT, text)
+            if received := _received_before(content, error):
+                return received
+            raise self._broken from error
 
 
 class HttpSource:
@@ -203,10 +208,22 @@ class HttpSource:
         return failed
 
 
+def _received_before(content: aiohttp.StreamReader, error: BaseException) -> bytes:
+    """What arrived in good order before the connection broke.
+
+    aiohttp hides it behind the error (up to twice the read buffer), so that a mirror which cuts early would never get
+    anywhere; the error is lifted for one synchronous call.
+    """
+    content.set_exception(None)  # type: ignore[arg-type]
+    received = content.read_nowait()
+    content.set_exception(error)
+    return received
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno:
-        # asyncio joins the errors of all addresses of a name into one text; the name of the number is enough
-        return error.strerror or errno.errorcode.get(error.errno, str(error.errno))
+        # asyncio puts addresses into the text, and joins those of several attempts
+        return os.strerror(error.errno)
     return str(error)[:200] or type(error).__name__
 
 
