@@ -1,0 +1,305 @@
+"""The long-lived child that reads everything foreign: downloads, images, disks that come from elsewhere.
+
+Started as `python -P -m luxusbd.children.transfer_main FD` with one end of a socketpair; it ends when the other end
+closes. Requests (see `protocol` for the wire):
+
+==========  =========================================  ====================================================
+method      params                                     result
+==========  =========================================  ====================================================
+download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
+control     job, optional paused, bandwidth            null; job 0 sets the bandwidth of all jobs together
+discard     directory, name                            null
+inspect     (a regular file)                           Recognition
+look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
+hash        optional job (a regular file)              sha256, size
+copy        job, size (source, destination)            sha256, size
+==========  =========================================  ====================================================
+
+Event `progress` holds job and, for a download, the fields of DownloadProgress, else bytes_done and bytes_total.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from luxusbd.children.protocol import Channel, Params
+from luxusbd.children.sandbox import drop_privileges
+from luxusbd.errors import (
+    AlreadyExistsError,
+    FailedError,
+    InterruptedJobError,
+    InvalidArgumentError,
+    JobStateError,
+)
+from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json
+from luxusbd.transfer.diskio import in_thread, settled
+from luxusbd.transfer.engine import Downloader
+from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.localcopy import LocalFile, copy_file, hash_file
+from luxusbd.transfer.pace import Control
+
+INSPECT_TIMEOUT = 60.0
+"""Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
+PROGRESS_INTERVAL = 0.1
+"""Seconds between two progress events of one job."""
+COPY_THREADS = 4
+LOOK_THREADS = 8
+
+# malloc.h. asyncio allocates a fresh buffer for every read; with glibc's defaults each one is mapped and faulted in
+# anew. Raising the trim threshold alone makes it worse, because that switches the dynamic mmap threshold off.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+TRIM_THRESHOLD = 256 * 1024 * 1024
+MMAP_THRESHOLD = 32 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+_R = TypeVar("_R")
+
+
+class ProgressPump:
+    """Sends the newest progress of one job at most every `PROGRESS_INTERVAL`, and always the last one."""
+
+    def __init__(self, channel: Channel, job: int) -> None:
+        self._channel = channel
+        self._job = job
+        self._latest: dict[str, Any] | None = None
+        self._news = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def put(self, report: dict[str, Any]) -> None:
+        """Take a report; called in the loop."""
+        self._latest = report
+        self._news.set()
+
+    def end(self) -> None:
+        """Let `run` send what is left and return."""
+        self._ending.set()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Send until `end`. Not to be cancelled: a message that is cut in the middle would spoil the channel."""
+        while not self._ending.is_set():
+            await self._news.wait()
+            await self._send()
+            try:
+                async with asyncio.timeout(PROGRESS_INTERVAL):
+                    await self._ending.wait()
+            except TimeoutError:
+                continue
+        await self._send()
+
+    async def _send(self) -> None:
+        report, self._latest = self._latest, None
+        self._news.clear()
+        if report is not None:
+            await self._channel.event("progress", {"job": self._job, **report})
+
+
+class TransferChild:
+    """The handlers of the child's requests."""
+
+    def __init__(self, sock: socket.socket, limits: TransferLimits | None = None) -> None:
+        self._downloader = Downloader(limits=limits)
+        self._controls: dict[int, Control] = {}
+        self._copies = ThreadPoolExecutor(COPY_THREADS, "copy")
+        self._looks = ThreadPoolExecutor(LOOK_THREADS, "look")
+        self._channel = Channel(
+            sock,
+            handlers={
+                "download": self._download,
+                "control": self._control,
+                "discard": self._discard,
+                "inspect": self._inspect,
+                "look": self._look,
+                "hash": self._hash,
+                "copy": self._copy,
+            },
+        )
+
+    async def run(self) -> None:
+        """Serve until the core closes the channel; running downloads put their bytes on the disk then."""
+        try:
+            await self._channel.run()
+        finally:
+            await self._downloader.close()
+
+    async def _download(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        job = _integer(params, "job")
+        request = request_from_json(params)
+        if job in self._controls:
+            raise AlreadyExistsError(f"job {job} is being downloaded already")
+        control = self._controls[job] = Control(request.bandwidth)
+        try:
+            async with self._pump(job) as pump:
+                result = await self._downloader.download(
+                    request, lambda progress: pump.put(progress_to_json(progress)), control=control
+                )
+        finally:
+            del self._controls[job]
+        return result_to_json(result)
+
+    async def _control(self, params: Params, _fds: Sequence[int]) -> None:
+        job = _integer(params, "job")
+        bandwidth = _integer(params, "bandwidth") if "bandwidth" in params else None
+        paused = params.get("paused")
+        if bandwidth is not None and bandwidth < 0:
+            raise InvalidArgumentError("a bandwidth cannot be negative")
+        if paused is not None and not isinstance(paused, bool):
+            raise InvalidArgumentError(f"`paused` must be true or false, not {paused!r}")
+        if job == 0:
+            self._downloader.bucket.set_rate(bandwidth or 0)
+            return
+        control = self._controls.get(job)
+        if control is None:
+            raise JobStateError(f"job {job} is not being downloaded")
+        if bandwidth is not None:
+            control.set_bandwidth(bandwidth)
+        if paused is not None:
+            if paused:
+                control.pause()
+            else:
+                control.resume()
+
+    async def _discard(self, params: Params, _fds: Sequence[int]) -> None:
+        directory, name = params.get("directory"), params.get("name")
+        if not isinstance(directory, str) or not isinstance(name, str):
+            raise InvalidArgumentError("discard needs `directory` and `name`")
+        await self._downloader.discard(directory, name)
+
+    async def _inspect(self, _params: Params, fds: Sequence[int]) -> Any:
+        from luxusbd.images.codec import recognition_to_json
+        from luxusbd.images.recognise import recognise
+
+        (fd,) = _descriptors(fds, 1)
+        return await self._foreign(fd, lambda own: recognition_to_json(recognise(own)))
+
+    async def _look(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        from luxusbd.stick.codec import contents_to_json
+        from luxusbd.stick.reader import describe_contents, read_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size = _integer(params, "size")
+
+        def look(own: int) -> dict[str, Any]:
+            contents = read_stick(own, size)
+            return {
+                "contents": None if contents is None else contents_to_json(contents),
+                "losses": list(describe_contents(own, size)),
+            }
+
+        return await self._foreign(fd, look)
+
+    async def _hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        (fd,) = _descriptors(fds, 1)
+        return await self._local(
+            _integer(params, "job") if "job" in params else 0,
+            lambda progress, stop: hash_file(fd, progress, stop),
+        )
+
+    async def _copy(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        source, destination = _descriptors(fds, 2)
+        size = _integer(params, "size")
+        return await self._local(
+            _integer(params, "job"),
+            lambda progress, stop: copy_file(source, destination, size, progress, stop),
+        )
+
+    async def _local(
+        self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], LocalFile]
+    ) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+        async with self._pump(job) as pump:
+
+            def report(done: int, total: int) -> None:
+                loop.call_soon_threadsafe(pump.put, {"bytes_done": done, "bytes_total": total})
+
+            found = await in_thread(self._copies, work, report, stop.is_set, stop=stop)
+        return {"sha256": found.sha256, "size": found.size}
+
+    async def _foreign(self, fd: int, work: Callable[[int], _R]) -> _R:
+        """Let a thread look at foreign bytes, on a descriptor of its own, and wait only so long for it."""
+        own = os.dup(fd)
+
+        def look() -> _R:
+            try:
+                return work(own)
+            finally:
+                os.close(own)
+
+        future = self._looks.submit(look)
+        try:
+            async with asyncio.timeout(INSPECT_TIMEOUT):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise FailedError(f"looking at the file took longer than {INSPECT_TIMEOUT:g} seconds") from None
+        finally:
+            if future.cancel():
+                os.close(own)  # the thread never began, so that it never closes it
+
+    @asynccontextmanager
+    async def _pump(self, job: int) -> AsyncIterator[ProgressPump]:
+        pump = ProgressPump(self._channel, job)
+        sending = asyncio.get_running_loop().create_task(pump.run())
+        try:
+            yield pump
+        finally:
+            pump.end()
+            await settled(sending)
+            if isinstance(sending.exception(), InterruptedJobError):
+                log.info("the core is gone, job %d reports to nobody", job)
+
+
+def _integer(params: Params, key: str) -> int:
+    value = params.get(key)
+    if type(value) is not int:
+        raise InvalidArgumentError(f"`{key}` must be a whole number, not {value!r}")
+    return value
+
+
+def _descriptors(fds: Sequence[int], count: int) -> tuple[int, ...]:
+    if len(fds) != count:
+        raise InvalidArgumentError(f"{count} descriptors are needed, {len(fds)} came")
+    return tuple(fds)
+
+
+def tune_malloc() -> None:
+    """Keep large blocks instead of giving each one back to the kernel; nothing happens on another C library."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+        libc.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the child on the socket whose number is the only argument."""
+    drop_privileges()
+    tune_malloc()
+    logging.basicConfig(level=logging.INFO, format="transfer: %(levelname)s %(message)s")
+    if len(argv) != 1 or not argv[0].isdigit():
+        raise SystemExit("usage: python -P -m luxusbd.children.transfer_main SOCKET-FD")
+    sock = socket.socket(fileno=int(argv[0]))
+    os.set_inheritable(sock.fileno(), False)
+
+    async def serve() -> None:
+        await TransferChild(sock).run()
+        logging.shutdown()
+        # a thread that hangs in foreign bytes must not keep the process
+        os._exit(0)
+
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

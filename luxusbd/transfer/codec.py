@@ -1,0 +1,88 @@
+"""The values of a download as JSON, for the channel between the core and the transfer child."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from luxusbd.errors import InvalidArgumentError
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+
+_T = TypeVar("_T", str, int)
+
+
+def request_to_json(request: DownloadRequest) -> dict[str, Any]:
+    """A request as a JSON object; the keys are the names of its fields."""
+    return {**asdict(request), "urls": list(request.urls)}
+
+
+def request_from_json(value: Mapping[str, Any]) -> DownloadRequest:
+    """The request in a JSON object; keys that are no field of it are left alone.
+
+    Raises:
+        InvalidArgumentError: a field is missing or of the wrong type.
+    """
+    urls = value.get("urls")
+    if not isinstance(urls, list):
+        raise InvalidArgumentError("a download needs `urls`, a list of addresses")
+    return DownloadRequest(
+        urls=tuple(_typed(url, str, "urls") for url in urls),
+        sha256=_typed(value.get("sha256"), str, "sha256"),
+        size=_typed(value.get("size"), int, "size"),
+        directory=_typed(value.get("directory"), str, "directory"),
+        name=_typed(value.get("name"), str, "name"),
+        bandwidth=_typed(value.get("bandwidth", 0), int, "bandwidth"),
+    )
+
+
+def progress_to_json(progress: DownloadProgress) -> dict[str, Any]:
+    """A progress report as a JSON object; the keys are the names of its fields."""
+    return {**asdict(progress), "stage": progress.stage.value}
+
+
+def progress_from_json(value: Mapping[str, Any]) -> DownloadProgress:
+    """The progress report in a JSON object.
+
+    Raises:
+        InvalidArgumentError: a field is missing, of the wrong type or unknown.
+    """
+    try:
+        stage = DownloadStage(_typed(value.get("stage"), str, "stage"))
+    except ValueError as error:
+        raise InvalidArgumentError(f"no stage of a download: {value.get('stage')!r}") from error
+    return DownloadProgress(
+        stage=stage,
+        bytes_done=_typed(value.get("bytes_done"), int, "bytes_done"),
+        bytes_total=_typed(value.get("bytes_total"), int, "bytes_total"),
+        resumed_bytes=_typed(value.get("resumed_bytes"), int, "resumed_bytes"),
+        source=_typed(value.get("source"), str, "source"),
+        note=_typed(value.get("note", ""), str, "note"),
+    )
+
+
+def result_to_json(result: DownloadResult) -> dict[str, Any]:
+    """A result as a JSON object; the keys are the names of its fields."""
+    return asdict(result)
+
+
+def result_from_json(value: Mapping[str, Any]) -> DownloadResult:
+    """The result in a JSON object.
+
+    Raises:
+        InvalidArgumentError: a field is missing or of the wrong type.
+    """
+    return DownloadResult(
+        path=_typed(value.get("path"), str, "path"),
+        size=_typed(value.get("size"), int, "size"),
+        sha256=_typed(value.get("sha256"), str, "sha256"),
+        url=_typed(value.get("url"), str, "url"),
+        resumed_bytes=_typed(value.get("resumed_bytes"), int, "resumed_bytes"),
+    )
+
+
+def _typed(value: Any, kind: type[_T], name: str) -> _T:
+    # bool is an int to Python, and never a number to a caller
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InvalidArgumentError(f"`{name}` of a download must be of type {kind.__name__}, not {value!r}")
+    return value

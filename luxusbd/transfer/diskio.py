@@ -1,0 +1,175 @@
+"""Blocking file primitives of the data path; every one of them runs in a thread, never in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeVar
+
+from luxusbd.errors import FailedError, LuxusbError, NotEnoughSpaceError
+
+MIB = 1024 * 1024
+HASH_STEP = 16 * MIB
+"""Bytes hashed in one go by a thread; between two steps a cancellation is noticed."""
+READ_SIZE = 1 * MIB
+MAX_VECTORS = 512
+"""Chunks in one pwritev; Linux allows 1024 (IOV_MAX)."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_fallocate = _libc.fallocate64 if hasattr(_libc, "fallocate64") else _libc.fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_fallocate.restype = ctypes.c_int
+
+_R = TypeVar("_R")
+
+
+class Hash(Protocol):
+    """A running hash, as hashlib makes them."""
+
+    def update(self, data: Any, /) -> None:
+        """Take more bytes."""
+
+    def hexdigest(self) -> str:
+        """The hash of all bytes so far, which may go on afterwards."""
+
+
+async def in_thread(
+    executor: Executor | None,
+    function: Callable[..., _R],
+    *args: Any,
+    stop: threading.Event | None = None,
+    undo: Callable[[_R], None] | None = None,
+) -> _R:
+    """Run `function` in `executor` (None: the loop's own) and wait for its end, also when cancelled meanwhile.
+
+    `stop` is set when the caller is cancelled, for a function that looks at it and ends early; `undo` gets the result
+    that a cancelled caller does not take any more. Unlike with `asyncio.to_thread`, nothing goes on behind the back of
+    a cancelled caller, so that it may close the descriptors which the thread used.
+    """
+    future = asyncio.get_running_loop().run_in_executor(executor, function, *args)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if stop is not None:
+            stop.set()
+        await settled(future)
+        if undo is not None and not future.cancelled() and future.exception() is None:
+            undo(future.result())
+        raise
+
+
+async def settled(future: asyncio.Future[Any]) -> None:
+    """Wait until `future` is done whatever cancels the caller, and take note of its exception."""
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError:
+            continue
+    if not future.cancelled():
+        future.exception()
+
+
+def allocate(fd: int, size: int) -> bool:
+    """Reserve `size` bytes for a file, which is that long afterwards.
+
+    Returns whether the space is really reserved. Where the filesystem cannot (vfat, exfat, many fuse ones) the file is
+    made that long and nothing is reserved; posix_fallocate would write zeros there, gigabytes of them.
+
+    Raises:
+        OSError: ENOSPC and everything else.
+    """
+    while _fallocate(fd, 0, 0, size) != 0:
+        code = ctypes.get_errno()
+        if code == errno.EINTR:
+            continue
+        if code in (errno.EOPNOTSUPP, errno.ENOSYS):
+            os.ftruncate(fd, size)
+            return False
+        raise OSError(code, os.strerror(code))
+    return True
+
+
+def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> int:
+    """Write `chunks` one after the other at `offset`; the number of bytes.
+
+    Raises:
+        OSError: from pwritev(2).
+    """
+    pending: list[bytes | memoryview] = list(chunks)
+    done = 0
+    while pending:
+        count = os.pwritev(fd, pending[:MAX_VECTORS], offset + done)
+        if count == 0:
+            raise OSError(errno.EIO, "the device took no bytes")
+        done += count
+        while pending and count >= len(pending[0]):
+            count -= len(pending.pop(0))
+        if count:
+            pending[0] = memoryview(pending[0])[count:]
+    return done
+
+
+def hash_span(fd: int, running: Hash, start: int, end: int) -> int:
+    """Feed the bytes [start, end) of a file to `running`; how many there were, fewer only at the end of the file."""
+    buffer = bytearray(min(READ_SIZE, max(1, end - start)))
+    view = memoryview(buffer)
+    position = start
+    while position < end:
+        count = os.preadv(fd, [view[: min(len(view), end - position)]], position)
+        if count == 0:
+            break
+        running.update(view[:count])
+        position += count
+    return position - start
+
+
+def first_difference(fd: int, data: bytes, offset: int) -> int | None:
+    """Index of the first byte of `data` that differs from the file at `offset`, None when all are equal."""
+    there = os.pread(fd, len(data), offset)
+    if there == data:
+        return None
+    low, high = 0, min(len(there), len(data))
+    if there[:high] == data[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if there[low:middle] == data[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def free_space(fd: int) -> int:
+    """Bytes that this process may still write to the filesystem of `fd`."""
+    status = os.fstatvfs(fd)
+    return status.f_bavail * status.f_frsize
+
+
+def allocated(fd: int) -> int:
+    """Bytes that the file occupies on the disk."""
+    return os.fstat(fd).st_blocks * 512
+
+
+def disk_error(error: OSError, path: str, missing: int = 0) -> LuxusbError:
+    """The failure to show for an error of the disk that holds `path`; `missing` is how many bytes did not fit."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = "the disk quota is used up" if error.errno == errno.EDQUOT else "the disk is full"
+        much = f"; {human(missing)} more are needed" if missing > 0 else ""
+        return NotEnoughSpaceError(f"{what} while writing {path}{much}: free some space, then resume the job")
+    return FailedError(f"the disk failed while writing {path}: {error.strerror or error}")
+
+
+def human(size: int) -> str:
+    """A number of bytes for people, exact below 1 KiB."""
+    value = float(size)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")

@@ -1,0 +1,206 @@
+"""Downloads: from a request to a verified file in its directory. The only room of `transfer` that others enter."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import aiohttp
+
+from luxusbd.errors import InvalidArgumentError, LuxusbError
+from luxusbd.transfer.diskio import HASH_STEP, disk_error, hash_span, in_thread
+from luxusbd.transfer.gate import HostGate
+from luxusbd.transfer.keeper import PartKeeper
+from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+from luxusbd.transfer.pace import Control, TokenBucket
+from luxusbd.transfer.partfile import PartFile, check_name
+from luxusbd.transfer.run import DownloadRun, Means
+from luxusbd.transfer.source import HttpSource, SessionFactory, default_session
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}\Z")
+DISK_THREADS = 4
+HASH_THREADS = 2
+
+
+class Downloader:
+    """All downloads of one process. Belongs to one event loop; `close` it at the end.
+
+    `bucket` limits all downloads together, on top of the limit of each.
+    """
+
+    def __init__(self, session_factory: SessionFactory = default_session, limits: TransferLimits | None = None) -> None:
+        self._limits = limits or TransferLimits()
+        self._session_factory = session_factory
+        self._session: aiohttp.ClientSession | None = None
+        self._gate = HostGate(self._limits.host_connections, self._limits.total_connections)
+        self._disk = ThreadPoolExecutor(DISK_THREADS, "disk")
+        self._hasher = ThreadPoolExecutor(HASH_THREADS, "hash")
+        self.bucket = TokenBucket()
+
+    async def close(self) -> None:
+        """Close the connections; no download may run any more."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        self._disk.shutdown()
+        self._hasher.shutdown()
+
+    async def download(
+        self,
+        request: DownloadRequest,
+        progress: Callable[[DownloadProgress], None],
+        *,
+        control: Control | None = None,
+    ) -> DownloadResult:
+        """Fetch one file, going on from what an earlier run left.
+
+        Cancelling puts everything on the disk first and keeps the part.
+
+        Raises:
+            InvalidArgumentError: the request makes no sense.
+            NetworkError: no mirror gave the file; the text lists what each one did.
+            VerificationError: the mirrors gave another file; the part is gone.
+            NotEnoughSpaceError: it does not fit; the part is kept.
+            PartBusyError: the same file is being downloaded already.
+            FailedError: the directory or the disk failed.
+        """
+        _check(request)
+        control = control or Control(request.bandwidth)
+        part = await self._open(request.directory, request.name)
+        try:
+            found = await self._already_there(part, request, progress)
+            if found is not None:
+                return found
+            return await self._fetch(part, request, progress, control)
+        finally:
+            await in_thread(self._disk, part.close)
+
+    async def discard(self, directory: str, name: str) -> None:
+        """Remove the part of a file and what belongs to it; the finished file stays.
+
+        Raises:
+            PartBusyError: it is being downloaded.
+            FailedError: the directory or the disk failed.
+        """
+        check_name(name)
+        part = await self._open(directory, name)
+        try:
+            await in_thread(self._disk, part.discard)
+        except OSError as error:
+            raise disk_error(error, part.path) from error
+        finally:
+            await in_thread(self._disk, part.close)
+
+    async def _open(self, directory: str, name: str) -> PartFile:
+        return await in_thread(self._disk, PartFile.open, directory, name, undo=PartFile.close)
+
+    async def _fetch(
+        self, part: PartFile, request: DownloadRequest, progress: Callable[[DownloadProgress], None], control: Control
+    ) -> DownloadResult:
+        if self._session is None:
+            self._session = self._session_factory()
+        keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
+        source = HttpSource(self._session, self._gate, self._limits)
+        run = DownloadRun(request, keeper, Means(source, self._limits, self._disk, self.bucket), control, progress)
+        note = await self._prepare(part, keeper, request)
+        if note:
+            progress(DownloadProgress(DownloadStage.CONNECT, 0, request.size, 0, "", note))
+        try:
+            async with asyncio.TaskGroup() as group:
+                saving = group.create_task(keeper.run())
+                digest = await run.run()
+                saving.cancel()
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from errors
+        finally:
+            if not part.finished:
+                await keeper.checkpoint()
+        assert keeper.total is not None
+        progress(DownloadProgress(DownloadStage.VERIFY, keeper.total, keeper.total, run.resumed, ""))
+        return DownloadResult(part.path, keeper.total, digest, keeper.url, run.resumed)
+
+    async def _prepare(self, part: PartFile, keeper: PartKeeper, request: DownloadRequest) -> str:
+        note = await keeper.load()
+        if keeper.loaded:
+            return note
+        length = await in_thread(self._disk, lambda: os.fstat(part.fd).st_size)
+        if request.sha256 and length and length == request.size and await keeper.whole_hash() == request.sha256.lower():
+            return note  # its claims were lost, and the checksum of the whole file proves every byte
+        await keeper.clear()
+        return note
+
+    async def _already_there(
+        self, part: PartFile, request: DownloadRequest, progress: Callable[[DownloadProgress], None]
+    ) -> DownloadResult | None:
+        fd = await in_thread(self._disk, part.open_final, undo=lambda fd: os.close(fd) if fd is not None else None)
+        if fd is None:
+            return None
+        try:
+            size = os.fstat(fd).st_size
+            expected = request.sha256.lower() or await in_thread(self._disk, _left_by_a_crash, part, size)
+            if not expected or (request.size and size != request.size):
+                return None
+            progress(DownloadProgress(DownloadStage.VERIFY, 0, size, 0, "", "a file of this name is there already"))
+            stop = threading.Event()
+            digest = await in_thread(self._hasher, _hash_whole, fd, size, stop, stop=stop)
+            if digest != expected:
+                return None
+            await in_thread(self._disk, part.drop_leftovers)
+        except OSError as error:
+            raise disk_error(error, part.path) from error
+        finally:
+            os.close(fd)
+        progress(DownloadProgress(DownloadStage.VERIFY, size, size, size, ""))
+        return DownloadResult(part.path, size, digest, "", size)
+
+
+def _check(request: DownloadRequest) -> None:
+    check_name(request.name)
+    if not request.urls:
+        raise InvalidArgumentError(f"there is no address to download {request.name} from")
+    if request.sha256 and not _SHA256.match(request.sha256):
+        raise InvalidArgumentError(f"{request.sha256!r} is no sha256: 64 hexadecimal digits are needed")
+    if request.size < 0 or request.bandwidth < 0:
+        raise InvalidArgumentError("neither a size nor a bandwidth can be negative")
+    if not Path(request.directory).is_absolute():
+        raise InvalidArgumentError(f"{request.directory!r} is no absolute path")
+
+
+def _left_by_a_crash(part: PartFile, size: int) -> str:
+    """The hash of a file whose claims were not removed yet when the last run ended; empty without such claims.
+
+    Only for downloads without a known checksum: the part was renamed, so that it was complete, and its last claims
+    tell the hash of all its bytes.
+    """
+    if os.fstat(part.fd).st_size:
+        return ""
+    state = part.load_claims()
+    return state.prefix_sha256 if state is not None and state.total_size == state.prefix_length == size else ""
+
+
+def _hash_whole(fd: int, size: int, stop: threading.Event) -> str:
+    running = hashlib.sha256()
+    position = 0
+    while position < size and not stop.is_set():
+        position += hash_span(fd, running, position, min(size, position + HASH_STEP)) or size
+    return running.hexdigest()
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that the user should see: ours before any other."""
+    flat: list[BaseException] = []
+    waiting: list[BaseException] = [errors]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseExceptionGroup):
+            waiting.extend(one.exceptions)
+        else:
+            flat.append(one)
+    return next((one for one in flat if isinstance(one, LuxusbError)), flat[0])

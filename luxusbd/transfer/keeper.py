@@ -1,0 +1,255 @@
+"""The asynchronous owner of a partial file: what is written, what is safe on the disk, and the claims about it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from luxusbd.errors import VerificationError
+from luxusbd.transfer.diskio import allocated, disk_error, in_thread, write_all
+from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.model import DownloadRequest
+from luxusbd.transfer.partfile import PartFile
+from luxusbd.transfer.partstate import PartState, SourceRecord, Validators
+from luxusbd.transfer.segments import Span, SpanSet
+from luxusbd.transfer.verifier import HashFollower
+
+
+class PartKeeper:
+    """Keeps three sets apart: bytes written, bytes synced, bytes claimed; each one lies within the one before."""
+
+    def __init__(
+        self, part: PartFile, request: DownloadRequest, limits: TransferLimits, disk: Executor, hasher: Executor
+    ) -> None:
+        self.part = part
+        self.total: int | None = request.size or None
+        """Bytes of the whole file, None while nobody told."""
+        self.written = SpanSet()
+        self.url = ""
+        self.loaded = False
+        """Whether the claims of an earlier run were taken over, be it about no byte at all."""
+        self._request = request
+        self._limits = limits
+        self._disk = disk
+        self._sources: dict[str, SourceRecord] = {}
+        self._claimed = SpanSet()
+        self._saved_total: int | None = None
+        self._follower = HashFollower(part.fd, hasher)
+        self._saving = asyncio.Lock()
+        self._dirty = asyncio.Event()
+        self._due = asyncio.Event()
+        self._unsynced = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte was written."""
+        return self.total is not None and not self.written.missing(self.total)
+
+    @property
+    def contributors(self) -> tuple[str, ...]:
+        """The addresses whose bytes are in the file, most bytes first."""
+        having = [record for record in self._sources.values() if record.spans]
+        return tuple(record.url for record in sorted(having, key=lambda record: -record.spans.total))
+
+    async def load(self) -> str:
+        """Take over what an earlier run left, as far as its bytes can be proven; a note on what was lost, or empty.
+
+        Raises:
+            FailedError: the part cannot be read.
+        """
+        state, note = await in_thread(self._disk, self.part.load)
+        if state is not None and (foreign := self._foreign(state)):
+            state, note = None, foreign
+        if state is not None:
+            stop = threading.Event()
+            try:
+                running = await in_thread(self._disk, self.part.prove, state, stop.is_set, stop=stop)
+            except OSError as error:
+                raise disk_error(error, self.part.path) from error
+            if running is None:
+                state, note = None, "the partial file is not what was saved about it"
+            else:
+                self._follower.start_from(running, state.prefix_length)
+        if state is None:
+            return note
+        self.loaded = True
+        self.total = state.total_size or self.total
+        self.written = self._claimed = state.done
+        self.url = state.url
+        self._sources = {record.url: record for record in state.sources}
+        return note
+
+    async def whole_hash(self) -> str:
+        """The hash of the bytes [0, total) as they lie in the part, whoever wrote them."""
+        assert self.total is not None
+        self._follower.reset()
+        digest = await self._follower.advance(self.total)
+        self.written = SpanSet((Span(0, self.total),))
+        return digest
+
+    async def begin(self) -> None:
+        """Set the space aside for a file whose size is known now, and save that.
+
+        Raises:
+            NotEnoughSpaceError: it does not fit.
+            FailedError: the disk failed.
+        """
+        if not self.total or self._saved_total == self.total:
+            return
+        self._saved_total = self.total
+        async with self._saving:
+            await in_thread(self._disk, self.part.make_room, self.total, self._limits.space_reserve)
+            await self._sync_and_save(keep_old=True)
+
+    def validators(self, url: str) -> Validators | None:
+        """The version of the file from which the bytes of `url` came; None without such bytes."""
+        record = self._sources.get(url)
+        return record.validators if record is not None and record.spans else None
+
+    def set_validators(self, url: str, validators: Validators) -> None:
+        """The bytes that `url` sends from now on are of this version."""
+        record = self._sources.get(url)
+        self._sources[url] = replace(record, validators=validators) if record else SourceRecord(url, validators)
+
+    def submit(self, chunks: Sequence[bytes], offset: int) -> asyncio.Future[int]:
+        """Begin to write; the caller awaits it and then calls `wrote`."""
+        return asyncio.get_running_loop().run_in_executor(self._disk, write_all, self.part.fd, chunks, offset)
+
+    def wrote(self, url: str, span: Span) -> None:
+        """The bytes of `span`, which came from `url`, are in the file."""
+        self.written = self.written.add(span)
+        record = self._sources[url]
+        self._sources[url] = replace(record, spans=record.spans.add(span))
+        self.url = url
+        self._unsynced += len(span)
+        self._dirty.set()
+        if self._unsynced >= self._limits.checkpoint_bytes:
+            self._due.set()
+
+    async def run(self) -> None:
+        """Save a checkpoint when enough bytes or seconds have passed; runs until cancelled."""
+        while True:
+            await self._dirty.wait()
+            try:
+                async with asyncio.timeout(self._limits.checkpoint_age):
+                    await self._due.wait()
+            except TimeoutError:
+                pass  # time alone is reason enough
+            await self.checkpoint()
+
+    async def checkpoint(self) -> None:
+        """Make everything written so far safe and claim it.
+
+        Raises:
+            NotEnoughSpaceError: the disk is full.
+            FailedError: the disk failed.
+        """
+        async with self._saving:
+            if self.written != self._claimed:
+                await self._sync_and_save(keep_old=True)
+
+    async def drop_from(self, offset: int) -> None:
+        """Withdraw all claims to bytes at and beyond `offset`, before they are written anew."""
+        async with self._saving:
+            self.written = self.written.before(offset)
+            self._sources = {
+                url: replace(record, spans=record.spans.before(offset)) for url, record in self._sources.items()
+            }
+            await self._withdraw()
+
+    async def drop_source(self, url: str) -> None:
+        """Withdraw the claims to all bytes that came from `url`."""
+        async with self._saving:
+            record = self._sources.pop(url, None)
+            if record is None or not record.spans:
+                return
+            self.written = self.written.subtract(record.spans)
+            await self._withdraw()
+
+    async def clear(self) -> None:
+        """Forget everything and begin with an empty part; the size too, if only a mirror told it."""
+        async with self._saving:
+            self.written = self._claimed = SpanSet()
+            self._sources = {}
+            self.url = ""
+            self._unsynced = 0
+            self._follower.reset()
+            self.total = self._request.size or None
+            self._saved_total = None
+            try:
+                await in_thread(self._disk, self.part.clear)
+            except OSError as error:
+                raise disk_error(error, self.part.path) from error
+        await self.begin()
+
+    async def finish(self, report: Callable[[int], None]) -> str:
+        """Sync and hash the complete file and give it its name if the hash is right; the hash.
+
+        Raises:
+            VerificationError: it is not what was expected; everything stays as it is.
+            FailedError: the disk failed.
+        """
+        assert self.total is not None
+        async with self._saving:
+            try:
+                await in_thread(self._disk, self.part.sync)
+                digest = await self._follower.advance(self.total, report)
+                if self._request.sha256 and digest != self._request.sha256.lower():
+                    raise VerificationError(f"its sha256 is {digest}")
+                if not self._request.sha256:
+                    # a crash after the rename leaves this as the only proof that the file is complete
+                    await self._save(keep_old=True)
+                await in_thread(self._disk, self.part.finish, self.total)
+            except OSError as error:
+                raise disk_error(error, self.part.path) from error
+        return digest
+
+    def disk_failure(self, error: OSError) -> Exception:
+        """The failure to show for an error while writing, with how much space is missing."""
+        missing = 0 if self.total is None else max(0, self.total - allocated(self.part.fd))
+        return disk_error(error, self.part.path, missing)
+
+    async def _withdraw(self) -> None:
+        if self._follower.position > self.written.prefix:
+            self._follower.reset()
+        await self._sync_and_save(keep_old=False)
+
+    async def _sync_and_save(self, *, keep_old: bool) -> None:
+        self._dirty.clear()
+        self._due.clear()
+        self._unsynced = 0
+        try:
+            await self._save(keep_old=keep_old)
+        except OSError as error:
+            raise self.disk_failure(error) from error
+
+    async def _save(self, *, keep_old: bool) -> None:
+        # bytes that are written while we sync are claimed by the next checkpoint
+        done, sources, url = self.written, tuple(self._sources.values()), self.url
+        await in_thread(self._disk, self.part.sync)
+        state = PartState(
+            url=url,
+            total_size=self.total or 0,
+            done=done,
+            prefix_length=done.prefix,
+            prefix_sha256=await self._follower.advance(done.prefix),
+            timestamp=datetime.now(UTC),
+            expected_sha256=self._request.sha256.lower(),
+            sources=sources,
+        )
+        await in_thread(self._disk, lambda: self.part.save(state, keep_old=keep_old))
+        self._claimed = done
+
+    def _foreign(self, state: PartState) -> str:
+        request = self._request
+        if state.expected_sha256 != request.sha256.lower():
+            return "the partial file belongs to another version of this file"
+        if request.size and state.total_size and state.total_size != request.size:
+            return "the partial file belongs to a file of another size"
+        if not request.sha256 and state.url not in request.urls:
+            return "the partial file came from another address, and there is no checksum to mix them by"
+        return ""

@@ -1,0 +1,49 @@
+"""Every time, rate and count that steers a download, in one value, so that tests can shorten them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True)
+class TransferLimits:
+    """How patient a download is. Times in seconds, sizes in bytes, rates in bytes per second."""
+
+    header_timeout: float = 15.0
+    """From the start of connecting (TLS included) to the end of the headers, for each hop of a redirect."""
+    stall_timeout: float = 15.0
+    """Without a single byte of the body while we are reading."""
+    slow_window: float = 30.0
+    slow_rate: int = 10 * KIB
+    """Below this over `slow_window` a server is left, if another one is there to take its place."""
+    max_redirects: int = 10
+    retry_after_cap: float = 3600.0
+    absent_for: float = 3600.0
+    """How long a mirror that answered 404 is left alone; mirrors lag behind by about this long."""
+
+    backoff_first: float = 1.0
+    """Doubles with every failure without progress, times a jitter of 0.5 to 1.5."""
+    backoff_cap: float = 300.0
+    attempts: int = 10
+    """Failures of one mirror, while no mirror brings a byte, before it is given up."""
+    network_attempts: int = 24
+    """The same for failures that mean there is no network; about an hour and a half with the other defaults."""
+
+    host_connections: int = 2
+    total_connections: int = 16
+
+    skip_limit: int = 8 * MIB
+    """A server without ranges may send this much again before what is missing, even if another mirror is there."""
+    read_buffer: int = 256 * KIB
+    batch_min: int = 1 * MIB
+    batch_max: int = 4 * MIB
+    """A batch is written once it holds `batch_min`; reading stops while `batch_max` wait for a slower disk."""
+    batch_age: float = 1.0
+    checkpoint_bytes: int = 64 * MIB
+    checkpoint_age: float = 10.0
+    """Whichever of the two comes first; it bounds what a power cut costs in bytes and in time."""
+    space_reserve: int = 16 * MIB
+    """Left free on the filesystem."""

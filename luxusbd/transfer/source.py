@@ -1,0 +1,274 @@
+"""One HTTP source: asks a mirror for a range, follows its redirects, and hands out the body under a watchdog."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from yarl import URL
+
+import luxusbd
+from luxusbd.transfer.answers import (
+    Answer,
+    AnswerKind,
+    Asked,
+    Delimiter,
+    FailureKind,
+    SourceError,
+    judge,
+)
+from luxusbd.transfer.gate import HostGate
+from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.pace import RateWatch
+
+_EARLY_END = "closed the connection before the end of the file"
+REDIRECTS = (301, 302, 303, 307, 308)
+
+SessionFactory = Callable[[], aiohttp.ClientSession]
+
+
+def default_session(
+    context: ssl.SSLContext | None = None, read_buffer: int = TransferLimits.read_buffer
+) -> aiohttp.ClientSession:
+    """A session for downloads. Must be called in a running loop.
+
+    Connections are counted by `HostGate`, times by `HttpSource`; aiohttp's own total of 300 seconds would end every
+    image download. One SSL context serves all: building one reads the whole bundle of authorities.
+    """
+    connector = aiohttp.TCPConnector(limit=0, ssl=context or ssl.create_default_context())
+    return aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": f"luxusbd/{luxusbd.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
+        read_bufsize=read_buffer,
+        trust_env=False,
+    )
+
+
+class Body:
+    """The bytes of an acceptable answer."""
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        answer: Answer,
+        limits: TransferLimits,
+        replaceable: Callable[[], bool],
+    ) -> None:
+        self.answer = answer
+        self.host = response.url.host or ""
+        self.position = answer.start
+        """Place in the file of the byte that comes next."""
+        self._response = response
+        self._limits = limits
+        self._replaceable = replaceable
+        self._watch = RateWatch(limits.slow_window, limits.slow_rate, asyncio.get_running_loop().time)
+        self._broken: SourceError | None = None
+
+    async def read(self, size: int = -1) -> bytes:
+        """Some bytes (at most `size`, if that is positive), empty at the end of what was promised.
+
+        Raises:
+            SourceError: the connection broke, went silent, or drips while another mirror is there.
+        """
+        end = self.answer.end
+        if end is not None and self.position >= end:
+            return b""
+        if self._watch.too_slow and self._replaceable():
+            raise SourceError(FailureKind.SLOW, f"sent less than {self._limits.slow_rate} bytes a second")
+        self._watch.begin()
+        chunk = await self._receive(size)
+        self._watch.end(len(chunk))
+        if not chunk:
+            if end is not None:
+                raise SourceError(FailureKind.TRANSIENT, _EARLY_END)
+            return b""
+        if end is not None and self.position + len(chunk) > end:
+            # more than was announced: nothing beyond the promise is taken, and the connection is not used again
+            chunk = chunk[: end - self.position]
+            self._response.close()
+        self.position += len(chunk)
+        return chunk
+
+    async def _receive(self, size: int) -> bytes:
+        if self._broken is not None:
+            raise self._broken
+        content = self._response.content
+        try:
+            async with asyncio.timeout(self._limits.stall_timeout):
+                return await (content.read(size) if size > 0 else content.readany())
+        except TimeoutError:
+            raise SourceError(
+                FailureKind.STALLED, f"sent nothing for {self._limits.stall_timeout:g} seconds"
+            ) from None
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            # a RuntimeError is what aiohttp's StreamReader says when the connection went away between two reads
+            cut = isinstance(error, aiohttp.ClientPayloadError | RuntimeError)
+            text = _EARLY_END if cut else f"the connection broke: {_reason(error)}"
+            self._broken = SourceError(FailureKind.TRANSIENT, text)
+            if received := _received_before(content, error):
+                return received
+            raise self._broken from error
+
+
+class HttpSource:
+    """Asks mirrors for bytes. One for the whole process; it keeps nothing about a single download."""
+
+    def __init__(self, session: aiohttp.ClientSession, gate: HostGate, limits: TransferLimits) -> None:
+        self._session = session
+        self._gate = gate
+        self._limits = limits
+
+    @asynccontextmanager
+    async def open(self, url: str, asked: Asked, replaceable: Callable[[], bool]) -> AsyncIterator[Body]:
+        """Ask `url` for `asked` and give the body of an acceptable answer.
+
+        `replaceable` tells whether another mirror could take over, which is when a dripping server is left.
+
+        Raises:
+            SourceError: there is no acceptable answer.
+        """
+        address = _checked(_parse(url), None, asked)
+        for hop in range(self._limits.max_redirects + 1):
+            async with self._gate.slot(_host_key(address)):
+                response = await self._send(address, asked)
+                try:
+                    if response.status not in REDIRECTS:
+                        answer = self._judged(response, asked, address, redirected=hop > 0)
+                        body = Body(response, answer, self._limits, replaceable)
+                        try:
+                            yield body
+                        except SourceError as error:
+                            if error.kind is FailureKind.TRANSIENT and self._gate.too_many(_host_key(address)):
+                                error.weight = 0
+                            raise
+                        self._gate.served(_host_key(address))
+                        return
+                    address = _redirected(response, address, asked)
+                finally:
+                    # frees the connection for the next request if the body was read to its end, else closes it
+                    if response.content.at_eof():
+                        response.release()
+                    else:
+                        response.close()
+        raise SourceError(FailureKind.UNUSABLE, f"redirects more than {self._limits.max_redirects} times")
+
+    def _judged(self, response: aiohttp.ClientResponse, asked: Asked, address: URL, *, redirected: bool) -> Answer:
+        try:
+            return judge(response.status, response.reason or "", response.headers, asked, str(address))
+        except SourceError as error:
+            error.redirected = redirected
+            error.retry_after = min(error.retry_after, self._limits.retry_after_cap)
+            if error.kind is FailureKind.BUSY and self._gate.too_many(_host_key(address)):
+                error.weight = 0
+            raise
+
+    async def _send(self, address: URL, asked: Asked) -> aiohttp.ClientResponse:
+        headers = {}
+        if asked.ranged:
+            headers["Range"] = f"bytes={asked.start}-{'' if asked.end is None else asked.end - 1}"
+            known = asked.if_range
+            # an ETag means something only to the server that gave it
+            if known is not None and known.strong_etag and known.identity == _without_query(address):
+                headers["If-Range"] = known.strong_etag
+        try:
+            async with asyncio.timeout(self._limits.header_timeout):
+                return await self._session.get(
+                    address, headers=headers, allow_redirects=False, max_line_size=16384, max_field_size=16384
+                )
+        except TimeoutError:
+            raise SourceError(
+                FailureKind.TRANSIENT, f"gave no answer within {self._limits.header_timeout:g} seconds"
+            ) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._unreachable(error, address) from error
+
+    def _unreachable(self, error: Exception, address: URL) -> SourceError:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return SourceError(FailureKind.UNUSABLE, f"its TLS certificate is not valid: {error.certificate_error}")
+        if isinstance(error, aiohttp.ClientSSLError):
+            return SourceError(FailureKind.TRANSIENT, f"TLS failed: {_reason(error)}", weight=2)
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return SourceError(FailureKind.NO_NETWORK, f"its name {address.host} could not be resolved")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return SourceError(FailureKind.NO_NETWORK, f"could not be reached: {_reason(error)}")
+        if isinstance(error, aiohttp.ClientResponseError):
+            return SourceError(FailureKind.BAD_ANSWER, f"did not answer in valid HTTP: {error.message[:200]}")
+        if isinstance(error, aiohttp.InvalidURL):
+            return SourceError(FailureKind.UNUSABLE, "is no valid address")
+        failed = SourceError(FailureKind.TRANSIENT, f"the connection broke: {_reason(error)}")
+        if self._gate.too_many(_host_key(address)):
+            failed.weight = 0
+        return failed
+
+
+def _received_before(content: aiohttp.StreamReader, error: BaseException) -> bytes:
+    """What arrived in good order before the connection broke.
+
+    aiohttp hides it behind the error (up to twice the read buffer), so that a mirror which cuts early would never get
+    anywhere; the error is lifted for one synchronous call.
+    """
+    content.set_exception(None)  # type: ignore[arg-type]
+    received = content.read_nowait()
+    content.set_exception(error)
+    return received
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        # asyncio puts addresses into the text, and joins those of several attempts
+        return os.strerror(error.errno)
+    return str(error)[:200] or type(error).__name__
+
+
+def _parse(url: str) -> URL:
+    try:
+        # an address that is printable ASCII is taken as it is: quoting a signed one anew would break the signature
+        return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+    except (ValueError, TypeError) as error:
+        raise SourceError(FailureKind.UNUSABLE, f"is no valid address: {error}") from error
+
+
+def _checked(address: URL, before: URL | None, asked: Asked) -> URL:
+    how = "" if before is None else "redirects to "
+    if address.scheme not in ("http", "https") or not address.host:
+        raise SourceError(FailureKind.UNUSABLE, f"{how or 'is '}{_shown(address)}, which is neither http nor https")
+    if address.scheme == "http" and not asked.hash_known:
+        raise SourceError(
+            FailureKind.UNUSABLE,
+            f"{how or 'is '}plain http, and without a known checksum nothing would prove that the file is genuine",
+        )
+    return address
+
+
+def _redirected(response: aiohttp.ClientResponse, address: URL, asked: Asked) -> URL:
+    location = response.headers.get("Location", "").strip()
+    if not location:
+        raise SourceError(FailureKind.BAD_ANSWER, f"answered {response.status} without saying where to go")
+    target = _parse(location)
+    try:
+        joined = target if target.absolute else address.join(target)
+    except ValueError as error:
+        raise SourceError(FailureKind.BAD_ANSWER, f"redirects to no valid address: {error}") from error
+    return _checked(joined.with_fragment(None), address, asked)
+
+
+def _without_query(address: URL) -> str:
+    return str(address).partition("#")[0].partition("?")[0]
+
+
+def _host_key(address: URL) -> str:
+    return (address.host or "").lower()
+
+
+def _shown(address: URL) -> str:
+    return str(address)[:200]
+
+
+__all__ = ["AnswerKind", "Body", "Delimiter", "HttpSource", "SessionFactory", "default_session"]

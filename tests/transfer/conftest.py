@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import hashlib
+import random
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from luxusbd.errors import LuxusbError
+from luxusbd.transfer.engine import Downloader
+from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult
+from luxusbd.transfer.pace import Control
+from luxusbd.transfer.source import default_session
+from tests.transfer.fault_server import FaultServer
+
+DATA = random.Random(7).randbytes(300_000)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+FAST = TransferLimits(
+    header_timeout=5.0,
+    stall_timeout=5.0,
+    backoff_first=0.01,
+    backoff_cap=0.05,
+    attempts=5,
+    network_attempts=5,
+    batch_min=16 * 1024,
+    batch_age=0.02,
+    batch_max=64 * 1024,
+    checkpoint_bytes=64 * 1024,
+    checkpoint_age=0.2,
+    skip_limit=32 * 1024,
+    space_reserve=0,
+)
+IMPATIENT = replace(FAST, header_timeout=0.4, stall_timeout=0.4, attempts=12, network_attempts=12)
+"""For servers that are silent; the good ones get enough attempts to be slow now and then on a busy machine."""
+
+
+@dataclass
+class Outcome:
+    """What a download came to; one of `result` and `error` is set."""
+
+    result: DownloadResult | None
+    error: LuxusbError | None
+    seen: list[DownloadProgress]
+    content: bytes | None
+    left: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Client:
+    directory: Path
+    context: ssl.SSLContext | None = None
+
+    async def fetch(
+        self,
+        urls: Sequence[str],
+        *,
+        sha256: str = SHA256,
+        size: int = 0,
+        limits: TransferLimits = FAST,
+        control: Control | None = None,
+        watch: Callable[[DownloadProgress], None] = lambda _progress: None,
+        bandwidth: int = 0,
+    ) -> Outcome:
+        seen: list[DownloadProgress] = []
+        downloader = Downloader(lambda: default_session(self.context), limits)
+        request = DownloadRequest(tuple(urls), sha256, size, str(self.directory), "file.iso", bandwidth)
+        result, error = None, None
+
+        def report(progress: DownloadProgress) -> None:
+            seen.append(progress)
+            watch(progress)
+
+        try:
+            result = await downloader.download(request, report, control=control)
+        except LuxusbError as failed:
+            error = failed
+        finally:
+            await downloader.close()
+        final = self.directory / "file.iso"
+        content = final.read_bytes() if final.exists() else None
+        return Outcome(result, error, seen, content, {path.name for path in self.directory.iterdir()})
+
+
+    async def fetch_error(self, urls: Sequence[str]) -> str:
+        """The text of the failure that the download must end in."""
+        downloader = Downloader(lambda: default_session(self.context), FAST)
+        request = DownloadRequest(tuple(urls), SHA256, 0, str(self.directory), "file.iso")
+        try:
+            with pytest.raises(LuxusbError) as caught:
+                await downloader.download(request, lambda _progress: None)
+        finally:
+            await downloader.close()
+        return caught.value.message
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Client:
+    return Client(tmp_path)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultServer]:
+    async with FaultServer(DATA) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority of our own, and server certificates by it."""
+
+    client: ssl.SSLContext
+    good: ssl.SSLContext
+    wrong_host: ssl.SSLContext
+    expired: ssl.SSLContext
+
+
+def _openssl(*args: str) -> None:
+    subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+
+def _server_context(folder: Path, name: str, host: str, days: str) -> ssl.SSLContext:
+    key, csr, crt, ext = (str(folder / f"{name}.{end}") for end in ("key", "csr", "crt", "ext"))
+    Path(ext).write_text(f"subjectAltName={host}\n")
+    _openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", csr, "-subj", f"/CN={name}")
+    ca = str(folder / "ca")
+    _openssl(
+        *("x509", "-req", "-in", csr, "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-CAcreateserial"),
+        *("-days", days, "-extfile", ext, "-out", crt),
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(crt, key)
+    return context
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    folder = tmp_path_factory.mktemp("tls")
+    ca = str(folder / "ca")
+    _openssl(
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{ca}.key", "-out", f"{ca}.crt"),
+        *("-days", "2", "-subj", "/CN=test authority", "-addext", "keyUsage=critical,keyCertSign"),
+    )
+    return Authority(
+        client=ssl.create_default_context(cafile=f"{ca}.crt"),
+        good=_server_context(folder, "good", "IP:127.0.0.1,DNS:localhost", "2"),
+        wrong_host=_server_context(folder, "wrong", "DNS:mirror.invalid", "2"),
+        expired=_server_context(folder, "expired", "IP:127.0.0.1", "-1"),
+    )
+
+
+@pytest.fixture
+def tls_client(tmp_path: Path, authority: Authority) -> Client:
+    return Client(tmp_path, authority.client)
+
+
+@pytest.fixture
+async def tls_server(authority: Authority) -> AsyncIterator[FaultServer]:
+    async with FaultServer(DATA, authority.good) as running:
+        yield running
