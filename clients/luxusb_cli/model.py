@@ -23,7 +23,7 @@ class JobState(StrEnum):
     """A word that this program does not know, of a newer daemon."""
 
     @classmethod
-    def _missing_(cls, value: object) -> Self:
+    def _missing_(cls, _value: object) -> Self:
         return cls("unknown")
 
     @property

@@ -134,7 +134,7 @@ class PlainReporter:
 class JsonReporter:
     """A JSON document a line for everything that happens."""
 
-    def show(self, tree: Tree, changed: JobInfo) -> None:
+    def show(self, _tree: Tree, changed: JobInfo, /) -> None:
         """Print the whole job."""
         event = "finished" if changed.state.finished else "job"
         print(to_json({"event": event, "job": changed}), flush=True)
@@ -151,13 +151,13 @@ class JsonReporter:
 class SilentReporter:
     """Nothing, for commands that print one document at their end."""
 
-    def show(self, tree: Tree, changed: JobInfo) -> None:
+    def show(self, _tree: Tree, _changed: JobInfo, /) -> None:
         """Nothing."""
 
     def daemon(self, *, lost: bool) -> None:
         """Nothing."""
 
-    def note(self, message: str) -> None:
+    def note(self, _message: str, /) -> None:
         """Nothing."""
 
 

@@ -47,7 +47,10 @@ def similar(name: str, known: Iterable[str]) -> list[str]:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question that names similar names, or nothing."""
     found = [clean(candidate) for candidate in similar(name, known)]
-    return f"Did you mean {' or '.join(found)}?" if found else ""
+    if not found:
+        return ""
+    *others, last = found
+    return f"Did you mean {', '.join(others)} or {last}?" if others else f"Did you mean {last}?"
 
 
 def join_sentences(*parts: str) -> str:

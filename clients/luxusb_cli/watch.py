@@ -36,13 +36,13 @@ Tree = Sequence[tuple[int, JobInfo]]
 class Reporter(Protocol):
     """Is told how the jobs get on."""
 
-    def show(self, tree: Tree, changed: JobInfo) -> None:
+    def show(self, tree: Tree, changed: JobInfo, /) -> None:
         """One job, `changed`, is different."""
 
     def daemon(self, *, lost: bool) -> None:
         """The daemon went, or is back."""
 
-    def note(self, message: str) -> None:
+    def note(self, message: str, /) -> None:
         """Something else the user should know."""
 
 
