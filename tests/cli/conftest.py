@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from luxusb_cli import app
+
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.process import Spawned
 

@@ -20,7 +20,7 @@ from dbus_next.signature import Variant
 
 from tests.cli import contract
 from tests.cli.fake_handlers import Handlers
-from tests.cli.fake_jobs import Refusal
+from tests.cli.fake_jobs import RefusalError
 
 NAME = "org.luxusb.Manager"
 ERROR = "org.luxusb.Error."
@@ -160,9 +160,9 @@ class FakeDaemon(Handlers):
             return True
         try:
             if member in self.errors:
-                raise Refusal(*self.errors[member])
+                raise RefusalError(*self.errors[member])
             signature, body = self._dispatch(message, interface, member, sender)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             return Message.new_error(message, refusal.name, refusal.text)
         return Message.new_method_return(message, signature, body)
 
@@ -173,21 +173,24 @@ class FakeDaemon(Handlers):
         if interface == "org.freedesktop.DBus.ObjectManager" and member == "GetManagedObjects":
             return "a{oa{sa{sv}}}", [self.objects(path, sender)]
         if interface not in {"org.luxusb.Manager", "org.luxusb.Job"}:
-            raise Refusal("org.freedesktop.DBus.Error.UnknownInterface", interface)
+            raise RefusalError("org.freedesktop.DBus.Error.UnknownInterface", interface)
         methods = contract.interface(interface).methods
         if member not in methods:
-            raise Refusal("org.freedesktop.DBus.Error.UnknownMethod", member)
+            raise RefusalError("org.freedesktop.DBus.Error.UnknownMethod", member)
         expected, answer = methods[member]
         if message.signature != expected:
-            raise Refusal("org.freedesktop.DBus.Error.InvalidArgs", f"{member} takes {expected}, got {message.signature}")
+            raise RefusalError(
+                "org.freedesktop.DBus.Error.InvalidArgs", f"{member} takes {expected}, got {message.signature}"
+            )
         if expected.endswith("a{sv}"):
             _check_options(member, message.body[-1])
         if interface == "org.luxusb.Manager":
             if path != "/org/luxusb/Manager":
-                raise Refusal("org.freedesktop.DBus.Error.UnknownObject", path)
-            result = self.manager(member, message.body, message.unix_fds, sender)
+                raise RefusalError("org.freedesktop.DBus.Error.UnknownObject", path)
+            result: Any = self.manager(member, message.body, message.unix_fds, sender)
         else:
-            result = self.job_method(path, member, message.body[0])
+            self.job_method(path, member, message.body[0])
+            result = None
         return answer, [] if not answer else [result]
 
     def send_signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
@@ -211,4 +214,4 @@ def _check_options(member: str, options: dict[str, Variant]) -> None:
     allowed = contract.OPTIONS.get(member, {}) | contract.COMMON_OPTIONS
     for key, value in options.items():
         if allowed.get(key) != value.signature:
-            raise Refusal(f"{ERROR}InvalidArgument", f"{member} has no option {key} of type {value.signature}")
+            raise RefusalError(f"{ERROR}InvalidArgument", f"{member} has no option {key} of type {value.signature}")

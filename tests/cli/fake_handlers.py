@@ -9,7 +9,7 @@ from typing import Any
 from dbus_next.signature import Variant
 
 from tests.cli import contract, world
-from tests.cli.fake_jobs import JOB, FakeJob, Jobs, Refusal
+from tests.cli.fake_jobs import JOB, FakeJob, Jobs, RefusalError
 
 MANAGER = "org.luxusb.Manager"
 DEVICE = "org.luxusb.Device"
@@ -55,11 +55,11 @@ class Handlers(Jobs):
                 "Features": Variant("as", features),
                 "Busy": Variant("b", any(not job.finished for job in self.jobs.values())),
             }
-        raise Refusal("org.freedesktop.DBus.Error.UnknownObject", f"There is nothing at {path}.")
+        raise RefusalError("org.freedesktop.DBus.Error.UnknownObject", f"There is nothing at {path}.")
 
     def objects(self, path: str, sender: str) -> dict[str, dict[str, dict[str, Variant]]]:
         if path != "/org/luxusb":
-            raise Refusal("org.freedesktop.DBus.Error.UnknownObject", path)
+            raise RefusalError("org.freedesktop.DBus.Error.UnknownObject", path)
         found = {job.path: {JOB: job.wire()} for job in self.jobs.values()}
         for device in self.devices:
             if self.private.get(device, sender) == sender:
@@ -85,7 +85,7 @@ class Handlers(Jobs):
                 data = os.pread(fds[body[0]], 1 << 20, 0)
                 digest = hashlib.sha256(data).hexdigest()
                 if "sha256" in options and options["sha256"].value != digest:
-                    raise Refusal(f"{ERROR}VerificationFailed", f"{body[1]} has the sha256 {digest}.")
+                    raise RefusalError(f"{ERROR}VerificationFailed", f"{body[1]} has the sha256 {digest}.")
                 return self._store_job("import", body[1], body[1], digest, len(data)).path
             case "InspectImage":
                 return self._inspect(fds[body[0]])
@@ -93,7 +93,7 @@ class Handlers(Jobs):
                 return list(self.images.values())
             case "DeleteImage":
                 if self.images.pop(body[0], None) is None:
-                    raise Refusal(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
+                    raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
                 return None
             case "OpenImageTarget":
                 return self._open_target(fds[body[0]], body[1], sender)
@@ -112,7 +112,7 @@ class Handlers(Jobs):
         path = self._known_device(body[0], sender)
         device = self.devices[path]
         if device["State"] != "luxusb":
-            raise Refusal(f"{ERROR}NotALuxusbStick", f"{device['DeviceNode'] or path} is not a LUXusb stick.")
+            raise RefusalError(f"{ERROR}NotALuxusbStick", f"{device['DeviceNode'] or path} is not a LUXusb stick.")
         title = device["Model"]
         match member:
             case "AddImages":
@@ -132,7 +132,7 @@ class Handlers(Jobs):
             case "ListStickImages":
                 return device["Images"]
             case _:
-                raise Refusal(f"{ERROR}NotSupported", f"{member} has no engine.")
+                raise RefusalError(f"{ERROR}NotSupported", f"{member} has no engine.")
         return job.path
 
     def _list_distributions(self, options: Options) -> list[dict[str, Variant]]:
@@ -146,7 +146,7 @@ class Handlers(Jobs):
         for item in self.distros:
             if item["id"].value == name:
                 return item
-        raise Refusal(f"{ERROR}DistributionNotFound", f"The catalogue has no distribution {name}.")
+        raise RefusalError(f"{ERROR}DistributionNotFound", f"The catalogue has no distribution {name}.")
 
     def _store_job(self, operation: str, title: str, name: str, digest: str, size: int, parent: str = "/") -> FakeJob:
         outcome = {
@@ -161,7 +161,7 @@ class Handlers(Jobs):
     def _inspect(self, fd: int) -> dict[str, Variant]:
         size = os.fstat(fd).st_size
         if not size:
-            raise Refusal(f"{ERROR}MalformedImage", "The file is empty.")
+            raise RefusalError(f"{ERROR}MalformedImage", "The file is empty.")
         entry = {
             "title": Variant("s", "Live system"),
             "method": Variant("s", "linux"),
@@ -187,7 +187,7 @@ class Handlers(Jobs):
 
     def _known_device(self, path: str, sender: str) -> str:
         if path not in self.devices or self.private.get(path, sender) != sender:
-            raise Refusal("org.freedesktop.DBus.Error.UnknownObject", f"There is no device at {path}.")
+            raise RefusalError("org.freedesktop.DBus.Error.UnknownObject", f"There is no device at {path}.")
         return path
 
     def _open_target(self, fd: int, size: int, sender: str) -> str:
@@ -207,7 +207,7 @@ class Handlers(Jobs):
         for path in devices:
             device = self.devices[self._known_device(path, sender)]
             if device["BlockedReason"]:
-                raise Refusal(f"{ERROR}SystemDevice", device["BlockedReason"])
+                raise RefusalError(f"{ERROR}SystemDevice", device["BlockedReason"])
             lost = ['partition 1, vfat "PHOTOS", 16 GiB'] if device["State"] != "blank" else []
             planned.append(
                 {
@@ -227,7 +227,7 @@ class Handlers(Jobs):
             if reference.startswith("distro:"):
                 self._distribution(reference.removeprefix("distro:").partition("@")[0].partition("/")[0])
             elif reference not in self.images:
-                raise Refusal(f"{ERROR}ImageNotFound", f"There is no image {reference}.")
+                raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {reference}.")
         token = f"token-{len(self.plans) + 1}"
         self.plans[token] = (devices, references)
         plan = {
@@ -257,7 +257,7 @@ class Handlers(Jobs):
 
     def _create(self, token: str) -> str:
         if token not in self.plans:
-            raise Refusal(f"{ERROR}PlanExpired", "The plan is unknown or used.")
+            raise RefusalError(f"{ERROR}PlanExpired", "The plan is unknown or used.")
         devices, references = self.plans.pop(token)
         job = self.new_job("create", "a stick", devices=devices, run=False)
         for reference in references:
@@ -271,6 +271,8 @@ class Handlers(Jobs):
         found = [job for job in reversed(self.jobs.values()) if "unfinished" not in options or not job.finished]
         if "limit" in options:
             found = found[: options["limit"].value]
+        for job in found:
+            job.seen.set()
         return [{"path": Variant("o", job.path), **job.wire()} for job in found]
 
 

@@ -27,7 +27,7 @@ STAGES = {
 }
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An error answer."""
 
     def __init__(self, name: str, text: str) -> None:
@@ -44,6 +44,7 @@ class FakeJob:
     values: dict[str, Any]
     outcome: dict[str, Variant] = field(default_factory=dict)
     children: list[str] = field(default_factory=list)
+    seen: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def finished(self) -> bool:
@@ -61,6 +62,8 @@ class Jobs:
         self.jobs: dict[str, FakeJob] = {}
         self.auto = True
         """Jobs run to their end by themselves; otherwise the test moves them."""
+        self.eager = False
+        """Jobs run at once; otherwise from when somebody asked for the list of jobs, so that they are seen."""
         self.fail_with: tuple[str, str] | None = None
         """How jobs that run by themselves end."""
         self.title = ""
@@ -154,6 +157,8 @@ class Jobs:
         self.send_signal(job.path, JOB, "Finished", "sssa{sv}", [state, error_name, message, result])
 
     async def _work(self, job: FakeJob) -> None:
+        if not self.eager:
+            await job.seen.wait()
         for child in list(job.children):
             while not self.jobs[child].finished:
                 await asyncio.sleep(0)
@@ -171,19 +176,19 @@ class Jobs:
 
     def find_job(self, path: str) -> FakeJob:
         if path not in self.jobs:
-            raise Refusal("org.freedesktop.DBus.Error.UnknownObject", f"There is no job at {path}.")
+            raise RefusalError("org.freedesktop.DBus.Error.UnknownObject", f"There is no job at {path}.")
         return self.jobs[path]
 
     def job_method(self, path: str, member: str, options: dict[str, Variant]) -> None:
         job = self.find_job(path)
         if job.finished:
-            raise Refusal("org.luxusb.Error.WrongJobState", f"The job is {job.values['State']}.")
+            raise RefusalError("org.luxusb.Error.WrongJobState", f"The job is {job.values['State']}.")
         match member:
             case "Pause":
                 self.change(job, State="paused")
             case "Resume":
                 if job.values["State"] != "paused":
-                    raise Refusal("org.luxusb.Error.WrongJobState", "The job is not paused.")
+                    raise RefusalError("org.luxusb.Error.WrongJobState", "The job is not paused.")
                 self.change(job, State="running")
             case "Cancel":
                 self.finish(job, "cancelled", "org.luxusb.Error.Cancelled", "The job was cancelled.")

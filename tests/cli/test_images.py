@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from tests.cli import world
@@ -30,9 +29,9 @@ def test_import_with_another_hash(luxusb: Run, daemon: FakeDaemon, iso: Path) ->
 
 
 def test_import_sends_a_read_only_descriptor_and_closes_its_own(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = set(Path("/proc/self/fd").iterdir())
     assert luxusb("import", iso).code == 0
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_delete(luxusb: Run, daemon: FakeDaemon) -> None:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-
 from luxusb_cli.errors import ExitCode, exit_code
 from luxusb_cli.model import JobInfo, JobState, job_number
 from luxusb_cli.progress import Bar, amount, divide, line, remaining
@@ -14,7 +14,7 @@ from luxusb_cli.wire import ProtocolError
 MIB = 1024**2
 
 
-def job(number: int = 1, **values: object) -> JobInfo:
+def job(number: int = 1, /, **values: Any) -> JobInfo:
     wire: dict[str, object] = {"Operation": "download", "State": "running", "Stage": "transfer", "Progress": 0.5}
     return JobInfo.from_wire(f"/org/luxusb/jobs/_{number}", wire | values)
 
@@ -42,7 +42,7 @@ def test_states_of_a_newer_daemon_are_unknown_and_not_finished() -> None:
 def test_a_finished_job_stays_finished() -> None:
     ended = job().updated({"State": "succeeded", "Result": {"image": "x"}})
     assert ended.state is JobState.SUCCEEDED
-    assert ended.updated({"BytesDone": 1}) == ended.updated({"BytesDone": 1})
+    assert ended.updated({"BytesDone": 1}).bytes_done == 1
     assert ended.updated({"State": "running", "Result": {}}) is ended
     assert ended.updated({"ErrorMessage": "late"}).result == {"image": "x"}
 
@@ -67,7 +67,7 @@ def test_job_numbers(path: str, number: int) -> None:
         ({"Progress": -1.0}, Bar(0, 0, 10)),
     ],
 )
-def test_bars(values: dict[str, object], bar: Bar) -> None:
+def test_bars(values: dict[str, Any], bar: Bar) -> None:
     assert divide(job(**values), 10) == bar
 
 
@@ -123,5 +123,3 @@ def test_what_an_image_argument_means(tmp_path: Path, monkeypatch: pytest.Monkey
     edition = classify("debian-live@12.5/xfce")
     assert isinstance(edition, Catalogued)
     assert edition.distribution == "debian-live"
-
-

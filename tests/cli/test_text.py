@@ -5,7 +5,6 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from luxusb_cli.text import clean, did_you_mean, shorten, similar
 
 
