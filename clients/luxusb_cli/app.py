@@ -1,0 +1,156 @@
+"""The command group, its global options, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+import click
+
+from luxusb_cli import commands
+from luxusb_cli.context import State, json_option, run, to_json
+from luxusb_cli.errors import CLIENT, CliError, ExitCode, UsageError
+from luxusb_cli.text import clean, did_you_mean, join_sentences
+
+_EXAMPLES = """\b
+Examples:
+  luxusb devices                                    which disks there are
+  luxusb distros ubuntu                             look for a distribution
+  luxusb create --device /dev/sdb debian-live ubuntu@24.04
+  luxusb create --image-file stick.img --size 8GiB ./my.iso
+  luxusb add --device sdb fedora                    one more system on the stick
+  luxusb watch                                      go back to what is running
+
+\b
+Exit codes: 0 done, 1 failed, 2 usage, 3 not authorised, 4 no daemon,
+5 cancelled, 130 interrupted by Ctrl-C while the job goes on.
+"""
+
+
+class SuggestingGroup(click.Group):
+    """A group that guesses what a mistyped command was meant to be."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one is like it."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            guess = did_you_mean(name, self.list_commands(ctx))
+            raise click.UsageError(join_sentences(f"There is no command {clean(name)}.", guess), ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=SuggestingGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EXAMPLES,
+)
+@click.option("--address", metavar="ADDR", help="D-Bus address of the bus, in place of the system bus.")
+@click.option("--version", is_flag=True, help="Show the versions of this command and of the daemon.")
+@json_option
+@click.pass_context
+def cli(context: click.Context, address: str | None, version: bool) -> int:
+    """Make USB sticks that start several operating systems.
+
+    The work is done by the service luxusbd, which goes on when this command ends: it downloads images, checks them,
+    and writes them to sticks or image files. This command asks it to, and shows how far it is.
+    """
+    state = context.ensure_object(State)
+    state.address = address
+    if version:
+        context.exit(_version(state))
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        context.exit(ExitCode.USAGE)
+    return ExitCode.DONE
+
+
+def _version(state: State) -> int:
+    from luxusb_cli.version import own_version
+
+    own = own_version()
+    found: list[tuple[str, tuple[str, ...]]] = []
+
+    async def ask(client: object) -> ExitCode:
+        from luxusb_cli.client import Client
+
+        assert isinstance(client, Client)
+        found.append(await client.version())
+        return ExitCode.DONE
+
+    why = ""
+    try:
+        run(state, ask)
+    except CliError as error:
+        why = error.why
+    daemon, features = found[0] if found else ("", ())
+    if state.json:
+        state.emit({"luxusb": own, "luxusbd": daemon or None, "features": list(features)})
+    else:
+        print(f"luxusb {own}")
+        print(f"luxusbd {clean(daemon)}" if daemon else f"luxusbd: not reached. {clean(why)}")
+    return ExitCode.DONE
+
+
+commands.register(cli)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets a question mark, not a traceback.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    state = State()
+    try:
+        try:
+            result = cli.main(arguments, prog_name="luxusb", standalone_mode=False, obj=state)
+            sys.stdout.flush()
+        except click.ClickException as error:
+            raise _usage(error) from error
+        except click.Abort:
+            return ExitCode.CANCELLED
+        return int(result) if result is not None else ExitCode.DONE
+    except CliError as error:
+        as_json = state.json or (error.name == CLIENT + "Usage" and _wants_json(arguments))
+        return _report(error, as_json=as_json)
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; the interpreter's own flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = context.command_path if context is not None else "luxusb"
+    return UsageError("The command line was not understood", error.format_message(), f"See `{where} --help`.")
+
+
+def _report(error: CliError, *, as_json: bool) -> int:
+    if as_json:
+        print(to_json(error.as_document()))
+        sys.stdout.flush()
+    else:
+        print_error(error, sys.stderr)
+    return error.code
+
+
+def print_error(error: CliError, stream: TextIO) -> None:
+    """What, why, and what to do, a paragraph each, with nothing in them that drives a terminal."""
+    print(f"luxusb: {clean(error.what)}", file=stream)
+    for head, body in (("why", error.why), ("what to do", error.todo)):
+        lines = clean(body, lines=True).splitlines()
+        for number, line in enumerate(lines):
+            print(f"  {head}: {line}" if number == 0 else f"    {line}", file=stream)
+    stream.flush()

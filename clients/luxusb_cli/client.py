@@ -1,0 +1,239 @@
+"""The daemon's members as typed calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+
+from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport
+from luxusb_cli.connection import Connection, Event, Options, Typed
+from luxusb_cli.errors import FREEDESKTOP, DaemonError
+from luxusb_cli.model import DeviceInfo, JobInfo, PlanInfo, StickImage
+from luxusb_cli.text import clean
+from luxusb_cli.wire import ProtocolError, Wire, text, texts, wire_of, wires
+
+ROOT_PATH = "/org/luxusb"
+MANAGER_PATH = "/org/luxusb/Manager"
+MANAGER = "org.luxusb.Manager"
+DEVICE = "org.luxusb.Device"
+JOB = "org.luxusb.Job"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+
+_NO_OPTIONS: Options = {}
+
+
+class Client:
+    """What can be asked of the daemon. Every call may raise `DaemonError`, `NoDaemonError` and `ProtocolError`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def events(self) -> AbstractContextManager[asyncio.Queue[Event]]:
+        """What the daemon and the bus say from now on, in order."""
+        return self._connection.events()
+
+    @property
+    def daemon_seen(self) -> bool:
+        """Whether the daemon was on the bus at any time since the connection began."""
+        return self._connection.daemon_seen
+
+    async def _manager(
+        self, member: str, signature: str, *arguments: object, what: str, fds: Sequence[int] = ()
+    ) -> Sequence[object]:
+        return await self._connection.call(MANAGER_PATH, MANAGER, member, signature, arguments, what=what, fds=fds)
+
+    async def _properties(self, path: str, interface: str, what: str) -> Wire:
+        reply = await self._connection.call(path, PROPERTIES, "GetAll", "s", [interface], what=what)
+        return wire_of(_only(reply), "GetAll")
+
+    # The service
+
+    async def version(self) -> tuple[str, tuple[str, ...]]:
+        """The daemon's version, and the members that have an engine."""
+        wire = await self._properties(MANAGER_PATH, MANAGER, "Could not ask for the daemon's version")
+        return text(wire, "Version"), texts(wire, "Features")
+
+    async def settings(self) -> dict[str, object]:
+        """The settings in force by their names, section.key."""
+        reply = await self._manager("GetSettings", "a{sv}", _NO_OPTIONS, what="Could not read the settings")
+        return dict(wire_of(_only(reply), "the settings"))
+
+    # Catalogue
+
+    async def distributions(
+        self, search: str = "", *, category: str = "", architecture: str = ""
+    ) -> tuple[DistroInfo, ...]:
+        """The distributions of the catalogue that fit, most popular first."""
+        asked = {"text": search, "category": category, "architecture": architecture}
+        options = {key: Typed("s", value) for key, value in asked.items() if value}
+        reply = await self._manager("ListDistributions", "a{sv}", options, what="Could not list the distributions")
+        return tuple(DistroInfo.from_wire(item) for item in wires(_only(reply), "the distributions"))
+
+    async def distribution(self, name: str) -> DistroInfo:
+        """One distribution with its releases and mirrors."""
+        what = f"Could not show {clean(name)}"
+        reply = await self._manager("GetDistribution", "sa{sv}", name, _NO_OPTIONS, what=what)
+        return DistroInfo.from_wire(wire_of(_only(reply), "the distribution"))
+
+    # Images
+
+    async def download(self, reference: str, *, priority: int | None = None, bandwidth: int | None = None) -> str:
+        """Start a download; the path of its job."""
+        options = _throttle(priority, bandwidth)
+        what = f"Could not download {clean(reference)}"
+        return _path(await self._manager("Download", "sa{sv}", reference, options, what=what))
+
+    async def import_image(self, fd: int, name: str, *, sha256: str = "") -> str:
+        """Start copying the file behind `fd` into the store; the path of the job."""
+        options = {"sha256": Typed("s", sha256)} if sha256 else {}
+        what = f"Could not import {clean(name)}"
+        return _path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=[fd]))
+
+    async def inspect(self, fd: int, name: str) -> InspectReport:
+        """What the file behind `fd` is; `name` is for messages."""
+        what = f"Could not inspect {clean(name)}"
+        reply = await self._manager("InspectImage", "ha{sv}", 0, _NO_OPTIONS, what=what, fds=[fd])
+        return InspectReport.from_wire(wire_of(_only(reply), "the report"))
+
+    async def images(self) -> tuple[ImageInfo, ...]:
+        """The stored images."""
+        reply = await self._manager("ListImages", "a{sv}", _NO_OPTIONS, what="Could not list the images")
+        return tuple(ImageInfo.from_wire(item) for item in wires(_only(reply), "the images"))
+
+    async def delete_image(self, reference: str) -> None:
+        """Take an image out of this user's view."""
+        await self._manager(
+            "DeleteImage", "sa{sv}", reference, _NO_OPTIONS, what=f"Could not delete {clean(reference)}"
+        )
+
+    # Sticks
+
+    async def devices(self) -> tuple[DeviceInfo, ...]:
+        """The disks, by node."""
+        what = "Could not list the devices"
+        reply = await self._connection.call(ROOT_PATH, OBJECT_MANAGER, "GetManagedObjects", "", [], what=what)
+        objects = wire_of(_only(reply), "the objects")
+        found = [
+            DeviceInfo.from_wire(path, wire_of(interfaces[DEVICE], DEVICE))
+            for path, interfaces in ((path, wire_of(value, path)) for path, value in objects.items())
+            if DEVICE in interfaces
+        ]
+        return tuple(sorted(found, key=lambda device: (len(device.node), device.node, device.path)))
+
+    async def device(self, path: str) -> DeviceInfo:
+        """One disk or image file."""
+        return DeviceInfo.from_wire(path, await self._properties(path, DEVICE, "Could not look at the device"))
+
+    async def open_image_target(self, fd: int, size: int, name: str) -> str:
+        """Make the file behind `fd` a device of `size` bytes (0: as it is); its path. `name` is for messages."""
+        what = f"Could not use {clean(name)} as an image file"
+        return _path(await self._manager("OpenImageTarget", "hta{sv}", 0, size, _NO_OPTIONS, what=what, fds=[fd]))
+
+    async def plan(self, devices: Sequence[str], images: Sequence[str], options: Options) -> PlanInfo:
+        """Work out a stick without touching anything."""
+        what = "Could not plan the stick"
+        reply = await self._manager("PlanStick", "aoasa{sv}", list(devices), list(images), options, what=what)
+        return PlanInfo.from_wire(wire_of(_only(reply), "the plan"))
+
+    async def create(self, token: str) -> str:
+        """Carry a plan out; the path of the job."""
+        what = "Could not create the stick"
+        return _path(await self._manager("CreateStick", "sa{sv}", token, _NO_OPTIONS, what=what))
+
+    async def add_images(self, device: str, images: Sequence[str]) -> str:
+        """Add images to a stick; the path of the job."""
+        what = "Could not add to the stick"
+        return _path(await self._manager("AddImages", "oasa{sv}", device, list(images), _NO_OPTIONS, what=what))
+
+    async def remove_images(self, device: str, images: Sequence[str]) -> str:
+        """Remove images from a stick; the path of the job."""
+        what = "Could not remove from the stick"
+        return _path(await self._manager("RemoveImages", "oasa{sv}", device, list(images), _NO_OPTIONS, what=what))
+
+    async def refresh(self, device: str) -> str:
+        """Write boot files and menu anew; the path of the job."""
+        what = "Could not refresh the stick"
+        return _path(await self._manager("RefreshStick", "oa{sv}", device, _NO_OPTIONS, what=what))
+
+    async def verify(self, device: str) -> str:
+        """Read everything back and compare; the path of the job."""
+        what = "Could not verify the stick"
+        return _path(await self._manager("VerifyStick", "oa{sv}", device, _NO_OPTIONS, what=what))
+
+    async def contents(self, device: str) -> tuple[StickImage, ...]:
+        """The images on a stick in menu order."""
+        what = "Could not read the stick"
+        reply = await self._manager("ListStickImages", "oa{sv}", device, _NO_OPTIONS, what=what)
+        return tuple(StickImage.from_wire(item) for item in wires(_only(reply), "the images of the stick"))
+
+    # Jobs
+
+    async def jobs(
+        self, *, unfinished: bool = False, all_users: bool = False, limit: int | None = None
+    ) -> tuple[JobInfo, ...]:
+        """The jobs, newest first."""
+        options = {key: Typed("b", True) for key, on in (("unfinished", unfinished), ("all_users", all_users)) if on}
+        if limit is not None:
+            options["limit"] = Typed("u", limit)
+        reply = await self._manager("ListJobs", "a{sv}", options, what="Could not list the jobs")
+        return tuple(JobInfo.from_wire(text(item, "path"), item) for item in wires(_only(reply), "the jobs"))
+
+    async def job(self, path: str) -> JobInfo:
+        """One job; also one whose object is gone, from the daemon's records."""
+        try:
+            return JobInfo.from_wire(path, await self._properties(path, JOB, "Could not look at the job"))
+        except DaemonError as error:
+            if error.name not in {FREEDESKTOP + "UnknownObject", FREEDESKTOP + "UnknownMethod"}:
+                raise
+            for job in await self.jobs():
+                if job.path == path:
+                    return job
+            raise
+
+    async def pause(self, path: str) -> None:
+        """Stop a job for now."""
+        await self._job(path, "Pause", {}, "Could not pause the job")
+
+    async def resume(self, path: str) -> None:
+        """Go on with a paused job."""
+        await self._job(path, "Resume", {}, "Could not resume the job")
+
+    async def cancel(self, path: str, *, keep_partial: bool = False) -> None:
+        """End a job."""
+        options = {"keep_partial": Typed("b", True)} if keep_partial else {}
+        await self._job(path, "Cancel", options, "Could not cancel the job")
+
+    async def modify(self, path: str, *, priority: int | None, bandwidth: int | None) -> None:
+        """Change a job's place in the queue (-10 to 10) and its limit (bytes per second, 0 without)."""
+        await self._job(path, "Modify", _throttle(priority, bandwidth), "Could not change the job")
+
+    async def _job(self, path: str, member: str, options: Options, what: str) -> None:
+        await self._connection.call(path, JOB, member, "a{sv}", [options], what=what)
+
+
+JobStart = Callable[[], Awaitable[str]]
+"""Starts a job and returns its path."""
+
+
+def _throttle(priority: int | None, bandwidth: int | None) -> Options:
+    options: dict[str, Typed] = {}
+    if priority is not None:
+        options["priority"] = Typed("i", priority)
+    if bandwidth is not None:
+        options["bandwidth"] = Typed("t", bandwidth)
+    return options
+
+
+def _only(reply: Sequence[object]) -> object:
+    if len(reply) != 1:
+        raise ProtocolError(f"the answer has {len(reply)} values in place of one")
+    return reply[0]
+
+
+def _path(reply: Sequence[object]) -> str:
+    value = _only(reply)
+    if not isinstance(value, str):
+        raise ProtocolError("the answer is not an object path")
+    return value

@@ -1,0 +1,120 @@
+"""`distros` and `info`: the catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from luxusb_cli.catalog import DistroInfo, ReleaseInfo
+from luxusb_cli.context import State, json_option, pass_state, run
+from luxusb_cli.errors import DaemonError, ExitCode
+from luxusb_cli.render import fields, say, size_or_unknown, table
+from luxusb_cli.text import clean
+
+if TYPE_CHECKING:
+    from luxusb_cli.client import Client
+
+_TRUST = {
+    "signed": "signed by its maker",
+    "hash": "checked against a known hash",
+    "tls-only": "only as sure as the connection to its mirror",
+}
+
+
+@click.command(short_help="List or search the distributions of the catalogue.")
+@click.argument("text", required=False, default="")
+@click.option("--category", default="", help="Only this category.")
+@click.option("--architecture", default="", help="Only releases for this architecture, such as amd64.")
+@json_option
+@pass_state
+def distros(state: State, text: str, category: str, architecture: str) -> ExitCode:
+    """List the distributions of the catalogue, most popular first, or those that TEXT finds.
+
+    \b
+    Examples:
+      luxusb distros
+      luxusb distros rescue
+      luxusb distros --architecture arm64 --json
+    """
+
+    async def body(client: Client) -> ExitCode:
+        found = await client.distributions(text, category=category, architecture=architecture)
+        if state.json:
+            state.emit({"distributions": found})
+        elif not found:
+            say(f"Nothing fits {clean(text)}." if text else "The catalogue has nothing that fits.")
+        else:
+            table(("ID", "NAME", "NEWEST", "SIZE", "CATEGORY"), [_row(distro) for distro in found])
+        return ExitCode.DONE
+
+    return run(state, body)
+
+
+def _row(distro: DistroInfo) -> tuple[str, ...]:
+    newest = distro.releases[0] if distro.releases else None
+    version, size = (newest.version, size_or_unknown(newest.size)) if newest else ("-", "-")
+    return distro.id, distro.name, version, size, distro.category
+
+
+@click.command(short_help="Show a distribution with its releases.")
+@click.argument("distro")
+@json_option
+@pass_state
+def info(state: State, distro: str) -> ExitCode:
+    """Show what the catalogue knows about DISTRO: releases, sizes, how it is checked, mirrors.
+
+    \b
+    Examples:
+      luxusb info debian-live
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.references import suggesting
+
+        name = distro.removeprefix("distro:")
+        try:
+            found = await client.distribution(name)
+        except DaemonError as error:
+            raise await suggesting(client, error, name) from error
+        if state.json:
+            state.emit({"distribution": found})
+        else:
+            _print(found)
+        return ExitCode.DONE
+
+    return run(state, body)
+
+
+def _print(distro: DistroInfo) -> None:
+    say(distro.name or distro.id, "bold")
+    if distro.description:
+        say(distro.description)
+    fields(
+        [
+            ("id", distro.id),
+            ("homepage", distro.homepage),
+            ("category", distro.category),
+            ("listed by", distro.origin),
+        ]
+    )
+    print()
+    table(
+        ("REFERENCE", "RELEASED", "ARCHITECTURE", "SIZE", "CHECKED", "MIRRORS"),
+        [_release(distro, release) for release in distro.releases],
+    )
+
+
+def _release(distro: DistroInfo, release: ReleaseInfo) -> tuple[str, ...]:
+    reference = f"{distro.id}@{release.version}" + (f"/{release.edition}" if release.edition else "")
+    return (
+        reference,
+        release.release_date,
+        release.architecture,
+        size_or_unknown(release.size),
+        _TRUST.get(release.trust, release.trust),
+        str(len(release.mirrors)) if release.mirrors else "",
+    )
+
+
+COMMANDS = (distros, info)

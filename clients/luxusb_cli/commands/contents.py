@@ -1,0 +1,247 @@
+"""`contents`, `add`, `remove`, `refresh`, `verify`: sticks that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from luxusb_cli.catalog import VerifyResult
+from luxusb_cli.context import State, json_option, pass_state, run
+from luxusb_cli.errors import LUXUSB, CliError, ExitCode
+from luxusb_cli.model import JobInfo, StickImage
+from luxusb_cli.params import consent_options, target_options
+from luxusb_cli.render import date, firmware_names, hardware, say, table
+from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
+from luxusb_cli.targets import TargetChoice
+from luxusb_cli.text import clean
+from luxusb_cli.units import format_size
+
+if TYPE_CHECKING:
+    from luxusb_cli.client import Client, JobStart
+    from luxusb_cli.targets import Target
+
+
+@click.command(short_help="List the images on a stick.")
+@target_options()
+@json_option
+@pass_state
+def contents(state: State, choice: TargetChoice) -> ExitCode:
+    """List the images on a stick, in the order of its menu. Nothing is mounted.
+
+    \b
+    Examples:
+      luxusb contents --device /dev/sdb
+      luxusb contents --image-file stick.img --json
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.targets import open_targets
+
+        async with open_targets(client, choice) as (target,):
+            found = await client.contents(target.device.path)
+        if state.json:
+            state.emit({"images": found})
+        elif not found:
+            say("There is no image on it. Add one with `luxusb add`.")
+        else:
+            table(("NAME", "TITLE", "SIZE", "IMAGE", "STARTS UNDER", "ADDED"), [_row(image) for image in found])
+        return ExitCode.DONE
+
+    choice.check()
+    return run(state, body)
+
+
+def _row(image: StickImage) -> tuple[str, ...]:
+    return (
+        image.name,
+        image.title,
+        format_size(image.size),
+        image.reference[: len("image:") + 12],
+        firmware_names(image.firmware),
+        date(image.added),
+    )
+
+
+async def _one_job(
+    state: State, client: Client, target: Target, start: JobStart, options: JobOptions, done: str
+) -> ExitCode:
+    (job,) = await run_jobs(state, client, [start], options, target)
+    document: dict[str, object] = {"job": job}
+    if options.wait:
+        conclude([job], document)
+    if state.json:
+        state.emit(document)
+    elif options.wait:
+        say(done, "green")
+    else:
+        say_started([job])
+    return ExitCode.DONE
+
+
+@click.command()
+@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True)
+@target_options()
+@job_options
+@json_option
+@pass_state
+def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, options: JobOptions) -> ExitCode:
+    """Add every IMAGE to a stick; what is on it stays.
+
+    IMAGE is a name of the catalogue (debian-live, ubuntu@24.04, fedora/workstation), image:SHA256 (also its first
+    digits), or a file (./my.iso), which is imported.
+
+    \b
+    Examples:
+      luxusb add --device /dev/sdb fedora
+      luxusb add --image-file stick.img ./my.iso
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.targets import open_targets
+
+        async with open_targets(client, choice) as (target,):
+            references = await resolve_images(state, client, image_arguments, options)
+            start = partial(client.add_images, target.device.path, references)
+            return await _one_job(state, client, target, start, options, f"Added to {target.name}.")
+
+    choice.check()
+    return run(state, body)
+
+
+@click.command(short_help="Remove images from a stick.")
+@click.argument("image_names", metavar="IMAGE...", nargs=-1, required=True)
+@target_options()
+@consent_options
+@job_options
+@json_option
+@pass_state
+def remove(
+    state: State,
+    image_names: Sequence[str],
+    choice: TargetChoice,
+    yes: bool,
+    device_ids: Sequence[str],
+    options: JobOptions,
+) -> ExitCode:
+    """Remove every IMAGE from a stick: its file name there, its reference, or the first digits of its hash.
+
+    \b
+    Examples:
+      luxusb remove --device /dev/sdb debian-live.iso
+      luxusb remove --image-file stick.img image:9f86d081884c --yes
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.consent import ask_for_names, check_ids
+        from luxusb_cli.references import find_stick_images
+        from luxusb_cli.targets import open_targets
+
+        async with open_targets(client, choice) as (target,):
+            check_ids([target], device_ids)
+            present = await client.contents(target.device.path)
+            doomed = find_stick_images(present, image_names)
+            if not yes:
+                _print_removal(target, present, doomed)
+                await ask_for_names([target], f"remove {'it' if len(doomed) == 1 else 'them'}")
+            start = partial(client.remove_images, target.device.path, [image.name for image in doomed])
+            return await _one_job(state, client, target, start, options, f"Removed from {target.name}.")
+
+    from luxusb_cli.consent import check_possible
+
+    choice.check()
+    check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))
+    return run(state, body)
+
+
+def _print_removal(target: Target, present: Sequence[StickImage], doomed: Sequence[StickImage]) -> None:
+    say(f"{target.name}: {hardware(target.device)}", "bold")
+    for head, style, images in (
+        ("will be removed:", "red", doomed),
+        ("stay:", "", [image for image in present if image not in doomed]),
+    ):
+        if images:
+            say(f"  {head}", style)
+        for image in images:
+            say(f"    {clean(image.name)}  {clean(image.title)} ({format_size(image.size)})", style)
+
+
+@click.command(short_help="Write boot files and menu of a stick anew.")
+@target_options()
+@job_options
+@json_option
+@pass_state
+def refresh(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
+    """Write the boot files and the menu of a stick anew; the images stay.
+
+    \b
+    Examples:
+      luxusb refresh --device /dev/sdb
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.targets import open_targets
+
+        async with open_targets(client, choice) as (target,):
+            start = partial(client.refresh, target.device.path)
+            return await _one_job(state, client, target, start, options, f"The boot files on {target.name} are new.")
+
+    choice.check()
+    return run(state, body)
+
+
+@click.command(short_help="Compare a stick with what was written to it.")
+@target_options()
+@job_options
+@json_option
+@pass_state
+def verify(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
+    """Read everything on a stick back and compare it with what was written.
+
+    \b
+    Examples:
+      luxusb verify --device /dev/sdb
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.targets import open_targets
+
+        async with open_targets(client, choice) as (target,):
+            start = partial(client.verify, target.device.path)
+            (job,) = await run_jobs(state, client, [start], options, target)
+            return _verified(state, job, options, target)
+
+    choice.check()
+    return run(state, body)
+
+
+def _verified(state: State, job: JobInfo, options: JobOptions, target: Target) -> ExitCode:
+    document: dict[str, object] = {"job": job}
+    if not options.wait:
+        if state.json:
+            state.emit(document)
+        else:
+            say_started([job])
+        return ExitCode.DONE
+    conclude([job], document)
+    result = VerifyResult.from_wire(job.result)
+    if not state.json:
+        table(("NAME", "STATE"), [(image.name, image.state) for image in result.images])
+    if not result.ok:
+        raise CliError(
+            f"{target.name} is damaged",
+            "What is on it differs from what was written.",
+            "Make boot files anew with `luxusb refresh`; remove damaged images and add them again.",
+            name=LUXUSB + "VerificationFailed",
+            document=document,
+        )
+    if state.json:
+        state.emit(document)
+    else:
+        say(f"{target.name} is sound.", "green")
+    return ExitCode.DONE
+
+
+COMMANDS = (contents, add, remove, refresh, verify)

@@ -1,0 +1,197 @@
+"""`plan` and `create`: new sticks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from luxusb_cli.context import State, json_option, pass_state, run
+from luxusb_cli.errors import ExitCode, UsageError
+from luxusb_cli.params import consent_options, target_options
+from luxusb_cli.render import plan_text, say
+from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
+from luxusb_cli.targets import TargetChoice
+
+if TYPE_CHECKING:
+    from luxusb_cli.client import Client
+    from luxusb_cli.connection import Typed
+    from luxusb_cli.model import PlanInfo
+    from luxusb_cli.targets import Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _stick_options(command: F) -> F:
+    @wraps(command)
+    def wrapper(
+        *args: Any,
+        filesystem: str | None,
+        label: str | None,
+        menu_timeout: int | None,
+        serial_console: bool,
+        **kwargs: Any,
+    ) -> Any:
+        from luxusb_cli.connection import Typed
+
+        stick: dict[str, Typed] = {}
+        if filesystem is not None:
+            stick["filesystem"] = Typed("s", filesystem)
+        if label is not None:
+            stick["label"] = Typed("s", label)
+        if menu_timeout is not None:
+            stick["timeout"] = Typed("u", menu_timeout)
+        if serial_console:
+            stick["serial_console"] = Typed("b", True)
+        return command(*args, stick=stick, **kwargs)
+
+    decorated: Any = wrapper
+    for option in (
+        click.option("--serial-console", is_flag=True, help="Show the menu on the first serial port too."),
+        click.option(
+            "--menu-timeout",
+            type=click.IntRange(0, 30),
+            metavar="SECONDS",
+            help="Time until the first image starts, 0 to 30.",
+        ),
+        click.option("--label", help="Label of the data partition."),
+        click.option("--filesystem", metavar="NAME", help="Filesystem of the data partition; ext4 if left out."),
+    ):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+@click.command()
+@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True)
+@target_options(many=True, size=True)
+@_stick_options
+@json_option
+@pass_state
+def plan(state: State, image_arguments: Sequence[str], choice: TargetChoice, stick: dict[str, Typed]) -> ExitCode:
+    """Show what `create` would do, without touching the disk.
+
+    IMAGE is a name of the catalogue (debian-live, ubuntu@24.04, fedora/workstation), image:SHA256 (also its first
+    digits), or a file (./my.iso), which is imported.
+
+    \b
+    Examples:
+      luxusb plan --device /dev/sdb debian-live ubuntu@24.04
+      luxusb plan --image-file stick.img --size 8GiB ./my.iso
+    """
+
+    async def body(client: Client) -> ExitCode:
+        async with AsyncExitStack() as stack:
+            planned, targets = await _plan(
+                state, client, stack, choice, image_arguments, stick, JobOptions(True, False)
+            )
+            if state.json:
+                state.emit({"plan": planned})
+            else:
+                plan_text(planned, [target.name for target in targets])
+        return ExitCode.DONE
+
+    choice.check()
+    return run(state, body)
+
+
+@click.command(short_help="Make a stick out of a disk or an image file.")
+@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True)
+@target_options(many=True, size=True)
+@_stick_options
+@consent_options
+@job_options
+@json_option
+@pass_state
+def create(
+    state: State,
+    image_arguments: Sequence[str],
+    choice: TargetChoice,
+    stick: dict[str, Typed],
+    yes: bool,
+    device_ids: Sequence[str],
+    options: JobOptions,
+) -> ExitCode:
+    """Erase a disk or image file and make it a stick that starts every IMAGE.
+
+    The plan is shown first, and the name of the disk has to be typed. IMAGE is a name of the catalogue (debian-live,
+    ubuntu@24.04, fedora/workstation), image:SHA256 (also its first digits), or a file (./my.iso), which is imported.
+    Images that are not stored yet are downloaded.
+
+    Ctrl-C leaves the job running. An image file is written only while the command runs, so there Ctrl-C cancels.
+
+    \b
+    Examples:
+      luxusb create --device /dev/sdb debian-live ubuntu@24.04
+      luxusb create --device sdb ./my.iso --yes --device-id usb-Kingston_DT_001A
+      luxusb create --image-file stick.img --size 8GiB debian-live
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.consent import ask_for_names, check_ids
+
+        async with AsyncExitStack() as stack:
+            planned, targets = await _plan(
+                state, client, stack, choice, image_arguments, stick, options, device_ids=device_ids
+            )
+            check_ids(targets, device_ids)
+            if not state.json:
+                plan_text(planned, [target.name for target in targets])
+            if not yes:
+                await ask_for_names(targets, "erase it")
+            target = targets[0]
+            jobs = await run_jobs(state, client, [partial(client.create, planned.token)], options, target)
+            document: dict[str, object] = {"plan": planned, "job": jobs[0]}
+            if options.wait:
+                conclude(jobs, document)
+            if state.json:
+                state.emit(document)
+            elif options.wait:
+                say(f"Done: {', '.join(target.name for target in targets)} is ready, written and read back.", "green")
+            else:
+                say_started(jobs)
+        return ExitCode.DONE
+
+    from luxusb_cli.consent import check_possible
+
+    choice.check()
+    if choice.image_file is not None and not options.wait:
+        raise UsageError(
+            "An image file needs this command to wait",
+            "The daemon has the file only as long as the command runs.",
+            "Leave out --no-wait.",
+        )
+    if choice.devices or _holds_data(choice):
+        check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))
+    return run(state, body)
+
+
+def _holds_data(choice: TargetChoice) -> bool:
+    file = choice.image_file
+    return file is not None and file.is_file() and file.stat().st_size > 0
+
+
+async def _plan(
+    state: State,
+    client: Client,
+    stack: AsyncExitStack,
+    choice: TargetChoice,
+    image_arguments: Sequence[str],
+    stick: dict[str, Typed],
+    options: JobOptions,
+    *,
+    device_ids: Sequence[str] = (),
+) -> tuple[PlanInfo, list[Target]]:
+    from luxusb_cli.consent import check_ids
+    from luxusb_cli.targets import open_targets
+
+    targets = await stack.enter_async_context(open_targets(client, choice, create=True))
+    check_ids(targets, device_ids)
+    references = await resolve_images(state, client, image_arguments, options)
+    planned = await client.plan([target.device.path for target in targets], references, stick)
+    return planned, targets
+
+
+COMMANDS = (plan, create)

@@ -1,0 +1,96 @@
+"""What every command shares: the global options, and the way from a click command into the event loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from luxusb_cli.errors import CancelledError, ExitCode
+
+if TYPE_CHECKING:
+    from luxusb_cli.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class State:
+    """The options that hold for every command."""
+
+    address: str | None = None
+    json: bool = False
+
+    def emit(self, document: Mapping[str, object]) -> None:
+        """Print the JSON answer of the command."""
+        print(to_json(document))
+
+
+def to_json(document: object) -> str:
+    """One line of JSON with everything outside ASCII escaped, so that it cannot drive a terminal."""
+    return json.dumps(document, default=_jsonable)
+
+
+def _jsonable(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+pass_state = click.make_pass_decorator(State, ensure=True)
+
+
+def _set_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(State).json = True
+
+
+def json_option(command: F) -> F:
+    """Add --json to a command."""
+    return click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_set_json,
+        help="Print one JSON document in place of text.",
+    )(command)
+
+
+def interactive() -> bool:
+    """Whether a person can be asked, for a password or for consent."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def plain_terminal() -> bool:
+    """Whether the terminal can do no more than print lines."""
+    return os.environ.get("TERM", "") in {"", "dumb"}
+
+
+def run(state: State, body: Callable[[Client], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
+    """Connect to the bus, run `body`, and leave the bus.
+
+    Raises:
+        CliError: what `body` raises.
+        CancelledError: Ctrl-C while no job was being watched.
+    """
+    import asyncio
+
+    from luxusb_cli.client import Client
+    from luxusb_cli.connection import Connection
+
+    async def main() -> ExitCode:
+        async with await Connection.open(state.address, interactive=interactive()) as connection:
+            return await body(Client(connection))
+
+    try:
+        return asyncio.run(main())
+    except KeyboardInterrupt:
+        raise CancelledError("Interrupted") from None

@@ -1,0 +1,338 @@
+"""Devices, jobs and plans as the daemon tells them. The dictionaries of the wire end here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Self
+
+from luxusb_cli.wire import Wire, flag, get, number, text, texts, wire_of, wires
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    """A word that this program does not know, of a newer daemon."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> Self:
+        return cls("unknown")
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to the job."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """A disk or an image file."""
+
+    path: str
+    id: str
+    node: str
+    vendor: str
+    model: str
+    serial: str
+    bus: str
+    size: int
+    disk_seq: int
+    read_only: bool
+    removable: bool
+    state: str
+    free_bytes: int
+    blocked_reason: str
+    current_job: str
+    """Path of the job that works on it, or empty."""
+    images: tuple[StickImage, ...]
+
+    @classmethod
+    def from_wire(cls, path: str, wire: Wire) -> DeviceInfo:
+        """From the properties of org.luxusb.Device."""
+        job = text(wire, "CurrentJob")
+        return cls(
+            path=path,
+            id=text(wire, "Id"),
+            node=text(wire, "DeviceNode"),
+            vendor=text(wire, "Vendor"),
+            model=text(wire, "Model"),
+            serial=text(wire, "Serial"),
+            bus=text(wire, "Bus"),
+            size=number(wire, "Size"),
+            disk_seq=number(wire, "DiskSeq"),
+            read_only=flag(wire, "ReadOnly"),
+            removable=flag(wire, "Removable"),
+            state=text(wire, "State"),
+            free_bytes=number(wire, "FreeBytes"),
+            blocked_reason=text(wire, "BlockedReason"),
+            current_job="" if job == "/" else job,
+            images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),
+        )
+
+
+@dataclass(frozen=True)
+class StickImage:
+    """An image on a stick."""
+
+    name: str
+    title: str
+    reference: str
+    sha256: str
+    size: int
+    source: str
+    recipe: str
+    added: int
+    firmware: tuple[str, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> StickImage:
+        """From an entry of ListStickImages, or of a device's Images, which has less."""
+        sha256 = text(wire, "sha256")
+        return cls(
+            name=text(wire, "name"),
+            title=text(wire, "title"),
+            reference=text(wire, "reference") or (f"image:{sha256}" if sha256 else ""),
+            sha256=sha256,
+            size=number(wire, "size"),
+            source=text(wire, "source"),
+            recipe=text(wire, "recipe"),
+            added=number(wire, "added"),
+            firmware=texts(wire, "firmware"),
+        )
+
+
+JOB_PREFIX = "/org/luxusb/jobs/_"
+
+
+def job_number(path: str) -> int:
+    """The number in a job's path, 0 for another path."""
+    digits = path.removeprefix(JOB_PREFIX)
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """What was asked of a job."""
+
+    reference: str = ""
+    title: str = ""
+    images: tuple[str, ...] = ()
+    created: int = 0
+    started: int = 0
+    finished: int = 0
+    priority: int = 0
+    bandwidth: int = 0
+    log: tuple[str, ...] = ()
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> JobDetails:
+        """From the property Details."""
+        return cls(
+            reference=text(wire, "reference"),
+            title=text(wire, "title"),
+            images=texts(wire, "images"),
+            created=number(wire, "created"),
+            started=number(wire, "started"),
+            finished=number(wire, "finished"),
+            priority=number(wire, "priority"),
+            bandwidth=number(wire, "bandwidth"),
+            log=texts(wire, "log"),
+        )
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """A job at one moment. Times in Unix seconds, sizes in bytes, the rate in bytes per second."""
+
+    path: str
+    id: int
+    operation: str
+    state: JobState
+    stage: str
+    progress: float
+    bytes_done: int
+    bytes_total: int
+    resumed_bytes: int
+    rate: int
+    expected_end: int
+    owner_uid: int
+    devices: tuple[str, ...]
+    parent: str
+    """Path of the job that asked for this one, or empty."""
+    details: JobDetails
+    error_name: str
+    error_message: str
+    result: Mapping[str, object] = field(default_factory=dict)
+    """As the daemon gave it, for JSON; the typed readers below know what is in it."""
+
+    @classmethod
+    def from_wire(cls, path: str, wire: Wire) -> JobInfo:
+        """From the properties of org.luxusb.Job."""
+        parent = text(wire, "Parent")
+        return cls(
+            path=path,
+            id=job_number(path),
+            operation=text(wire, "Operation"),
+            state=JobState(text(wire, "State")),
+            stage=text(wire, "Stage"),
+            progress=get(wire, "Progress", float, -1.0),
+            bytes_done=number(wire, "BytesDone"),
+            bytes_total=number(wire, "BytesTotal"),
+            resumed_bytes=number(wire, "ResumedBytes"),
+            rate=number(wire, "Rate"),
+            expected_end=number(wire, "ExpectedEnd"),
+            owner_uid=number(wire, "OwnerUid"),
+            devices=texts(wire, "Devices"),
+            parent="" if parent == "/" else parent,
+            details=JobDetails.from_wire(wire_of(wire.get("Details", {}), "Details")),
+            error_name=text(wire, "ErrorName"),
+            error_message=text(wire, "ErrorMessage"),
+            result=wire_of(wire.get("Result", {}), "Result"),
+        )
+
+    def updated(self, changed: Wire) -> JobInfo:
+        """The job with those properties replaced that `changed` names; a finished job stays finished."""
+        fresh = JobInfo.from_wire(self.path, changed)
+        fields = {name: getattr(fresh, name) for key, name in _FIELDS.items() if key in changed}
+        if self.state.finished and not fields.get("state", self.state).finished:
+            return self
+        return replace(self, **fields)
+
+    @property
+    def label(self) -> str:
+        """What the job is about, untrusted text."""
+        return self.details.title or self.details.reference or self.operation
+
+
+_FIELDS = {
+    "State": "state",
+    "Stage": "stage",
+    "Progress": "progress",
+    "BytesDone": "bytes_done",
+    "BytesTotal": "bytes_total",
+    "ResumedBytes": "resumed_bytes",
+    "Rate": "rate",
+    "ExpectedEnd": "expected_end",
+    "Details": "details",
+    "ErrorName": "error_name",
+    "ErrorMessage": "error_message",
+    "Result": "result",
+}
+
+
+@dataclass(frozen=True)
+class PlannedDevice:
+    """A target of a plan."""
+
+    path: str
+    id: str
+    node: str
+    size: int
+    vendor: str
+    model: str
+    serial: str
+    lost: tuple[str, ...]
+    bytes_needed: int
+    bytes_free: int
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> PlannedDevice:
+        """From an entry of the plan's devices."""
+        return cls(
+            path=text(wire, "path"),
+            id=text(wire, "id"),
+            node=text(wire, "node"),
+            size=number(wire, "size"),
+            vendor=text(wire, "vendor"),
+            model=text(wire, "model"),
+            serial=text(wire, "serial"),
+            lost=texts(wire, "lost"),
+            bytes_needed=number(wire, "bytes_needed"),
+            bytes_free=number(wire, "bytes_free"),
+        )
+
+
+@dataclass(frozen=True)
+class PlannedPartition:
+    """A row of the planned partition table, in bytes."""
+
+    number: int
+    name: str
+    type: str
+    start: int
+    size: int
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> PlannedPartition:
+        """From an entry of the plan's layout."""
+        return cls(
+            number=number(wire, "number"),
+            name=text(wire, "name"),
+            type=text(wire, "type"),
+            start=number(wire, "start"),
+            size=number(wire, "size"),
+        )
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """An image that will be on the stick."""
+
+    reference: str
+    name: str
+    title: str
+    size: int
+    """0 when it is not known before the download."""
+    firmware: tuple[str, ...]
+    warnings: tuple[str, ...]
+    download: bool
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> PlannedImage:
+        """From an entry of the plan's images."""
+        return cls(
+            reference=text(wire, "reference"),
+            name=text(wire, "name"),
+            title=text(wire, "title"),
+            size=number(wire, "size"),
+            firmware=texts(wire, "firmware"),
+            warnings=texts(wire, "warnings"),
+            download=flag(wire, "download"),
+        )
+
+
+@dataclass(frozen=True)
+class PlanInfo:
+    """What CreateStick will do."""
+
+    token: str
+    expires: int
+    """Unix seconds."""
+    devices: tuple[PlannedDevice, ...]
+    layout: tuple[PlannedPartition, ...]
+    images: tuple[PlannedImage, ...]
+    firmware: tuple[str, ...]
+    secure_boot: bool
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> PlanInfo:
+        """From the answer of PlanStick."""
+        return cls(
+            token=text(wire, "token"),
+            expires=number(wire, "expires"),
+            devices=tuple(PlannedDevice.from_wire(item) for item in wires(wire.get("devices", []), "devices")),
+            layout=tuple(PlannedPartition.from_wire(item) for item in wires(wire.get("layout", []), "layout")),
+            images=tuple(PlannedImage.from_wire(item) for item in wires(wire.get("images", []), "images")),
+            firmware=texts(wire, "firmware"),
+            secure_boot=flag(wire, "secure_boot"),
+            warnings=texts(wire, "warnings"),
+        )

@@ -1,0 +1,218 @@
+"""How jobs are shown while they run: a live picture, plain lines, JSON lines, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from luxusb_cli.context import State, plain_terminal, to_json
+from luxusb_cli.model import JobInfo, JobState
+from luxusb_cli.text import clean, shorten
+from luxusb_cli.units import format_duration, format_rate, format_size
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
+
+    from luxusb_cli.watch import Reporter, Tree
+
+BAR_WIDTH = 24
+REDRAW_SECONDS = 0.1
+LOST = "The daemon went away; waiting for it to come back."
+BACK = "The daemon is back."
+
+
+@dataclass(frozen=True)
+class Bar:
+    """How a bar is divided, in cells."""
+
+    resumed: int
+    """Taken over from before."""
+    done: int
+    """Done this time."""
+    rest: int
+
+
+def divide(job: JobInfo, width: int) -> Bar:
+    """The bar of a job; empty when it is not known how much there is."""
+    fraction = job.bytes_done / job.bytes_total if job.bytes_total > 0 else max(0.0, job.progress)
+    filled = int(min(1.0, fraction) * width)
+    resumed = 0
+    if job.resumed_bytes and job.bytes_total > 0:
+        resumed = min(filled, int(job.resumed_bytes / job.bytes_total * width) or 1)
+    return Bar(resumed, filled - resumed, width - filled)
+
+
+def doing(job: JobInfo) -> str:
+    """What a job is at, in a word or two."""
+    return (clean(job.stage) or job.state.value) if job.state is JobState.RUNNING else job.state.value
+
+
+def amount(job: JobInfo) -> str:
+    """How much of a job is done; resumed bytes are named."""
+    if not job.bytes_total:
+        return format_size(job.bytes_done) if job.bytes_done else ""
+    done = f"{format_size(job.bytes_done)} of {format_size(job.bytes_total)}"
+    return f"{done} ({format_size(job.resumed_bytes)} resumed)" if job.resumed_bytes else done
+
+
+def remaining(job: JobInfo, now: float) -> str:
+    """The time that is left, empty when nobody knows."""
+    if job.state is not JobState.RUNNING:
+        return ""
+    if job.expected_end > now:
+        return format_duration(int(job.expected_end - now))
+    if job.rate and job.bytes_total > job.bytes_done:
+        return format_duration((job.bytes_total - job.bytes_done) // job.rate)
+    return ""
+
+
+def line(job: JobInfo, depth: int) -> str:
+    """One job in one line of plain text."""
+    head = f"{'  ' * depth}job {job.id} {job.operation} {clean(job.label)}: {doing(job)}"
+    figures = amount(job)
+    return f"{head}, {figures}" if figures else head
+
+
+class LiveReporter:
+    """One line a job that is drawn anew in place."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._drawn = 0.0
+        self._shown: dict[str, JobState] = {}
+
+    def show(self, tree: Tree, changed: JobInfo) -> None:
+        """Draw the picture anew, at most ten times a second while only figures change."""
+        now = time.monotonic()
+        if self._shown.get(changed.path) is changed.state and now - self._drawn < REDRAW_SECONDS:
+            return
+        self._shown[changed.path] = changed.state
+        self._drawn = now
+        self._live.update(picture(tree, time.time(), _unicode(self._live.console.encoding)), refresh=True)
+
+    def daemon(self, *, lost: bool) -> None:
+        """Print a line above the picture."""
+        self.note(LOST if lost else BACK)
+
+    def note(self, message: str) -> None:
+        """Print a line above the picture."""
+        from rich.text import Text
+
+        self._live.console.print(Text(clean(message)))
+
+
+class PlainReporter:
+    """A line whenever a job's state or stage changes."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, tuple[JobState, str]] = {}
+
+    def show(self, tree: Tree, changed: JobInfo) -> None:
+        """Print a line when the state or the stage is another."""
+        what = (changed.state, changed.stage)
+        if self._shown.get(changed.path) == what:
+            return
+        self._shown[changed.path] = what
+        depth = next((depth for depth, job in tree if job.path == changed.path), 0)
+        print(line(changed, depth), flush=True)
+
+    def daemon(self, *, lost: bool) -> None:
+        """Print a line."""
+        self.note(LOST if lost else BACK)
+
+    def note(self, message: str) -> None:
+        """Print a line."""
+        print(clean(message), flush=True)
+
+
+class JsonReporter:
+    """A JSON document a line for everything that happens."""
+
+    def show(self, _tree: Tree, changed: JobInfo, /) -> None:
+        """Print the whole job."""
+        event = "finished" if changed.state.finished else "job"
+        print(to_json({"event": event, "job": changed}), flush=True)
+
+    def daemon(self, *, lost: bool) -> None:
+        """Print that it went or came back."""
+        print(to_json({"event": "daemon", "state": "lost" if lost else "back"}), flush=True)
+
+    def note(self, message: str) -> None:
+        """Print the message."""
+        print(to_json({"event": "note", "message": message}), flush=True)
+
+
+class SilentReporter:
+    """Nothing, for commands that print one document at their end."""
+
+    def show(self, _tree: Tree, _changed: JobInfo, /) -> None:
+        """Nothing."""
+
+    def daemon(self, *, lost: bool) -> None:
+        """Nothing."""
+
+    def note(self, _message: str, /) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def reporting(state: State, *, json_lines: bool = False) -> Iterator[Reporter]:
+    """The reporter that fits where the output goes."""
+    if state.json:
+        yield JsonReporter() if json_lines else SilentReporter()
+    elif not sys.stdout.isatty() or plain_terminal():
+        yield PlainReporter()
+    else:
+        from rich.live import Live
+
+        from luxusb_cli.render import console
+
+        with Live(console=console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+            yield LiveReporter(live)
+
+
+def _unicode(encoding: str) -> bool:
+    return encoding.lower().startswith("utf")
+
+
+def picture(tree: Tree, now: float, unicode: bool = True) -> Table:
+    """All jobs as a grid: name, stage, bar, bytes, rate, time left."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, overflow="ellipsis", min_width=12)
+    for _ in range(5):
+        grid.add_column(no_wrap=True)
+    for depth, job in tree:
+        grid.add_row(
+            Text("  " * depth + shorten(f"{job.id} {clean(job.label)}", 40)),
+            Text(doing(job), style=_STYLES.get(job.state, "")),
+            bar_text(divide(job, BAR_WIDTH), unicode),
+            Text(amount(job)),
+            Text(format_rate(job.rate) if job.rate and job.state is JobState.RUNNING else ""),
+            Text(remaining(job, now)),
+        )
+    return grid
+
+
+_STYLES = {
+    JobState.SUCCEEDED: "green",
+    JobState.FAILED: "red",
+    JobState.CANCELLED: "yellow",
+    JobState.PAUSED: "yellow",
+}
+
+
+def bar_text(bar: Bar, unicode: bool) -> Text:
+    """A bar with the resumed part marked by its own character, so that it shows without colours too."""
+    from rich.text import Text
+
+    resumed, done, rest = ("▒", "█", "·") if unicode else ("=", "#", ".")
+    return Text.assemble((resumed * bar.resumed, "cyan"), (done * bar.done, "green"), (rest * bar.rest, "dim"))

@@ -1,0 +1,126 @@
+"""Answers for people: tables and the plan. Strangers' words are cleaned here and are never taken for markup."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from luxusb_cli.model import DeviceInfo, PlanInfo, PlannedDevice
+from luxusb_cli.text import clean
+from luxusb_cli.units import format_size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_FIRMWARE = {"bios": "BIOS", "uefi": "UEFI", "uefi-sb": "UEFI with Secure Boot"}
+
+
+def console() -> Console:
+    """Standard output as rich sees it: no markup, no guesses, and no colours where they are not wanted."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    return Console(
+        file=sys.stdout,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_terminal=terminal,
+        color_system="auto" if terminal else None,
+    )
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns; wrapped to a terminal, in full and without padding into a pipe."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table(box=None, pad_edge=False, header_style="bold")
+        for header in headers:
+            grid.add_column(header, overflow="fold")
+        for row in cells:
+            grid.add_row(*(Text(cell) for cell in row))
+        console().print(grid)
+        return
+    from rich.cells import cell_len
+
+    everything = [list(headers), *cells]
+    widths = [max(cell_len(row[column]) for row in everything) for column in range(len(headers))]
+    for row in everything:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(padded).rstrip())
+
+
+def fields(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print names with their values, leaving out empty ones."""
+    shown = [(name, clean(value)) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        say(f"{name:<{width}}  {value}")
+
+
+def say(message: str, style: str = "") -> None:
+    """Print a line; what comes from elsewhere has to be `clean` already or is cleaned here."""
+    message = clean(message)
+    if not style or not sys.stdout.isatty():
+        print(message)
+        return
+    from rich.text import Text
+
+    console().print(Text(message, style=style), soft_wrap=True)
+
+
+def date(seconds: int) -> str:
+    """A day and minute in local time, empty for 0."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+
+
+def size_or_unknown(size: int) -> str:
+    """A size, or a question mark for 0."""
+    return format_size(size) if size else "?"
+
+
+def firmware_names(names: Sequence[str]) -> str:
+    """BIOS, UEFI, UEFI with Secure Boot."""
+    return ", ".join(_FIRMWARE.get(name, clean(name)) for name in names)
+
+
+def hardware(device: DeviceInfo | PlannedDevice) -> str:
+    """Vendor, model, serial and size of a disk in one line."""
+    made = " ".join(part for part in (clean(device.vendor).strip(), clean(device.model).strip()) if part)
+    serial = clean(device.serial).strip()
+    return ", ".join(part for part in (made, f"serial {serial}" if serial else "", format_size(device.size)) if part)
+
+
+def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
+    """Print a plan; `names` are what the user calls its devices, in their order."""
+    for device, name in zip(plan.devices, names, strict=True):
+        say(f"{clean(device.node) or clean(name)}: {hardware(device)}", "bold")
+        say(f"  id {device.id}")
+        if device.lost:
+            say("  will be erased, and with it:", "bold red")
+            for lost in device.lost:
+                say(f"    {lost}", "red")
+        else:
+            say("  holds nothing that would be lost")
+        say(f"  needs {format_size(device.bytes_needed)}, leaves {format_size(device.bytes_free)} free")
+    say("On it will be, in the order of the menu:", "bold")
+    for number, image in enumerate(plan.images, 1):
+        facts = [clean(image.name), size_or_unknown(image.size), firmware_names(image.firmware)]
+        if image.download:
+            facts.append("to be downloaded")
+        say(f"  {number}. {clean(image.title) or clean(image.reference)} ({', '.join(fact for fact in facts if fact)})")
+        for warning in image.warnings:
+            say(f"     warning: {warning}", "yellow")
+    if plan.layout:
+        say("Partitions:", "bold")
+        for part in plan.layout:
+            say(f"  {part.number}. {clean(part.name)} {format_size(part.size)}")
+    secure = "with Secure Boot" if plan.secure_boot else "without Secure Boot"
+    say(f"It starts under: {firmware_names(plan.firmware) or 'nothing'} ({secure})", "bold")
+    for warning in plan.warnings:
+        say(f"Warning: {warning}", "yellow")

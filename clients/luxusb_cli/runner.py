@@ -1,0 +1,173 @@
+"""Running jobs for a command: start, follow, and say how they ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from luxusb_cli.context import State
+from luxusb_cli.errors import CliError, ExitCode, UsageError
+from luxusb_cli.model import JobInfo
+from luxusb_cli.text import clean
+
+if TYPE_CHECKING:
+    from luxusb_cli.client import Client, JobStart
+    from luxusb_cli.references import LocalFile
+    from luxusb_cli.targets import Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What --no-wait and --cancel-on-interrupt say."""
+
+    wait: bool
+    cancel_on_interrupt: bool
+
+
+def job_options(command: F) -> F:
+    """Add --no-wait and --cancel-on-interrupt to a command, which gets them as `options`."""
+
+    @wraps(command)
+    def wrapper(*args: Any, no_wait: bool, cancel_on_interrupt: bool, **kwargs: Any) -> Any:
+        return command(*args, options=JobOptions(not no_wait, cancel_on_interrupt), **kwargs)
+
+    options = (
+        click.option(
+            "--cancel-on-interrupt", is_flag=True, help="Let Ctrl-C cancel the job; without it the job goes on."
+        ),
+        click.option("--no-wait", is_flag=True, help="Print the job and return; see it with `luxusb watch`."),
+    )
+    decorated: Any = wrapper
+    for option in options:
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+async def run_jobs(
+    state: State, client: Client, starts: Sequence[JobStart], options: JobOptions, target: Target | None = None
+) -> list[JobInfo]:
+    """Start jobs and, unless --no-wait, follow them to their end.
+
+    Args:
+        state: the global options.
+        client: the daemon.
+        starts: what starts each job.
+        options: the command's.
+        target: what the jobs write to; kept from the moment a job works on it.
+
+    Raises:
+        CliError: a job could not be started, or the watching ended early. The end of a job is not judged here.
+    """
+    from luxusb_cli.progress import reporting
+    from luxusb_cli.watch import JobSession
+
+    image_target = target is not None and target.file is not None
+    if image_target and not options.wait:
+        raise UsageError(
+            "An image file needs this command to wait",
+            "The daemon has the file only as long as the command runs.",
+            "Leave out --no-wait.",
+        )
+    with reporting(state) as reporter:
+        async with JobSession(
+            client, reporter, cancel_on_interrupt=options.cancel_on_interrupt, image_target=image_target
+        ) as session:
+            paths: list[str] = []
+            refused: CliError | None = None
+            for start in starts:
+                try:
+                    paths.append(await session.start(start))
+                except CliError as error:
+                    # Those already started go on and are followed; the refusal is told after them.
+                    refused = refused or error
+                    if not paths or error.code is not ExitCode.FAILED:
+                        break
+                else:
+                    if target is not None:
+                        target.keep = True
+            if options.wait and paths:
+                jobs = await session.follow(paths)
+            else:
+                jobs = [await client.job(path) for path in paths]
+    if refused is not None:
+        refused.document = {**refused.document, "jobs": jobs} if jobs else refused.document
+        raise refused
+    return jobs
+
+
+def conclude(jobs: Sequence[JobInfo], document: dict[str, object]) -> None:
+    """Raise when a job failed or was cancelled; `document` goes along for JSON."""
+    from luxusb_cli.watch import failure
+
+    errors = [error for error in map(failure, jobs) if error is not None]
+    if not errors:
+        return
+    worst = next((error for error in errors if error.code is not ExitCode.CANCELLED), errors[0])
+    worst.document = document
+    if len(errors) > 1:
+        others = [error.what for error in errors if error is not worst]
+        worst.why = "\n".join(part for part in (worst.why, *others) if part)
+    raise worst
+
+
+def say_started(jobs: Sequence[JobInfo]) -> None:
+    """Name the jobs that were started and how to come back to them."""
+    for job in jobs:
+        print(f"Job {job.id} started: {job.operation} {clean(job.label)}. Watch it with `luxusb watch {job.id}`.")
+
+
+async def import_file(state: State, client: Client, image: LocalFile, options: JobOptions) -> str:
+    """Import a local file and wait for the end; the `image:` reference."""
+    from luxusb_cli.catalog import StoredResult
+
+    job = await start_import(state, client, image, "", "", JobOptions(True, options.cancel_on_interrupt))
+    conclude([job], {"job": job})
+    return StoredResult.from_wire(job.result).image
+
+
+async def start_import(
+    state: State, client: Client, image: LocalFile, name: str, sha256: str, options: JobOptions
+) -> JobInfo:
+    """Import a local file under `name`, or its own."""
+    from luxusb_cli.targets import open_for_reading
+
+    fd = open_for_reading(image.path)
+    shown = name or os.fsencode(image.path.name).decode(errors="replace")
+
+    async def start() -> str:
+        return await client.import_image(fd, shown, sha256=sha256)
+
+    try:
+        (job,) = await run_jobs(state, client, [start], options)
+    finally:
+        os.close(fd)
+    return job
+
+
+async def resolve_images(state: State, client: Client, arguments: Sequence[str], options: JobOptions) -> list[str]:
+    """The references of IMAGE arguments, in their order; local files are imported first.
+
+    Raises:
+        CliError: one is unknown, or its import failed.
+    """
+    from luxusb_cli.references import Catalogued, Stored, check_catalogued, classify, complete_stored
+
+    images = [classify(argument) for argument in arguments]
+    await check_catalogued(client, images)
+    stored = iter(await complete_stored(client, [image for image in images if isinstance(image, Stored)]))
+    references: list[str] = []
+    for image in images:
+        if isinstance(image, Catalogued):
+            references.append(image.reference)
+        elif isinstance(image, Stored):
+            references.append(next(stored))
+        else:
+            references.append(await import_file(state, client, image, options))
+    return references

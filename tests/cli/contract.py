@@ -1,0 +1,58 @@
+"""The members of dbus/*.xml, for a daemon that must not accept what the contract does not have."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+DIRECTORY = Path(__file__).resolve().parents[2] / "dbus"
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Signatures of one interface."""
+
+    name: str
+    methods: dict[str, tuple[str, str]]
+    """In and out signature by name."""
+    signals: dict[str, str]
+    properties: dict[str, str]
+
+
+@cache
+def interface(name: str) -> Interface:
+    root = ET.parse(DIRECTORY / f"{name}.xml").getroot()
+    node = root.find(f"interface[@name='{name}']")
+    assert node is not None
+    return Interface(
+        name,
+        {
+            method.attrib["name"]: (_arguments(method, "in"), _arguments(method, "out"))
+            for method in node.findall("method")
+        },
+        {signal.attrib["name"]: _arguments(signal, None) for signal in node.findall("signal")},
+        {prop.attrib["name"]: prop.attrib["type"] for prop in node.findall("property")},
+    )
+
+
+def _arguments(member: ET.Element, direction: str | None) -> str:
+    return "".join(
+        argument.attrib["type"]
+        for argument in member.findall("arg")
+        if direction is None or argument.attrib.get("direction") == direction
+    )
+
+
+OPTIONS: dict[str, dict[str, str]] = {
+    "ListDistributions": {"text": "s", "category": "s", "architecture": "s"},
+    "Download": {"priority": "i", "bandwidth": "t"},
+    "ImportImage": {"sha256": "s"},
+    "PlanStick": {"filesystem": "s", "serial_console": "b", "timeout": "u", "label": "s"},
+    "ListJobs": {"unfinished": "b", "all_users": "b", "limit": "u"},
+    "Cancel": {"keep_partial": "b"},
+    "Modify": {"priority": "i", "bandwidth": "t"},
+}
+"""Options by member, as the comments of the contract name them."""
+COMMON_OPTIONS = {"no_user_interaction": "b"}

@@ -1,0 +1,286 @@
+"""What the members of the fake daemon answer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+from dbus_next.signature import Variant
+
+from tests.cli import contract, world
+from tests.cli.fake_jobs import JOB, FakeJob, Jobs, RefusalError
+
+MANAGER = "org.luxusb.Manager"
+DEVICE = "org.luxusb.Device"
+ERROR = "org.luxusb.Error."
+Options = dict[str, Variant]
+
+
+class Handlers(Jobs):
+    """The manager half of the fake daemon."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices = world.devices()
+        self.private: dict[str, str] = {}
+        """Owner (bus name) by path of an image file's device."""
+        self.target_sizes: list[tuple[int, int]] = []
+        """Size of every image file when it came and when it was opened."""
+        self.distros = world.distros()
+        self.images = world.images()
+        self.settings = world.settings()
+        self.plans: dict[str, tuple[list[str], list[str]]] = {}
+        self.plan_changes: dict[str, Variant] = {}
+        """Keys that replace those of every plan."""
+        self.verify_ok = True
+        self.inspected: dict[str, Variant] = {}
+
+    def vanished(self, name: str) -> None:
+        self.watchers.discard(name)
+        for path in [path for path, owner in self.private.items() if owner == name]:
+            del self.private[path]
+            del self.devices[path]
+        self.news()
+
+    def properties(self, path: str, interface: str, sender: str) -> dict[str, Variant]:
+        if interface == JOB:
+            return self.find_job(path).wire()
+        if interface == DEVICE and path in self.devices and self.private.get(path, sender) == sender:
+            return self._device_wire(path)
+        if interface == MANAGER:
+            features = sorted(contract.interface(MANAGER).methods)
+            return {
+                "Version": Variant("s", "9.9.9"),
+                "Features": Variant("as", features),
+                "Busy": Variant("b", any(not job.finished for job in self.jobs.values())),
+            }
+        raise RefusalError("org.freedesktop.DBus.Error.UnknownObject", f"There is nothing at {path}.")
+
+    def objects(self, path: str, sender: str) -> dict[str, dict[str, dict[str, Variant]]]:
+        if path != "/org/luxusb":
+            raise RefusalError("org.freedesktop.DBus.Error.UnknownObject", path)
+        found = {job.path: {JOB: job.wire()} for job in self.jobs.values()}
+        for device in self.devices:
+            if self.private.get(device, sender) == sender:
+                found[device] = {DEVICE: self._device_wire(device)}
+        return found
+
+    def _device_wire(self, path: str) -> dict[str, Variant]:
+        types = contract.interface(DEVICE).properties
+        return {name: Variant(types[name], value) for name, value in self.devices[path].items()}
+
+    def manager(self, member: str, body: list[Any], fds: list[int], sender: str) -> Any:
+        options: Options = body[-1]
+        match member:
+            case "ListDistributions":
+                return self._list_distributions(options)
+            case "GetDistribution":
+                return self._distribution(body[0])
+            case "Download":
+                name = str(body[0]).removeprefix("distro:")
+                self._distribution(name.partition("@")[0].partition("/")[0])
+                return self._store_job("download", name, f"{name}.iso", world.SHA_A, 3 * world.GIB).path
+            case "ImportImage":
+                data = os.pread(fds[body[0]], 1 << 20, 0)
+                digest = hashlib.sha256(data).hexdigest()
+                if "sha256" in options and options["sha256"].value != digest:
+                    raise RefusalError(f"{ERROR}VerificationFailed", f"{body[1]} has the sha256 {digest}.")
+                return self._store_job("import", body[1], body[1], digest, len(data)).path
+            case "InspectImage":
+                return self._inspect(fds[body[0]])
+            case "ListImages":
+                return list(self.images.values())
+            case "DeleteImage":
+                if self.images.pop(body[0], None) is None:
+                    raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
+                return None
+            case "OpenImageTarget":
+                return self._open_target(fds[body[0]], body[1], sender)
+            case "PlanStick":
+                return self._plan(body[0], body[1], sender)
+            case "CreateStick":
+                return self._create(body[0])
+            case "ListJobs":
+                return self._list_jobs(options)
+            case "GetSettings":
+                return self.settings
+            case _:
+                return self._on_stick(member, body, sender)
+
+    def _on_stick(self, member: str, body: list[Any], sender: str) -> Any:
+        path = self._known_device(body[0], sender)
+        device = self.devices[path]
+        if device["State"] != "luxusb":
+            raise RefusalError(f"{ERROR}NotALuxusbStick", f"{device['DeviceNode'] or path} is not a LUXusb stick.")
+        title = device["Model"]
+        match member:
+            case "AddImages":
+                job = self.new_job("add", title, devices=[path])
+            case "RemoveImages":
+                job = self.new_job("remove", title, devices=[path])
+            case "RefreshStick":
+                job = self.new_job("refresh", title, devices=[path])
+            case "VerifyStick":
+                state = "good" if self.verify_ok else "damaged"
+                images = [
+                    {"name": image["name"], "sha256": image["sha256"], "state": Variant("s", state)}
+                    for image in device["Images"]
+                ]
+                outcome = {"ok": Variant("b", self.verify_ok), "images": Variant("aa{sv}", images)}
+                job = self.new_job("verify", title, devices=[path], outcome=outcome)
+            case "ListStickImages":
+                return device["Images"]
+            case _:
+                raise RefusalError(f"{ERROR}NotSupported", f"{member} has no engine.")
+        return job.path
+
+    def _list_distributions(self, options: Options) -> list[dict[str, Variant]]:
+        found = self.distros
+        for key, field in (("text", "name"), ("category", "category")):
+            if key in options:
+                found = [item for item in found if options[key].value.lower() in item[field].value.lower()]
+        return found
+
+    def _distribution(self, name: str) -> dict[str, Variant]:
+        for item in self.distros:
+            if item["id"].value == name:
+                return item
+        raise RefusalError(f"{ERROR}DistributionNotFound", f"The catalogue has no distribution {name}.")
+
+    def _store_job(self, operation: str, title: str, name: str, digest: str, size: int, parent: str = "/") -> FakeJob:
+        outcome = {
+            "image": Variant("s", f"image:{digest}"),
+            "name": Variant("s", name),
+            "size": Variant("t", size),
+            "trust": Variant("s", "signed" if operation == "download" else "none"),
+        }
+        self.images.setdefault(f"image:{digest}", world.stored(name, digest))
+        return self.new_job(operation, title, outcome=outcome, parent=parent)
+
+    def _inspect(self, fd: int) -> dict[str, Variant]:
+        size = os.fstat(fd).st_size
+        if not size:
+            raise RefusalError(f"{ERROR}MalformedImage", "The file is empty.")
+        entry = {
+            "title": Variant("s", "Live system"),
+            "method": Variant("s", "linux"),
+            "kernel": Variant("s", "/live/vmlinuz"),
+            "firmware": Variant("as", ["bios", "uefi"]),
+        }
+        report = {
+            "label": Variant("s", "MY_LABEL"),
+            "system": Variant("s", "Debian GNU/Linux"),
+            "version": Variant("s", "12.5"),
+            "architecture": Variant("s", "amd64"),
+            "family": Variant("s", "debian"),
+            "recipe": Variant("s", "debian-live"),
+            "bootable": Variant("b", True),
+            "reason": Variant("s", ""),
+            "advice": Variant("s", ""),
+            "firmware": Variant("as", ["bios", "uefi-sb"]),
+            "entries": Variant("aa{sv}", [entry]),
+            "filesystems": Variant("as", ["ext4"]),
+            "size": Variant("t", size),
+        }
+        return report | self.inspected
+
+    def _known_device(self, path: str, sender: str) -> str:
+        if path not in self.devices or self.private.get(path, sender) != sender:
+            raise RefusalError("org.freedesktop.DBus.Error.UnknownObject", f"There is no device at {path}.")
+        return path
+
+    def _open_target(self, fd: int, size: int, sender: str) -> str:
+        before = os.fstat(fd).st_size
+        if size:
+            os.ftruncate(fd, size)
+        now = os.fstat(fd).st_size
+        self.target_sizes.append((before, now))
+        path = f"/org/luxusb/devices/file_{len(self.target_sizes)}"
+        stick = {"State": "luxusb", "Images": world.devices()[world.STICK]["Images"]} if before else {}
+        self.devices[path] = world.device(f"file-{len(self.target_sizes)}", Bus="file", Size=now, **stick)
+        self.private[path] = sender
+        return path
+
+    def _plan(self, devices: list[str], references: list[str], sender: str) -> dict[str, Variant]:
+        planned = []
+        for path in devices:
+            device = self.devices[self._known_device(path, sender)]
+            if device["BlockedReason"]:
+                raise RefusalError(f"{ERROR}SystemDevice", device["BlockedReason"])
+            lost = ['partition 1, vfat "PHOTOS", 16 GiB'] if device["State"] != "blank" else []
+            planned.append(
+                {
+                    "path": Variant("o", path),
+                    "id": Variant("s", device["Id"]),
+                    "node": Variant("s", device["DeviceNode"]),
+                    "size": Variant("t", device["Size"]),
+                    "model": Variant("s", device["Model"]),
+                    "vendor": Variant("s", device["Vendor"]),
+                    "serial": Variant("s", device["Serial"]),
+                    "lost": Variant("as", lost),
+                    "bytes_needed": Variant("t", 4 * world.GIB),
+                    "bytes_free": Variant("t", 11 * world.GIB),
+                }
+            )
+        for reference in references:
+            if reference.startswith("distro:"):
+                self._distribution(reference.removeprefix("distro:").partition("@")[0].partition("/")[0])
+            elif reference not in self.images:
+                raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {reference}.")
+        token = f"token-{len(self.plans) + 1}"
+        self.plans[token] = (devices, references)
+        plan = {
+            "token": Variant("s", token),
+            "expires": Variant("t", 1_700_000_600),
+            "devices": Variant("aa{sv}", planned),
+            "layout": Variant("aa{sv}", [_partition(1, "BIOS boot"), _partition(3, "LUXDATA")]),
+            "images": Variant("aa{sv}", [self._planned_image(reference) for reference in references]),
+            "firmware": Variant("as", ["bios", "uefi"]),
+            "secure_boot": Variant("b", False),
+            "warnings": Variant("as", ["GRUB is not signed on this host."]),
+        }
+        return plan | self.plan_changes
+
+    def _planned_image(self, reference: str) -> dict[str, Variant]:
+        download = reference.startswith("distro:")
+        name = reference.removeprefix("distro:") if download else self.images[reference]["name"].value
+        return {
+            "reference": Variant("s", reference),
+            "name": Variant("s", f"{name}.iso" if download else name),
+            "title": Variant("s", f"The {name} system"),
+            "size": Variant("t", 0 if download else 3 * world.GIB),
+            "firmware": Variant("as", [] if download else ["bios", "uefi"]),
+            "warnings": Variant("as", ["It needs 4 GiB of memory."]),
+            "download": Variant("b", download),
+        }
+
+    def _create(self, token: str) -> str:
+        if token not in self.plans:
+            raise RefusalError(f"{ERROR}PlanExpired", "The plan is unknown or used.")
+        devices, references = self.plans.pop(token)
+        job = self.new_job("create", "a stick", devices=devices, run=False)
+        for reference in references:
+            if reference.startswith("distro:"):
+                name = reference.removeprefix("distro:")
+                self._store_job("download", name, f"{name}.iso", world.SHA_A, 3 * world.GIB, parent=job.path)
+        self.begin(job)
+        return job.path
+
+    def _list_jobs(self, options: Options) -> list[dict[str, Variant]]:
+        found = [job for job in reversed(self.jobs.values()) if "unfinished" not in options or not job.finished]
+        if "limit" in options:
+            found = found[: options["limit"].value]
+        for job in found:
+            job.seen.set()
+        return [{"path": Variant("o", job.path), **job.wire()} for job in found]
+
+
+def _partition(number: int, name: str) -> dict[str, Variant]:
+    return {
+        "number": Variant("u", number),
+        "name": Variant("s", name),
+        "type": Variant("s", ""),
+        "start": Variant("t", number << 20),
+        "size": Variant("t", 1 << 20),
+    }

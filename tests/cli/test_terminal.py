@@ -1,0 +1,254 @@
+"""On a terminal: consent, colours, the live picture; and strangers' words everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbus_next.signature import Variant
+from luxusb_cli.client import MANAGER, MANAGER_PATH
+from luxusb_cli.connection import Connection, Typed
+
+from tests.cli import world
+from tests.cli.conftest import Run, Spawn
+from tests.cli.fake_daemon import FakeDaemon
+from tests.cli.fake_jobs import TOTAL
+from tests.cli.liar import send_finished
+from tests.cli.process import ROOT
+
+JOB = "/org/luxusb/jobs/_1"
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202eevil\u2066 [bold red]x[/] :smile: \r\n\x9b31m\x00"
+"""What a stranger may have put into a title, but for the NUL, which D-Bus refuses."""
+
+
+def test_consent_is_the_name_of_the_disk(spawn: Spawn, daemon: FakeDaemon) -> None:
+    command = spawn("create", "--device", "/dev/sdb", "ubuntu", terminal=True)
+    command.wait_for("Type sdb to erase it: ")
+    plain = ESCAPES.sub("", command.output)
+    assert "Kingston DataTraveler, serial 001A, 16 GiB" in plain
+    assert 'partition 1, vfat "PHOTOS", 16 GiB' in plain
+    assert daemon.called("CreateStick") == []
+    command.type("sdb\n")
+    assert command.finish() == 0
+    assert "Done: /dev/sdb is ready" in command.output
+    assert len(daemon.called("CreateStick")) == 1
+    assert all(call.interactive for call in daemon.called("CreateStick"))
+
+
+@pytest.mark.parametrize("answer", ["sdc\n", "\n", "y\n", "yes\n", "\x04"])
+def test_anything_else_is_no_consent(spawn: Spawn, daemon: FakeDaemon, answer: str) -> None:
+    command = spawn("create", "--device", "/dev/sdb", "ubuntu", terminal=True)
+    command.wait_for("Type sdb to erase it: ")
+    command.type(answer)
+    assert command.finish() == 5
+    assert "Nothing was changed" in command.output
+    assert daemon.called("CreateStick") == []
+
+
+def test_ctrl_c_at_the_question(spawn: Spawn, daemon: FakeDaemon, tmp_path: Path) -> None:
+    file = tmp_path / "stick.img"
+    file.write_bytes(b"x" * 4096)
+    command = spawn("create", "--image-file", file, "ubuntu", terminal=True)
+    command.wait_for("Type stick.img to erase it: ")
+    command.interrupt()
+    assert command.finish() == 5
+    assert daemon.called("CreateStick") == []
+    assert file.read_bytes() == b"x" * 4096
+
+
+def test_consent_to_remove_and_to_delete(spawn: Spawn, daemon: FakeDaemon) -> None:
+    command = spawn("remove", "--device", "sdc", "arch.iso", terminal=True)
+    command.wait_for("Type sdc to remove it: ")
+    assert "SanDisk Ultra, serial 77" in command.output
+    assert re.search(r"will be removed:.*arch\.iso.*stay:.*debian\.iso", command.output, re.DOTALL)
+    command.type("/dev/sdc\n")
+    assert command.finish() == 0
+    for answer, code in (("n\n", 5), ("yes\n", 0)):
+        command = spawn("delete", "arch.iso", terminal=True)
+        command.wait_for("Delete arch.iso (3 GiB)? [y/N] ")
+        command.type(answer)
+        assert command.finish() == code
+
+
+def test_live_picture(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    parent = daemon.do(lambda: daemon.new_job("create", "a stick"))
+    daemon.resumed = TOTAL // 4
+    child = daemon.do(lambda: daemon.new_job("download", "fedora", parent=parent.path))
+    command = spawn("watch", "1", terminal=True)
+    command.wait_for("2 fedora")
+    daemon.do(lambda: daemon.change(child, Stage="verify"))
+    daemon.do(lambda: daemon.change(child, State="paused"))
+    command.wait_for("paused")
+    plain = ESCAPES.sub("", command.output)
+    assert "▒▒▒▒▒▒··" in plain
+    assert "(100 MiB resumed)" in plain
+    assert "10 MiB/s" in plain
+    assert "0:30" in plain
+    daemon.do(lambda: daemon.finish(parent, "succeeded"))
+    assert command.finish() == 0
+    assert "succeeded" in command.output
+
+
+def test_ctrl_c_on_a_terminal(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    command = spawn("download", "ubuntu", terminal=True)
+    command.wait_for("transfer")
+    command.interrupt()
+    assert command.finish() == 130
+    assert "Come back with `luxusb watch 1`." in command.output
+    assert daemon.jobs[JOB].values["State"] == "running"
+
+
+def test_colours_only_on_a_terminal_that_wants_them(
+    spawn: Spawn, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def colours(*arguments: str, terminal: bool = True) -> list[str]:
+        command = spawn(*arguments, terminal=terminal)
+        assert command.finish() == 0
+        return re.findall(r"\x1b\[[0-9;]*(?:3[0-9]|9[0-7])m", command.output)
+
+    delete = ("plan", "--device", "sdb", "ubuntu")
+    assert colours(*delete)
+    assert not colours(*delete, terminal=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not colours(*delete, terminal=False)
+    monkeypatch.delenv("FORCE_COLOR")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not colours(*delete)
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\x1b" not in "".join(colours(*delete))
+
+
+def test_a_dumb_terminal_gets_lines(spawn: Spawn, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    command = spawn("download", "ubuntu", terminal=True)
+    assert command.finish() == 0
+    assert "job 1 download ubuntu: transfer" in command.output
+    assert "\x1b" not in command.output
+
+
+def _poison(daemon: FakeDaemon) -> str:
+    text = HOSTILE.replace("\0", "")
+    variant = Variant("s", text)
+
+    def poison() -> None:
+        for device in daemon.devices.values():
+            device.update(Vendor=text, Model=text, Serial=text, BlockedReason="")
+            for image in device["Images"]:
+                image.update(title=variant, source=variant)
+        for distro in daemon.distros:
+            distro.update(name=variant, description=variant, homepage=variant, category=variant)
+        for image in daemon.images.values():
+            image.update(name=variant, system=variant, genuine=variant)
+        daemon.title = text
+        daemon.settings = {text: variant}
+        keys = ("label", "system", "family", "reason", "advice")
+        daemon.inspected = dict.fromkeys(keys, variant) | {"bootable": Variant("b", False)}
+        daemon.plan_changes = {"warnings": Variant("as", [text]), "firmware": Variant("as", [text])}
+
+    daemon.do(poison)
+    return text
+
+
+COMMANDS: list[list[str]] = [
+    ["devices"],
+    ["distros"],
+    ["info", "ubuntu"],
+    ["images"],
+    ["inspect", "ISO"],
+    ["import", "ISO"],
+    ["download", "ubuntu"],
+    ["download", "ubuntu", "--no-wait"],
+    ["plan", "--device", "sdb", "ubuntu"],
+    ["create", "--device", "sdb", "ubuntu", "--yes", "--device-id", world.USB_ID],
+    ["contents", "--device", "sdc"],
+    ["verify", "--device", "sdc"],
+    ["jobs"],
+    ["settings"],
+    ["delete", "image:a1a1a1", "--yes"],
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
+def test_strangers_words_are_harmless(luxusb: Run, daemon: FakeDaemon, iso: Path, arguments: list[str]) -> None:
+    _poison(daemon)
+    daemon.do(lambda: daemon.new_job("download", "x"))
+    filled = [str(iso) if argument == "ISO" else argument for argument in arguments]
+    result = luxusb(*filled)
+    assert result.code == 0, result.err
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", result.out + result.err)
+    if arguments[0] not in {"import", "delete"}:
+        assert "evil [bold red]x[/] :smile:" in result.out
+
+
+def test_strangers_words_are_escaped_in_json(luxusb: Run, daemon: FakeDaemon) -> None:
+    text = _poison(daemon)
+    result = luxusb("distros", "--json")
+    assert result.out.isascii()
+    assert "\x1b" not in result.out
+    assert result.document["distributions"][0]["name"] == text
+
+
+def test_strangers_words_in_errors(luxusb: Run, daemon: FakeDaemon) -> None:
+    daemon.errors["ListImages"] = ("org.luxusb.Error.Failed", HOSTILE.replace("\0", ""))
+    result = luxusb("images")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", result.err)
+    assert "evil [bold red]x[/]" in result.err
+
+
+def test_strangers_words_on_a_terminal(spawn: Spawn, daemon: FakeDaemon) -> None:
+    _poison(daemon)
+    for arguments in (["distros"], ["download", "ubuntu"], ["plan", "--device", "sdb", "ubuntu"]):
+        command = spawn(*arguments, terminal=True)
+        assert command.finish() == 0
+        assert "]0;owned\x07" not in command.output
+        assert "\x1b[2J" not in command.output
+        assert "\x9b" not in command.output
+        assert "\u202e" not in command.output
+        assert "[bold" in command.output
+
+
+def test_signals_of_others_are_not_believed(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    job = daemon.do(lambda: daemon.new_job("download", "ubuntu"))
+    command = spawn("watch", "1")
+    command.wait_for("transfer")
+    daemon.wait_for_call("ListJobs")
+    send_finished(daemon._address, daemon.called("ListJobs")[0].sender, job.path)
+    daemon.do(lambda: daemon.change(job, Stage="verify"))
+    command.wait_for("verify")
+    daemon.do(lambda: daemon.finish(job, "succeeded"))
+    assert command.finish() == 0
+    assert "failed" not in command.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from luxusb_cli.app import main; main(['--help']); "
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'dbus_next', 'rich', 'asyncio', 'gi'}))"
+    )
+    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'clients'}"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=paths, check=True, timeout=20
+    )
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_connection_survives_a_full_socket(daemon: FakeDaemon) -> None:
+    async def flood() -> list[Any]:
+        async with await Connection.open(daemon._address, interactive=False) as connection:
+            options = {"text": Typed("s", "x" * 50_000)}
+            calls = [
+                connection.call(MANAGER_PATH, MANAGER, "ListDistributions", "a{sv}", [options], what="flood")
+                for _ in range(100)
+            ]
+            return await asyncio.gather(*calls)
+
+    assert asyncio.run(flood()) == [[[]]] * 100

@@ -1,0 +1,153 @@
+"""What the fake daemon knows at its start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbus_next.signature import Variant
+
+GIB = 1024**3
+USB = "/org/luxusb/devices/usb_Kingston_DT_001A"
+USB_ID = "usb-Kingston_DT-001A"
+STICK = "/org/luxusb/devices/usb_SanDisk_Ultra_77"
+STICK_ID = "usb-SanDisk_Ultra-77"
+SYSTEM = "/org/luxusb/devices/ata_Samsung_1"
+SHA_A = "a1" * 32
+SHA_B = "b2" * 32
+
+Dict = dict[str, Any]
+
+
+def device(path_id: str, **changed: Any) -> Dict:
+    values: Dict = {
+        "Id": path_id,
+        "DeviceNode": "",
+        "Vendor": "",
+        "Model": "",
+        "Serial": "",
+        "Bus": "usb",
+        "Size": 16 * GIB,
+        "DiskSeq": 7,
+        "ReadOnly": False,
+        "Removable": True,
+        "State": "blank",
+        "Images": [],
+        "FreeBytes": 0,
+        "Updates": [],
+        "BlockedReason": "",
+        "CurrentJob": "/",
+    }
+    return values | changed
+
+
+def stick_image(name: str, sha256: str, title: str) -> Dict:
+    return {
+        "name": Variant("s", name),
+        "title": Variant("s", title),
+        "reference": Variant("s", f"image:{sha256}"),
+        "sha256": Variant("s", sha256),
+        "size": Variant("t", 3 * GIB),
+        "source": Variant("s", "import"),
+        "recipe": Variant("s", "debian-live"),
+        "added": Variant("t", 1_700_000_000),
+        "firmware": Variant("as", ["bios", "uefi"]),
+    }
+
+
+def devices() -> dict[str, Dict]:
+    images = [stick_image("debian.iso", SHA_A, "Debian Live 12.5"), stick_image("arch.iso", SHA_B, "Arch Linux")]
+    return {
+        USB: device(
+            USB_ID, DeviceNode="/dev/sdb", Vendor="Kingston", Model="DataTraveler", Serial="001A", State="foreign"
+        ),
+        STICK: device(
+            STICK_ID,
+            DeviceNode="/dev/sdc",
+            Vendor="SanDisk",
+            Model="Ultra",
+            Serial="77",
+            State="luxusb",
+            FreeBytes=9 * GIB,
+            Images=images,
+        ),
+        SYSTEM: device(
+            "ata-Samsung-1",
+            DeviceNode="/dev/sda",
+            Vendor="Samsung",
+            Model="970",
+            Serial="1",
+            Bus="ata",
+            Removable=False,
+            State="busy",
+            BlockedReason="The running system lives on this disk.",
+        ),
+    }
+
+
+def release(version: str, edition: str = "", size: int = 3 * GIB) -> Dict:
+    return {
+        "version": Variant("s", version),
+        "release_date": Variant("s", "2026-02-10"),
+        "edition": Variant("s", edition),
+        "architecture": Variant("s", "amd64"),
+        "size": Variant("t", size),
+        "sha256": Variant("s", SHA_A),
+        "url": Variant("s", "https://example.org/a.iso"),
+        "trust": Variant("s", "signed"),
+        "mirrors": Variant(
+            "aa{sv}", [{"url": Variant("s", "https://example.org/a.iso"), "country": Variant("s", "DE")}]
+        ),
+    }
+
+
+def distro(name: str, title: str, rank: int, category: str, *releases: Dict) -> Dict:
+    return {
+        "id": Variant("s", name),
+        "name": Variant("s", title),
+        "description": Variant("s", f"{title} is a system."),
+        "homepage": Variant("s", f"https://{name}.example.org/"),
+        "category": Variant("s", category),
+        "popularity_rank": Variant("u", rank),
+        "origin": Variant("s", "packaged"),
+        "releases": Variant("aa{sv}", list(releases)),
+    }
+
+
+def distros() -> list[Dict]:
+    return [
+        distro("debian-live", "Debian Live", 1, "desktop", release("12.5", "xfce"), release("12.4")),
+        distro("ubuntu", "Ubuntu", 2, "desktop", release("26.04", size=0)),
+        distro("sysrescue", "SystemRescue", 3, "rescue", release("11.0")),
+    ]
+
+
+def stored(name: str, sha256: str) -> Dict:
+    return {
+        "reference": Variant("s", f"image:{sha256}"),
+        "sha256": Variant("s", sha256),
+        "name": Variant("s", name),
+        "size": Variant("t", 3 * GIB),
+        "added": Variant("t", 1_700_000_000),
+        "source": Variant("s", "import"),
+        "trust": Variant("s", "none"),
+        "genuine": Variant("s", ""),
+        "bootable": Variant("b", True),
+        "family": Variant("s", "debian"),
+        "system": Variant("s", "Debian GNU/Linux 12.5"),
+        "in_use": Variant("b", False),
+    }
+
+
+def images() -> dict[str, Dict]:
+    return {
+        f"image:{SHA_A}": stored("debian.iso", SHA_A),
+        f"image:{SHA_B}": stored("arch.iso", SHA_B),
+    }
+
+
+def settings() -> Dict:
+    return {
+        "downloads.max_parallel": Variant("u", 3),
+        "devices.allow_loop": Variant("b", False),
+        "mirrors.exclude": Variant("as", ["XX", "YY"]),
+    }
