@@ -62,9 +62,9 @@ candidate() { # prints the package to install for one requirement, or nothing
     for name in ${1//|/ }; do
         if [[ $name = *'*'* ]]; then
             pattern="^${name//'*'/[0-9]+}\$"
-            name=$(apt-cache --no-generate pkgnames "${name%%'*'*}" | grep -E "$pattern" | sort -V | tail -n 1 || true)
+            name=$(apt-cache pkgnames "${name%%'*'*}" | grep -E "$pattern" | sort -V | tail -n 1 || true)
             [[ -n $name ]] && { echo "$name"; return; }
-        elif apt-cache --no-generate show --no-all-versions "$name" >/dev/null 2>&1; then
+        elif apt-cache show --no-all-versions "$name" >/dev/null 2>&1; then
             echo "$name"
             return
         fi

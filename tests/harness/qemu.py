@@ -132,10 +132,10 @@ class Machine:
                 async with asyncio.timeout(timeout):
                     while (match := self.console.find(pattern)) is None:
                         if self._ended:
-                            raise self._error(f"the machine ended before its console showed {pattern!r}")
+                            raise self.error(f"the machine ended before its console showed {pattern!r}")
                         await self._news.wait()
             except TimeoutError:
-                raise self._error(f"the console did not show {pattern!r} within {timeout:g} seconds") from None
+                raise self.error(f"the console did not show {pattern!r} within {timeout:g} seconds") from None
         return match[0]
 
     async def send_keys(self, *keys: Key | str) -> None:
@@ -159,7 +159,7 @@ class Machine:
         try:
             return await self._qmp.command(command, arguments)
         except (QmpError, TimeoutError) as error:
-            raise self._error(f"{command}: {error}") from error
+            raise self.error(f"{command}: {error}") from error
 
     async def screendump(self) -> Screen:
         """Look at the screen."""
@@ -188,9 +188,10 @@ class Machine:
             async with asyncio.timeout(timeout):
                 return await self._process.wait()
         except TimeoutError:
-            raise self._error(f"the machine still runs after {timeout:g} seconds") from None
+            raise self.error(f"the machine still runs after {timeout:g} seconds") from None
 
-    def _error(self, text: str) -> MachineError:
+    def error(self, text: str) -> MachineError:
+        """An exception with this text, what QEMU said and the last lines of the console; to be raised by the caller."""
         said = f"\nQEMU said: {self._stderr.decode('utf-8', 'replace').strip()}" if self._stderr else ""
         console = self.console.tail() or "(nothing)"
         return MachineError(f"{self.firmware}: {text}{said}\n--- last lines of the console ---\n{console}")
@@ -223,7 +224,7 @@ class Machine:
             self._qmp = await Qmp.attach(ours)
         except (QmpError, TimeoutError) as error:
             await asyncio.wait(self._tasks, timeout=5)
-            raise self._error(f"QEMU did not start: {error}") from error
+            raise self.error(f"QEMU did not start: {error}") from error
 
     def _arguments(self, directory: Path, qmp_fd: int) -> list[str]:
         arguments = [find_program("qemu-system-x86_64"), "-nodefaults", "-no-user-config", "-no-reboot"]
