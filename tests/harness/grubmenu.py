@@ -71,5 +71,3 @@ def check_no_failure(machine: Machine, since: int) -> None:
     """Raise `MachineError` if GRUB complained in the text from position `since` on."""
     if match := FAILED.search(machine.console_text, since):
         raise machine.error(f"GRUB could not start the entry: {match[0].strip()}")
-
-

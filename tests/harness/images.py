@@ -66,8 +66,14 @@ async def find(cache: Path) -> Found:
     if memtest.is_file():
         images.append(
             RealImage(
-                *("memtest86plus", "Memtest86+", "Tests the memory of a computer", "https://www.memtest.org", "utility"),
-                *(await _version("memtest86+"), memtest, BOTH),
+                id="memtest86plus",
+                name="Memtest86+",
+                description="Tests the memory of a computer",
+                homepage="https://www.memtest.org",
+                category="utility",
+                version=await _version("memtest86+"),
+                path=memtest,
+                firmware=BOTH,
             )
         )
     else:
@@ -75,9 +81,14 @@ async def find(cache: Path) -> Found:
     if rescue.is_file():
         images.append(
             RealImage(
-                *("grub-rescue", "GRUB Rescue", "A boot loader's own shell and menu on a disc"),
-                *("https://www.gnu.org/software/grub/", "utility", await _version("grub-rescue-pc"), rescue),
-                frozenset({Firmware.BIOS}),
+                id="grub-rescue",
+                name="GRUB Rescue",
+                description="A boot loader's own menu and shell on a disc",
+                homepage="https://www.gnu.org/software/grub/",
+                category="utility",
+                version=await _version("grub-rescue-pc"),
+                path=rescue,
+                firmware=frozenset({Firmware.BIOS}),
             )
         )
     else:
@@ -86,9 +97,14 @@ async def find(cache: Path) -> Found:
         release = directory.relative_to(INSTALLER).parts[0]
         images.append(
             RealImage(
-                *("debian-mini", "Debian Installer (mini.iso)", "Installs Debian over the network"),
-                *("https://www.debian.org", "installer", release),
-                *(await _make_mini(directory, release, cache), BOTH),
+                id="debian-mini",
+                name="Debian Installer (mini.iso)",
+                description="Installs Debian over the network",
+                homepage="https://www.debian.org",
+                category="installer",
+                version=release,
+                path=await _make_mini(directory, release, cache),
+                firmware=BOTH,
             )
         )
     else:
@@ -96,8 +112,14 @@ async def find(cache: Path) -> Found:
     if missing and ipxe.is_file():
         images.append(
             RealImage(
-                *("ipxe", "iPXE", "Boots over the network", "https://ipxe.org", "utility"),
-                *(await _version("ipxe"), ipxe, frozenset({Firmware.BIOS})),
+                id="ipxe",
+                name="iPXE",
+                description="Boots over the network",
+                homepage="https://ipxe.org",
+                category="utility",
+                version=await _version("ipxe"),
+                path=ipxe,
+                firmware=frozenset({Firmware.BIOS}),
             )
         )
     return Found(tuple(images), tuple(missing))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from luxusbd.images.model import Firmware
-from luxusbd.process import find_program
+from luxusbd.process import find_program, kill_group
 from tests.harness.console import Console
 from tests.harness.qmp import Qmp, QmpError
 from tests.harness.screen import Screen
@@ -276,10 +275,10 @@ class Machine:
 
     async def _stop(self) -> None:
         if self._qmp is not None:
-            self._qmp.close()
+            await self._qmp.close()
         if self._process is not None:
             if self._process.returncode is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
+                kill_group(self._process.pid)
             await self._process.wait()
             await asyncio.gather(*self._tasks)
         if self._directory is not None:

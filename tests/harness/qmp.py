@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Mapping
@@ -31,10 +32,14 @@ class Qmp:
         """
         reader, writer = await asyncio.open_connection(sock=sock, limit=4 * 1024 * 1024)
         channel = cls(reader, writer)
-        async with asyncio.timeout(timeout):
-            if "QMP" not in await channel._read():
-                raise QmpError("QEMU's control channel does not start with a greeting")
-            await channel.command("qmp_capabilities")
+        try:
+            async with asyncio.timeout(timeout):
+                if "QMP" not in await channel._read():
+                    raise QmpError("QEMU's control channel does not start with a greeting")
+                await channel.command("qmp_capabilities")
+        except BaseException:
+            await channel.close()
+            raise
         return channel
 
     async def command(self, name: str, arguments: Mapping[str, Any] | None = None, timeout: float = 20.0) -> Any:
@@ -57,9 +62,11 @@ class Qmp:
                 if "return" in message:
                     return message["return"]
 
-    def close(self) -> None:
-        """Let the socket go."""
+    async def close(self) -> None:
+        """Let the socket go; also when QEMU has gone before."""
         self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     async def _read(self) -> dict[str, Any]:
         try:

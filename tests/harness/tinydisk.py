@@ -34,15 +34,15 @@ async def build(path: Path, menu: str, files: dict[str, Path], scratch: Path) ->
         ToolFailedError: one of the tools failed.
         ToolMissingError: one of them is not installed.
     """
+    scratch = scratch / "tinydisk"
+    scratch.mkdir()
     early = scratch / "early.cfg"
     early.write_text(f"search --no-floppy --set=root --fs-uuid {SERIAL}\nset prefix=($root)/grub\n")
     config = scratch / "grub.cfg"
     config.write_text(menu)
     core, efi = scratch / "core.img", scratch / "bootx64.efi"
     for target, output, extra in (("i386-pc", core, ("biosdisk",)), ("x86_64-efi", efi, ())):
-        await run(
-            ["grub-mkimage", "-O", target, "-c", str(early), "-p", "/grub", "-o", str(output), *MODULES, *extra]
-        )
+        await run(["grub-mkimage", "-O", target, "-c", str(early), "-p", "/grub", "-o", str(output), *MODULES, *extra])
     with path.open("wb") as disk:
         disk.truncate(DISK_BYTES)
     table = (
