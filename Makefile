@@ -1,0 +1,40 @@
+# The commands of this project. `make` alone lists them.
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test lint bench install uninstall clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Make a stick image with three real systems and boot it in a virtual machine
+	@packaging/setup.sh demo
+	@$(PYTHON) -m tests.demo
+
+test: lint ## Run everything: linters, fast tests, kill tests, boots in a virtual machine
+	@tests/run.sh
+
+setup: ## Install what is missing: packages through apt, Python packages into .venv
+	@packaging/setup.sh test
+
+lint: setup ## Check style, types and the direction of imports
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@$(PYTHON) -m pytest -q tests/test_imports.py
+
+bench: setup ## Measure the daemon's start and its memory
+	@$(PYTHON) -m tests.bench
+
+install: ## Install the service and its clients (PREFIX=/usr/local, DESTDIR=)
+	@packaging/install.sh install "$(DESTDIR)" "$(PREFIX)"
+
+uninstall: ## Remove what `make install` put there
+	@packaging/install.sh uninstall "$(DESTDIR)" "$(PREFIX)"
+
+clean: ## Remove what was built and downloaded here, and .venv
+	rm -rf build dist .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What tests and the demo share: real images, mirrors on loopback, and a virtual machine that boots a stick."""

@@ -1,0 +1,73 @@
+"""GRUB's text menu as the serial console shows it: reading it, moving in it, starting an entry."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from tests.harness.qemu import Key, Machine
+
+_HIGHLIGHTED = re.compile(r"^\*(\S.*?)\s*$", re.MULTILINE)
+FAILED = re.compile(r"^(?:error: .*|Back to the menu in .*|.*Press any key to continue.*)$", re.MULTILINE)
+"""What GRUB prints when an entry does not start."""
+
+
+def highlighted(text: str) -> str:
+    """Title of the entry that was highlighted last, or empty."""
+    found = _HIGHLIGHTED.findall(text)
+    return str(found[-1]) if found else ""
+
+
+def shows(text: str, title: str) -> bool:
+    """Whether an entry of exactly this title was drawn."""
+    return re.search(rf"^[ *]?{re.escape(title)}\s*$", text, re.MULTILINE) is not None
+
+
+async def wait_for_titles(machine: Machine, titles: Sequence[str], timeout: float) -> None:
+    """Wait until the menu shows every title.
+
+    Raises:
+        MachineError: it does not within `timeout` seconds; the text names those that are missing.
+    """
+    await machine.expect("GNU GRUB", timeout)
+    missing = list(titles)
+    try:
+        async with asyncio.timeout(timeout):
+            while missing := [title for title in titles if not shows(machine.console_text, title)]:
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise machine.error(f"the menu does not show {missing}") from None
+
+
+async def select(machine: Machine, title: str, *, most: int = 40) -> None:
+    """Move to an entry with the arrow key of the machine's keyboard, which also stops the menu's countdown.
+
+    Raises:
+        MachineError: the entry was not reached in `most` steps.
+    """
+    for _ in range(most):
+        before = highlighted(machine.console_text)
+        if before == title:
+            return
+        await machine.press(Key.DOWN)
+        try:
+            async with asyncio.timeout(10):
+                while highlighted(machine.console_text) == before:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            break  # the last entry, or a menu that does not listen
+    raise machine.error(f"the entry {title!r} could not be reached in the menu")
+
+
+async def start(machine: Machine) -> int:
+    """Press Enter; returns the position in the console's text from which on everything is the entry's own."""
+    since = len(machine.console_text)
+    await machine.press(Key.ENTER)
+    return since
+
+
+def check_no_failure(machine: Machine, since: int) -> None:
+    """Raise `MachineError` if GRUB complained in the text from position `since` on."""
+    if match := FAILED.search(machine.console_text, since):
+        raise machine.error(f"GRUB could not start the entry: {match[0].strip()}")
