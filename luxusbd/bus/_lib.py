@@ -6,9 +6,12 @@ names; the tests of this package pass with both. Only the low-level half is take
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import os
 import socket
+import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +116,10 @@ elif os.environ.get(LIBRARY_VARIABLE, "dbus_next") == "dbus_fast":
     from dbus_fast import BusType, Message, MessageFlag, MessageType, Variant
     from dbus_fast.aio import MessageBus
 else:
+    # The package imports its GLib half, and with it all of GLib where the system has it; a privileged asyncio process has
+    # no use for that.
+    sys.modules.setdefault("dbus_next.glib", types.ModuleType("dbus_next.glib"))
+
     from dbus_next import BusType, Message, MessageFlag, MessageType, Variant
     from dbus_next.aio import MessageBus as _MessageBus
     from dbus_next.errors import AuthError
@@ -129,10 +136,18 @@ else:
     SignatureTree._cache = _BoundedCache()
 
     class MessageBus(_MessageBus):
-        """dbus-next's connection, except that it notices when the bus hangs up during authentication.
+        """dbus-next's connection without two faults of its start.
 
-        The original reads b"" for ever there, without ever returning to the loop.
+        When the bus hangs up during authentication, the original reads b"" for ever, without ever returning to the loop;
+        and a socket that cannot be connected stays open.
         """
+
+        def _setup_socket(self):
+            try:
+                super()._setup_socket()
+            except BaseException:
+                close_socket(self)
+                raise
 
         async def _auth_readline(self):
             line = b""
@@ -192,7 +207,11 @@ async def connect(address: str | None) -> MessageBus:
 
 def close_socket(bus: MessageBus) -> None:
     """Give the descriptor back; the libraries leave that to the garbage collector."""
-    for part in (bus._stream, bus._sock):
+    sock = getattr(bus, "_sock", None)
+    if sock is not None and sock.fileno() >= 0:
+        asyncio.get_running_loop().remove_reader(sock)
+        asyncio.get_running_loop().remove_writer(sock)
+    for part in (getattr(bus, "_stream", None), getattr(bus, "_sock", None)):
         if part is not None:
             part.close()
 

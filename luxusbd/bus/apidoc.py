@@ -27,8 +27,7 @@ def intro_path() -> Path:
 def document(intro: str) -> str:
     """The whole page."""
     parts = [intro.rstrip() + "\n"]
-    for name in (MANAGER, DEVICE, JOB):
-        parts.append("\n".join(_interface(interfaces()[name])))
+    parts += ["\n".join(_interface(interfaces()[name])) for name in (MANAGER, DEVICE, JOB)]
     return "\n".join(parts)
 
 

@@ -172,10 +172,10 @@ class Connection:
         if not self._closed.is_set():
             await self.drain()
             self._bus.disconnect()
-        await self._watch
-        self._bus_closed()
-
-    def _bus_closed(self) -> None:
+        # The library ends when it reads the end of the stream; nothing must wait for ever for that.
+        await asyncio.wait([self._watch], timeout=2.0)
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
         _lib.close_socket(self._bus)
 
     async def _watch_end(self) -> None:

@@ -59,7 +59,8 @@ _CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configura
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
-    <deny send_destination="org.freedesktop.DBus" send_member="UpdateActivationEnvironment"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"
+          send_member="UpdateActivationEnvironment"/>
   </policy>
   <policy user="{owner}">
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
@@ -86,8 +87,7 @@ async def private_bus(directory: Path, *, users: Sequence[int] = (), extra_polic
         ToolMissingError: dbus-daemon is not installed.
         FailedError: it does not start, or another bus runs at that place.
     """
-    directory = directory.absolute()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory = await asyncio.to_thread(_prepare, directory)
     with _socket_directory(directory) as holder:
         socket_path = holder / "bus"
         await asyncio.to_thread(_check_free, socket_path)
@@ -129,6 +129,12 @@ def _own_policy(owner: int) -> str:
     if rules.count('<policy user="root">') != 1:
         raise InternalError(f"{path} does not name root as the owner exactly once")
     return rules.replace('<policy user="root">', f'<policy user="{owner}">')
+
+
+def _prepare(directory: Path) -> Path:
+    absolute = directory.absolute()
+    absolute.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return absolute
 
 
 @contextlib.contextmanager

@@ -1,0 +1,308 @@
+"""An engine that lives in memory, and values to fill it with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from luxusbd.catalog.model import Distribution, Layer, Mirror, Release
+from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.errors import (
+    DeviceChangedError,
+    DistributionNotFoundError,
+    ImageNotFoundError,
+    JobStateError,
+    PlanExpiredError,
+)
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage, Trust
+from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPartition, StickOptions
+
+FEATURES = (
+    "ListDistributions",
+    "GetDistribution",
+    "Download",
+    "ImportImage",
+    "InspectImage",
+    "ListImages",
+    "OpenImage",
+    "DeleteImage",
+    "PlanStick",
+    "CreateStick",
+    "AddImages",
+    "RemoveImages",
+    "RefreshStick",
+    "VerifyStick",
+    "ListStickImages",
+    "OpenImageTarget",
+    "ListJobs",
+    "GetSettings",
+)
+SHA = "ab" * 32
+ENTRY = BootEntry("Live", BootMethod.LINUX, frozenset({Firmware.BIOS, Firmware.UEFI}), "/vmlinuz")
+RECOGNITION = Recognition(
+    size=42,
+    volume_id="DEBIAN",
+    iso_uuid="2024-01-01-00-00-00-00",
+    recipe="debian-live",
+    family="debian",
+    system="Debian \0 \ud800 Live",
+    version="12",
+    architecture="amd64",
+    entries=(ENTRY,),
+    filesystems=frozenset({"ext4"}),
+    firmware=ENTRY.firmware,
+)
+DISTRIBUTION = Distribution(
+    id="debian",
+    name="Debian",
+    description="The universal operating system",
+    homepage="https://www.debian.org/",
+    logo_url="",
+    category="general",
+    popularity_rank=1,
+    releases=(
+        Release("12.5", "2024-02-10", "https://one.example/a.iso", SHA, 600, (Mirror("https://one.example/a.iso", "DE"),)),
+    ),
+    layer=Layer.PACKAGED,
+)
+MANIFEST_IMAGE = ManifestImage(
+    name="debian.iso",
+    title="Debian",
+    sha256=SHA,
+    size=42,
+    source="import",
+    recipe="debian-live",
+    family="debian",
+    version="12",
+    architecture="amd64",
+    volume_id="DEBIAN",
+    iso_uuid="",
+    added=1,
+    entries=(ENTRY,),
+)
+
+
+def device(name: str = "usb-Acme_Stick-1", *, size: int = 8 << 30, seq: int = 7, node: str = "/dev/sdz") -> Device:
+    return Device(
+        identity=DeviceIdentity(name, seq, size),
+        node=node,
+        sys_path="/sys/block/sdz",
+        vendor="Acme",
+        model="Stick",
+        serial="0001",
+        bus="usb",
+        read_only=False,
+        removable=True,
+        partitions=(),
+        block_error="",
+        blocked_reason="",
+    )
+
+
+def view(name: str = "usb-Acme_Stick-1", *, owner: Caller | None = None, **fields: Any) -> DeviceView:
+    return DeviceView(device(name), DeviceState.LUXUSB, images=(MANIFEST_IMAGE,), owner=owner, **fields)
+
+
+def job(number: int, uid: int, **fields: Any) -> Job:
+    standard: dict[str, Any] = {
+        "operation": Operation.DOWNLOAD,
+        "state": JobState.RUNNING,
+        "created": 1000,
+        "params": {"reference": "distro:debian"},
+        "title": "Debian",
+        "log": (LogLine(1000, "queued"),),
+    }
+    return Job(id=number, owner_uid=uid, **{**standard, **fields})
+
+
+@dataclass
+class FakeEngine:
+    """Implements `luxusbd.jobs.api.Engine`; `calls` keeps what was asked."""
+
+    features: tuple[str, ...] = FEATURES
+    views: dict[str, DeviceView] = field(default_factory=dict)
+    all_jobs: dict[int, Job] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    plans: dict[str, tuple[DeviceView, ...]] = field(default_factory=dict)
+    hold: asyncio.Event | None = None
+    """When set, list_distributions waits for it."""
+    failure: BaseException | None = None
+    """When set, list_distributions raises it."""
+    busy: bool = False
+
+    def add_listener(self, listener: Listener) -> None:
+        self.listeners.append(listener)
+
+    def devices(self) -> tuple[DeviceView, ...]:
+        return tuple(self.views.values())
+
+    def jobs(self) -> tuple[Job, ...]:
+        return tuple(self.all_jobs.values())
+
+    def caller_vanished(self, bus_name: str) -> None:
+        self.vanished.append(bus_name)
+        for shown in [shown for shown in self.views.values() if shown.owner and shown.owner.bus_name == bus_name]:
+            self.remove_device(shown)
+
+    def put_device(self, shown: DeviceView) -> None:
+        known = shown.device.identity.id in self.views
+        self.views[shown.device.identity.id] = shown
+        for listener in self.listeners:
+            (listener.device_changed if known else listener.device_added)(shown)
+
+    def remove_device(self, shown: DeviceView) -> None:
+        del self.views[shown.device.identity.id]
+        for listener in self.listeners:
+            listener.device_removed(shown)
+
+    def put_job(self, shown: Job) -> Job:
+        known = shown.id in self.all_jobs
+        self.all_jobs[shown.id] = shown
+        for listener in self.listeners:
+            (listener.job_changed if known else listener.job_added)(shown)
+        return shown
+
+    def progress(self, number: int, **fields: Any) -> None:
+        shown = self.all_jobs[number] = replace(self.all_jobs[number], **fields)
+        for listener in self.listeners:
+            listener.job_progress(shown)
+
+    def finish(self, number: int, **fields: Any) -> None:
+        shown = self.all_jobs[number] = replace(self.all_jobs[number], **fields)
+        for listener in self.listeners:
+            listener.job_changed(shown)
+            listener.job_progress(shown)
+            listener.job_finished(shown)
+
+    def new_job(self, caller: Caller, operation: Operation, *device_ids: str, **fields: Any) -> Job:
+        number = max(self.all_jobs, default=0) + 1
+        return self.put_job(job(number, caller.uid, operation=operation, device_ids=device_ids, **fields))
+
+    async def list_distributions(
+        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
+    ) -> tuple[Distribution, ...]:
+        self.calls.append(("list_distributions", caller, text, category, architecture))
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.failure is not None:
+            raise self.failure
+        return (DISTRIBUTION,)
+
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+        if distribution_id != DISTRIBUTION.id:
+            raise DistributionNotFoundError(f"no distribution {distribution_id}")
+        return DISTRIBUTION
+
+    async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
+        self.calls.append(("download", caller, reference, priority, bandwidth))
+        return self.new_job(caller, Operation.DOWNLOAD, priority=priority, bandwidth=bandwidth)
+
+    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
+        self.calls.append(("import_image", os.pread(fd, 100, 0), name, sha256))
+        return self.new_job(caller, Operation.IMPORT)
+
+    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:
+        self.calls.append(("inspect_image", os.pread(fd, 100, 0), os.get_inheritable(fd)))
+        return RECOGNITION
+
+    async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
+        return (ImageView(StoredImage(SHA, "debian.iso", 42, 1, "import", Trust.HASH, RECOGNITION), "", in_use=False),)
+
+    async def open_image(self, caller: Caller, reference: str) -> int:
+        if reference != f"image:{SHA}":
+            raise ImageNotFoundError(f"no image {reference}")
+        fd = os.memfd_create("image")
+        os.write(fd, b"the image")
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
+    async def delete_image(self, caller: Caller, reference: str) -> None:
+        self.calls.append(("delete_image", caller, reference))
+
+    async def plan_stick(
+        self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
+    ) -> Plan:
+        self.calls.append(("plan_stick", tuple(devices), tuple(references), options))
+        shown = tuple(self.views[identity.id] for identity in devices)
+        self.plans["token"] = shown
+        layout = Layout(8 << 30, (PlannedPartition(1, PartitionRole.DATA, "LUXDATA", "guid", 1 << 20, 7 << 30),))
+        return Plan(
+            token="token",
+            expires=2000,
+            devices=tuple(PlannedDevice(entry, ("everything",), 5, 6, layout) for entry in shown),
+            images=(PlannedImage(f"image:{SHA}", "a.iso", "A", 42, frozenset(), (), download=False),),
+            options=options,
+            firmware=frozenset({Firmware.BIOS}),
+            secure_boot=False,
+            warnings=(),
+        )
+
+    async def create_stick(self, caller: Caller, token: str) -> Job:
+        planned = self.plan_devices(caller, token)
+        self._same(entry.device.identity for entry in planned)
+        del self.plans[token]
+        return self.new_job(caller, Operation.CREATE, *(entry.device.identity.id for entry in planned))
+
+    def plan_devices(self, caller: Caller, token: str) -> tuple[DeviceView, ...]:
+        if token not in self.plans:
+            raise PlanExpiredError("no such plan")
+        return self.plans[token]
+
+    async def add_images(self, caller: Caller, device: DeviceIdentity, references: Sequence[str]) -> Job:
+        self.calls.append(("add_images", device, tuple(references)))
+        self._same([device])
+        return self.new_job(caller, Operation.ADD, device.id)
+
+    async def remove_images(self, caller: Caller, device: DeviceIdentity, names: Sequence[str]) -> Job:
+        self.calls.append(("remove_images", device, tuple(names)))
+        return self.new_job(caller, Operation.REMOVE, device.id)
+
+    async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        return self.new_job(caller, Operation.REFRESH, device.id)
+
+    async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        return self.new_job(caller, Operation.VERIFY, device.id)
+
+    async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
+        return self.views[device.id].images
+
+    async def open_image_target(self, caller: Caller, fd: int, size: int) -> DeviceView:
+        self.calls.append(("open_image_target", size))
+        shown = view(f"file-{len(self.views)}", owner=caller)
+        self.put_device(shown)
+        return shown
+
+    async def list_jobs(self, caller: Caller, *, unfinished: bool = False, all_users: bool = False) -> tuple[Job, ...]:
+        self.calls.append(("list_jobs", caller.uid, unfinished, all_users))
+        return tuple(shown for shown in self.all_jobs.values() if all_users or shown.owner_uid == caller.uid)
+
+    async def pause_job(self, job_id: int) -> None:
+        if self.all_jobs[job_id].state.finished:
+            raise JobStateError("the job has ended")
+        self.put_job(replace(self.all_jobs[job_id], state=JobState.PAUSED))
+
+    async def resume_job(self, job_id: int) -> None:
+        self.put_job(replace(self.all_jobs[job_id], state=JobState.QUEUED))
+
+    async def cancel_job(self, job_id: int, *, keep_partial: bool = False) -> None:
+        self.calls.append(("cancel_job", job_id, keep_partial))
+        self.finish(job_id, state=JobState.CANCELLED)
+
+    async def modify_job(self, job_id: int, *, priority: int | None = None, bandwidth: int | None = None) -> None:
+        self.calls.append(("modify_job", job_id, priority, bandwidth))
+
+    def settings(self) -> Mapping[str, bool | int | str | tuple[str, ...]]:
+        return {"bus.idle": 300, "transfer.countries": (), "daemon.private": True, "catalog.url": "https://x.example/"}
+
+    def _same(self, identities: Any) -> None:
+        for identity in identities:
+            present = self.views.get(identity.id)
+            if present is None or present.device.identity != identity:
+                raise DeviceChangedError(f"{identity.id} is another disk now")

@@ -1,0 +1,170 @@
+"""Each method of the Manager and of a job, from the wire to the engine and back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luxusbd.bus._lib import Variant
+from luxusbd.devices.model import DeviceIdentity
+from luxusbd.jobs.model import JobState
+from luxusbd.stick.model import StickOptions
+from tests.bus.client import Client
+from tests.bus.fake import SHA, FakeEngine, job, view
+
+DEVICE = "/org/luxusb/devices/usb_2dAcme_5fStick_2d1"
+IDENTITY = DeviceIdentity("usb-Acme_Stick-1", 7, 8 << 30)
+JOB = {"path": "/org/luxusb/jobs/_1", "interface": "org.luxusb.Job"}
+
+
+async def test_catalogue(client: Client, engine: FakeEngine) -> None:
+    (item,) = await client.call("ListDistributions", "a{sv}", {"text": Variant("s", "deb")})
+    assert (item["id"], item["origin"], item["popularity_rank"]) == ("debian", "packaged", 1)
+    assert "mirrors" not in item["releases"][0]
+    assert engine.calls[0][2:] == ("deb", "", "")
+    full = await client.call("GetDistribution", "sa{sv}", "debian", {})
+    assert full["releases"][0]["mirrors"] == [{"url": "https://one.example/a.iso", "country": "DE"}]
+    assert full["releases"][0]["trust"] == "hash"
+    name, _text = await client.fails("GetDistribution", "sa{sv}", "nothing", {})
+    assert name == "org.luxusb.Error.DistributionNotFound"
+
+
+async def test_download(client: Client, engine: FakeEngine) -> None:
+    options = {"priority": Variant("i", -3), "bandwidth": Variant("t", 2**40)}
+    assert await client.call("Download", "sa{sv}", "debian", options) == JOB["path"]
+    assert engine.calls[-1][2:] == ("debian", -3, 2**40)
+    shown = await client.get_all(**JOB)
+    assert shown["OwnerUid"] == os.getuid()
+    assert shown["Details"]["priority"] == -3
+    assert shown["Details"]["log"] == ["1000 queued"]
+    assert shown["Details"]["reference"] == "distro:debian"
+    assert (shown["Parent"], shown["Devices"], shown["Progress"]) == ("/", [], -1.0)
+
+
+async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> None:
+    file = tmp_path / "a.iso"
+    file.write_bytes(b"content")
+    with file.open("rb") as opened:
+        path = await client.call(
+            "ImportImage", "hsa{sv}", 0, "my.iso", {"sha256": Variant("s", SHA)}, fds=[opened.fileno()]
+        )
+        assert path == JOB["path"]
+        assert engine.calls[-1] == ("import_image", b"content", "my.iso", SHA)
+        report = await client.call("InspectImage", "ha{sv}", 0, {}, fds=[opened.fileno()])
+    assert engine.calls[-1] == ("inspect_image", b"content", False)
+    assert report["system"] == "Debian \ufffd ? Live"
+    assert report["firmware"] == ["bios", "uefi"]
+    assert report["entries"] == [{"title": "Live", "method": "linux", "firmware": ["bios", "uefi"]}]
+    (stored,) = await client.call("ListImages", "a{sv}", {})
+    assert (stored["reference"], stored["trust"], stored["bootable"]) == (f"image:{SHA}", "hash", True)
+    reply = await client.raw("OpenImage", "sa{sv}", f"image:{SHA}", {})
+    (fd,) = reply.unix_fds
+    with os.fdopen(fd, "rb") as image:
+        assert image.read() == b"the image"
+    await client.call("DeleteImage", "sa{sv}", f"image:{SHA}", {})
+    assert engine.calls[-1][2] == f"image:{SHA}"
+
+
+async def test_a_stick_from_plan_to_job(client: Client, engine: FakeEngine) -> None:
+    options = {"timeout": Variant("u", 30), "serial_console": Variant("b", True), "label": Variant("s", "MINE")}
+    plan: dict[str, Any] = await client.call("PlanStick", "aoasa{sv}", [DEVICE], ["distro:debian"], options)
+    wanted = StickOptions(filesystem="ext4", label="MINE", timeout=30, serial_console=True)
+    assert engine.calls[-1] == ("plan_stick", (IDENTITY,), ("distro:debian",), wanted)
+    assert plan["devices"][0]["path"] == DEVICE
+    assert plan["devices"][0]["lost"] == ["everything"]
+    assert plan["layout"][0] == {"number": 1, "name": "LUXDATA", "type": "guid", "start": 1 << 20, "size": 7 << 30}
+    assert plan["images"][0]["firmware"] == []
+    assert await client.call("CreateStick", "sa{sv}", plan["token"], {}) == JOB["path"]
+    assert (await client.get_all(**JOB))["Devices"] == [DEVICE]
+    name, _text = await client.fails("CreateStick", "sa{sv}", plan["token"], {})
+    assert name == "org.luxusb.Error.PlanExpired"
+
+
+async def test_plans_are_bounded(client: Client) -> None:
+    name, text = await client.fails("PlanStick", "aoasa{sv}", [DEVICE, DEVICE], [], {})
+    assert name == "org.luxusb.Error.InvalidArgument"
+    assert "named twice" in text
+    name, text = await client.fails("PlanStick", "aoasa{sv}", [DEVICE], ["x"] * 257, {})
+    assert name == "org.luxusb.Error.InvalidArgument"
+    name, _text = await client.fails("PlanStick", "aoasa{sv}", ["/org/luxusb/devices/none"], [], {})
+    assert name == "org.freedesktop.DBus.Error.UnknownObject"
+    name, _text = await client.fails("PlanStick", "aoasa{sv}", ["/org/luxusb/Manager"], [], {})
+    assert name == "org.freedesktop.DBus.Error.UnknownObject"
+
+
+@pytest.mark.parametrize(
+    ("member", "signature", "args"),
+    [
+        ("AddImages", "oasa{sv}", [["distro:debian"]]),
+        ("RemoveImages", "oasa{sv}", [["debian.iso"]]),
+        ("RefreshStick", "oa{sv}", []),
+        ("VerifyStick", "oa{sv}", []),
+    ],
+)
+async def test_jobs_on_a_stick(client: Client, member: str, signature: str, args: list[Any]) -> None:
+    assert await client.call(member, signature, DEVICE, *args, {}) == JOB["path"]
+    name, _text = await client.fails(member, signature, "/org/luxusb/devices/none", *args, {})
+    assert name == "org.freedesktop.DBus.Error.UnknownObject"
+
+
+async def test_what_is_on_a_stick(client: Client) -> None:
+    (image,) = await client.call("ListStickImages", "oa{sv}", DEVICE, {})
+    assert (image["name"], image["firmware"], image["added"]) == ("debian.iso", ["bios", "uefi"], 1)
+
+
+async def test_an_image_file_becomes_a_device_until_its_caller_goes(
+    client: Client, engine: FakeEngine, address: str, tmp_path: Path
+) -> None:
+    other = await Client.connect(address)
+    with (tmp_path / "stick.img").open("wb") as opened:
+        path = await other.call("OpenImageTarget", "hta{sv}", 0, 1 << 30, {}, fds=[opened.fileno()])
+    assert engine.calls[-1] == ("open_image_target", 1 << 30)
+    assert path in await client.managed()
+    await client.watch()
+    await other.close()
+    await client.until("InterfacesRemoved")
+    assert path not in await client.managed()
+
+
+async def test_jobs_are_listed_with_all_their_properties(client: Client, engine: FakeEngine) -> None:
+    engine.put_job(job(1, os.getuid()))
+    engine.put_job(job(2, os.getuid()))
+    engine.put_job(job(3, 12345))
+    mine = await client.call("ListJobs", "a{sv}", {"limit": Variant("u", 1), "unfinished": Variant("b", True)})
+    assert [entry["path"] for entry in mine] == [JOB["path"]]
+    assert engine.calls[-1] == ("list_jobs", os.getuid(), True, False)
+    assert {key: value for key, value in mine[0].items() if key != "path"} == await client.get_all(**JOB)
+    everybody = await client.call("ListJobs", "a{sv}", {"all_users": Variant("b", True)})
+    assert [entry["OwnerUid"] for entry in everybody] == [os.getuid(), os.getuid(), 12345]
+
+
+async def test_settings(client: Client) -> None:
+    got = await client.raw("GetSettings", "a{sv}", {})
+    types = {key: value.signature for key, value in got.body[0].items()}
+    assert types == {"bus.idle": "t", "transfer.countries": "as", "daemon.private": "b", "catalog.url": "s"}
+
+
+async def test_steering_a_job(client: Client, engine: FakeEngine) -> None:
+    engine.put_job(job(1, os.getuid()))
+    await client.call("Pause", "a{sv}", {}, **JOB)
+    assert engine.all_jobs[1].state is JobState.PAUSED
+    await client.call("Resume", "a{sv}", {}, **JOB)
+    assert engine.all_jobs[1].state is JobState.QUEUED
+    await client.call("Modify", "a{sv}", {"priority": Variant("i", 0)}, **JOB)
+    assert engine.calls[-1] == ("modify_job", 1, 0, None)
+    await client.call("Cancel", "a{sv}", {"keep_partial": Variant("b", True)}, **JOB)
+    assert engine.calls[-1] == ("cancel_job", 1, True)
+    name, _text = await client.fails("Pause", "a{sv}", {}, **JOB)
+    assert name == "org.luxusb.Error.WrongJobState"
+    name, _text = await client.fails("Modify", "a{sv}", {"keep_partial": Variant("b", True)}, **JOB)
+    assert name == "org.luxusb.Error.InvalidArgument"
+
+
+async def test_the_device_shows_what_its_stick_holds(client: Client, engine: FakeEngine) -> None:
+    engine.put_device(view("other", free_bytes=99))
+    shown = await client.get_all("/org/luxusb/devices/other", "org.luxusb.Device")
+    assert shown["Images"] == [{"name": "debian.iso", "title": "Debian", "sha256": SHA, "size": 42}]
+    assert (shown["FreeBytes"], shown["DiskSeq"], shown["Updates"], shown["State"]) == (99, 7, [], "luxusb")
