@@ -445,8 +445,8 @@ class JobQueue:
         # stored before it is told: who hears of the end must find it after a crash, too
         await self._save(entry.job)
         for listener in self._listeners:
-            listener.job_changed(entry.job)
             listener.job_progress(entry.job)
+            listener.job_changed(entry.job)
             listener.job_finished(entry.job)
         entry.finished.set()
         self._tell_busy()

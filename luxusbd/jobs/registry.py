@@ -268,6 +268,7 @@ class DeviceRegistry:
             fd = await asyncio.to_thread(_open_read_only, device.node, known.fd)
         except OSError as error:
             log.info("%s cannot be read: %s", name_of(known.view), error.strerror)
+            known.view = replace(known.view, state=DeviceState.FOREIGN)
             return
         try:
             contents, known.losses = await self._transfers.look(fd, device.identity.size)

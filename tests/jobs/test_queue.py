@@ -106,7 +106,7 @@ async def test_a_job_runs_to_its_end_and_is_told_once(make: Callable[..., JobQue
     assert done.progress == 1.0
     kinds = [kind for kind, _, _ in recorder.told]
     assert kinds.count("finished") == 1
-    assert kinds[-3:] == ["changed", "progress", "finished"]
+    assert kinds[-3:] == ["progress", "changed", "finished"]
     assert recorder.busy == [True, False]
     assert codec.from_row((await store.rows())[0]) == done
     await queue.close()
