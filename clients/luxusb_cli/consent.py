@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from luxusb_cli.context import State, interactive
 from luxusb_cli.errors import CancelledError, CliError, UsageError
+from luxusb_cli.render import hardware
 from luxusb_cli.targets import Target
 from luxusb_cli.text import clean
 
@@ -60,7 +61,7 @@ async def ask_for_names(targets: Sequence[Target], what: str) -> None:
         if not target.holds_data:
             continue
         name = target.short_name
-        answer = await ask(f"Type {clean(name)} to {what}: ")
+        answer = await ask(f"Type {clean(name)} to {what} ({hardware(target.device)}): ")
         if answer not in {name, target.name}:
             raise CancelledError("Nothing was changed", f"You did not type {clean(name)}.")
 

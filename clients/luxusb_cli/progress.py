@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from luxusb_cli.watch import Reporter, Tree
 
-BAR_WIDTH = 24
+BAR_MOST, BAR_LEAST = 24, 6
+LABEL_MOST, LABEL_LEAST = 40, 14
+WIDE = 100
+"""Columns from which on there is room to spell resumed bytes out; the bar marks them always."""
 REDRAW_SECONDS = 0.1
 LOST = "The daemon went away; waiting for it to come back."
 BACK = "The daemon is back."
@@ -53,12 +56,12 @@ def doing(job: JobInfo) -> str:
     return (clean(job.stage) or job.state.value) if job.state is JobState.RUNNING else job.state.value
 
 
-def amount(job: JobInfo) -> str:
-    """How much of a job is done; resumed bytes are named."""
+def amount(job: JobInfo, *, resumed: bool = True) -> str:
+    """How much of a job is done; with `resumed`, how much of it was taken over is named."""
     if not job.bytes_total:
         return format_size(job.bytes_done) if job.bytes_done else ""
     done = f"{format_size(job.bytes_done)} of {format_size(job.bytes_total)}"
-    return f"{done} ({format_size(job.resumed_bytes)} resumed)" if job.resumed_bytes else done
+    return f"{done} ({format_size(job.resumed_bytes)} resumed)" if resumed and job.resumed_bytes else done
 
 
 def remaining(job: JobInfo, now: float) -> str:
@@ -94,7 +97,8 @@ class LiveReporter:
             return
         self._shown[changed.path] = changed.state
         self._drawn = now
-        self._live.update(picture(tree, time.time(), _unicode(self._live.console.encoding)), refresh=True)
+        screen = self._live.console
+        self._live.update(picture(tree, time.time(), screen.width, _unicode(screen.encoding)), refresh=True)
 
     def daemon(self, *, lost: bool) -> None:
         """Print a line above the picture."""
@@ -181,23 +185,42 @@ def _unicode(encoding: str) -> bool:
     return encoding.lower().startswith("utf")
 
 
-def picture(tree: Tree, now: float, unicode: bool = True) -> Table:
-    """All jobs as a grid: name, stage, bar, bytes, rate, time left."""
+def picture(tree: Tree, now: float, width: int, unicode: bool = True) -> Table:
+    """All jobs as a grid of at most `width` columns: name, stage, bar, bytes, rate, time left.
+
+    On a narrow terminal the name gives way first, then the bar.
+    """
     from rich.table import Table
     from rich.text import Text
 
+    jobs = [job for _, job in tree]
+    labels = ["  " * depth + f"{job.id} {clean(job.label)}" for depth, job in tree]
+    figures = [
+        (
+            doing(job),
+            amount(job, resumed=width >= WIDE),
+            format_rate(job.rate) if job.rate and job.state is JobState.RUNNING else "",
+            remaining(job, now),
+        )
+        for job in jobs
+    ]
+    taken = sum(max((len(row[column]) for row in figures), default=0) + 1 for column in range(4))
+    left = max(LABEL_LEAST, width - taken - 1)
+    label_width = min(max((len(label) for label in labels), default=0), LABEL_MOST)
+    bar_width = min(BAR_MOST, left - min(label_width, LABEL_LEAST))
+    bar_width = 0 if bar_width < BAR_LEAST else max(min(bar_width, left - label_width), min(bar_width, BAR_LEAST))
+    label_width = min(label_width, left - bar_width)
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True, overflow="ellipsis", min_width=12)
-    for _ in range(5):
+    for _ in range(6):
         grid.add_column(no_wrap=True)
-    for depth, job in tree:
+    for job, label, (stage, done, rate, time_left) in zip(jobs, labels, figures, strict=True):
         grid.add_row(
-            Text("  " * depth + shorten(f"{job.id} {clean(job.label)}", 40)),
-            Text(doing(job), style=_STYLES.get(job.state, "")),
-            bar_text(divide(job, BAR_WIDTH), unicode),
-            Text(amount(job)),
-            Text(format_rate(job.rate) if job.rate and job.state is JobState.RUNNING else ""),
-            Text(remaining(job, now)),
+            Text(shorten(label, label_width)),
+            Text(stage, style=_STYLES.get(job.state, "")),
+            bar_text(divide(job, bar_width), unicode),
+            Text(done),
+            Text(rate),
+            Text(time_left),
         )
     return grid
 

@@ -104,6 +104,22 @@ def test_watch_shows_children_that_come_later(spawn: Spawn, daemon: FakeDaemon) 
     assert watching.finish() == 0
 
 
+def test_an_end_is_told_once(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    parent = daemon.do(lambda: daemon.new_job("create", "a stick"))
+    child = daemon.do(lambda: daemon.new_job("download", "fedora", parent=parent.path))
+    watching = spawn("watch", "1", "--json")
+    watching.wait_for(child.path)
+    daemon.do(lambda: daemon.finish(child, "succeeded"))
+    daemon.do(lambda: daemon.change(child, Details={"finished": Variant("t", 1_700_000_100)}))
+    daemon.do(lambda: daemon.finish(parent, "succeeded"))
+    assert watching.finish() == 0
+    ends = [
+        event["job"]["id"] for event in map(json.loads, watching.output.splitlines()) if event["event"] == "finished"
+    ]
+    assert ends == [2, 1]
+
+
 def test_watch_nothing_and_what_is_over(luxusb: Run, daemon: FakeDaemon) -> None:
     assert (luxusb("watch").out, luxusb("watch").code) == ("No job runs or waits.\n", 0)
     assert luxusb("watch", "--json").out == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import pytest
 from dbus_next.signature import Variant
 from luxusb_cli.client import MANAGER, MANAGER_PATH
 from luxusb_cli.connection import Connection, Typed
+from luxusb_cli.model import JobInfo
+from luxusb_cli.progress import picture
+from rich.console import Console
 
 from tests.cli import world
 from tests.cli.conftest import Run, Spawn
@@ -29,7 +33,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202eevil\u2066 [bold red]x[/] :smile: \r\n\x
 
 def test_consent_is_the_name_of_the_disk(spawn: Spawn, daemon: FakeDaemon) -> None:
     command = spawn("create", "--device", "/dev/sdb", "ubuntu", terminal=True)
-    command.wait_for("Type sdb to erase it: ")
+    command.wait_for("Type sdb to erase it (Kingston DataTraveler, serial 001A, 16 GiB): ")
     plain = ESCAPES.sub("", command.output)
     assert "Kingston DataTraveler, serial 001A, 16 GiB" in plain
     assert 'partition 1, vfat "PHOTOS", 16 GiB' in plain
@@ -44,7 +48,7 @@ def test_consent_is_the_name_of_the_disk(spawn: Spawn, daemon: FakeDaemon) -> No
 @pytest.mark.parametrize("answer", ["sdc\n", "\n", "y\n", "yes\n", "\x04"])
 def test_anything_else_is_no_consent(spawn: Spawn, daemon: FakeDaemon, answer: str) -> None:
     command = spawn("create", "--device", "/dev/sdb", "ubuntu", terminal=True)
-    command.wait_for("Type sdb to erase it: ")
+    command.wait_for("Type sdb to erase it (Kingston DataTraveler, serial 001A, 16 GiB): ")
     command.type(answer)
     assert command.finish() == 5
     assert "Nothing was changed" in command.output
@@ -55,7 +59,7 @@ def test_ctrl_c_at_the_question(spawn: Spawn, daemon: FakeDaemon, tmp_path: Path
     file = tmp_path / "stick.img"
     file.write_bytes(b"x" * 4096)
     command = spawn("create", "--image-file", file, "ubuntu", terminal=True)
-    command.wait_for("Type stick.img to erase it: ")
+    command.wait_for("Type stick.img to erase it (4 KiB): ")
     command.interrupt()
     assert command.finish() == 5
     assert daemon.called("CreateStick") == []
@@ -64,7 +68,7 @@ def test_ctrl_c_at_the_question(spawn: Spawn, daemon: FakeDaemon, tmp_path: Path
 
 def test_consent_to_remove_and_to_delete(spawn: Spawn, daemon: FakeDaemon) -> None:
     command = spawn("remove", "--device", "sdc", "arch.iso", terminal=True)
-    command.wait_for("Type sdc to remove it: ")
+    command.wait_for("Type sdc to remove it (SanDisk Ultra, serial 77, 16 GiB): ")
     assert "SanDisk Ultra, serial 77" in command.output
     assert re.search(r"will be removed:.*arch\.iso.*stay:.*debian\.iso", command.output, re.DOTALL)
     command.type("/dev/sdc\n")
@@ -94,6 +98,35 @@ def test_live_picture(spawn: Spawn, daemon: FakeDaemon) -> None:
     daemon.do(lambda: daemon.finish(parent, "succeeded"))
     assert command.finish() == 0
     assert "succeeded" in command.output
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_the_picture_fits(width: int, unicode: bool) -> None:
+    mib = 1024**2
+    figures: dict[str, Any] = {"State": "running", "BytesTotal": 3100 * mib, "BytesDone": 1200 * mib}
+    figures["ResumedBytes"] = 700 * mib
+    changes: list[dict[str, Any]] = [
+        {"Stage": "write-image", "Details": {"title": "Stick on a disk with a rather long name (/dev/sdb)"}},
+        {"Stage": "transfer", "Details": {"title": "Debian"}, "Rate": 25 * mib},
+        {"State": "queued", "ResumedBytes": 0, "BytesTotal": 0, "BytesDone": 0},
+    ]
+    jobs = [
+        JobInfo.from_wire(f"/org/luxusb/jobs/_{number}", figures | changed) for number, changed in enumerate(changes, 1)
+    ]
+    screen = Console(width=width, file=io.StringIO(), color_system=None)
+    screen.print(picture([(0, jobs[0]), (1, jobs[1]), (1, jobs[2])], 0.0, width, unicode))
+    assert isinstance(screen.file, io.StringIO)
+    lines = screen.file.getvalue().splitlines()
+    assert len(lines) == 3
+    if width >= 60:
+        assert "1.2 GiB of 3 GiB" in lines[0]
+        assert lines[1].rstrip().endswith("25 MiB/s 1:16")
+    if width >= 80:
+        assert ("▒" if unicode else "=") in lines[0]
+        assert "  2 Debian transfer" in re.sub(" +transfer", " transfer", lines[1])
+    assert ("(700 MiB resumed)" in lines[0]) == (width >= 100)
+    assert unicode or all(line.replace("…", "").isascii() for line in lines)
 
 
 def test_ctrl_c_on_a_terminal(spawn: Spawn, daemon: FakeDaemon) -> None:
