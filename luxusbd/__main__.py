@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
         "--catalog", metavar="FILE", type=Path, action="append", default=[], help="add a catalogue file (repeatable)"
     )
     made.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="over daemon.log_level")
+    made.add_argument(
+        "--until-eof", action="store_true", help="end when standard input is closed, as by the program that started it"
+    )
     made.add_argument("--print-config", action="store_true", help="print the documented default configuration and end")
     made.add_argument("--version", action="version", version=f"luxusbd {__version__}")
     return made
@@ -84,7 +87,9 @@ def main(argv: list[str] | None = None) -> int:
         os.umask(0o077)
         from luxusbd import service
 
-        options = service.Options(private=arguments.private, catalogs=tuple(arguments.catalog))
+        options = service.Options(
+            private=arguments.private, catalogs=tuple(arguments.catalog), until_eof=arguments.until_eof
+        )
         asyncio.run(service.run(chosen, options, _announce))
     except LuxusbError as error:
         sys.stderr.write(f"luxusbd: {error}\n")

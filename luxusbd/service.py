@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class Options:
     """Directory of a private instance, with its own bus."""
     catalogs: tuple[Path, ...] = ()
     """Further catalogue files."""
+    until_eof: bool = False
+    """End when standard input is closed."""
 
 
 async def run(config: Config, options: Options, announce: Callable[[str], None]) -> None:
@@ -66,6 +69,8 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         if config.authorization.backend == "private":
             bus.authority = PrivateAuthority()
         ended = _until_signal()
+        if options.until_eof:
+            stack.enter_context(_until_eof(ended))
         await engine.start()
         stack.push_async_callback(engine.stop)
         await bus.start()
@@ -151,6 +156,26 @@ def _until_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     return ended
+
+
+@contextlib.contextmanager
+def _until_eof(ended: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    stdin = sys.stdin.fileno()
+
+    def readable() -> None:
+        if not os.read(stdin, 4096):
+            loop.remove_reader(stdin)
+            ended.set()
+
+    try:
+        loop.add_reader(stdin, readable)
+    except OSError as error:
+        raise ConfigError("--until-eof: standard input is no pipe, socket or terminal") from error
+    try:
+        yield
+    finally:
+        loop.remove_reader(stdin)
 
 
 def notify(message: str) -> None:

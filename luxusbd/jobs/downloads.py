@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -40,6 +41,14 @@ def release_title(distribution: Distribution, release: Release) -> str:
 def file_name(url: str) -> str:
     """The last part of a URL's path, as a name for the image."""
     return PurePosixPath(unquote(urlsplit(url).path)).name or "image.iso"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a look at the bytes of a file says."""
+
+    sha256: str
+    recognition: Recognition
 
 
 class Downloads:
@@ -154,6 +163,15 @@ class Downloads:
     def job_ended(self, job: Job) -> None:
         """Give back what an import held."""
         if (fd := self._import_fds.pop(job.id, None)) is not None:
+            os.close(fd)
+
+    async def examine(self, path: Path) -> Examined:
+        """Hash and recognise a file of the store."""
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            sha256 = await self._transfers.sha256(fd)
+            return Examined(sha256, await self.recognise(fd, os.fstat(fd).st_size))
+        finally:
             os.close(fd)
 
     async def recognise(self, fd: int, size: int) -> Recognition:

@@ -7,17 +7,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from luxusbd.catalog.catalog import Catalog
-from luxusbd.catalog.model import Distribution
+from luxusbd.catalog.catalog import Catalog, reference_to
+from luxusbd.catalog.model import Distribution, Trust
 from luxusbd.config import Config, Value
 from luxusbd.devices.guard import GuardPolicy
 from luxusbd.devices.model import DeviceIdentity
-from luxusbd.errors import InterruptedJobError, JobStateError
+from luxusbd.errors import InterruptedJobError, JobStateError, LuxusbError
 from luxusbd.images.model import Recognition
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan
-from luxusbd.jobs.downloads import Downloads, readable_size, release_title
+from luxusbd.jobs.downloads import Downloads, file_name, readable_size, release_title
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue, Lane
@@ -87,6 +87,7 @@ class LuxusbEngine:
         )
         self._planner = Planner(catalog, self._images, self._registry)
         self._sticks = Sticks(self._queue, self._registry, self._images, self._downloads, self._planner)
+        self._adopting: asyncio.Task[None] | None = None
         self._queue.add_listener(_Cleanup(self._downloads, self._sticks))
 
     async def start(self) -> None:
@@ -106,8 +107,34 @@ class LuxusbEngine:
             else:
                 await self._queue.restore_failed(job, self._sticks.interrupted(job))
 
+        self._adopting = asyncio.get_running_loop().create_task(self._adopt_orphans(), name="orphans")
+
+    async def _adopt_orphans(self) -> None:
+        """Give images whose description was lost a new one; only root sees those that no catalogue knows."""
+        for orphan in await asyncio.to_thread(self._images.orphans):
+            try:
+                found = await self._downloads.examine(orphan.path)
+                if found.sha256 != orphan.sha256:
+                    log.error("%s does not have the hash in its name and is left alone; delete it", orphan.path)
+                    continue
+                genuine = self._catalog.find_by_hash(orphan.sha256)
+                await asyncio.to_thread(
+                    self._images.adopt,
+                    orphan.sha256,
+                    file_name(genuine[1].iso_url) if genuine else orphan.sha256,
+                    reference_to(*genuine) if genuine else "import",
+                    Trust.HASH if genuine else Trust.NONE,
+                    found.recognition,
+                    None if genuine else 0,
+                )
+            except (LuxusbError, OSError) as error:
+                log.warning("%s: its description was lost and cannot be made anew: %s", orphan.path, error)
+
     async def stop(self) -> None:
         """Stop everything so that the next start goes on where this one ends."""
+        if self._adopting is not None:
+            self._adopting.cancel()
+            await asyncio.gather(self._adopting, return_exceptions=True)
         await self._queue.close()
         await self._registry.stop()
         await self._transfers.stop()

@@ -95,6 +95,10 @@ class Transfers:
             del self._progress[job_id]
         return str(answer["sha256"]), int(answer["size"])
 
+    async def sha256(self, fd: int) -> str:
+        """Hash of a regular file."""
+        return str((await self.supervisor.request("hash", {}, [fd]))["sha256"])
+
     async def inspect(self, fd: int) -> Recognition:
         """What the image behind a descriptor is.
 
