@@ -218,9 +218,7 @@ async def test_other_users_jobs_need_the_right_to_manage_all(
 
 
 @pytest.mark.root
-async def test_with_the_mock_of_dbusmock(
-    nobody: OtherUser, asker: Client, address: str, engine: FakeEngine
-) -> None:
+async def test_with_the_mock_of_dbusmock(nobody: OtherUser, asker: Client, address: str, engine: FakeEngine) -> None:
     argv = ("/usr/bin/python3", "-m", "dbusmock", "--system", "--template", "polkitd")
     async with program(address, asker.connection, *argv):
         refused = await nobody.call("Download", "sa{sv}", "debian", {})

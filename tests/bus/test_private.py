@@ -83,7 +83,7 @@ async def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_daemon_that_does_not_start_is_quoted(tmp_path: Path) -> None:
-    with pytest.raises(FailedError, match="dbus-daemon did not start: .*nonsense"):
+    with pytest.raises(FailedError, match=r"dbus-daemon did not start: .*nonsense"):
         async with private_bus(tmp_path, extra_policy="<nonsense/>"):
             pass
     assert daemons_of(tmp_path / "bus.conf") == []
@@ -120,7 +120,9 @@ async def test_it_never_outlives_this_process(tmp_path: Path) -> None:
 
 def test_the_configuration_is_that_of_the_system_bus_with_another_owner() -> None:
     root = ET.fromstring(bus_config(Path("/run/x/bus"), 1000))
-    owners = [rule.get("user") for rule in root.iter("policy") if rule.find("allow[@own='org.luxusb.Manager']") is not None]
+    owners = [
+        rule.get("user") for rule in root.iter("policy") if rule.find("allow[@own='org.luxusb.Manager']") is not None
+    ]
     assert owners == ["1000"]
     assert root.findtext("auth") == "EXTERNAL"
     users = [rule.get("user") for rule in root.iter("allow") if rule.get("user")]
