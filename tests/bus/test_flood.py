@@ -6,19 +6,18 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from luxusbd.bus._lib import Message, MessageType, PatientSocket, Variant
+from luxusbd.bus.authority import PrivateAuthority
 from luxusbd.bus.connection import Connection, RemoteError
 from luxusbd.bus.service import BusService
 from tests.bus.client import MANAGER_PATH, SERVICE, Client
 from tests.bus.fake import SHA, FakeEngine
 from tests.bus.raw import RawClient, field, message
 
-Connect = Callable[[], Awaitable[Client]]
 PEER = "org.freedesktop.DBus.Peer"
 
 
@@ -159,11 +158,13 @@ async def test_the_policy_refuses_other_interfaces_and_signals(client: Client, s
     assert [entry.member for entry in seen if entry.member == "Sneaky"] == []
 
 
-async def test_nobody_can_pretend_that_a_watcher_left(client: Client, service: BusService, connect: Connect) -> None:
-    other = await connect()
+async def test_nobody_can_pretend_that_a_watcher_left(lax_bus: str, engine: FakeEngine) -> None:
+    service = BusService(engine, address=lax_bus, authority=PrivateAuthority())
+    await service.start()
+    liar, other = await Client.connect(lax_bus), await Client.connect(lax_bus)
     await other.call("Ping", interface=PEER)
     for destination in (None, SERVICE):
-        await client.connection.send(
+        await liar.connection.send(
             Message(
                 message_type=MessageType.SIGNAL,
                 destination=destination,
@@ -174,8 +175,11 @@ async def test_nobody_can_pretend_that_a_watcher_left(client: Client, service: B
                 body=[other.name, other.name, ""],
             )
         )
-    await client.call("Ping", interface=PEER)
+    await liar.call("Ping", interface=PEER)
     assert other.name in service.watchers
+    for client in (liar, other):
+        await client.close()
+    await service.stop()
 
 
 CALL = [field(1, "o", MANAGER_PATH), field(2, "s", SERVICE), field(3, "s", "ListJobs"), field(6, "s", SERVICE)]
