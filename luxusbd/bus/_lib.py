@@ -116,8 +116,8 @@ elif os.environ.get(LIBRARY_VARIABLE, "dbus_next") == "dbus_fast":
     from dbus_fast import BusType, Message, MessageFlag, MessageType, Variant
     from dbus_fast.aio import MessageBus
 else:
-    # The package imports its GLib half, and with it all of GLib where the system has it; a privileged asyncio process has
-    # no use for that.
+    # The package imports its GLib half, and with it all of GLib where the system has it; a privileged asyncio process
+    # has no use for that.
     sys.modules.setdefault("dbus_next.glib", types.ModuleType("dbus_next.glib"))
 
     from dbus_next import BusType, Message, MessageFlag, MessageType, Variant
@@ -138,8 +138,8 @@ else:
     class MessageBus(_MessageBus):
         """dbus-next's connection without two faults of its start.
 
-        When the bus hangs up during authentication, the original reads b"" for ever, without ever returning to the loop;
-        and a socket that cannot be connected stays open.
+        When the bus hangs up during authentication, the original reads b"" for ever, without ever returning to the
+        loop; and a socket that cannot be connected stays open.
         """
 
         def _setup_socket(self):

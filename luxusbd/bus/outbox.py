@@ -198,7 +198,7 @@ class Outbox:
             Message(
                 message_type=MessageType.SIGNAL,
                 destination=destination,
-                path=path,
+                path=str(path),  # exactly a str: dbus-fast takes no subclass
                 interface=interface,
                 member=member,
                 signature=signal.signature,

@@ -11,6 +11,7 @@ from typing import Any
 
 from luxusbd.bus._lib import Message, MessageFlag, Variant
 from luxusbd.bus.connection import BUS_NAME, Connection, RemoteError
+from luxusbd.bus.values import variant
 
 SERVICE = "org.luxusb.Manager"
 MANAGER_PATH = "/org/luxusb/Manager"
@@ -133,7 +134,11 @@ class OtherUser:
             cwd="/",
         )
         user = cls(process)
-        user.name = (await user._line())["name"]
+        try:
+            user.name = (await user._line())["name"]
+        except BaseException:
+            await user.stop()
+            raise
         return user
 
     async def _line(self) -> Any:
@@ -151,6 +156,14 @@ class OtherUser:
     ) -> Any:
         """{"body": [...]} or {"error": name, "text": ...}."""
         return await self.ask("call", path, interface, member, signature, list(args))
+
+    async def bus(self, member: str, signature: str, args: list[Any]) -> Any:
+        """Call a method of the bus itself."""
+        return await self.ask("bus", member, signature, args)
+
+    async def next(self) -> Any:
+        """The answer to what `begin` asked."""
+        return await self._line()
 
     def begin(self, member: str, signature: str, *args: Any) -> None:
         """Call without reading the answer."""
@@ -177,13 +190,24 @@ async def serve(address: str) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         kind, *request = json.loads(line)
         answer: Any
-        if kind == "call":
+        if kind in ("call", "interactive"):
+            flags = MessageFlag.NONE
+            if kind == "interactive":
+                request = [MANAGER_PATH, SERVICE, *request]
+                flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION
             path, interface, member, signature, args = request
+            if signature.endswith("a{sv}"):
+                args[-1] = {key: variant(value) for key, value in args[-1].items()}
             try:
-                message = await client.raw(member, signature, *args, path=path, interface=interface)
+                message = await client.raw(member, signature, *args, path=path, interface=interface, flags=flags)
                 answer = {"body": plain(message.body)}
             except RemoteError as error:
                 answer = {"error": error.remote_name, "text": str(error)}
+        elif kind == "bus":
+            try:
+                answer = {"body": plain(await client.connection.call_bus(*request))}
+            except RemoteError as error:
+                answer = {"error": error.remote_name}
         else:
             answer = [[message.member, message.path, plain(message.body)] for message in client.signals]
         print(json.dumps(answer), flush=True)

@@ -35,6 +35,14 @@ async def address(bus_directory: Path) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+async def lax_bus(tmp_path: Path) -> AsyncIterator[str]:
+    """A bus that lets everything through to the service; the project's policy does not."""
+    everything = '<policy context="mandatory"><allow send_destination="org.luxusb.Manager"/></policy>'
+    async with private_bus(tmp_path, extra_policy=everything) as running:
+        yield running
+
+
+@pytest.fixture
 def engine() -> FakeEngine:
     shown = view()
     return FakeEngine(views={shown.device.identity.id: shown})

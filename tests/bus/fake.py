@@ -66,7 +66,9 @@ DISTRIBUTION = Distribution(
     category="general",
     popularity_rank=1,
     releases=(
-        Release("12.5", "2024-02-10", "https://one.example/a.iso", SHA, 600, (Mirror("https://one.example/a.iso", "DE"),)),
+        Release(
+            "12.5", "2024-02-10", "https://one.example/a.iso", SHA, 600, (Mirror("https://one.example/a.iso", "DE"),)
+        ),
     ),
     layer=Layer.PACKAGED,
 )

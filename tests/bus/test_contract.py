@@ -113,7 +113,7 @@ def test_the_bus_policy_lets_descriptors_through_for_exactly_the_members_that_ta
     config = ET.parse(resources.dbus("org.luxusb.Manager.conf")).getroot()
     allows = [rule for rule in config.iter("allow") if rule.get("send_destination")]
     assert {rule.get("send_interface") for rule in allows} == {*contract.interfaces(), *contract.standard()}
-    # Without a type, messages of a type that no library knows would get through as well.
+    # Calls and nothing else: replies that nobody waits for and types that do not exist stay outside.
     assert {rule.get("send_type") for rule in allows} == {"method_call"}
     with_fd = {rule.get("send_member") for rule in allows if rule.get("max_fds") != "0"}
     takes_fd = {

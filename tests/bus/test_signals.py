@@ -138,9 +138,7 @@ async def test_a_burst_of_progress_is_merged_and_its_last_value_arrives(client: 
     assert plain(told[-1].body)[1] == 20_000
 
 
-async def test_a_client_that_never_reads_holds_up_nobody(
-    client: Client, connect: Connect, engine: FakeEngine
-) -> None:
+async def test_a_client_that_never_reads_holds_up_nobody(client: Client, connect: Connect, engine: FakeEngine) -> None:
     deaf = await connect()
     await deaf.call("Ping", interface="org.freedesktop.DBus.Peer")
     await client.call("Ping", interface="org.freedesktop.DBus.Peer")

@@ -1,0 +1,82 @@
+"""A bare connection: bytes on the socket, for messages that no library makes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from urllib.parse import unquote
+
+
+def field(code: int, kind: str, value: str | int) -> bytes:
+    """One header field: code, signature, value."""
+    signature = bytes([code, len(kind)]) + kind.encode() + b"\0"
+    if isinstance(value, int):
+        body = struct.pack("<I", value)
+    elif kind == "g":
+        body = bytes([len(value)]) + value.encode() + b"\0"
+    else:
+        body = struct.pack("<I", len(value)) + value.encode() + b"\0"
+    return signature + body
+
+
+def message(kind: int, flags: int, fields: list[bytes], body: bytes = b"", serial: int = 7) -> bytes:
+    """A message of any type with any flags; the fields are not checked."""
+    array = b""
+    for entry in fields:  # each starts at a multiple of 8; what follows the last one is not counted
+        array += bytes(-len(array) % 8) + entry
+    header = struct.pack("<BBBBIII", ord("l"), kind, flags, 1, len(body), serial, len(array)) + array
+    return header + bytes(-len(header) % 8) + body
+
+
+class RawClient:
+    """Authenticates and says Hello; then anything goes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    @classmethod
+    async def connect(cls, address: str) -> RawClient:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, unquote(address.removeprefix("unix:path=").split(",")[0]))
+        uid = str(os.getuid()).encode().hex().encode()
+        await loop.sock_sendall(sock, b"\0AUTH EXTERNAL " + uid + b"\r\n")
+        assert (await loop.sock_recv(sock, 1000)).startswith(b"OK")
+        await loop.sock_sendall(sock, b"BEGIN\r\n")
+        bus = "org.freedesktop.DBus"
+        fields = [
+            field(1, "o", "/org/freedesktop/DBus"),
+            field(2, "s", bus),
+            field(3, "s", "Hello"),
+            field(6, "s", bus),
+        ]
+        await loop.sock_sendall(sock, message(1, 0, fields, serial=1))
+        assert await loop.sock_recv(sock, 4000)
+        return cls(sock)
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def read_until(self, marker: bytes) -> None:
+        """Read until these bytes came."""
+        said = b""
+        async with asyncio.timeout(20):
+            while marker not in said:
+                chunk = await asyncio.get_running_loop().sock_recv(self._socket, 65536)
+                assert chunk, said
+                said += chunk
+
+    async def end(self) -> bytes:
+        """Say no more; returns what the bus still had to say once it has dealt with everything that was sent."""
+        self._socket.shutdown(socket.SHUT_WR)
+        said = b""
+        try:
+            while chunk := await asyncio.get_running_loop().sock_recv(self._socket, 65536):
+                said += chunk
+        except ConnectionResetError:
+            pass  # the bus did not even read to the end
+        self._socket.close()
+        return said
