@@ -105,8 +105,8 @@ class DownloadRun:
             if self._keeper.written.total > before:
                 self._book.progressed(mirror)
             elif not self._keeper.complete and not self._control.paused:
-                error = SourceError(FailureKind.TRANSIENT, "answered without bringing anything new")
-                self._book.failed(mirror, error, brought_bytes=False)
+                nothing = SourceError(FailureKind.TRANSIENT, "answered without bringing anything new")
+                self._book.failed(mirror, nothing, brought_bytes=False)
 
     async def _stand_still(self) -> None:
         await self._keeper.checkpoint()

@@ -104,9 +104,7 @@ class Body:
             async with asyncio.timeout(self._limits.stall_timeout):
                 return await (content.read(size) if size > 0 else content.readany())
         except TimeoutError:
-            raise SourceError(
-                FailureKind.STALLED, f"sent nothing for {self._limits.stall_timeout:g} seconds"
-            ) from None
+            raise SourceError(FailureKind.STALLED, f"sent nothing for {self._limits.stall_timeout:g} seconds") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             # a RuntimeError is what aiohttp's StreamReader says when the connection went away between two reads
             cut = isinstance(error, aiohttp.ClientPayloadError | RuntimeError)

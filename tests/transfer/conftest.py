@@ -88,7 +88,6 @@ class Client:
         content = final.read_bytes() if final.exists() else None
         return Outcome(result, error, seen, content, {path.name for path in self.directory.iterdir()})
 
-
     async def fetch_error(self, urls: Sequence[str]) -> str:
         """The text of the failure that the download must end in."""
         downloader = Downloader(lambda: default_session(self.context), FAST)

@@ -11,24 +11,28 @@ import json
 import mmap
 import os
 import signal
+import ssl
 import struct
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from luxusbd.transfer import diskio
+from luxusbd.transfer import diskio, partfile
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest
+from luxusbd.transfer.source import default_session
 
+TLS = ssl.create_default_context()
+"""Made before the forks: reading the authorities takes longer than one of these downloads."""
 STEPS = ("pwritev", "fdatasync", "fsync", "rename", "link", "unlink", "ftruncate")
 LIMITS = TransferLimits(
     backoff_first=0.01,
     batch_min=4096,
-    batch_max=8192,
+    batch_max=4096,
     batch_age=0.01,
-    checkpoint_bytes=32 * 1024,
+    checkpoint_bytes=24 * 1024,
     checkpoint_age=5.0,
     read_buffer=4096,
     space_reserve=0,
@@ -84,17 +88,14 @@ def lay_mines(counter: Counter, kill_at: int) -> None:
             die()
         return real(fd, size)
 
-    diskio.allocate = allocate
-    from luxusbd.transfer import partfile
-
-    partfile.allocate = allocate
+    vars(partfile)["allocate"] = allocate
 
 
 async def download(order: dict[str, Any], counter: Counter) -> None:
     def report(progress: DownloadProgress) -> None:
         counter.wrote(progress.bytes_done)
 
-    downloader = Downloader(limits=LIMITS)
+    downloader = Downloader(lambda: default_session(TLS), LIMITS)
     # a limit, however high, makes it read in portions of `read_buffer`: the intervals of this test are tiny
     request = DownloadRequest((order["url"],), order["sha256"], 0, order["directory"], "file.iso", 10**9)
     await downloader.download(request, report)
