@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from luxusbd.errors import LuxusbError
 from luxusbd.transfer.engine import Downloader
@@ -19,6 +20,10 @@ from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadRe
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.source import default_session
 from tests.transfer.fault_server import FaultServer
+
+# the machine may be busy: how long one example takes says nothing
+settings.register_profile("transfer", deadline=None)
+settings.load_profile("transfer")
 
 DATA = random.Random(7).randbytes(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
