@@ -42,6 +42,7 @@ class PartKeeper:
         self._saving = asyncio.Lock()
         self._dirty = asyncio.Event()
         self._due = asyncio.Event()
+        self._saved = asyncio.Event()
         self._unsynced = 0
 
     @property
@@ -127,8 +128,14 @@ class PartKeeper:
         self.url = url
         self._unsynced += len(span)
         self._dirty.set()
-        if self._unsynced >= self._limits.checkpoint_bytes:
+        if self._unsynced >= self._limits.sync_after:
             self._due.set()
+
+    async def wait_for_disk(self) -> None:
+        """Return once not too many bytes would be lost by a power cut."""
+        while self.written.total - self._claimed.total >= self._limits.unsafe_limit:
+            self._due.set()
+            await self._saved.wait()
 
     async def run(self) -> None:
         """Save a checkpoint when enough bytes or seconds have passed; runs until cancelled."""
@@ -177,6 +184,8 @@ class PartKeeper:
             self._sources = {}
             self.url = ""
             self._unsynced = 0
+            self._saved.set()
+            self._saved = asyncio.Event()
             self._follower.reset()
             self.total = self._request.size or None
             self._saved_total = None
@@ -243,6 +252,8 @@ class PartKeeper:
         )
         await in_thread(self._disk, lambda: self.part.save(state, keep_old=keep_old))
         self._claimed = done
+        self._saved.set()
+        self._saved = asyncio.Event()
 
     def _foreign(self, state: PartState) -> str:
         request = self._request

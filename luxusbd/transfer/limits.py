@@ -43,7 +43,18 @@ class TransferLimits:
     """A batch is written once it holds `batch_min`; reading stops while `batch_max` wait for a slower disk."""
     batch_age: float = 1.0
     checkpoint_bytes: int = 64 * MIB
+    """Bytes that a power cut costs at most. Syncing begins at half of it; a slower disk then holds the reading up."""
     checkpoint_age: float = 10.0
-    """Whichever of the two comes first; it bounds what a power cut costs in bytes and in time."""
+    """Seconds that it costs at most."""
     space_reserve: int = 16 * MIB
     """Left free on the filesystem."""
+
+    @property
+    def sync_after(self) -> int:
+        """Unsafe bytes at which a checkpoint begins."""
+        return self.checkpoint_bytes // 2
+
+    @property
+    def unsafe_limit(self) -> int:
+        """Unsafe bytes at which reading stops; two batches may still be on their way to the disk then."""
+        return max(self.sync_after, self.checkpoint_bytes - 2 * self.batch_max)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from luxusbd.transfer.answers import FailureKind, SourceError
@@ -138,6 +138,26 @@ class MirrorBook:
         """Ask `mirror` no more."""
         mirror.did(why)
         mirror.dead = True
+
+    def begin_again(self, avoid: Collection[str]) -> None:
+        """Forgive everybody for a fresh start, but leave out `avoid`, unless nobody else is left.
+
+        Mirrors that answer the same way every time stay out.
+        """
+        hopeless = {mirror.url for mirror in self.mirrors if mirror.dead and mirror.last is not FailureKind.WRONG_SIZE}
+        if all(mirror.url in avoid or mirror.url in hopeless for mirror in self.mirrors):
+            avoid = ()
+        self.mirrors = tuple(
+            Mirror(
+                mirror.url,
+                dead=mirror.url in avoid or mirror.url in hopeless,
+                absent_until=mirror.absent_until,
+                last=mirror.last,
+                history=mirror.history,
+            )
+            for mirror in self.mirrors
+        )
+        self._current = None
 
     @property
     def offline(self) -> bool:

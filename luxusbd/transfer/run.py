@@ -61,8 +61,8 @@ class DownloadRun:
         self._host = ""
         self._answers = 0
         """How many answers the bytes were put together from, those of an earlier run counting as one."""
-        self._told_by_close = False
-        """Whether the size is only known from the end of a connection, which may have been a break."""
+        self._told_by_close: Mirror | None = None
+        """The mirror whose closed connection is all that tells the size; it may have been a break."""
         self._restarted_for_hash = False
         self._restarted_for_size = False
         self._blamed: list[str] = []
@@ -105,8 +105,8 @@ class DownloadRun:
             if self._keeper.written.total > before:
                 self._book.progressed(mirror)
             elif not self._keeper.complete and not self._control.paused:
-                error = SourceError(FailureKind.TRANSIENT, "answered without bringing anything new")
-                self._book.failed(mirror, error, brought_bytes=False)
+                nothing = SourceError(FailureKind.TRANSIENT, "answered without bringing anything new")
+                self._book.failed(mirror, nothing, brought_bytes=False)
 
     async def _stand_still(self) -> None:
         await self._keeper.checkpoint()
@@ -152,7 +152,7 @@ class DownloadRun:
             self._keeper.set_validators(mirror.url, answer.validators)
             if answer.total is not None and self._keeper.total is None:
                 self._keeper.total = answer.total
-                self._told_by_close = False
+                self._told_by_close = None
             await self._keeper.begin()
             if answer.kind is AnswerKind.COMPLETE:
                 return
@@ -250,14 +250,14 @@ class DownloadRun:
                     await writer.add(chunk, position)
         finally:
             await writer.flush()
-        self._settle_end(body)
+        self._settle_end(mirror, body)
 
-    def _settle_end(self, body: Body) -> None:
+    def _settle_end(self, mirror: Mirror, body: Body) -> None:
         keeper = self._keeper
         if keeper.total is None:
             # the body ended without having told its length
             keeper.total = body.position
-            self._told_by_close = body.answer.delimiter is Delimiter.CLOSE
+            self._told_by_close = mirror if body.answer.delimiter is Delimiter.CLOSE else None
         elif body.answer.end is None and body.position < keeper.total and not keeper.complete:
             raise SourceError(FailureKind.TRANSIENT, f"ended after {body.position} of {keeper.total} bytes")
 
@@ -287,11 +287,10 @@ class DownloadRun:
     async def _mismatch(self, found: str) -> None:
         keeper = self._keeper
         contributors = keeper.contributors
-        if self._told_by_close:
+        if self._told_by_close is not None:
             # the size was a guess from a closed connection: the bytes may be right and too few
-            self._told_by_close = False
+            mirror, self._told_by_close = self._told_by_close, None
             keeper.total = None
-            mirror = next(one for one in self._book.mirrors if one.url in contributors)
             self._book.failed(
                 mirror,
                 SourceError(FailureKind.TRANSIENT, "closed the connection, and the file is not complete"),
@@ -300,6 +299,9 @@ class DownloadRun:
             return
         self._blamed.extend(url for url in contributors if url not in self._blamed)
         named = ", ".join(self._blamed) or "an earlier run"
+        for mirror in self._book.mirrors:
+            if mirror.url in contributors:
+                mirror.did(f"took part in a file with wrong bytes ({found})")
         if not self._restarted_for_hash:
             self._restarted_for_hash = True
             # most bytes came from the first: if no other mirror is left, the one with fewer gets the benefit
@@ -316,7 +318,7 @@ class DownloadRun:
 
     def _avoidable(self, contributors: tuple[str, ...]) -> frozenset[str] | None:
         """Which mirrors to leave out of the second try; None when there is no second try worth making."""
-        urls = [mirror.url for mirror in self._book.mirrors]
+        urls = [mirror.url for mirror in self._book.mirrors if not mirror.dead]
         for avoid in (frozenset(contributors), frozenset(contributors[:1])):
             if any(url not in avoid for url in urls):
                 return avoid
@@ -326,12 +328,8 @@ class DownloadRun:
     async def _restart(self, avoid: frozenset[str]) -> None:
         await self._keeper.clear()
         self._answers = 0
-        self._told_by_close = False
-        urls = [url for url in dict.fromkeys(self._request.urls) if url not in avoid]
-        old = self._book
-        self._book = MirrorBook(urls or self._request.urls, self._limits, asyncio.get_running_loop().time)
-        for mirror in self._book.mirrors:
-            mirror.history.update(next(one for one in old.mirrors if one.url == mirror.url).history)
+        self._told_by_close = None
+        self._book.begin_again(avoid)
 
     async def _unless_paused(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work` to its end or until the pause switch; cancelled work has put its bytes on the disk."""

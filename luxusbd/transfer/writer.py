@@ -33,6 +33,7 @@ class BatchWriter:
             NotEnoughSpaceError: the disk is full.
             FailedError: the disk failed.
         """
+        await self._keeper.wait_for_disk()
         if self._chunks and offset != self._offset + self._size:
             await self.flush()
         if not self._chunks:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from luxusbd.errors import LuxusbError
 from luxusbd.transfer.engine import Downloader
@@ -17,6 +20,10 @@ from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadRe
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.source import default_session
 from tests.transfer.fault_server import FaultServer
+
+# the machine may be busy: how long one example takes says nothing
+settings.register_profile("transfer", deadline=None)
+settings.load_profile("transfer")
 
 DATA = random.Random(7).randbytes(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -28,10 +35,10 @@ FAST = TransferLimits(
     backoff_cap=0.05,
     attempts=5,
     network_attempts=5,
-    batch_min=16 * 1024,
+    batch_min=8 * 1024,
     batch_age=0.02,
-    batch_max=64 * 1024,
-    checkpoint_bytes=64 * 1024,
+    batch_max=16 * 1024,
+    checkpoint_bytes=128 * 1024,
     checkpoint_age=0.2,
     skip_limit=32 * 1024,
     space_reserve=0,
@@ -86,7 +93,6 @@ class Client:
         content = final.read_bytes() if final.exists() else None
         return Outcome(result, error, seen, content, {path.name for path in self.directory.iterdir()})
 
-
     async def fetch_error(self, urls: Sequence[str]) -> str:
         """The text of the failure that the download must end in."""
         downloader = Downloader(lambda: default_session(self.context), FAST)
@@ -100,8 +106,19 @@ class Client:
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Client:
-    return Client(tmp_path)
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory where there is one: these tests sync hundreds of times, and kill processes, not disks."""
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=shared, prefix="luxusbd-test-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def client(memory_path: Path) -> Client:
+    return Client(memory_path)
 
 
 @pytest.fixture
@@ -155,8 +172,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def tls_client(tmp_path: Path, authority: Authority) -> Client:
-    return Client(tmp_path, authority.client)
+def tls_client(memory_path: Path, authority: Authority) -> Client:
+    return Client(memory_path, authority.client)
 
 
 @pytest.fixture

@@ -179,7 +179,9 @@ def file(
             body, line = data, "200 OK"
             common.append(f"Content-Length: {len(data)}")
         elif wanted[0] >= len(data):
-            await connection.head("416 Range Not Satisfiable", f"Content-Range: bytes */{len(data)}", "Content-Length: 0")
+            await connection.head(
+                "416 Range Not Satisfiable", f"Content-Range: bytes */{len(data)}", "Content-Length: 0"
+            )
             return
         else:
             first = wanted[0]

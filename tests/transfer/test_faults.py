@@ -23,7 +23,6 @@ from tests.transfer.fault_server import (
     file,
     flip,
     half,
-    only_with_query,
     only_without_range,
     other,
     random_etag,
@@ -150,7 +149,10 @@ CASES = [
         (chunked(terminated=False), file(etag="", date="")),
         check=lambda server, _: starts(server, "/a") == [0, SIZE],
     ),
-    Case("5 416 without a size: asks again without range", (chunked(part=0.5, terminated=False), status("416 No"), file())),
+    Case(
+        "5 416 without a size: asks again without range",
+        (chunked(part=0.5, terminated=False), status("416 No"), file()),
+    ),
     Case("5 416 for bytes that the file has", (cut, status("416 No", f"Content-Range: bytes */{SIZE}"), file())),
     Case(
         "6 range from the start instead",
@@ -172,7 +174,9 @@ CASES = [
         text="has 999999 bytes",
     ),
     Case("10 unknown total, size known", (lying("Content-Range: bytes {first}-{last}/*"),), size=SIZE),
-    Case("10 unknown total, size unknown", (lying("Content-Range: bytes {first}-{last}/*"), file()), text="does not tell"),
+    Case(
+        "10 unknown total, size unknown", (lying("Content-Range: bytes {first}-{last}/*"), file()), text="does not tell"
+    ),
     Case(
         "11 shorter than asked",
         (file(clamp=100_000),),
@@ -288,16 +292,26 @@ CASES = [
     Case("31 redirect to nowhere", (status("302 Found"),), GOOD, text="without saying where"),
     Case("32 huge header", (raw(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 2_000_000, b"\r\n\r\n"),), GOOD),
     Case("33 garbage", (raw(b"\x00\xff\x01SSH-2.0-OpenSSH\r\n" * 50),), GOOD, text="HTTP"),
-    Case("33 garbage, only mirror", (raw(b"220 ftp ready\r\n\r\n"),), error=NetworkError, text="not answer in valid HTTP"),
+    Case(
+        "33 garbage, only mirror", (raw(b"220 ftp ready\r\n\r\n"),), error=NetworkError, text="not answer in valid HTTP"
+    ),
     Case(
         "34 many informational answers",
-        (raw(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 50, b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n", DATA),),
+        (
+            raw(
+                b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 50,
+                b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n",
+                DATA,
+            ),
+        ),
         check=lambda server, _: len(server.log) == 1,
     ),
     Case("35 one flipped bit, another mirror", (file(change=flip),), GOOD),
     Case("35 one flipped bit, only mirror", (file(change=flip),), error=VerificationError, text="sha256"),
     Case("36 new ETag on every answer", (random_etag(cut=70_000),), check=lambda s, _: starts(s, "/a") == ETAGS),
-    Case("36 new ETag on every answer, no date", (random_etag(cut=70_000, date=""),), check=lambda s, _: len(s.log) <= 12),
+    Case(
+        "36 new ETag on every answer, no date", (random_etag(cut=70_000, date=""),), check=lambda s, _: len(s.log) <= 12
+    ),
     Case(
         "39 a weak ETag is no condition",
         (file(etag='W/"v1"', cut=CUT), file(etag='W/"v1"')),
@@ -323,8 +337,20 @@ CASES = [
         text="sent less than",
         check=lambda server, _: starts(server, "/b")[0] >= 100_000,
     ),
-    Case("48 404 at one mirror", (status("404 Not Found"),), GOOD, text="404", check=lambda s, _: len(starts(s, "/a")) == 1),
-    Case("48 404 everywhere", (status("404 No"),), (status("410 Gone"),), error=NetworkError, text="no mirror has this file"),
+    Case(
+        "48 404 at one mirror",
+        (status("404 Not Found"),),
+        GOOD,
+        text="404",
+        check=lambda s, _: len(starts(s, "/a")) == 1,
+    ),
+    Case(
+        "48 404 everywhere",
+        (status("404 No"),),
+        (status("410 Gone"),),
+        error=NetworkError,
+        text="no mirror has this file",
+    ),
     Case("49 407", (status("407 Proxy Authentication Required"),), error=NetworkError, text="a proxy on the way"),
     Case(
         "50 closed while idle",
