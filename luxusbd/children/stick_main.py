@@ -42,9 +42,12 @@ async def serve(sock: socket.socket) -> None:
     """Answer `execute` until the other side closes; a job that runs then is stopped and cleaned up."""
     latest: StickProgress | None = None
     changed = asyncio.Event()
+    one_at_a_time = asyncio.Lock()
 
     async def execute(params: Params, fds: Sequence[int]) -> Any:
-        return await writer.execute(codec.order_from_json(params, fds), report)
+        # a cancelled job clears up before the next one may touch the disk
+        async with one_at_a_time:
+            return await writer.execute(codec.order_from_json(params, fds), report)
 
     def report(progress: StickProgress) -> None:
         nonlocal latest

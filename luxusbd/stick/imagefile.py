@@ -69,11 +69,13 @@ class FileRoom:
         directory, name = _split(path)
         source = self._work / "small"
         await in_thread(source.write_bytes, data)
-        commands = [f"rm {path}"] if await in_thread(self._exists, path) else []
+        temporary = f"{name}.tmp"
+        await self.remove(f"{directory}/{temporary}")
         # `write` takes its second argument for a name in the current directory, slashes and all
-        commands += [f"cd {directory}", f"write small {name}", f"sif {name} mode 0100644"]
-        await self._debugfs(*commands)
+        await self._debugfs(f"cd {directory}", f"write small {temporary}", f"sif {temporary} mode 0100644")
         await self.checkpoint()
+        # debugfs fills a file after it has named it, so that only a finished one may get the name that counts
+        await self.publish(f"{directory}/{temporary}", path)
 
     async def allocate(self, path: str, size: int) -> room.Sink:
         """Start a new file of `size` bytes, on blocks that read as zeros until it is published."""

@@ -1,8 +1,9 @@
 """The boot menu of a stick as text: a pure function of its manifest.
 
-Two copies of the menu, A and B, lie on the data partition; the stub on the ESP takes the newer complete one. A menu
-file is a single `if`: GRUB runs none of it unless all of it parses, so that one cut short or overwritten with zeros
-never gets to set `lux_end`, and counts as incomplete.
+Two copies of the menu, A and B, lie on the data partition; the stub on the ESP takes the newer complete one. It runs
+each file twice: first with `lux_pass=probe`, which only counts the lines. Every line of a menu file is a whole statement
+that guards itself, so that in a file that is cut short, or has lost a block in its middle, nothing runs that should not
+(GRUB goes on with the next line after a syntax error), the count is wrong, and `lux_end` stays unset.
 """
 
 from __future__ import annotations
@@ -50,25 +51,29 @@ def render(manifest: Manifest) -> str:
         InternalError: the manifest holds a name or UUID that its schema forbids.
     """
     _check(manifest)
-    body: list[str] = []
-    body += _terminal(manifest)
-    body += _defaults(manifest)
-    for image in manifest.images:
-        body += _image(manifest, image)
+    items = [_terminal(manifest), _defaults(manifest)]
+    items += [_image(manifest, image) for image in manifest.images]
     if not manifest.images:
-        body += _notice("This stick holds no images yet", "Add images with LUXusb, then start from it again.")
-    body += _tools()
-    return "\n".join(
+        items.append(_notice("This stick holds no images yet", "Add images with LUXusb, then start from it again."))
+    items.append(_tools())
+    return "".join(
         [
-            f"lux_gen={manifest.generation}",
-            'if [ "$lux_pass" = menu ]; then',
-            *(f"  {line}" for line in body),
-            "else",
-            f"  lux_end={manifest.generation}",
-            "fi",
-            "",
+            f"lux_gen={manifest.generation}\n",
+            *(f'if [ "$lux_pass" = menu ]; then {_line(item)}; else lux_seen="${{lux_seen}}x"; fi\n' for item in items),
+            _end(manifest.generation, len(items)),
         ]
     )
+
+
+def generation_of(data: bytes | None) -> int | None:
+    """Generation of a menu file as `render` writes them, or None when it is incomplete or none."""
+    if data is None or b"\0" in data:
+        return None
+    match = re.match(rb"lux_gen=([1-9][0-9]{0,9})\n", data)
+    if match is None:
+        return None
+    generation = int(match.group(1))
+    return generation if data.endswith(b"\n" + _end(generation, data.count(b"\n") - 2).encode()) else None
 
 
 def stub(data_uuid: str, *, serial_console: bool = False) -> str:
@@ -116,6 +121,7 @@ def chooser(first: str, second: str) -> tuple[str, ...]:
         lines += [
             "lux_gen=",
             "lux_end=",
+            "lux_seen=",
             f'if [ -s "{path}" ]; then source "{path}"; fi',
             'if [ -n "$lux_end" -a "$lux_gen" = "$lux_end" ]; then',
             '  if [ "$lux_gen" -gt "$lux_best" ]; then',
@@ -317,11 +323,13 @@ def _indent(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
 
 
-def generation_of(data: bytes | None) -> int | None:
-    """Generation of a menu file as `render` writes them, or None when it is incomplete or none."""
-    if data is None or b"\0" in data:
-        return None
-    match = re.match(rb"lux_gen=([1-9][0-9]{0,9})\n", data)
-    if match is None or not data.endswith(b"\nelse\n  lux_end=" + match.group(1) + b"\nfi\n"):
-        return None
-    return int(match.group(1))
+def _line(commands: Iterable[str]) -> str:
+    text = ""
+    for command in commands:
+        separator = " " if text.endswith(("{", " then", " else")) or text in ("", "else") else "; "
+        text += separator + command.strip()
+    return text.strip()
+
+
+def _end(generation: int, items: int) -> str:
+    return f'if [ "$lux_seen" = {"x" * items} ]; then lux_end={generation}; fi\n'

@@ -18,7 +18,7 @@ from luxusbd.stick import manifest as manifests
 from luxusbd.stick import menu, reader
 from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
 from luxusbd.stick.ext4 import Ext4
-from luxusbd.stick.model import Layout, Manifest, PartitionRole, SourceImage
+from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom, Sink
 
@@ -133,12 +133,13 @@ class Session:
         await self.room.remove(PENDING)
         self.after_step("settled")
 
-    async def commit(self, manifest: Manifest, inactive: str) -> None:
+    async def commit(self, manifest: Manifest, inactive: str, added: Sequence[ManifestImage] = ()) -> None:
         """Write manifest and menu, and read both back from the medium.
 
         Args:
             manifest: the new one, with its generation above that of both menus.
             inactive: path of the menu that GRUB does not need now.
+            added: images that have to be whole now; older ones may be damaged, and do not hinder the job.
 
         Raises:
             VerificationError: the medium gives something else back.
@@ -157,7 +158,7 @@ class Session:
         for path, data in ((manifests.PATH, document), (inactive, text)):
             if await in_thread(self._small, path, len(data)) != data:
                 raise VerificationError(f"{path} read back from the medium differs: the stick is defective")
-        await in_thread(self._on_medium, lambda filesystem: _all_whole(filesystem, manifest))
+        await in_thread(self._on_medium, lambda filesystem: _all_whole(filesystem, added))
         self.after_step("committed")
 
     async def _write_image(self, source: SourceImage) -> None:
@@ -269,8 +270,8 @@ def _copy(fd: int, sink: Sink, offset: int, count: int, update: Callable[[bytes]
     return len(data)
 
 
-def _all_whole(filesystem: Ext4, manifest: Manifest) -> None:
-    for image in manifest.images:
+def _all_whole(filesystem: Ext4, images: Sequence[ManifestImage]) -> None:
+    for image in images:
         inode = filesystem.lookup(f"/iso/{image.name}")
         if inode is None or inode.size != image.size:
             raise VerificationError(f"{image.name} is not whole on the medium: verify the stick, then add it again")

@@ -140,7 +140,7 @@ async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manif
     await session.publish(sources)
     now = int(time.time())
     added = tuple(dataclasses.replace(source.image, added=source.image.added or now) for source in sources)
-    manifest = await _commit(session, dataclasses.replace(manifest, images=(*manifest.images, *added)))
+    manifest = await _commit(session, dataclasses.replace(manifest, images=(*manifest.images, *added)), added)
     await session.settle()
     return manifest
 
@@ -248,7 +248,7 @@ async def _image_state(fd: int, stick: Layout, image: ManifestImage, progress: P
     return "ok" if sha256 == image.sha256 else "corrupt"
 
 
-async def _commit(session: Session, manifest: Manifest) -> Manifest:
+async def _commit(session: Session, manifest: Manifest, added: Sequence[ManifestImage] = ()) -> Manifest:
     current, menus = await session.look()
     manifest = dataclasses.replace(
         manifest,
@@ -256,7 +256,7 @@ async def _commit(session: Session, manifest: Manifest) -> Manifest:
         updated=int(time.time()),
         luxusbd=luxusbd.__version__,
     )
-    await session.commit(manifest, menus.inactive)
+    await session.commit(manifest, menus.inactive, added)
     return manifest
 
 
