@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import time
@@ -23,6 +24,7 @@ from tests.harness.service import ROOT, Service, ServiceError
 
 BUILD = ROOT / "build"
 HERE = BUILD / "demo"
+STATE = HERE / "state"
 STICK = HERE / "stick.img"
 RESULT = HERE / "result.json"
 MIB = 1024 * 1024
@@ -90,8 +92,11 @@ async def demo(*, fresh: bool) -> None:
     earlier = None if fresh else Result.load(RESULT)
     reuse = await asyncio.to_thread(still_true, earlier, program, hashes, STICK)
     if not reuse:
-        STICK.unlink(missing_ok=True)
-        RESULT.unlink(missing_ok=True)
+        for old in (STICK, RESULT, *HERE.glob("*.png"), *HERE.glob("*.txt")):
+            old.unlink(missing_ok=True)
+        # with the images of an earlier run in its store the service would download nothing
+        if STATE.exists():
+            await asyncio.to_thread(shutil.rmtree, STATE)
     async with AsyncExitStack() as stack:
         files = {image.path.name: image.path for image in found.images}
         mirrors = [await stack.enter_async_context(Mirror(files, rate=MIRROR_RATE)) for _ in range(2)]
@@ -140,7 +145,7 @@ async def _make(
     step(f"Starting {len(mirrors)} mirrors and the service, with a bus of its own: luxusbd --private build/demo/state")
     for mirror in mirrors:
         say(f"  mirror: {mirror.url}")
-    async with Service(HERE / "state", catalogue=catalogue, log=HERE / "luxusbd.log") as service:
+    async with Service(STATE, catalogue=catalogue, log=HERE / "luxusbd.log") as service:
         say(f"  bus: {service.address}")
         if not reuse:
             step("luxusb distros: what the service can download")
@@ -188,7 +193,7 @@ def stick_size(payload: int) -> int:
 async def _boot_all(targets: Sequence[Target]) -> tuple[Evidence, ...]:
     """Boot the stick once for every image and firmware, two machines at a time where there are two processors."""
     orders = [(target, firmware) for firmware in FIRMWARE for target in targets if firmware in target.firmware]
-    step(f"Booting the stick {len(orders)} times in a virtual machine (QEMU without KVM; about a minute each)")
+    step(f"Booting the stick {len(orders)} times in a virtual machine (QEMU without KVM; up to a minute each)")
     limit = asyncio.Semaphore(min(2, os.cpu_count() or 1))
 
     async def one(target: Target, firmware: Firmware) -> Evidence:
@@ -209,9 +214,17 @@ async def _boot_all(targets: Sequence[Target]) -> tuple[Evidence, ...]:
 
 
 def _what_next(*, reuse: bool) -> None:
-    step("What happened" + (" (reusing the stick of an earlier run)" if reuse else ""))
-    say("  The service downloaded the images from local mirrors, checked their hashes, wrote them with a boot menu for")
-    say("  BIOS and UEFI to build/demo/stick.img, read everything back, and the stick was booted from.")
+    step("What happened")
+    if reuse:
+        say(
+            "  The stick of an earlier run, build/demo/stick.img, is unchanged. The service compared everything on it with"
+        )
+        say("  its manifest once more. It was not booted again.")
+    else:
+        say(
+            "  The service downloaded the images from local mirrors, checked their hashes, wrote them with a boot menu for"
+        )
+        say("  BIOS and UEFI to build/demo/stick.img and read everything back. Then the stick was booted from.")
     say("  Pictures and console texts are in build/demo.")
     step("What to type next")
     say("  See it yourself:   qemu-system-x86_64 -m 1024 -drive file=build/demo/stick.img,format=raw,snapshot=on")

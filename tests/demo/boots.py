@@ -10,7 +10,7 @@ from pathlib import Path
 
 from luxusbd.images.model import Firmware
 from tests.harness import grubmenu
-from tests.harness.qemu import Machine
+from tests.harness.qemu import Machine, MachineError
 from tests.harness.screen import Screen
 
 MENU_TIMEOUT = 120.0
@@ -30,14 +30,16 @@ class Sign:
     colours: tuple[tuple[tuple[int, int, int], float], ...] = ()
     """Colours with the least fraction of the screen that each covers. All have to be there."""
     memory_mib: int = 512
+    is_menu: bool = False
+    """What it starts is a menu of GRUB itself; any other menu after the first is a choice of variants of the image."""
 
 
 _BLUE, _GREY = (0, 0, 170), (170, 170, 170)
 SIGNS = {
     "memtest86plus": Sign(r"Memtest86\+ v\d", ((_BLUE, 0.4),)),
-    "grub-rescue": Sign(r"^[ *]?GNU \(aka GNU/Hurd\)"),
-    # newt draws grey windows on blue; the installer asks for less memory only when it has this much
-    "debian-mini": Sign(r"Starting system log daemon|Choose language", ((_BLUE, 0.3), (_GREY, 0.1)), 1024),
+    "grub-rescue": Sign(r"^[ *]?GNU \(aka GNU/Hurd\)", is_menu=True),
+    # newt draws grey windows on blue: its first question fills most of the screen
+    "debian-mini": Sign(r"Starting system log daemon|Choose language", ((_BLUE, 0.05), (_GREY, 0.1)), memory_mib=1024),
     "ipxe": Sign(r"iPXE \d"),
 }
 
@@ -80,8 +82,9 @@ async def boot(stick: Path, target: Target, firmware: Firmware, titles: Sequence
             (await machine.screendump()).save_png(keep / f"{firmware.value}-menu.png")
             since = await grubmenu.start(machine)
             how, screen = await _wait_for(machine, sign, since)
-        except BaseException:
+        except MachineError:
             (keep / f"{name}.failed.txt").write_text(machine.console_text)
+            (await machine.screendump()).save_png(keep / f"{name}.failed.png")
             raise
         picture = keep / f"{name}.png"
         screen.save_png(picture)
@@ -91,12 +94,16 @@ async def boot(stick: Path, target: Target, firmware: Firmware, titles: Sequence
 
 async def _wait_for(machine: Machine, sign: Sign, since: int) -> tuple[str, Screen]:
     pattern = re.compile(sign.text, re.MULTILINE)
+    chosen = sign.is_menu
     try:
         async with asyncio.timeout(START_TIMEOUT):
             while True:
                 if match := pattern.search(machine.console_text, since):
                     return f"serial console: {match[0].strip()}", await machine.screendump()
                 grubmenu.check_no_failure(machine, since)
+                if not chosen and grubmenu.highlighted(machine.console_text[since:]):
+                    since = await grubmenu.start(machine)
+                    chosen = True
                 screen = await machine.screendump()
                 if machine.firmware is Firmware.BIOS and (match := pattern.search(await machine.text_screen())):
                     return f"text screen: {match[0].strip()}", screen
