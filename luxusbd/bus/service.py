@@ -23,7 +23,7 @@ from luxusbd.bus.standard import StandardInterfaces
 from luxusbd.bus.tree import MANAGER_PATH, Exported, Tree, device_object, job_object
 from luxusbd.bus.values import ObjectPath
 from luxusbd.errors import FailedError
-from luxusbd.jobs.api import DeviceView, Engine
+from luxusbd.jobs.api import DeviceView, Engine, Listener
 from luxusbd.jobs.model import Job
 
 BUS_NAME = "org.luxusb.Manager"
@@ -31,7 +31,7 @@ BUS_NAME = "org.luxusb.Manager"
 log = logging.getLogger(__name__)
 
 
-class BusService:
+class BusService(Listener):
     """Puts an engine on a bus. A `luxusbd.jobs.api.Listener`."""
 
     def __init__(
