@@ -259,7 +259,7 @@ class Dispatcher:
             if own.hidden_calls:
                 return {exported.interface: own}
             raise unknown(path)
-        if self._tree.children(path, caller.uid):
+        if self._tree.is_node(path, caller.uid):
             return self._standard_of(path)
         raise unknown(path)
 

@@ -106,6 +106,13 @@ class Tree:
         """All that this uid sees."""
         return [exported for exported in self._objects.values() if exported.visible(uid)]
 
+    def is_node(self, path: str, uid: int) -> bool:
+        """Whether something is at a path, be it only a place where objects can be; these are there also when empty."""
+        exported = self._objects.get(path)
+        if exported is not None:
+            return exported.visible(uid)
+        return path in (DEVICES_PATH, JOBS_PATH) or bool(self.children(path, uid))
+
     def children(self, path: str, uid: int) -> list[str]:
         """Names of the nodes right below a path, as far as this uid sees any object there."""
         prefix = "/" if path == "/" else path + "/"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -95,7 +96,7 @@ async def test_an_unexpected_error_tells_the_log_and_not_the_caller(
 async def test_a_value_that_cannot_be_sent_is_an_internal_error(
     client: Client, engine: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine.put_job(job(1, 0, rate=2**70))
+    engine.put_job(job(1, os.getuid(), rate=2**70))
     name, _text = await client.fails("GetAll", "s", "org.luxusb.Job", path="/org/luxusb/jobs/_1", interface=PROPERTIES)
     assert name == "org.luxusb.Error.Internal"
     assert await client.call("Ping", interface=PEER) is None
@@ -200,7 +201,7 @@ async def test_the_end_of_the_bus_is_noticed(tmp_path: Path, engine: FakeEngine)
         await asyncio.sleep(0)
         assert not ended.done()
     await asyncio.wait_for(ended, 20)
-    engine.put_job(job(1, 0))  # nobody is told, and nothing is raised
+    engine.put_job(job(1, os.getuid()))  # nobody is told, and nothing is raised
     await running.stop()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -49,16 +50,16 @@ async def test_only_what_changed_is_told(client: Client, engine: FakeEngine) -> 
 
 async def test_constants_and_silent_properties_are_never_announced(client: Client, engine: FakeEngine) -> None:
     await client.call("Ping", interface="org.freedesktop.DBus.Peer")
-    engine.put_job(job(1, 0))
+    engine.put_job(job(1, os.getuid()))
     await client.until("InterfacesAdded")
-    engine.put_job(job(1, 0, bytes_done=5, bytes_total=10, rate=3, expected_end=9, stage="transfer"))
+    engine.put_job(job(1, os.getuid(), bytes_done=5, bytes_total=10, rate=3, expected_end=9, stage="transfer"))
     (changed,) = await client.until("PropertiesChanged", JOB)
     assert plain(changed.body)[1] == {"Stage": "transfer"}
 
 
 async def test_a_job_from_its_first_byte_to_its_end(client: Client, engine: FakeEngine) -> None:
     await client.call("Ping", interface="org.freedesktop.DBus.Peer")
-    engine.put_job(job(1, 0))
+    engine.put_job(job(1, os.getuid()))
     await client.until("InterfacesAdded")
     engine.progress(1, bytes_done=3, bytes_total=10, rate=2, stage="transfer")
     (progress,) = await client.until("ProgressChanged")
@@ -80,7 +81,7 @@ async def test_a_job_from_its_first_byte_to_its_end(client: Client, engine: Fake
 async def test_finished_is_told_once_however_often_it_is_said(client: Client, engine: FakeEngine) -> None:
     await client.call("Ping", interface="org.freedesktop.DBus.Peer")
     await client.watch()
-    engine.put_job(job(1, 0))
+    engine.put_job(job(1, os.getuid()))
     engine.finish(1, state=JobState.FAILED, error_name="org.luxusb.Error.NetworkFailed", error_message="no \0 network")
     engine.finish(1)
     (finished,) = await client.until("Finished")
@@ -128,7 +129,7 @@ async def test_the_manager_tells_whether_it_is_busy_and_the_catalogue(
 
 async def test_a_burst_of_progress_is_merged_and_its_last_value_arrives(client: Client, engine: FakeEngine) -> None:
     await client.call("Ping", interface="org.freedesktop.DBus.Peer")
-    engine.put_job(job(1, 0, bytes_total=20_000))
+    engine.put_job(job(1, os.getuid(), bytes_total=20_000))
     for done in range(20_001):
         engine.progress(1, bytes_done=done)
     engine.finish(1, state=JobState.SUCCEEDED)
@@ -143,11 +144,11 @@ async def test_a_client_that_never_reads_holds_up_nobody(client: Client, connect
     await deaf.call("Ping", interface="org.freedesktop.DBus.Peer")
     await client.call("Ping", interface="org.freedesktop.DBus.Peer")
     asyncio.get_running_loop().remove_reader(deaf.connection._bus._sock)  # type: ignore[arg-type]
-    engine.put_job(job(1, 0))
+    engine.put_job(job(1, os.getuid()))
     await client.until("InterfacesAdded")
     log = tuple(f"{number:>1000}" for number in range(1000))
     for number in range(20):
-        engine.put_job(job(1, 0, stage=f"stage {number}", params={"references": log}))
+        engine.put_job(job(1, os.getuid(), stage=f"stage {number}", params={"references": log}))
         while plain((await client.until("PropertiesChanged", JOB))[-1].body)[1].get("Stage") != f"stage {number}":
             await client.call("Ping", interface="org.freedesktop.DBus.Peer")
     assert await client.call("Ping", interface="org.freedesktop.DBus.Peer") is None
@@ -157,7 +158,7 @@ async def test_what_waits_is_sent_before_the_service_goes(
     service: BusService, client: Client, engine: FakeEngine
 ) -> None:
     await client.call("Ping", interface="org.freedesktop.DBus.Peer")
-    engine.put_job(job(1, 0))
+    engine.put_job(job(1, os.getuid()))
     engine.finish(1, state=JobState.CANCELLED)
     await service.stop()
     await client.until("Finished")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from luxusbd import process
 from luxusbd.bus import contract
@@ -18,18 +19,11 @@ async def busctl(address: str, *argv: str) -> str:
 
 
 async def test_busctl(address: str, service: BusService, engine: FakeEngine) -> None:
-    engine.put_job(job(1, 1234))
+    nodes = ["/", "/org", "/org/luxusb", "/org/luxusb/Manager", "/org/luxusb/devices", DEVICE, "/org/luxusb/jobs"]
+    assert (await busctl(address, "tree", "--list", "org.luxusb.Manager")).split() == nodes
+    engine.put_job(job(1, os.getuid()))
     tree = (await busctl(address, "tree", "--list", "org.luxusb.Manager")).split()
-    assert tree == [
-        "/",
-        "/org",
-        "/org/luxusb",
-        "/org/luxusb/Manager",
-        "/org/luxusb/devices",
-        DEVICE,
-        "/org/luxusb/jobs",
-        "/org/luxusb/jobs/_1",
-    ]
+    assert tree == [*nodes, "/org/luxusb/jobs/_1"]
     shown = await busctl(address, "introspect", "org.luxusb.Manager", "/org/luxusb/Manager")
     for method in contract.interfaces()[contract.MANAGER].methods:
         assert f".{method} " in shown
