@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import types
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,13 @@ async def process() -> AsyncIterator[Core]:
 
 
 @pytest.fixture
-async def core(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Core]:
+async def core(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Core]:
     """A child in this process, with short limits."""
     monkeypatch.setattr(transfer_main, "PROGRESS_INTERVAL", 0.01)
     ours, theirs = socket.socketpair()
-    child = asyncio.create_task(TransferChild(theirs, FAST).run())
+    # patient but where a test is about the end of patience
+    limits = FAST if "started_twice" in request.node.name else replace(FAST, lock_patience=10.0)
+    child = asyncio.create_task(TransferChild(theirs, limits).run())
     async with connected(ours) as core:
         yield core
     await child
@@ -131,7 +134,8 @@ async def test_the_process_holds_nothing(process: Core, tmp_path: Path) -> None:
         assert "CapEff:\t0000000000000000" in (task / "status").read_text()
 
 
-async def test_the_process_ends_with_its_channel(server: FaultServer, memory_path: Path) -> None:
+@pytest.mark.parametrize("how", ["channel", "SIGTERM", "SIGINT"])
+async def test_the_process_ends_in_good_order(server: FaultServer, memory_path: Path, how: str) -> None:
     ours, theirs = socket.socketpair()
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "luxusbd.children.transfer_main", str(theirs.fileno())),
@@ -144,6 +148,9 @@ async def test_the_process_ends_with_its_channel(server: FaultServer, memory_pat
             core.channel.request("download", order(memory_path, server.route("/a", half("hang"))))
         )
         await core.seen(lambda one: one["bytes_done"] > 100_000)
+        if how != "channel":
+            child.send_signal(getattr(signal, how))
+            await asyncio.wait((asking,))
     with pytest.raises(LuxusbError):
         await asking
     async with asyncio.timeout(20):
@@ -195,15 +202,30 @@ async def test_cancelled_request_keeps_the_part(core: Core, server: FaultServer,
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    # it lets go when everything is on the disk: until then the same job is refused, as a core would see it
-    result = None
-    while result is None:
-        try:
-            result = await core.channel.request("download", order(memory_path, server.base + "/a"))
-        except AlreadyExistsError:
-            continue
+    # at once, while the first one is still putting its bytes on the disk
+    result = await core.channel.request("download", order(memory_path, server.base + "/a"))
     assert result["resumed_bytes"] > 100_000
     assert (memory_path / "x.iso").read_bytes() == DATA
+
+
+async def test_cancelled_and_discarded_at_once(core: Core, server: FaultServer, memory_path: Path) -> None:
+    asking = asyncio.create_task(core.channel.request("download", order(memory_path, server.route("/a", half("hang")))))
+    await core.seen(lambda one: one["bytes_done"] > 100_000)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await core.channel.request("discard", {"directory": str(memory_path), "name": "x.iso"})
+    assert not list(memory_path.iterdir())
+
+
+async def test_a_job_that_runs_is_not_started_twice(core: Core, server: FaultServer, memory_path: Path) -> None:
+    asking = asyncio.create_task(core.channel.request("download", order(memory_path, server.route("/a", half("hang")))))
+    await core.seen(lambda one: one["bytes_done"] > 100_000)
+    with pytest.raises(AlreadyExistsError):
+        await core.channel.request("download", order(memory_path, server.base + "/a"))
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_pause_and_resume(core: Core, server: FaultServer, memory_path: Path) -> None:
