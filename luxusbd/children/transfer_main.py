@@ -24,6 +24,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -111,7 +112,9 @@ class TransferChild:
 
     def __init__(self, sock: socket.socket, limits: TransferLimits | None = None) -> None:
         self._downloader = Downloader(limits=limits)
+        self._limits = limits or TransferLimits()
         self._controls: dict[int, Control] = {}
+        self._ended: dict[int, asyncio.Event] = {}
         self._copies = ThreadPoolExecutor(COPY_THREADS, "copy")
         self._looks = ThreadPoolExecutor(LOOK_THREADS, "look")
         self._channel = Channel(
@@ -134,20 +137,34 @@ class TransferChild:
         finally:
             await self._downloader.close()
 
+    def stop(self) -> None:
+        """End as if the core had closed the channel."""
+        self._channel.close()
+
     async def _download(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
         job = _integer(params, "job")
         request = request_from_json(params)
-        if job in self._controls:
-            raise AlreadyExistsError(f"job {job} is being downloaded already")
+        await self._wait_for_the_last_one(job)
         control = self._controls[job] = Control(request.bandwidth)
+        ended = self._ended[job] = asyncio.Event()
         try:
             async with self._pump(job) as pump:
                 result = await self._downloader.download(
                     request, lambda progress: pump.put(progress_to_json(progress)), control=control
                 )
         finally:
-            del self._controls[job]
+            del self._controls[job], self._ended[job]
+            ended.set()
         return result_to_json(result)
+
+    async def _wait_for_the_last_one(self, job: int) -> None:
+        # a job that was cancelled and started again at once: the first one is still putting its bytes on the disk
+        try:
+            async with asyncio.timeout(self._limits.lock_patience):
+                while job in self._ended:
+                    await self._ended[job].wait()
+        except TimeoutError:
+            raise AlreadyExistsError(f"job {job} is being downloaded already") from None
 
     async def _control(self, params: Params, _fds: Sequence[int]) -> None:
         job = _integer(params, "job")
@@ -293,7 +310,11 @@ def main(argv: Sequence[str]) -> None:
     os.set_inheritable(sock.fileno(), False)
 
     async def serve() -> None:
-        await TransferChild(sock).run()
+        child = TransferChild(sock)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # systemd signals all processes of the unit at once; downloads are to reach the disk first
+            asyncio.get_running_loop().add_signal_handler(number, child.stop)
+        await child.run()
         logging.shutdown()
         # a thread that hangs in foreign bytes must not keep the process
         os._exit(0)

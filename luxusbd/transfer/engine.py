@@ -20,7 +20,7 @@ from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
 from luxusbd.transfer.pace import Control, TokenBucket
-from luxusbd.transfer.partfile import PartFile, check_name
+from luxusbd.transfer.partfile import PartBusyError, PartFile, check_name
 from luxusbd.transfer.run import DownloadRun, Means
 from luxusbd.transfer.source import HttpSource, SessionFactory, default_session
 
@@ -99,7 +99,15 @@ class Downloader:
             await in_thread(self._disk, part.close)
 
     async def _open(self, directory: str, name: str) -> PartFile:
-        return await in_thread(self._disk, PartFile.open, directory, name, undo=PartFile.close)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.lock_patience
+        while True:
+            try:
+                return await in_thread(self._disk, PartFile.open, directory, name, undo=PartFile.close)
+            except PartBusyError:
+                if loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(self._limits.lock_interval)
 
     async def _fetch(
         self, part: PartFile, request: DownloadRequest, progress: Callable[[DownloadProgress], None], control: Control

@@ -32,6 +32,11 @@ class TransferLimits:
     network_attempts: int = 24
     """The same for failures that mean there is no network; about an hour and a half with the other defaults."""
 
+    lock_patience: float = 5.0
+    """How long a download or a discard waits for another one of the same file, which may be putting its bytes away."""
+    lock_interval: float = 0.02
+    """Between two tries: flock cannot be waited for without a thread."""
+
     host_connections: int = 2
     total_connections: int = 16
 

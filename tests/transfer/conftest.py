@@ -40,6 +40,7 @@ FAST = TransferLimits(
     batch_max=16 * 1024,
     checkpoint_bytes=128 * 1024,
     checkpoint_age=0.2,
+    lock_patience=0.05,
     skip_limit=32 * 1024,
     space_reserve=0,
 )

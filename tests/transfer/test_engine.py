@@ -381,6 +381,21 @@ async def test_gives_up_with_what_each_mirror_did(client: Client, server: FaultS
     assert outcome.left == set()
 
 
+async def test_27_nobody_makes_us_wait_for_ever(client: Client, server: FaultServer) -> None:
+    waits = asyncio.Event()
+
+    def watch(progress: DownloadProgress) -> None:
+        if "waiting 3600 s" in progress.note:
+            waits.set()
+
+    url = server.route("/a", status("503 Busy", "Retry-After: 99999999"))
+    task = asyncio.create_task(client.fetch([url], watch=watch))
+    await waits.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_no_network_at_all(client: Client) -> None:
     outcome = await client.fetch([f"http://127.0.0.1:{closed_port()}/x"])
     assert isinstance(outcome.error, NetworkError)

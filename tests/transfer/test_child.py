@@ -1,0 +1,376 @@
+"""The transfer child as a process of its own, spoken to as the core does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import types
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luxusbd.children import transfer_main
+from luxusbd.children.protocol import Channel, Params
+from luxusbd.children.transfer_main import TransferChild
+from luxusbd.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    JobStateError,
+    LuxusbError,
+    NetworkError,
+)
+from luxusbd.resources import import_root
+from luxusbd.transfer.codec import progress_from_json, request_to_json, result_from_json
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
+from tests.transfer.conftest import DATA, FAST, SHA256
+from tests.transfer.fault_server import FaultServer, file, half, status
+
+SIZE = len(DATA)
+
+
+@dataclass
+class Core:
+    """Our end of the channel."""
+
+    channel: Channel
+    pid: int = 0
+    events: list[Params] = field(default_factory=list)
+    waiting: list[tuple[Callable[[Params], bool], asyncio.Event]] = field(default_factory=list)
+
+    def on_event(self, name: str, params: Params) -> None:
+        assert name == "progress"
+        self.events.append(params)
+        for wanted, event in self.waiting:
+            if wanted(params):
+                event.set()
+
+    async def seen(self, wanted: Callable[[Params], bool]) -> None:
+        event = asyncio.Event()
+        self.waiting.append((wanted, event))
+        if not any(wanted(params) for params in self.events):
+            await event.wait()
+
+
+@asynccontextmanager
+async def connected(sock: socket.socket) -> AsyncIterator[Core]:
+    core = Core(None)  # type: ignore[arg-type]
+    core.channel = Channel(sock, on_event=core.on_event)
+    running = asyncio.create_task(core.channel.run())
+    try:
+        yield core
+    finally:
+        core.channel.close()
+        await running
+
+
+@pytest.fixture
+async def process() -> AsyncIterator[Core]:
+    """A real child process."""
+    ours, theirs = socket.socketpair()
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "luxusbd.children.transfer_main", str(theirs.fileno())),
+        pass_fds=(theirs.fileno(),),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(import_root())},
+    )
+    theirs.close()
+    async with connected(ours) as core:
+        core.pid = child.pid
+        yield core
+    async with asyncio.timeout(20):
+        assert await child.wait() == 0
+
+
+@pytest.fixture
+async def core(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Core]:
+    """A child in this process, with short limits."""
+    monkeypatch.setattr(transfer_main, "PROGRESS_INTERVAL", 0.01)
+    ours, theirs = socket.socketpair()
+    # patient but where a test is about the end of patience
+    limits = FAST if "started_twice" in request.node.name else replace(FAST, lock_patience=10.0)
+    child = asyncio.create_task(TransferChild(theirs, limits).run())
+    async with connected(ours) as core:
+        yield core
+    await child
+
+
+def order(directory: Path, url: str, job: int = 1, **changes: object) -> dict[str, Any]:
+    request = DownloadRequest((url,), SHA256, SIZE, str(directory), "x.iso")
+    return {"job": job, **request_to_json(request), **changes}
+
+
+async def test_download_in_a_process(process: Core, server: FaultServer, memory_path: Path) -> None:
+    result = result_from_json(await process.channel.request("download", order(memory_path, server.route("/a", file()))))
+    assert result.path == str(memory_path / "x.iso")
+    assert result.sha256 == SHA256
+    assert (memory_path / "x.iso").read_bytes() == DATA
+    assert (memory_path / "x.iso").stat().st_mode & 0o777 == 0o600
+    last = progress_from_json(process.events[-1])
+    assert process.events[-1]["job"] == 1
+    assert last == DownloadProgress(DownloadStage.VERIFY, SIZE, SIZE, 0, "")
+
+
+@pytest.mark.root
+async def test_the_process_holds_nothing(process: Core, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with (tmp_path / "file").open("rb") as file_:
+        await process.channel.request("hash", {}, [file_.fileno()])
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in text.splitlines())
+    assert {fields[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Umask"] == "0077"
+    limits = Path(f"/proc/{process.pid}/limits").read_text()
+    assert "Max core file size        0                    0" in limits
+    # every thread, not only the one that dropped them
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        assert "CapEff:\t0000000000000000" in (task / "status").read_text()
+
+
+@pytest.mark.parametrize("how", ["channel", "SIGTERM", "SIGINT"])
+async def test_the_process_ends_in_good_order(server: FaultServer, memory_path: Path, how: str) -> None:
+    ours, theirs = socket.socketpair()
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "luxusbd.children.transfer_main", str(theirs.fileno())),
+        pass_fds=(theirs.fileno(),),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(import_root())},
+    )
+    theirs.close()
+    async with connected(ours) as core:
+        asking = asyncio.create_task(
+            core.channel.request("download", order(memory_path, server.route("/a", half("hang"))))
+        )
+        await core.seen(lambda one: one["bytes_done"] > 100_000)
+        if how != "channel":
+            child.send_signal(getattr(signal, how))
+            await asyncio.wait((asking,))
+    with pytest.raises(LuxusbError):
+        await asking
+    async with asyncio.timeout(20):
+        assert await child.wait() == 0
+    # and it put on the disk what it had
+    state = json.loads((memory_path / "x.iso.part.json").read_text())
+    assert state["downloaded_bytes"] > 100_000
+
+
+async def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
+    # the parent is killed: no channel is closed in an orderly way as long as we hold the other end
+    ours, theirs = socket.socketpair()
+    script = (
+        "import os, subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-P', '-m', 'luxusbd.children.transfer_main', sys.argv[1]],"
+        " pass_fds=[int(sys.argv[1])])\n"
+        "print(p.pid, flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, str(theirs.fileno())),
+        pass_fds=(theirs.fileno(),),
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(import_root())},
+    )
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    descriptor = os.pidfd_open(pid)
+    async with connected(ours) as core:
+        (tmp_path / "file").write_bytes(b"x")
+        with (tmp_path / "file").open("rb") as file_:
+            await core.channel.request("hash", {}, [file_.fileno()])
+        parent.kill()
+        await parent.wait()
+        gone = asyncio.Event()
+        asyncio.get_running_loop().add_reader(descriptor, gone.set)
+        async with asyncio.timeout(20):
+            await gone.wait()
+        asyncio.get_running_loop().remove_reader(descriptor)
+    os.close(descriptor)
+    theirs.close()
+
+
+async def test_cancelled_request_keeps_the_part(core: Core, server: FaultServer, memory_path: Path) -> None:
+    asking = asyncio.create_task(
+        core.channel.request("download", order(memory_path, server.route("/a", half("hang"), file())))
+    )
+    await core.seen(lambda one: one["bytes_done"] > 100_000)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    # at once, while the first one is still putting its bytes on the disk
+    result = await core.channel.request("download", order(memory_path, server.base + "/a"))
+    assert result["resumed_bytes"] > 100_000
+    assert (memory_path / "x.iso").read_bytes() == DATA
+
+
+async def test_cancelled_and_discarded_at_once(core: Core, server: FaultServer, memory_path: Path) -> None:
+    asking = asyncio.create_task(core.channel.request("download", order(memory_path, server.route("/a", half("hang")))))
+    await core.seen(lambda one: one["bytes_done"] > 100_000)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await core.channel.request("discard", {"directory": str(memory_path), "name": "x.iso"})
+    assert not list(memory_path.iterdir())
+
+
+async def test_a_job_that_runs_is_not_started_twice(core: Core, server: FaultServer, memory_path: Path) -> None:
+    asking = asyncio.create_task(core.channel.request("download", order(memory_path, server.route("/a", half("hang")))))
+    await core.seen(lambda one: one["bytes_done"] > 100_000)
+    with pytest.raises(AlreadyExistsError):
+        await core.channel.request("download", order(memory_path, server.base + "/a"))
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_pause_and_resume(core: Core, server: FaultServer, memory_path: Path) -> None:
+    asking = asyncio.create_task(
+        core.channel.request("download", order(memory_path, server.route("/a", half("hang"), file()), job=7))
+    )
+    await core.seen(lambda one: one["bytes_done"] > 100_000)
+    await core.channel.request("control", {"job": 7, "paused": True})
+    await core.seen(lambda one: one["note"] == "paused")
+    await core.channel.request("control", {"job": 7, "paused": False, "bandwidth": 10**9})
+    assert (await asking)["size"] == SIZE
+
+
+async def test_bandwidth_of_all_jobs(core: Core, server: FaultServer, memory_path: Path) -> None:
+    await core.channel.request("control", {"job": 0, "bandwidth": 40_000})
+    asking = asyncio.create_task(core.channel.request("download", order(memory_path, server.route("/a", file()))))
+    await core.seen(lambda one: one["stage"] == "transfer")
+    assert core.events[-1]["bytes_done"] < SIZE
+    await core.channel.request("control", {"job": 0, "bandwidth": 0})
+    await asking
+
+
+async def test_discard(core: Core, server: FaultServer, memory_path: Path) -> None:
+    (memory_path / "x.iso.part").write_bytes(b"x")
+    (memory_path / "x.iso.part.json").write_bytes(b"x")
+    await core.channel.request("discard", {"directory": str(memory_path), "name": "x.iso"})
+    assert not list(memory_path.iterdir())
+
+
+async def test_errors_keep_their_class_and_the_last_progress_comes_first(
+    core: Core, server: FaultServer, memory_path: Path
+) -> None:
+    with pytest.raises(NetworkError, match="404"):
+        await core.channel.request("download", order(memory_path, server.route("/a", status("404 No"))))
+    assert "404" in core.events[-1]["note"]
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "kind", "text"),
+    [
+        ("download", {"job": 1, "urls": "x"}, InvalidArgumentError, "list of addresses"),
+        ("download", {"job": True}, InvalidArgumentError, "whole number"),
+        (
+            "download",
+            {"job": 1, "urls": ["http://a"], "sha256": "", "size": "1", "directory": "/", "name": "x"},
+            InvalidArgumentError,
+            "size",
+        ),
+        ("control", {"job": 5, "paused": True}, JobStateError, "not being downloaded"),
+        ("control", {"job": 5, "bandwidth": -1}, InvalidArgumentError, "negative"),
+        ("control", {"job": 5, "paused": 1}, InvalidArgumentError, "true or false"),
+        ("discard", {"directory": 1}, InvalidArgumentError, "discard needs"),
+        ("hash", {}, InvalidArgumentError, "1 descriptors are needed, 0 came"),
+        ("copy", {"job": 1, "size": 1}, InvalidArgumentError, "2 descriptors"),
+    ],
+)
+async def test_senseless_requests(
+    core: Core, method: str, params: dict[str, object], kind: type[LuxusbError], text: str
+) -> None:
+    with pytest.raises(kind, match=text):
+        await core.channel.request(method, params)
+
+
+async def test_copy_reports_and_hashes(core: Core, tmp_path: Path) -> None:
+    source, destination = tmp_path / "source", tmp_path / "destination"
+    source.write_bytes(DATA)
+    with source.open("rb") as one, destination.open("w+b") as two:
+        result = await core.channel.request("copy", {"job": 3, "size": SIZE}, [one.fileno(), two.fileno()])
+    assert result == {"sha256": SHA256, "size": SIZE}
+    assert destination.read_bytes() == DATA
+    assert core.events[-1] == {"job": 3, "bytes_done": SIZE, "bytes_total": SIZE}
+
+
+async def test_hash(core: Core, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    with (tmp_path / "file").open("rb") as one:
+        assert await core.channel.request("hash", {}, [one.fileno()]) == {"sha256": SHA256, "size": SIZE}
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """The rooms that look at foreign bytes, played by the test."""
+    room = types.SimpleNamespace(recognise=None, contents=None)
+
+    def module(name: str, **members: object) -> None:
+        made = types.ModuleType(name)
+        vars(made).update(members)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    module("luxusbd.images.recognise", recognise=lambda fd: room.recognise(fd))
+    module("luxusbd.images.codec", recognition_to_json=lambda value: {"recognised": value})
+    module(
+        "luxusbd.stick.reader",
+        read_stick=lambda fd, size: room.contents(fd, size),
+        describe_contents=lambda _fd, size: (f"{size} bytes of data",),
+    )
+    module("luxusbd.stick.codec", contents_to_json=lambda value: {"stick": value})
+    return room
+
+
+async def test_inspect(core: Core, foreign: types.SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    foreign.recognise = lambda fd: os.pread(fd, 100, 0).decode()
+    with (tmp_path / "file").open("rb") as one:
+        assert await core.channel.request("inspect", {}, [one.fileno()]) == {"recognised": "content"}
+
+
+async def test_inspect_that_never_ends(
+    core: Core, foreign: types.SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    monkeypatch.setattr(transfer_main, "INSPECT_TIMEOUT", 0.05)
+    release = threading.Event()
+    foreign.recognise = lambda _fd: release.wait()
+    (tmp_path / "file").write_bytes(b"content")
+    try:
+        with (tmp_path / "file").open("rb") as one:
+            with pytest.raises(LuxusbError, match="took longer"):
+                await core.channel.request("inspect", {}, [one.fileno()])
+    finally:
+        release.set()
+
+
+async def test_look(core: Core, foreign: types.SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    for contents, expected in ((None, None), ("manifest", {"stick": "manifest"})):
+        foreign.contents = lambda _fd, _size, contents=contents: contents
+        with (tmp_path / "file").open("rb") as one:
+            answer = await core.channel.request("look", {"size": 7}, [one.fileno()])
+        assert answer == {"contents": expected, "losses": ["7 bytes of data"]}
+
+
+async def test_cancelled_copy_stops(core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from luxusbd.transfer import localcopy
+
+    monkeypatch.setattr(localcopy, "STEP", 1)
+    source, destination = tmp_path / "source", tmp_path / "destination"
+    source.write_bytes(DATA)
+    with source.open("rb") as one, destination.open("w+b") as two:
+        asking = asyncio.create_task(
+            core.channel.request("copy", {"job": 3, "size": SIZE}, [one.fileno(), two.fileno()])
+        )
+        await core.seen(lambda params: params["bytes_done"] > 0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert core.events[-1]["bytes_done"] < SIZE
