@@ -269,4 +269,5 @@ def _tree(root: type[LuxusbError]) -> dict[str, type[LuxusbError]]:
 
 def from_name(dbus_name: str, message: str) -> LuxusbError:
     """Rebuild an error that crossed a process boundary as (name, message); an unknown name becomes `FailedError`."""
-    return _tree(LuxusbError).get(dbus_name, FailedError)(message)
+    found = _tree(LuxusbError).get(dbus_name, FailedError)
+    return FailedError(message) if found is LuxusbError else found(message)

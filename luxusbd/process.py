@@ -98,17 +98,18 @@ async def run(
         start_new_session=True,
         limit=OUTPUT_LIMIT,
     )
+    ended = False
     try:
         async with asyncio.timeout(timeout):
             stdout, stderr = await _communicate(process, stdin)
+        ended = True
     except TimeoutError:
         raise ToolFailedError(f"{_shown(argv)} did not end within {timeout:g} seconds") from None
     finally:
-        if process.returncode is None:
+        if not ended:
+            # the program itself may be gone while something that it started is not
             kill_group(process.pid)
-            await process.wait()
-            # its pipes stay open until garbage collection otherwise; asyncio has no public way (cpython issue 88050)
-            process._transport.close()  # type: ignore[attr-defined]
+            await _let_go(process)
     assert process.returncode is not None
     text = stderr.decode("utf-8", "replace").strip()
     if len(stdout) > OUTPUT_LIMIT:
@@ -155,6 +156,21 @@ async def _communicate(process: asyncio.subprocess.Process, stdin: bytes | None)
         err = group.create_task(drain(process.stderr, 65536))
         group.create_task(process.wait())
     return out.result(), err.result()
+
+
+async def _let_go(process: asyncio.subprocess.Process) -> None:
+    """Reap a killed program and close its pipes."""
+    try:
+        async with asyncio.timeout(2.0):
+            await process.communicate()
+    except TimeoutError:
+        # something left the process group and holds the pipes
+        await process.wait()
+    finally:
+        # asyncio has no public way to close them, and does the closing in the loop's next rounds
+        process._transport.close()  # type: ignore[attr-defined]
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 def _shown(argv: Sequence[str]) -> str:

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 ORDER = (
-    ("__main__", "service"),
+    ("__main__",),
+    ("service",),
     ("bus",),
     ("jobs",),
     ("children",),
@@ -23,7 +24,7 @@ ORDER = (
     ("devices",),
     ("store",),
     ("config", "process", "resources"),
-    ("errors",),
+    ("errors", "text"),
 )
 """From the top down. What shares a line does not import each other."""
 

@@ -116,6 +116,22 @@ class Channel:
         if len(fds) > MAX_FDS:
             raise InternalError(f"{len(fds)} descriptors in one message")
         data = json.dumps({**message, "fds": len(fds)}, separators=(",", ":")).encode() + b"\n"
+        # a caller that is cancelled must not leave half a line behind; the descriptors may be closed by then, too
+        copies = [os.dup(fd) for fd in fds]
+        writing = asyncio.get_running_loop().create_task(self._write(data, copies))
+        self._tasks.add(writing)
+
+        def written(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            for fd in copies:
+                os.close(fd)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.debug("a message was not sent: %s", error)
+
+        writing.add_done_callback(written)
+        await asyncio.shield(writing)
+
+    async def _write(self, data: bytes, fds: Sequence[int]) -> None:
         loop = asyncio.get_running_loop()
         async with self._send_lock:
             try:
@@ -130,10 +146,10 @@ class Channel:
             try:
                 return socket.send_fds(self._socket, [data], list(fds))
             except BlockingIOError:
-                writable = loop.create_future()
-                loop.add_writer(self._socket, writable.set_result, None)
+                writable = asyncio.Event()
+                loop.add_writer(self._socket, writable.set)
                 try:
-                    await writable
+                    await writable.wait()
                 finally:
                     loop.remove_writer(self._socket)
         return 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from luxusbd.catalog.model import Distribution, Layer, Mirror, Release
+from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.errors import (
     DeviceChangedError,
@@ -17,7 +17,7 @@ from luxusbd.errors import (
     JobStateError,
     PlanExpiredError,
 )
-from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage, Trust
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
 from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
 from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPartition, StickOptions

@@ -36,9 +36,8 @@ async def test_what_is_stored_is_found_again(tmp_path: Path) -> None:
 
 async def test_writes_keep_the_order_of_the_calls(store: Store) -> None:
     job = await store.insert(0, {})
-    for number in range(100):
-        last = store.save(Row(job, 0, False, {"n": number}))
-    await last
+    saved = [store.save(Row(job, 0, False, {"n": number})) for number in range(100)]
+    await saved[-1]
     assert (await store.rows())[0].document == {"n": 99}
 
 

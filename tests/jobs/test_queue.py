@@ -143,7 +143,8 @@ async def test_pause_ends_the_task_and_resume_runs_it_again(make: Callable[..., 
 
 
 async def test_a_hook_pauses_in_place(make: Callable[..., JobQueue]) -> None:
-    queue, work, calls = make(), Work(), []
+    queue, work = make(), Work()
+    calls: list[bool] = []
 
     async def runner(context: JobContext) -> Mapping[str, Any]:
         context.on_pause(calls.append)
