@@ -168,4 +168,5 @@ def loop_device(path: Path) -> Iterator[str]:
     try:
         yield node
     finally:
-        subprocess.run(["losetup", "-d", node], check=True)
+        gone = subprocess.run(["losetup", "-d", node], check=False, capture_output=True, text=True)
+        assert gone.returncode == 0, gone.stderr
