@@ -1,9 +1,9 @@
 """The boot menu of a stick as text: a pure function of its manifest.
 
 Two copies of the menu, A and B, lie on the data partition; the stub on the ESP takes the newer complete one. It runs
-each file twice: first with `lux_pass=probe`, which only counts the lines. Every line of a menu file is a whole statement
-that guards itself, so that in a file that is cut short, or has lost a block in its middle, nothing runs that should not
-(GRUB goes on with the next line after a syntax error), the count is wrong, and `lux_end` stays unset.
+each file with `lux_pass=probe` first, which only counts the lines. Every line of a menu file is a whole statement that
+guards itself, so that in a file that is cut short, or has lost a block in its middle, nothing runs that should not:
+GRUB goes on with the next line after a syntax error. The count is wrong then, and `lux_end` stays unset.
 """
 
 from __future__ import annotations

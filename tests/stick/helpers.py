@@ -80,7 +80,7 @@ def source(path: Path, name: str, **changes: object) -> SourceImage:
     data = path.read_bytes()
     return SourceImage(
         os.open(path, os.O_RDONLY),
-        image(name, **{"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), **changes}),
+        image(name, **{"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), **changes}),  # type: ignore[arg-type]
     )
 
 
@@ -168,4 +168,5 @@ def loop_device(path: Path) -> Iterator[str]:
     try:
         yield node
     finally:
-        subprocess.run(["losetup", "-d", node], check=True)
+        gone = subprocess.run(["losetup", "-d", node], check=False, capture_output=True, text=True)
+        assert gone.returncode == 0, gone.stderr

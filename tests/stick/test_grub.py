@@ -74,9 +74,7 @@ async def test_no_grub_names_the_packages(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("program", ["mkfs.fat", "mcopy", "grub-mkimage"])
-async def test_missing_tools_name_their_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
-) -> None:
+async def test_missing_tools_name_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     from luxusbd import process
 
     find = process.find_program

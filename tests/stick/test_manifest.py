@@ -110,7 +110,9 @@ def _image(**changes: Any) -> bytes:
         _image(title="x" * 2000),
         _image(title="\ud800"),
         _image(sha256="0" * 63 + "\n"),
-        _image(entries=[{"title": "x", "method": "exec", "firmware": [], "kernel": "", "initrds": [], "parameters": []}]),
+        _image(
+            entries=[{"title": "x", "method": "exec", "firmware": [], "kernel": "", "initrds": [], "parameters": []}]
+        ),
     ],
 )
 def test_hostile_manifests_are_damage(data: bytes) -> None:

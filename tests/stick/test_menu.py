@@ -218,9 +218,7 @@ def test_the_loopback_contract() -> None:
 
 
 def test_the_serial_console_is_an_option() -> None:
-    assert "serial --unit=0 --speed=115200" in menu.render(
-        helpers.manifest(options=StickOptions(serial_console=True))
-    )
+    assert "serial --unit=0 --speed=115200" in menu.render(helpers.manifest(options=StickOptions(serial_console=True)))
     assert "serial" not in menu.render(helpers.manifest())
 
 
@@ -234,7 +232,12 @@ def test_grub_takes_the_newer_complete_menu(tmp_path: Path) -> None:
     data = new.encode()
     # without its last newline the menu is whole for GRUB as well
     damaged = [data[:cut] for cut in (*range(0, len(data) - 12, 10), *range(len(data) - 12, len(data) - 1))]
-    damaged += [bytes(len(data)), data[:512] + bytes(512) + data[1024:], bytes(512) + data[512:], data[:-512] + bytes(512)]
+    damaged += [
+        bytes(len(data)),
+        data[:512] + bytes(512) + data[1024:],
+        bytes(512) + data[512:],
+        data[:-512] + bytes(512),
+    ]
     for number, content in enumerate(damaged):
         (tmp_path / f"d{number}").write_bytes(content)
         pairs.append(("old", f"d{number}", 9) if number % 2 else (f"d{number}", "old", 9))

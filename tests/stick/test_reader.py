@@ -162,17 +162,21 @@ def test_a_data_partition_without_filesystem_is_damage(stick: int) -> None:
 def test_noise_is_read_or_damage(stick: int) -> None:
     """Bytes flipped in the metadata of the partition table and the filesystem give a value or the one error."""
     chance = random.Random(7)
+    damaged = 0
     for _ in range(150):
-        at = chance.choice((0, SIZE - 34 * 512, 130 * MIB)) + chance.randrange(34 * 512)
+        # header and rows of the partition table, superblock and first descriptor of the filesystem
+        base, span = chance.choice(((512, 92), (1024, 384), (130 * MIB + 1024, 128), (130 * MIB + 4096, 64)))
+        at = base + chance.randrange(span)
         kept = os.pread(stick, 8, at)
         os.pwrite(stick, chance.randbytes(len(kept)), at)
         try:
             contents = reader.read_stick(stick, SIZE)
             assert contents is None or dataclasses.is_dataclass(contents)
-        except DeviceDamagedError as error:
-            assert str(error)
+        except DeviceDamagedError:
+            damaged += 1
         assert isinstance(reader.describe_contents(stick, SIZE), tuple)
         os.pwrite(stick, kept, at)
+    assert damaged
 
 
 def test_what_an_erase_would_lose(stick: int) -> None:

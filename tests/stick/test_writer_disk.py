@@ -27,7 +27,7 @@ from luxusbd.errors import (
     VerificationError,
 )
 from luxusbd.stick import codec, layout, mounted, partition, reader, writer
-from luxusbd.stick.blockio import BLKFLSBUF
+from luxusbd.stick.blockio import BLKFLSBUF, read_at
 from luxusbd.stick.model import MIB, PartitionRole, SourceImage, StickContents, StickOperation, StickOptions, StickOrder
 from tests.stick import helpers
 
@@ -202,7 +202,7 @@ async def test_a_power_cut_anywhere_is_healed_by_the_next_job(disk: Disk, source
                 assert "three.iso" in result["images"]
                 contents = cut.look()
                 assert contents.damage == "", step
-                filesystem = reader.open_data(reader.read_at(cut.fd), planned)
+                filesystem = reader.open_data(read_at(cut.fd), planned)
                 assert set(filesystem.list("/iso")) == set(result["images"]), step
                 assert set(filesystem.list("/luxusb")) == {"stick.json", "menu-a.cfg", "menu-b.cfg"}, step
             finally:
@@ -241,7 +241,7 @@ async def test_a_cancelled_job_clears_up_and_the_worker_ends_with_its_core(disk:
         # the next request waits for the clearing up of the one before
         assert (await child.execute(disk.order(StickOperation.VERIFY)))["ok"] is True
         assert disk.look().free_bytes == free
-        assert reader.open_data(reader.read_at(disk.fd), layout.plan(helpers.SIZE, StickOptions())).list("/iso") == ()
+        assert reader.open_data(read_at(disk.fd), layout.plan(helpers.SIZE, StickOptions())).list("/iso") == ()
     async with worker() as child:
         job = asyncio.ensure_future(child.execute(disk.order(StickOperation.ADD, add=(big,))))
         await child.until("write-image", 16 * MIB)

@@ -1,0 +1,83 @@
+"""What the writer makes really boots, under BIOS and UEFI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from luxusbd.images.model import BootMethod, Firmware
+from luxusbd.stick import writer
+from luxusbd.stick.model import StickOperation, StickOptions
+from tests.stick import helpers
+from tests.stick.boot import boot
+
+pytestmark = pytest.mark.boot
+
+MEMTEST = Path("/usr/lib/memtest86+/memtest86+x64.iso")
+RESCUE = Path("/usr/lib/grub-rescue/grub-rescue-cdrom.iso")
+
+
+async def make(path: Path) -> None:
+    fd = helpers.empty_target(path)
+    rescue = helpers.source(
+        RESCUE,
+        "rescue.iso",
+        title="Rescue isn't $(reboot) `hard`",
+        entries=(
+            helpers.entry(
+                method=BootMethod.CONFIGFILE, firmware=frozenset({Firmware.BIOS}), kernel="/boot/grub/grub.cfg"
+            ),
+        ),
+    )
+    memtest = helpers.source(
+        MEMTEST,
+        "memtest.iso",
+        title="Memory test",
+        entries=(
+            helpers.entry(method=BootMethod.EFI, firmware=frozenset({Firmware.UEFI}), kernel="/EFI/BOOT/bootx64.efi"),
+        ),
+    )
+    order = helpers.order(
+        StickOperation.CREATE,
+        fd,
+        add=(rescue, memtest),
+        options=StickOptions(timeout=2, serial_console=True),
+    )
+    try:
+        await writer.execute(order, lambda _progress: None)
+    finally:
+        os.close(rescue.fd)
+        os.close(memtest.fd)
+        os.close(fd)
+
+
+async def test_a_stick_boots_under_bios(tmp_path: Path) -> None:
+    await make(tmp_path / "stick.img")
+    # the menu of the rescue image itself is what its entry leads to
+    shown = boot(tmp_path / "stick.img", tmp_path, "GNU (aka GNU/Hurd)", uefi=False)
+    assert "Rescue isn't $(reboot) `hard`" in shown
+    assert "(not with this firmware) Memory test" in shown
+    assert "Tools" in shown
+    assert "error:" not in shown
+
+
+async def test_a_stick_boots_under_uefi(tmp_path: Path) -> None:
+    await make(tmp_path / "stick.img")
+    shown = boot(tmp_path / "stick.img", tmp_path, "/EndEntire", uefi=True)
+    assert "(not with this firmware) Rescue isn't $(reboot) `hard`" in shown
+    assert "Booting `Memory test'" in shown
+    assert "File(\\EFI\\BOOT)" in shown
+
+
+async def test_without_menus_the_stick_explains_itself(tmp_path: Path) -> None:
+    path = tmp_path / "stick.img"
+    await make(path)
+    with path.open("r+b") as file:
+        # the superblock of the data partition
+        file.seek(130 * 1024 * 1024 + 1024)
+        file.write(bytes(1024))
+    shown = boot(path, tmp_path, "Tools", uefi=False)
+    assert "No complete boot menu on this stick" in shown
+    assert "grub>" not in shown
