@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 ORDER = (
-    ("__main__", "service"),
+    ("__main__",),
+    ("service",),
     ("bus",),
     ("jobs",),
     ("children",),
@@ -22,7 +23,7 @@ ORDER = (
     ("catalog",),
     ("devices",),
     ("store",),
-    ("config", "process", "resources"),
+    ("config", "process", "resources", "text"),
     ("errors",),
 )
 """From the top down. What shares a line does not import each other."""
