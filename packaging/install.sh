@@ -20,12 +20,12 @@ die() { printf '%s: %s\n' "$action" "$*" >&2; exit 1; }
 
 make_dir() { # records the directories that did not exist
     [[ -d $destdir$1 ]] && return
-    make_dir "$(dirname "$1")"
-    mkdir -m 755 -- "$destdir$1"
+    [[ $1 = / ]] || make_dir "$(dirname "$1")"
+    mkdir -p -m 755 -- "$destdir$1"
     log+=("d $1")
 }
 
-put() { # mode, target; the content comes from standard input
+put() { # mode, target; the content comes from standard input, never through a pipe: that would lose the log
     make_dir "$(dirname "$2")"
     install -m "$1" /dev/stdin "$destdir$2"
     log+=("f $2")
@@ -39,6 +39,11 @@ command_file() { # module whose main() is called
 install_all() {
     [[ -w $destdir$prefix || -w $(dirname "$destdir$prefix") || -n $destdir ]] ||
         die "$prefix cannot be written; use sudo, or set PREFIX or DESTDIR"
+    local file
+    for file in systemd/luxusbd.service systemd/luxusb.sysusers systemd/luxusb.tmpfiles polkit/org.luxusb.policy \
+        dbus/org.luxusb.Manager.service dbus/org.luxusb.Manager.conf; do
+        [[ -r $file ]] || die "$file is missing in this checkout"
+    done
     [[ -e $manifest ]] && { say "replacing an earlier installation"; uninstall_all; }
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
@@ -52,11 +57,12 @@ install_all() {
     chmod -R u=rwX,go=rX "$destdir$lib"
     "$python" -m compileall -q -s "$destdir" "$destdir$lib"
 
-    command_file luxusbd.__main__ | put 755 "$prefix/sbin/luxusbd"
-    command_file luxusb_cli.__main__ | put 755 "$prefix/bin/luxusb"
+    put 755 "$prefix/sbin/luxusbd" < <(command_file luxusbd.__main__)
+    put 755 "$prefix/bin/luxusb" < <(command_file luxusb_cli.__main__)
     daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g"
-    sed "$daemon" systemd/luxusbd.service | put 644 /usr/lib/systemd/system/luxusbd.service
-    sed "$daemon" dbus/org.luxusb.Manager.service | put 644 /usr/share/dbus-1/system-services/org.luxusb.Manager.service
+    put 644 /usr/lib/systemd/system/luxusbd.service < <(sed "$daemon" systemd/luxusbd.service)
+    put 644 /usr/share/dbus-1/system-services/org.luxusb.Manager.service \
+        < <(sed "$daemon" dbus/org.luxusb.Manager.service)
     put 644 /usr/share/dbus-1/system.d/org.luxusb.Manager.conf <dbus/org.luxusb.Manager.conf
     put 644 /usr/share/polkit-1/actions/org.luxusb.policy <polkit/org.luxusb.policy
     put 644 /usr/lib/sysusers.d/luxusb.conf <systemd/luxusb.sysusers

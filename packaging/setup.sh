@@ -69,6 +69,7 @@ candidate() { # prints the package to install for one requirement, or nothing
             return
         fi
     done
+    return 0
 }
 
 set -f

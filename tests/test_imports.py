@@ -23,8 +23,8 @@ ORDER = (
     ("catalog",),
     ("devices",),
     ("store",),
-    ("config", "process", "resources"),
-    ("errors", "text"),
+    ("config", "process", "resources", "text"),
+    ("errors",),
 )
 """From the top down. What shares a line does not import each other."""
 

@@ -216,18 +216,15 @@ async def _boot_all(targets: Sequence[Target]) -> tuple[Evidence, ...]:
 def _what_next(*, reuse: bool) -> None:
     step("What happened")
     if reuse:
-        say(
-            "  The stick of an earlier run, build/demo/stick.img, is unchanged. The service compared everything on it with"
-        )
-        say("  its manifest once more. It was not booted again.")
+        say("  The stick of an earlier run, build/demo/stick.img, is unchanged. The service compared everything on it")
+        say("  with its manifest once more. It was not booted again.")
     else:
-        say(
-            "  The service downloaded the images from local mirrors, checked their hashes, wrote them with a boot menu for"
-        )
-        say("  BIOS and UEFI to build/demo/stick.img and read everything back. Then the stick was booted from.")
+        say("  The service downloaded the images from local mirrors, checked their hashes, wrote them with a boot menu")
+        say("  for BIOS and UEFI to build/demo/stick.img and read everything back. Then the stick was booted from.")
     say("  Pictures and console texts are in build/demo.")
     step("What to type next")
-    say("  See it yourself:   qemu-system-x86_64 -m 1024 -drive file=build/demo/stick.img,format=raw,snapshot=on")
+    say("  Boot it yourself:  qemu-system-x86_64 -m 1024 -nographic -snapshot -hda build/demo/stick.img")
+    say("                     (the menu in this terminal; Ctrl-A X ends it)")
     say("  Look around:       .venv/bin/luxusb --help")
     say("  Once more, anew:   .venv/bin/python -m tests.demo --fresh")
     say("  All tests:         make test")
