@@ -28,6 +28,7 @@ PACKAGES = {
     "debugfs": "e2fsprogs",
     "sfdisk": "fdisk",
     "wipefs": "util-linux",
+    "setpriv": "util-linux",
     "grub-mkimage": "grub-common (or grub2-common)",
     "grub-script-check": "grub-common (or grub2-common)",
     "dbus-daemon": "dbus-daemon (or dbus)",
@@ -71,6 +72,9 @@ async def run(
 ) -> Completed:
     """Run a program to its end without a shell, in its own process group, with `LC_ALL=C`.
 
+    It dies with the caller however that ends: a tool that goes on alone would write to a disk that another job may
+    have by then.
+
     Args:
         argv: program and arguments.
         stdin: bytes for its standard input; without them it reads /dev/null.
@@ -87,8 +91,7 @@ async def run(
     """
     program = find_program(argv[0])
     process = await asyncio.create_subprocess_exec(
-        program,
-        *argv[1:],
+        *(find_program("setpriv"), "--pdeathsig", "KILL", "--", program, *argv[1:]),
         stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -97,14 +97,14 @@ class Store:
         return self._call(work)
 
     async def rows(self, *, unfinished: bool = False, limit: int = 1000) -> list[Row]:
-        """Stored jobs, newest first."""
+        """Stored jobs, newest first; the document of one that is damaged is empty."""
 
         def work() -> list[Row]:
             query = "SELECT id, owner_uid, finished, document FROM jobs"
             if unfinished:
                 query += " WHERE finished = 0"
             found = self._open_db.execute(query + " ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
-            return [Row(id_, uid, bool(finished), json.loads(document)) for id_, uid, finished, document in found]
+            return [Row(id_, uid, bool(finished), _parsed(id_, document)) for id_, uid, finished, document in found]
 
         return await self._call(work)
 
@@ -166,3 +166,12 @@ class Store:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+def _parsed(job_id: int, text: str) -> Mapping[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        log.error("the record of job %d is damaged: %s", job_id, error)  # noqa: TRY400 - the text says it all
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -10,18 +10,24 @@ import asyncio
 import os
 import select
 import socket
+import sys
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from dbus_next.aio.message_bus import MessageBus
-from dbus_next.constants import BusType, MessageFlag, MessageType
-from dbus_next.message import Message
-from dbus_next.signature import Variant
-
 from luxusb_cli.errors import FREEDESKTOP, DaemonError, NoDaemonError
+
+# The package imports its GLib half, and with it all of GLib where the system has it; that takes longer than the rest of
+# a command, and nothing here uses it.
+sys.modules.setdefault("dbus_next.glib", types.ModuleType("dbus_next.glib"))
+
+from dbus_next.aio.message_bus import MessageBus  # noqa: E402
+from dbus_next.constants import BusType, MessageFlag, MessageType  # noqa: E402
+from dbus_next.message import Message  # noqa: E402
+from dbus_next.signature import Variant  # noqa: E402
 
 BUS_NAME = "org.luxusb.Manager"
 _DBUS = "org.freedesktop.DBus"

@@ -187,18 +187,20 @@ class TransferSupervisor:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        # who waits for the next process would wait for ever
+        self._up.set()
 
     async def request(self, method: str, params: Params, fds: Sequence[int] = ()) -> Any:
         """Ask the process; waits for a new one while the old one is being replaced.
 
         Raises:
-            InterruptedJobError: it died in the middle.
+            InterruptedJobError: it died in the middle, or was stopped for good.
             LuxusbError: what it answered.
         """
         await self._up.wait()
         running = self._child
         if running is None:
-            raise InterruptedJobError("the transfer process is being restarted")
+            raise InterruptedJobError("the transfer process has ended")
         return await running.channel.request(method, params, fds)
 
     async def _keep_running(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from luxusbd.catalog.catalog import Catalog, reference_to
@@ -25,7 +27,7 @@ from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.stick.model import ManifestImage, StickOptions
-from luxusbd.store import Store
+from luxusbd.store import Row, Store
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,9 @@ class LuxusbEngine:
             staging=self._staging,
         )
         self._planner = Planner(catalog, self._images, self._registry)
-        self._sticks = Sticks(self._queue, self._registry, self._images, self._downloads, self._planner)
+        self._sticks = Sticks(
+            self._queue, self._registry, self._images, self._downloads, self._planner, staging=self._staging
+        )
         self._adopting: asyncio.Task[None] | None = None
         self._queue.add_listener(_Cleanup(self._downloads, self._sticks))
 
@@ -97,8 +101,11 @@ class LuxusbEngine:
         await self._transfers.start()
         await self._registry.start()
         for row in reversed(await self._store.rows(unfinished=True)):
-            job = codec.from_row(row)
-            if job.operation is Operation.DOWNLOAD:
+            job = _job_of(row)
+            if job is None:
+                # out of the way: its job cannot go on, and the next start need not stumble over it
+                await self._store.save(replace(row, finished=True))
+            elif job.operation is Operation.DOWNLOAD:
                 self._queue.restore(job, Lane.DOWNLOAD, self._downloads.run_download)
             elif job.operation is Operation.IMPORT:
                 await self._queue.restore_failed(
@@ -250,8 +257,8 @@ class LuxusbEngine:
     async def list_jobs(self, caller: Caller, *, unfinished: bool = False, all_users: bool = False) -> tuple[Job, ...]:
         """From the store, newest first; those that still have an object as they are now."""
         live = {job.id: job for job in self._queue.jobs()}
-        stored = [codec.from_row(row) for row in await self._store.rows(unfinished=unfinished)]
-        jobs = [live.get(job.id, job) for job in stored]
+        stored = [_job_of(row) for row in await self._store.rows(unfinished=unfinished)]
+        jobs = [live.get(job.id, job) for job in stored if job is not None]
         return tuple(
             job
             for job in jobs
@@ -284,7 +291,10 @@ class LuxusbEngine:
 
     def _clean_staging(self) -> None:
         for left in self._staging.iterdir():
-            left.unlink()
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
     def _in_use(self) -> frozenset[str]:
         wanted = set(self._planner.wanted_by_plans())
@@ -309,6 +319,15 @@ class _Cleanup(Listener):
             task = asyncio.get_running_loop().create_task(self._sticks.job_ended(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+
+def _job_of(row: Row) -> Job | None:
+    """The job of a stored row; None for one that is damaged or of another version of this program."""
+    try:
+        return codec.from_row(row)
+    except (KeyError, TypeError, ValueError) as error:
+        log.error("job %d in the database cannot be read and is left out: %r", row.id, error)  # noqa: TRY400
+        return None
 
 
 def _sha256(reference: str) -> str:

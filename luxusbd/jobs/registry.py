@@ -26,12 +26,15 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs.api import Caller, DeviceView, Listener
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.stick.model import ManifestImage
 
 log = logging.getLogger(__name__)
 
 MAX_TARGETS = 16
 """Image files that may be open as devices at once."""
 SECTOR = 512
+NAMED_IMAGES = 8
+"""Images of a stick that the line about its loss names."""
 
 
 @dataclass
@@ -41,6 +44,8 @@ class _Known:
     damage: str = ""
     fd: int = -1
     look: asyncio.Task[None] | None = None
+    ownerless: bool = False
+    """Its caller has left the bus while a job works on it; it goes with the end of the job."""
 
 
 class DeviceRegistry:
@@ -125,6 +130,9 @@ class DeviceRegistry:
             # the job's own mount has been seen as somebody's use of the disk
             await self._monitor.rescan(known.view.device.node)
         known.view = replace(known.view, current_job=None)
+        if known.ownerless:
+            self._remove(known)
+            return
         if (device := self._monitor.find(device_id)) is not None:
             known.view = replace(known.view, device=device)
         await self._look(known)
@@ -197,14 +205,17 @@ class DeviceRegistry:
         return known.view
 
     def caller_vanished(self, bus_name: str) -> None:
-        """Forget the image files of a caller; jobs on them keep their own descriptors."""
+        """Forget the image files of a caller, those that a job has at the end of the job: jobs outlive their caller."""
         gone = [
             known
             for known in self._known.values()
             if known.view.owner is not None and known.view.owner.bus_name == bus_name
         ]
         for known in gone:
-            self._remove(known)
+            if known.view.current_job is None:
+                self._remove(known)
+            else:
+                known.ownerless = True
 
     def _current(self, identity: DeviceIdentity) -> _Known:
         known = self._known.get(identity.id)
@@ -281,6 +292,8 @@ class DeviceRegistry:
         if known.view.current_job is not None:
             return
         known.damage = contents.damage if contents else ""
+        if contents is not None:
+            known.losses = (_stick_line(contents.manifest.images), *known.losses)
         if contents is None:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             known.view = replace(known.view, state=state, images=(), free_bytes=0)
@@ -313,6 +326,12 @@ def name_of(view: DeviceView) -> str:
     device = view.device
     what = " ".join(part for part in (device.vendor, device.model) if part)
     return f"{device.node} ({what})" if device.node and what else device.node or "the image file"
+
+
+def _stick_line(images: tuple[ManifestImage, ...]) -> str:
+    shown = ", ".join(image.name for image in images[:NAMED_IMAGES])
+    more = f" and {len(images) - NAMED_IMAGES} more" if len(images) > NAMED_IMAGES else ""
+    return f"LUXusb stick with {len(images)} image{'' if len(images) == 1 else 's'}{': ' if shown else ''}{shown}{more}"
 
 
 def _check_target(fd: int, size: int) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from luxusbd.devices.model import DeviceIdentity, DeviceState
@@ -27,7 +32,7 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import worker
 from luxusbd.jobs.api import Caller, DeviceView
 from luxusbd.jobs.downloads import Downloads, wait_for_children
-from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner, Wanted, check_bootable
 from luxusbd.jobs.queue import JobContext, JobQueue, Lane, Runner
 from luxusbd.jobs.registry import DeviceRegistry, name_of
@@ -41,6 +46,8 @@ from luxusbd.stick.model import (
     StickProgress,
 )
 
+log = logging.getLogger(__name__)
+
 _AGAIN = {
     Operation.CREATE: "the stick is not complete: create it again",
     Operation.ADD: "the stick still starts what was on it before: add the images again",
@@ -52,7 +59,7 @@ _AGAIN = {
 
 @dataclass
 class _Overall:
-    """Adds the bytes of downloads and of every device up to one progress."""
+    """Adds the bytes of downloads and of every device up to one progress; passes a pause on to every worker."""
 
     context: JobContext
     expected: int
@@ -60,6 +67,24 @@ class _Overall:
     devices: int
     fetched: tuple[int, int] = (0, 0)
     written: dict[str, tuple[int, int]] = field(default_factory=dict)
+    hooks: dict[str, Callable[[bool], None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # in place, without ending the task: the downloads are jobs of their own, and workers are stopped by signal
+        self.context.on_pause(self._pause)
+
+    def on_pause(self, device_id: str, hook: Callable[[bool], None] | None) -> None:
+        """Let `hook` stop and continue the worker of a device, from now on."""
+        if hook is None:
+            self.hooks.pop(device_id, None)
+            return
+        self.hooks[device_id] = hook
+        if self.context.job.state is JobState.PAUSED:
+            hook(True)
+
+    def _pause(self, paused: bool) -> None:
+        for hook in self.hooks.values():
+            hook(paused)
 
     def downloads(self, done: int, total: int) -> None:
         self.fetched = (done, total)
@@ -80,8 +105,17 @@ class Sticks:
     """Starts and runs jobs on sticks."""
 
     def __init__(
-        self, queue: JobQueue, registry: DeviceRegistry, store: ImageStore, downloads: Downloads, planner: Planner
+        self,
+        queue: JobQueue,
+        registry: DeviceRegistry,
+        store: ImageStore,
+        downloads: Downloads,
+        planner: Planner,
+        *,
+        staging: Path,
     ) -> None:
+        """`staging`, ours alone, is where the temporary files of workers go; what is left in it goes at each start."""
+        self._staging = staging
         self._queue = queue
         self._registry = registry
         self._store = store
@@ -216,7 +250,6 @@ class Sticks:
         params: Mapping[str, Any],
     ) -> Job:
         async def run(context: JobContext) -> Mapping[str, Any]:
-            context.on_pause(_in_place)
             try:
                 return await runner(context)
             finally:
@@ -328,14 +361,27 @@ class Sticks:
                     context.note(now.note)
 
             def on_pause(hook: Callable[[bool], None] | None) -> None:
-                context.on_pause(hook or _in_place)
+                overall.on_pause(identity.id, hook)
 
-            return await worker.execute(order, fds, progress=progress, on_pause=on_pause)
+            async with self._room(context.job) as directory:
+                return await worker.execute(order, fds, directory=directory, progress=progress, on_pause=on_pause)
         except InterruptedJobError as error:
             raise InterruptedJobError(f"{error}; {_AGAIN[context.job.operation]}") from None
         finally:
             for fd in fds:
                 os.close(fd)
+
+    @contextlib.asynccontextmanager
+    async def _room(self, job: Job) -> AsyncIterator[Path]:
+        """A directory for the temporary files of one worker."""
+        made = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"job-{job.id}-", dir=self._staging))
+        try:
+            yield made
+        finally:
+            try:
+                await asyncio.to_thread(shutil.rmtree, made)
+            except OSError as error:
+                log.warning("temporary files of job %d stay until the next start: %s", job.id, error)
 
     async def job_ended(self, job: Job) -> None:
         """Give the devices of a finished job free and look at them anew."""
@@ -380,7 +426,3 @@ def _verdict(name: str, result: Mapping[str, Any]) -> str:
 
 def _references(images: Sequence[Wanted]) -> list[str]:
     return [image.reference for image in images]
-
-
-def _in_place(_paused: bool) -> None:
-    """Pause without ending the task: the downloads are jobs of their own, and the worker is stopped by signal."""

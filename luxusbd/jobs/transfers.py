@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -32,6 +32,7 @@ class Transfers:
         """See `TransferSupervisor`."""
         self.supervisor = TransferSupervisor(user=user, memory=memory, on_event=self._event)
         self._progress: dict[int, ProgressCallback] = {}
+        self._suspect = asyncio.Lock()
 
     async def start(self) -> None:
         """Start the process."""
@@ -90,7 +91,7 @@ class Transfers:
         """Copy `size` bytes between two regular files; returns sha256 and size."""
         self._progress[job_id] = progress
         try:
-            answer = await self.supervisor.request("copy", {"job": job_id, "size": size}, [source, destination])
+            answer = await self._again("copy", {"job": job_id, "size": size}, [source, destination])
         finally:
             del self._progress[job_id]
         return str(answer["sha256"]), int(answer["size"])
@@ -103,10 +104,10 @@ class Transfers:
         """What the image behind a descriptor is.
 
         Raises:
-            MalformedImageError: it cannot be read as an image, or reading it killed the process.
+            MalformedImageError: it cannot be read as an image, or reading it killed the process twice.
         """
         try:
-            answer = await self.supervisor.request("inspect", {}, [fd])
+            answer = await self._alone_if_deadly("inspect", {}, [fd])
         except InterruptedJobError:
             raise MalformedImageError(
                 "the process that reads images died over this one; it is damaged or made to do harm"
@@ -115,9 +116,29 @@ class Transfers:
 
     async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...]]:
         """What is on a disk, and what an erase would destroy, a line each."""
-        answer = await self.supervisor.request("look", {"size": size}, [fd])
+        answer = await self._alone_if_deadly("look", {"size": size}, [fd])
         contents = contents_from_json(answer["contents"]) if answer["contents"] is not None else None
         return contents, tuple(str(line)[:300] for line in answer["losses"][:64])
+
+    async def _again(self, method: str, params: Params, fds: Sequence[int]) -> Any:
+        """Ask for what does no harm when it is done anew, through deaths of the process."""
+        for deaths in range(1, MAX_DEATHS):
+            try:
+                return await self.supervisor.request(method, params, fds)
+            except InterruptedJobError:
+                log.warning("%s: asked again after the transfer process died (%d)", method, deaths)
+        return await self.supervisor.request(method, params, fds)
+
+    async def _alone_if_deadly(self, method: str, params: Params, fds: Sequence[int]) -> Any:
+        """Ask for a look at foreign bytes, which may be what kills the process: or others, or somebody's signal.
+
+        The second time only one suspect is looked at, so that the others are not blamed for its deed.
+        """
+        try:
+            return await self.supervisor.request(method, params, fds)
+        except InterruptedJobError:
+            async with self._suspect:
+                return await self.supervisor.request(method, params, fds)
 
     def _event(self, name: str, params: Params) -> None:
         if name != "progress":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from luxusbd.children.protocol import Params
@@ -17,6 +18,7 @@ async def execute(
     order: StickOrder,
     fds: Sequence[int],
     *,
+    directory: Path,
     progress: Callable[[StickProgress], None],
     on_pause: Callable[[Callable[[bool], None] | None], None],
 ) -> Mapping[str, Any]:
@@ -25,6 +27,8 @@ async def execute(
     Args:
         order: what to do; the numbers of its descriptors are given by the worker.
         fds: the target, then the images in the order of `order.add`.
+        directory: where its temporary files and mount points go; they are the caller's to remove, since a worker that
+            is killed removes nothing.
         progress: is told how far it is.
         on_pause: takes the hook that stops and continues the process.
 
@@ -44,7 +48,8 @@ async def execute(
         stage = now.stage
         progress(now)
 
-    async with child("luxusbd.children.stick_main", on_event=event) as running:
+    environment = {"TMPDIR": str(directory)}
+    async with child("luxusbd.children.stick_main", environment=environment, on_event=event) as running:
 
         def pause(paused: bool) -> None:
             # stops the tools that it runs, too; what the kernel has accepted is written all the same

@@ -1,0 +1,122 @@
+"""Mirrors, images, and the real daemon on a bus of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.caller import Caller
+from tests.daemon.daemon import Daemon
+from tests.daemon.images import Images, make_images
+from tests.daemon.leftovers import Machine
+from tests.daemon.sticks import run
+from tests.harness.mirrors import Mirror, write_catalogue
+
+MIB = 1024 * 1024
+STICK = 256 * MIB
+CONFIG = """
+[devices]
+allow_loop = ["{place}/*.img"]
+"""
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    return make_images(tmp_path_factory.mktemp("isos"))
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A short directory, since a socket's path has to fit into 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="lux-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture
+async def mirror(images: Images) -> AsyncIterator[Mirror]:
+    async with Mirror({image.path.name: image.path for image in images.all}) as running:
+        yield running
+
+
+@pytest.fixture
+def catalogue(images: Images, mirror: Mirror, place: Path) -> Path:
+    """A catalogue in which every image is on the mirror."""
+    path = place / "catalogue.json"
+    write_catalogue(path, [image.for_catalogue() for image in images.all], [mirror])
+    return path
+
+
+@pytest.fixture
+async def daemon(place: Path, catalogue: Path) -> AsyncIterator[Daemon]:
+    """A running daemon; at its end nothing of it may be left."""
+    machine = Machine.now()
+    async with Daemon(place, catalogues=[catalogue], config=CONFIG.format(place=place)) as running:
+        yield running
+    machine.check_nothing_left(running)
+
+
+@pytest.fixture
+async def caller(daemon: Daemon) -> AsyncIterator[Caller]:
+    async with Caller.connect(daemon.address) as connected:
+        yield connected
+
+
+@pytest.fixture
+def stick(place: Path) -> Path:
+    """A sparse file to make a stick of."""
+    path = place / "stick.img"
+    with path.open("wb") as file:
+        file.truncate(STICK)
+    return path
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a stick is made on: an image file, or a loop device over one."""
+
+    file: Path
+    node: str = ""
+
+    async def device(self, caller: Caller) -> str:
+        """Path of its device object."""
+        return (await caller.disk(self.node)).path if self.node else await caller.target(self.file)
+
+
+@pytest.fixture
+def attach() -> Iterator[Callable[[Path], str]]:
+    """Puts loop devices over files; they are taken down at the end."""
+    nodes: list[str] = []
+
+    def one(file: Path) -> str:
+        nodes.append(run("losetup", "-P", "-f", "--show", str(file)))
+        return nodes[-1]
+
+    yield one
+    for node in nodes:
+        detach(node)
+
+
+def detach(node: str) -> None:
+    """Take a loop device down, with the partitions that the daemon told the kernel of; again does no harm."""
+    for argv in (["partx", "-d", node], ["losetup", "-d", node]):
+        subprocess.run(argv, capture_output=True, check=False, timeout=30)
+    # whoever looks at it just now holds it for that moment
+    end = time.monotonic() + 30
+    while Path("/sys/block", Path(node).name, "loop/backing_file").exists():
+        assert time.monotonic() < end, f"{node} is in use"
+        time.sleep(0.01)
+
+
+@pytest.fixture(params=["file", pytest.param("loop", marks=pytest.mark.root)])
+def target(request: pytest.FixtureRequest, stick: Path) -> Target:
+    if request.param == "file":
+        return Target(stick)
+    node: str = request.getfixturevalue("attach")(stick)
+    return Target(stick, node)
