@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     if os.geteuid() == 0:
         mounted.enter_private_namespace()
+        mounted.hide_temporary_files()
     asyncio.run(serve(socket.socket(fileno=int(argv[1]))))
     return 0
 

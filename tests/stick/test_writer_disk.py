@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -142,6 +143,10 @@ async def worker() -> AsyncIterator[Worker]:
             assert await asyncio.to_thread(made.process.wait, 60) in (0, -signal.SIGKILL)
 
 
+def leftovers() -> set[Path]:
+    return {path for kind in ("mount", "work", "boot") for path in Path(tempfile.gettempdir()).glob(f"luxusb-{kind}-*")}
+
+
 def mounts_of(node: str) -> list[str]:
     with Path("/proc/self/mountinfo").open() as file:
         return [line for line in file if f" {node}p" in line]
@@ -212,6 +217,7 @@ async def test_a_power_cut_anywhere_is_healed_by_the_next_job(disk: Disk, source
 
 async def test_a_killed_worker_leaves_no_mount_and_the_next_one_heals(disk: Disk, sources: Sources) -> None:
     one, big = sources("one.iso"), sources("big.iso", 40 * MIB)
+    before = leftovers()
     async with worker() as child:
         await child.execute(disk.order(StickOperation.CREATE, add=(one,)))
     async with worker() as child:
@@ -221,6 +227,7 @@ async def test_a_killed_worker_leaves_no_mount_and_the_next_one_heals(disk: Disk
         with pytest.raises(InterruptedJobError):
             await job
     assert not mounts_of(disk.node)
+    assert leftovers() <= before
     assert helpers.check_boots(disk.path, sources.files)[1] == {"one.iso"}
     async with worker() as child:
         result = await child.execute(disk.order(StickOperation.ADD, add=(big,)))
