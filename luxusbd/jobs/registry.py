@@ -17,6 +17,7 @@ from luxusbd.devices.monitor import DeviceMonitor
 from luxusbd.errors import (
     DeviceBusyError,
     DeviceChangedError,
+    DeviceDamagedError,
     DeviceNotFoundError,
     InvalidArgumentError,
     LimitExceededError,
@@ -281,21 +282,28 @@ class DeviceRegistry:
             log.info("%s cannot be read: %s", name_of(known.view), error.strerror)
             known.view = replace(known.view, state=DeviceState.FOREIGN)
             return
+        broken = ""
+        contents = None
         try:
             contents, known.losses = await self._transfers.look(fd, device.identity.size)
+        except DeviceDamagedError as error:
+            # a LUXusb stick, as its partitions say, whose manifest cannot be read
+            broken = error.message
+            known.losses = (f"a damaged LUXusb stick ({broken})",)
         except LuxusbError as error:
             log.warning("%s: what is on it cannot be told: %s", name_of(known.view), error)
             known.losses = (f"unknown contents ({error})",)
-            contents = None
         finally:
             os.close(fd)
         if known.view.current_job is not None:
             return
-        known.damage = contents.damage if contents else ""
+        known.damage = contents.damage if contents else broken
         if contents is not None:
             known.losses = (_stick_line(contents.manifest.images), *known.losses)
         if contents is None:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
+            if broken:
+                state = DeviceState.DAMAGED
             known.view = replace(known.view, state=state, images=(), free_bytes=0)
         else:
             known.view = replace(
