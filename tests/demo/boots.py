@@ -101,7 +101,7 @@ async def _wait_for(machine: Machine, sign: Sign, since: int) -> tuple[str, Scre
                 if match := pattern.search(machine.console_text, since):
                     return f"serial console: {match[0].strip()}", await machine.screendump()
                 grubmenu.check_no_failure(machine, since)
-                if not chosen and grubmenu.highlighted(machine.console_text[since:]):
+                if not chosen and grubmenu.new_menu(machine.console_text[since:]):
                     since = await grubmenu.start(machine)
                     chosen = True
                 screen = await machine.screendump()

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from tests.harness.qemu import Key, Machine
 
-_HIGHLIGHTED = re.compile(r"^\*(\S.*?)\s*$", re.MULTILINE)
+# A line counts once it is whole: what follows it is drawn elsewhere, after a cursor movement that reads as its end.
+_HIGHLIGHTED = re.compile(r"^\*(\S.*?)[ ]*\n", re.MULTILINE)
 FAILED = re.compile(r"^(?:error: .*|Back to the menu in .*|.*Press any key to continue.*)$", re.MULTILINE)
 """What GRUB prints when an entry does not start."""
 
@@ -17,6 +18,11 @@ def highlighted(text: str) -> str:
     """Title of the entry that was highlighted last, or empty."""
     found = _HIGHLIGHTED.findall(text)
     return str(found[-1]) if found else ""
+
+
+def new_menu(text: str) -> bool:
+    """Whether a menu was drawn from its headline on, with one entry highlighted."""
+    return bool(highlighted(text.partition("GNU GRUB")[2]))
 
 
 def shows(text: str, title: str) -> bool:
@@ -41,23 +47,31 @@ async def wait_for_titles(machine: Machine, titles: Sequence[str], timeout: floa
 
 
 async def select(machine: Machine, title: str, *, most: int = 40) -> None:
-    """Move to an entry with the arrow key of the machine's keyboard, which also stops the menu's countdown.
+    """Move to an entry with the arrow keys of the machine's keyboard, which also stops the menu's countdown.
 
     Raises:
-        MachineError: the entry was not reached in `most` steps.
+        MachineError: the entry was not reached in `most` steps down and up again.
     """
-    for _ in range(most):
-        before = highlighted(machine.console_text)
-        if before == title:
-            return
-        await machine.press(Key.DOWN)
-        try:
-            async with asyncio.timeout(10):
-                while highlighted(machine.console_text) == before:
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            break  # the last entry, or a menu that does not listen
+    for key in (Key.DOWN, Key.UP):
+        for _ in range(most):
+            if highlighted(machine.console_text) == title:
+                return
+            if not await _move(machine, key):
+                break
     raise machine.error(f"the entry {title!r} could not be reached in the menu")
+
+
+async def _move(machine: Machine, key: Key) -> bool:
+    """Press an arrow key; False at the end of the menu, or in a menu that does not listen."""
+    before = highlighted(machine.console_text)
+    await machine.press(key)
+    try:
+        async with asyncio.timeout(5):
+            while highlighted(machine.console_text) == before:
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def start(machine: Machine) -> int:

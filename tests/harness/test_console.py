@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.harness.console import Console
-from tests.harness.grubmenu import FAILED, highlighted, shows
+from tests.harness.grubmenu import FAILED, highlighted, new_menu, shows
 
 
 def console(*pieces: bytes) -> Console:
@@ -49,6 +49,17 @@ MENU = "GNU GRUB\n*Debian 12   \n Memory test\n|\n Debian 12\n*Memory test   \n"
 def test_the_last_highlighted_entry_counts() -> None:
     assert highlighted(MENU) == "Memory test"
     assert highlighted("GNU GRUB\n") == ""
+
+
+@pytest.mark.parametrize("cut", range(1, len("*Memory test   ") + 1))
+def test_half_a_line_highlights_nothing(cut: int) -> None:
+    assert highlighted("*Debian 12  \n" + "*Memory test   "[:cut]) == "Debian 12"
+
+
+def test_a_new_menu_has_a_headline_and_an_entry() -> None:
+    assert new_menu("Booting\n" + MENU)
+    assert not new_menu("GNU GRUB\n*Debi")
+    assert not new_menu(" Debian 12  \n*Memory test  \nGNU GRUB\n")
 
 
 def test_a_title_has_to_be_the_whole_entry() -> None:
