@@ -104,13 +104,14 @@ class Worker:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
+        self.room = Path(tempfile.mkdtemp(prefix="luxusb-test-"))
         self.progress: list[Params] = []
         self.moved = asyncio.Event()
         self.channel = Channel(ours, on_event=self._event)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "luxusbd.children.stick_main", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": str(resources.import_root())},
+            env={**os.environ, "PYTHONPATH": str(resources.import_root()), "TMPDIR": str(self.room)},
         )
         theirs.close()
 
@@ -141,6 +142,7 @@ async def worker() -> AsyncIterator[Worker]:
         finally:
             made.channel.close()
             assert await asyncio.to_thread(made.process.wait, 60) in (0, -signal.SIGKILL)
+            made.room.rmdir()  # fails when the worker left anything in it
 
 
 def leftovers() -> set[Path]:
