@@ -94,6 +94,9 @@ class Channel:
             raise
         finally:
             self._pending.pop(request_id, None)
+            if future.done() and not future.cancelled():
+                # both the sending and the answer failed: asyncio complains of an error that nobody looked at
+                future.exception()
 
     async def event(self, name: str, params: Params) -> None:
         """Tell the peer something that needs no answer."""
@@ -129,7 +132,11 @@ class Channel:
                 log.debug("a message was not sent: %s", error)
 
         writing.add_done_callback(written)
-        await asyncio.shield(writing)
+        await asyncio.wait({writing})
+        if writing.cancelled():
+            # by `run`, which has ended; the caller was not cancelled and must not believe that it was
+            raise InterruptedJobError("the child process is gone")
+        writing.result()
 
     async def _write(self, data: bytes, fds: Sequence[int]) -> None:
         loop = asyncio.get_running_loop()

@@ -394,10 +394,7 @@ class JobQueue:
                 await self._end(entry, JobState.FAILED, error=error)
         except Exception:
             log.exception("job %d failed in a way nobody expected", entry.job.id)
-            defect = InternalError(
-                f"job {entry.job.id} ({entry.job.title}) failed because of a defect in luxusbd; its log has the details"
-            )
-            await self._end(entry, JobState.FAILED, error=defect)
+            await self._end(entry, JobState.FAILED, error=_defect(entry.job))
         else:
             await self._end(entry, JobState.SUCCEEDED, result=result)
         self._schedule()
@@ -408,9 +405,12 @@ class JobQueue:
             self._change(entry, state=JobState.PAUSED, rate=0, expected_end=0, log=_longer(entry.job.log, "paused"))
         elif entry.stop is Stop.CANCEL:
             await self._end_cancelled(entry)
-        else:
-            # a shutdown: the stored state stays what it was, so that the next start takes the job up
+        elif entry.stop is Stop.SHUTDOWN:
+            # the stored state stays what it was, so that the next start takes the job up
             await self._save(entry.job)
+        else:
+            log.error("the task of job %d was cancelled, and nobody asked for it", entry.job.id)
+            await self._end(entry, JobState.FAILED, error=_defect(entry.job))
 
     async def _end_cancelled(self, entry: _Entry) -> None:
         if entry.cleanup is not None and not entry.keep_partial:
@@ -500,6 +500,10 @@ class JobQueue:
 
 def _longer(lines: tuple[LogLine, ...], text: str) -> tuple[LogLine, ...]:
     return (*lines, LogLine(int(time.time()), text))[-LOG_LINES:]
+
+
+def _defect(job: Job) -> InternalError:
+    return InternalError(f"job {job.id} ({job.title}) failed because of a defect in luxusbd; its log has the details")
 
 
 def _log_failure(saved: asyncio.Future[None]) -> None:

@@ -73,20 +73,28 @@ def open_data(read: ReadAt, layout: Layout) -> Ext4:
 
 
 def load_manifest(filesystem: Ext4) -> Manifest:
-    """The manifest, or the one that was about to take its place when the writer was stopped.
+    """The manifest that fits the menu: a new one counts as soon as its menu is complete, whatever it is called yet.
+
+    So the one write that completes a menu changes both at once, and a writer that is stopped anywhere leaves a stick
+    that is sound and holds either all of a change or nothing of it.
 
     Raises:
         DeviceDamagedError: neither is there and whole.
     """
     failed = ""
+    found: list[Manifest] = []
     for path in (manifest.PATH, manifest.NEW_PATH):
         try:
             data = filesystem.read_file(path, manifest.LIMIT)
             if data is not None:
-                return manifest.decode(data)
+                found.append(manifest.decode(data))
         except (DeviceDamagedError, MalformedImageError) as error:
             failed = failed or str(error)
-    raise DeviceDamagedError(failed or f"the stick has no manifest ({manifest.PATH}); make it anew")
+    if not found:
+        raise DeviceDamagedError(failed or f"the stick has no manifest ({manifest.PATH}); make it anew")
+    if len(found) > 1 and found[0].generation < found[1].generation <= load_menus(filesystem).newest:
+        return found[1]
+    return found[0]
 
 
 def load_menus(filesystem: Ext4) -> Menus:

@@ -67,9 +67,12 @@ class Session:
         """Finish or undo what a job that was cut has left."""
         changed = False
         names = await self.room.names("/luxusb")
-        if not await in_thread(self._has_manifest):
-            # the new manifest may be the only copy: it has to be in place before another new one is written
-            await self.room.publish(manifests.NEW_PATH, manifests.PATH)
+        if manifests.NEW_PATH.rsplit("/", 1)[1] in names:
+            # it may be the only copy: the one that counts has to be in place before another new one is written
+            if await in_thread(self._in_place, manifest):
+                await self.room.remove(manifests.NEW_PATH)
+            else:
+                await self.room.publish(manifests.NEW_PATH, manifests.PATH)
             changed = True
         known = {image.name for image in manifest.images}
         present = await self.room.names("/iso")
@@ -149,16 +152,17 @@ class Session:
         text = menu.render(manifest).encode()
         await self.room.write_small(manifests.NEW_PATH, document)
         self.after_step("manifest-written")
-        await self.room.publish(manifests.NEW_PATH, manifests.PATH)
-        self.after_step("manifest-named")
         await self.room.write_small(inactive, text)
         self.after_step("menu-written")
         await self.room.checkpoint()
         self.after_step("menu-checkpoint")
-        for path, data in ((manifests.PATH, document), (inactive, text)):
+        for path, data in ((manifests.NEW_PATH, document), (inactive, text)):
             if await in_thread(self._small, path, len(data)) != data:
                 raise VerificationError(f"{path} read back from the medium differs: the stick is defective")
         await in_thread(self._on_medium, lambda filesystem: _all_whole(filesystem, added))
+        # only a matter of names now: with the complete menu the new manifest counts already
+        await self.room.publish(manifests.NEW_PATH, manifests.PATH)
+        self.after_step("manifest-named")
         self.after_step("committed")
 
     async def _write_image(self, source: SourceImage) -> None:
@@ -206,10 +210,12 @@ class Session:
     def _small(self, path: str, limit: int) -> bytes | None:
         return self._on_medium(lambda filesystem: filesystem.read_file(path, limit))
 
-    def _has_manifest(self) -> bool:
+    def _in_place(self, manifest: Manifest) -> bool:
+        """Whether the manifest that counts has its name."""
+
         def whole(filesystem: Ext4) -> bool:
             data = filesystem.read_file(manifests.PATH, manifests.LIMIT)
-            return data is not None and manifests.decode(data) is not None
+            return data is not None and manifests.decode(data) == manifest
 
         try:
             return self._on_medium(whole)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from luxusbd.children.protocol import Params
+from luxusbd.children.protocol import Channel, Params
 from luxusbd.children.supervisor import ChildProcess, Identity, child
 from luxusbd.errors import ConfigError, InternalError, InterruptedJobError, NetworkError
 
@@ -105,3 +106,16 @@ async def test_another_user_without_groups() -> None:
 def test_unknown_users_are_explained() -> None:
     with pytest.raises(ConfigError, match="there is no user 'nobody-at-all'"):
         Identity.of_user("nobody-at-all")
+
+
+async def test_a_peer_that_dies_while_it_is_told_something_is_no_cancellation() -> None:
+    ours, theirs = socket.socketpair()
+    channel = Channel(ours)
+    serving = asyncio.create_task(channel.run())
+    # nobody reads, so that the message is still on its way when the other end closes
+    asking = asyncio.create_task(channel.request("echo", {"text": "x" * 8_000_000}))
+    await asyncio.get_running_loop().run_in_executor(None, theirs.recv, 1)
+    theirs.close()
+    with pytest.raises(InterruptedJobError):
+        await asking
+    await serving

@@ -266,3 +266,14 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+async def test_a_task_that_is_cancelled_by_nobody_leaves_no_job_behind(make: Callable[..., JobQueue]) -> None:
+    async def work(context: JobContext) -> Mapping[str, Any]:
+        raise asyncio.CancelledError
+
+    queue = make()
+    job = await queue.submit(Operation.DOWNLOAD, Lane.DOWNLOAD, work, owner_uid=0, params={}, title="t")
+    done = await asyncio.wait_for(queue.wait(job.id), 10)
+    assert done.state is JobState.FAILED
+    assert done.error_name == "org.luxusb.Error.Internal"

@@ -180,6 +180,11 @@ async def test_a_job_that_was_cut_anywhere_is_healed_by_the_next(bench: Bench) -
     for step, path in snapshots.taken:
         fd = os.open(path, os.O_RDWR)
         try:
+            contents = reader.read_stick(fd, helpers.SIZE)
+            assert contents is not None
+            assert contents.damage == "", step
+            shown = helpers.check_boots(path, bench.files)[1]
+            assert shown == {image.name for image in contents.manifest.images}, step
             order = helpers.order(StickOperation.ADD, fd, add=(three,))
             result = await writer.execute(order, lambda _progress: None)
             assert "three.iso" in result["images"]
