@@ -37,6 +37,7 @@ class Caller:
     """One connection to the bus. `client` has the calls."""
 
     def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.client = Client(connection)
         self.heard: list[Heard] = []
         self._gone = False
@@ -168,6 +169,17 @@ class Caller:
                     if device.node == node:
                         return device
                 await self.news(known)
+
+    def announced(self, path: str, interface: str) -> dict[str, object]:
+        """The properties of an object that was added while we listened, as the signals told them so far."""
+        told: dict[str, object] = {}
+        for heard in self.heard:
+            body = heard.signal.body
+            if heard.signal.member == "InterfacesAdded" and body[0] == path:
+                told = dict(wire_of(wire_of(body[1], "interfaces")[interface], interface))
+            elif heard.signal.member == "PropertiesChanged" and (heard.signal.path, body[0]) == (path, interface):
+                told.update(wire_of(body[1], "changed"))
+        return told
 
     async def news(self, known: int) -> None:
         """Wait until more signals than `known` were heard."""

@@ -54,10 +54,16 @@ def catalogue(images: Images, mirror: Mirror, place: Path) -> Path:
 
 
 @pytest.fixture
-async def daemon(place: Path, catalogue: Path) -> AsyncIterator[Daemon]:
+def settings() -> str:
+    """Further lines of the configuration; tests replace it by parametrize."""
+    return ""
+
+
+@pytest.fixture
+async def daemon(place: Path, catalogue: Path, settings: str) -> AsyncIterator[Daemon]:
     """A running daemon; at its end nothing of it may be left."""
     machine = Machine.now()
-    async with Daemon(place, catalogues=[catalogue], config=CONFIG.format(place=place)) as running:
+    async with Daemon(place, catalogues=[catalogue], config=CONFIG.format(place=place) + settings) as running:
         yield running
     machine.check_nothing_left(running)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from luxusbd.stick import gpt, menu, reader
 from luxusbd.stick.blockio import read_at
+from luxusbd.stick.ext4 import Ext4
 from luxusbd.stick.model import PartitionRole, PlannedPartition, StickContents
 
 IN_MENU = re.compile(r"/iso/([A-Za-z0-9._+-]+)")
@@ -106,3 +107,11 @@ def check(path: Path) -> dict[str, str]:
     assert generation >= seen.manifest.generation
     assert grub_images(path) == expected
     return expected
+
+
+def files(path: Path, inner: str) -> set[str]:
+    """What lies in a directory of the data partition."""
+    part = data_partition(path)
+    with path.open("rb") as file:
+        read = read_at(file.fileno())
+        return set(Ext4(lambda offset, length: read(part.start + offset, length), part.size).list(inner))
