@@ -18,6 +18,18 @@ def clean(text: str, limit: int) -> str:
     return _SPACES.sub(" ", kept).strip()[:limit].rstrip()
 
 
+def size_text(count: int) -> str:
+    """A number of bytes for people, with binary units (IEC 80000-13) and exact below 1 KiB: `3.9 GiB`."""
+    if count < 1024:
+        return f"{count} bytes"
+    value = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        value /= 1024
+        if value < 1024:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1024:.1f} TiB"
+
+
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Orders texts by the numbers in them: 6.1.0-18 after 6.1.0-9, and 24.04.1 after 24.04."""
     parts = _DIGITS.split(text)

@@ -27,6 +27,7 @@ from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.grub import require_any
 from luxusbd.stick.model import MIB, ManifestImage, StickOptions
 from luxusbd.stick.text import sanitise_name
+from luxusbd.text import size_text
 
 LIFETIME = 600
 """Seconds for which a plan can be used."""
@@ -235,8 +236,8 @@ class Planner:
         capacity = stick_layout.capacity(layout)
         if needed > capacity:
             raise NotEnoughSpaceError(
-                f"{name_of(view)} is too small: the images need {needed} bytes and it has room for {capacity};"
-                " leave an image out or take a larger stick"
+                f"{name_of(view)} is too small: the images need {size_text(needed)} and it has room for"
+                f" {size_text(capacity)}; leave an image out or take a larger stick"
             )
         return PlannedDevice(
             view=view,

@@ -45,6 +45,7 @@ from luxusbd.stick.model import (
     StickOrder,
     StickProgress,
 )
+from luxusbd.text import size_text
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class Sticks:
             caller,
             identities,
             run,
-            title=f"{len(planned.images)} images on {', '.join(name_of(each.view) for each in planned.plan.devices)}",
+            title=f"{_count(planned.images)} on {', '.join(name_of(each.view) for each in planned.plan.devices)}",
             params={"images": [image.sha256 for image in planned.images], "references": _references(planned.images)},
         )
 
@@ -157,7 +158,8 @@ class Sticks:
         needed = stick_layout.bytes_needed([image.size for image in images])
         if needed > view.free_bytes:
             raise NotEnoughSpaceError(
-                f"{name_of(view)} has {view.free_bytes} bytes free and the images need {needed}; remove an image first"
+                f"{name_of(view)} has {size_text(view.free_bytes)} free and the images need"
+                f" {size_text(needed)}; remove an image first"
             )
 
         async def run(context: JobContext) -> Mapping[str, Any]:
@@ -170,7 +172,7 @@ class Sticks:
             caller,
             [identity],
             run,
-            title=f"add {len(images)} images to {name_of(view)}",
+            title=f"{_count(images)} to {name_of(view)}",
             params={"images": [image.sha256 for image in images], "references": _references(images)},
         )
 
@@ -200,7 +202,7 @@ class Sticks:
             caller,
             [identity],
             run,
-            title=f"remove {', '.join(files)} from {name_of(view)}",
+            title=f"{', '.join(files)} from {name_of(view)}",
             params={"names": files},
         )
 
@@ -235,9 +237,7 @@ class Sticks:
                 raise VerificationError(_verdict(name_of(view), result))
             return result
 
-        return await self._submit(
-            operation, caller, [identity], run, title=f"{operation.value} {name_of(view)}", params={}
-        )
+        return await self._submit(operation, caller, [identity], run, title=name_of(view), params={})
 
     async def _submit(
         self,
@@ -298,7 +298,8 @@ class Sticks:
             needed = stick_layout.bytes_needed([image.size for image in sources])
             if needed > capacity:
                 raise NotEnoughSpaceError(
-                    f"the downloaded images need {needed} bytes, the stick has room for {capacity}; nothing was erased"
+                    f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
+                    " nothing was erased"
                 )
         outcomes = await asyncio.gather(
             *(
@@ -426,3 +427,7 @@ def _verdict(name: str, result: Mapping[str, Any]) -> str:
 
 def _references(images: Sequence[Wanted]) -> list[str]:
     return [image.reference for image in images]
+
+
+def _count(images: Sequence[object]) -> str:
+    return f"{len(images)} image" if len(images) == 1 else f"{len(images)} images"

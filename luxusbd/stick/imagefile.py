@@ -15,6 +15,7 @@ from luxusbd.stick import room
 from luxusbd.stick.blockio import finish, in_thread, read_at, sync, write_all
 from luxusbd.stick.ext4 import Ext4, Extent
 from luxusbd.stick.model import Layout, PartitionRole
+from luxusbd.text import size_text
 
 _SAFE = re.compile(r"[A-Za-z0-9._+-]+\Z")
 _BANNER = re.compile(r"debugfs \d[^\n]*\Z")
@@ -82,7 +83,7 @@ class FileRoom:
         directory, name = _split(path)
         free = await in_thread(lambda: self._filesystem().free_bytes())
         if size > free:
-            raise NotEnoughSpaceError(f"an image of {size} bytes does not fit into {free} free bytes on the stick")
+            raise NotEnoughSpaceError(f"an image of {size_text(size)} does not fit into {size_text(free)} on the stick")
         block = (await in_thread(self._filesystem)).block_size
         await in_thread((self._work / "small").write_bytes, b"")
         await self._debugfs(

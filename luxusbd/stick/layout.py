@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError, NotSupportedError
 from luxusbd.stick.model import MIB, Layout, PartitionRole, PlannedPartition, StickOptions
+from luxusbd.text import size_text
 
 SECTOR = 512
 BLOCK = 4096
@@ -72,9 +73,7 @@ def plan(size: int, options: StickOptions) -> Layout:
     end = (size - BACKUP_TABLE) // MIB * MIB
     if end - DATA_START < MINIMUM_DATA:
         needed = minimum_size()
-        raise NotEnoughSpaceError(
-            f"the disk has {size} bytes; a stick needs at least {needed} bytes ({needed // MIB} MiB)"
-        )
+        raise NotEnoughSpaceError(f"the disk has {size_text(size)}; a stick needs at least {size_text(needed)}")
     return Layout(
         size,
         (

@@ -13,6 +13,7 @@ from pathlib import Path
 from luxusbd.errors import (
     DeviceBusyError,
     DeviceChangedError,
+    DeviceError,
     DeviceIsPartitionError,
     DeviceMountedError,
     DeviceNotLuxusbError,
@@ -53,7 +54,7 @@ def _check_disk(order: StickOrder, rdev: int) -> None:
         raise DeviceChangedError(f"another disk or medium is at {order.node} now; plan anew")
     scans = base / "loop/partscan"
     if scans.exists() and scans.read_text().strip() == "0":
-        raise NotSupportedError(f"the kernel makes no partitions on {order.node}; attach the file anew: losetup -P")
+        raise DeviceError(f"the kernel makes no partitions on {order.node}; attach the file anew: losetup -P")
     if (sector := sector_size_of(order.fd)) != SECTOR:
         raise NotSupportedError(f"{order.node} has sectors of {sector} bytes; sticks are made with {SECTOR} only")
 

@@ -39,6 +39,7 @@ from luxusbd.stick.progress import Progress, Report
 from luxusbd.stick.room import DataRoom
 from luxusbd.stick.session import AfterStep, Session, hash_file
 from luxusbd.stick.text import IMAGE_NAME
+from luxusbd.text import size_text
 
 
 async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = lambda _name: None) -> dict[str, Any]:
@@ -78,7 +79,8 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
     needed = layout.bytes_needed(source.image.size for source in order.add)
     if needed > (capacity := layout.capacity(planned)):
         raise NotEnoughSpaceError(
-            f"the images need {needed} bytes and the stick has room for {capacity}; leave some out or take a bigger one"
+            f"the images need {size_text(needed)} and the stick"
+            f" has room for {size_text(capacity)}; leave some out or take a bigger one"
         )
     esp_serial = _serial()
     data_uuid = str(uuid.uuid4())
@@ -135,7 +137,9 @@ async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manif
     _check_new(manifest, sources)
     needed = layout.bytes_needed(source.image.size for source in sources) - layout.RESERVE // 2
     if needed > (free := await session.free_bytes()):
-        raise NotEnoughSpaceError(f"the images need {needed} bytes and the stick has {free} left; remove some first")
+        raise NotEnoughSpaceError(
+            f"the images need {size_text(needed)} and the stick has {size_text(free)} left; remove some first"
+        )
     await session.add(sources)
     await session.publish(sources)
     now = int(time.time())

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from typing import Any, Protocol, TypeVar
 
 from luxusbd.errors import FailedError, LuxusbError, NotEnoughSpaceError
+from luxusbd.text import size_text
 
 MIB = 1024 * 1024
 HASH_STEP = 16 * MIB
@@ -160,16 +161,6 @@ def disk_error(error: OSError, path: str, missing: int = 0) -> LuxusbError:
     """The failure to show for an error of the disk that holds `path`; `missing` is how many bytes did not fit."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "the disk quota is used up" if error.errno == errno.EDQUOT else "the disk is full"
-        much = f"; {human(missing)} more are needed" if missing > 0 else ""
+        much = f"; {size_text(missing)} more are needed" if missing > 0 else ""
         return NotEnoughSpaceError(f"{what} while writing {path}{much}: free some space, then resume the job")
     return FailedError(f"the disk failed while writing {path}: {error.strerror or error}")
-
-
-def human(size: int) -> str:
-    """A number of bytes for people, exact below 1 KiB."""
-    value = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError("unreachable")

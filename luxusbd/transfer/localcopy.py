@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from luxusbd.errors import CancelledError, FailedError, InvalidArgumentError, NotEnoughSpaceError
-from luxusbd.transfer.diskio import MIB, disk_error, free_space, hash_span, human, write_all
+from luxusbd.text import size_text
+from luxusbd.transfer.diskio import MIB, disk_error, free_space, hash_span, write_all
 
 STEP = 8 * MIB
 """Bytes between two looks at the stop switch."""
@@ -65,7 +66,7 @@ def copy_file(
         raise InvalidArgumentError(f"the file to copy has {before.st_size} bytes, expected {size}")
     lacking = size - free_space(destination)
     if lacking > 0:
-        raise NotEnoughSpaceError(f"a copy needs {human(size)}, and {human(lacking)} too little are free")
+        raise NotEnoughSpaceError(f"a copy needs {size_text(size)}, and {size_text(lacking)} too little are free")
     running = hashlib.sha256()
     fast = True
     position = 0

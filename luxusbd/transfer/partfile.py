@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from luxusbd.errors import FailedError, InvalidArgumentError, NotEnoughSpaceError
-from luxusbd.transfer.diskio import HASH_STEP, Hash, allocate, allocated, disk_error, free_space, hash_span, human
+from luxusbd.text import size_text
+from luxusbd.transfer.diskio import HASH_STEP, Hash, allocate, allocated, disk_error, free_space, hash_span
 from luxusbd.transfer.partstate import STATE_LIMIT, PartState, PartStateError, decode, encode
 
 PART = ".part"
@@ -139,8 +140,8 @@ class PartFile:
             lacking = needed + reserve - free_space(self.fd)
             if needed > 0 and lacking > 0:
                 raise NotEnoughSpaceError(
-                    f"{self.name} needs {human(needed)} more in {self.directory}, and {human(lacking)} too little are "
-                    "free: free some space, then resume the job"
+                    f"{self.name} needs {size_text(needed)} more in {self.directory},"
+                    f" and {size_text(lacking)} too little are free: free some space, then resume the job"
                 )
             self.reserved = allocate(self.fd, total)
         except OSError as error:

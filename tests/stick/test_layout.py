@@ -11,6 +11,7 @@ from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError, NotSupport
 from luxusbd.stick import layout, room
 from luxusbd.stick.ext4 import Ext4
 from luxusbd.stick.model import MIB, PartitionRole, StickOptions
+from luxusbd.text import size_text
 
 GIB = 1024 * MIB
 
@@ -18,7 +19,7 @@ GIB = 1024 * MIB
 @given(st.integers(0, 1 << 44))
 def test_a_plan_is_aligned_ordered_and_leaves_room_for_both_tables(size: int) -> None:
     if size < layout.minimum_size() - MIB:
-        with pytest.raises(NotEnoughSpaceError, match=str(layout.minimum_size())):
+        with pytest.raises(NotEnoughSpaceError, match=size_text(layout.minimum_size())):
             layout.plan(size, StickOptions())
         return
     try:

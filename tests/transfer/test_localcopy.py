@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from luxusbd.errors import CancelledError, FailedError, InvalidArgumentError, LuxusbError, NotEnoughSpaceError
-from luxusbd.transfer import diskio, localcopy
+from luxusbd.transfer import localcopy
 from luxusbd.transfer.localcopy import LocalFile, copy_file, hash_file
 
 CONTENT = bytes(range(256)) * 5000
@@ -175,14 +175,3 @@ def test_hash(files: Files) -> None:
 
 def test_hash_of_an_empty_file(files: Files) -> None:
     assert hash_file(files.destination, lambda *_: None, lambda: False).size == 0
-
-
-def test_human_sizes() -> None:
-    assert [diskio.human(size) for size in (0, 1023, 1536, 5 * 2**20, 2**31, 2**42)] == [
-        "0 bytes",
-        "1023 bytes",
-        "1.5 KiB",
-        "5.0 MiB",
-        "2.0 GiB",
-        "4096.0 GiB",
-    ]
