@@ -39,6 +39,11 @@ class Client:
         """Whether the daemon was on the bus at any time since the connection began."""
         return self._connection.daemon_seen
 
+    @property
+    def answered(self) -> int:
+        """The place of the last answer in what came over the connection, as a signal's `order`."""
+        return self._connection.answered
+
     async def _manager(
         self, member: str, signature: str, *arguments: object, what: str, fds: Sequence[int] = ()
     ) -> Sequence[object]:

@@ -47,6 +47,8 @@ class Signal:
     interface: str
     member: str
     body: Sequence[object]
+    order: int
+    """Its place among everything that came over this connection."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,9 @@ class Connection:
         self._interactive = interactive
         self._owner = ""
         self._daemon_seen = False
+        self._received = 0
+        self._answered = 0
+        self._reply_orders: dict[int, int] = {}
         self._queues: list[asyncio.Queue[Event]] = []
         self._watchdog: asyncio.Task[None] | None = None
 
@@ -180,6 +185,14 @@ class Connection:
     def daemon_seen(self) -> bool:
         """Whether the daemon was on the bus at any time since the connection began."""
         return self._daemon_seen
+
+    @property
+    def answered(self) -> int:
+        """The place of the answer that the last call returned, to be compared with that of a signal.
+
+        Holds for the caller until it next waits for something.
+        """
+        return self._answered
 
     async def __aenter__(self) -> Self:
         return self
@@ -274,6 +287,7 @@ class Connection:
             raise NoDaemonError(what, "The connection to the bus is lost.") from error
         if reply is None:
             raise NoDaemonError(what, "The connection to the bus is lost.")
+        self._answered = self._reply_orders.pop(reply.reply_serial or 0, 0)
         _close_all(reply.unix_fds)
         if reply.message_type is MessageType.ERROR:
             explanation = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
@@ -295,6 +309,9 @@ class Connection:
             queue.put_nowait(event)
 
     def _on_message(self, message: Message) -> bool:
+        self._received += 1
+        if message.message_type in (MessageType.METHOD_RETURN, MessageType.ERROR):
+            self._reply_orders[message.reply_serial or 0] = self._received
         if message.message_type is not MessageType.SIGNAL:
             return False
         _close_all(message.unix_fds)
@@ -306,7 +323,7 @@ class Connection:
         elif self._owner and message.sender == self._owner:
             # Anybody may send a signal straight to this connection; only the daemon's count.
             body = [_plain(value) for value in message.body]
-            self._tell(Signal(message.path or "", message.interface or "", message.member or "", body))
+            self._tell(Signal(message.path or "", message.interface or "", message.member or "", body, self._received))
         return False
 
     async def _await_end(self) -> None:

@@ -211,6 +211,13 @@ class JobInfo:
         """What the job is about, untrusted text."""
         return self.details.title or self.details.reference or self.operation
 
+    @property
+    def about(self) -> str:
+        """Operation and label, the operation only once; untrusted text."""
+        label = self.label
+        said = label == self.operation or label.startswith(f"{self.operation} ")
+        return label if said else f"{self.operation} {label}"
+
 
 _FIELDS = {
     "State": "state",

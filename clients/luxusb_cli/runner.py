@@ -120,7 +120,7 @@ def conclude(jobs: Sequence[JobInfo], document: dict[str, object]) -> None:
 def say_started(jobs: Sequence[JobInfo]) -> None:
     """Name the jobs that were started and how to come back to them."""
     for job in jobs:
-        print(f"Job {job.id} started: {job.operation} {clean(job.label)}. Watch it with `luxusb watch {job.id}`.")
+        print(f"Job {job.id} started: {clean(job.about)}. Watch it with `luxusb watch {job.id}`.")
 
 
 async def import_file(state: State, client: Client, image: LocalFile, options: JobOptions) -> str:

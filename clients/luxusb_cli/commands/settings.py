@@ -42,7 +42,7 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "-"
-    return str(value)
+    return str(value) or "-"
 
 
 COMMANDS = (settings,)
