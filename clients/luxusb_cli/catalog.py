@@ -66,6 +66,7 @@ class DistroInfo:
     name: str
     description: str
     homepage: str
+    logo_url: str
     category: str
     popularity_rank: int
     origin: str
@@ -79,6 +80,7 @@ class DistroInfo:
             name=text(wire, "name"),
             description=text(wire, "description"),
             homepage=text(wire, "homepage"),
+            logo_url=text(wire, "logo_url"),
             category=text(wire, "category"),
             popularity_rank=number(wire, "popularity_rank"),
             origin=text(wire, "origin"),

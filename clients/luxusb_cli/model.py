@@ -53,6 +53,8 @@ class DeviceInfo:
     current_job: str
     """Path of the job that works on it, or empty."""
     images: tuple[StickImage, ...]
+    updates: tuple[Mapping[str, object], ...]
+    """Newer releases for the images on it, as the daemon gave them, for JSON."""
 
     @classmethod
     def from_wire(cls, path: str, wire: Wire) -> DeviceInfo:
@@ -75,6 +77,7 @@ class DeviceInfo:
             blocked_reason=text(wire, "BlockedReason"),
             current_job="" if job == "/" else job,
             images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),
+            updates=tuple(wires(wire.get("Updates", []), "Updates")),
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from luxusb_cli import app
 
+from tests.cli import schemas
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.process import Spawned
 
@@ -84,6 +85,7 @@ def luxusb(environment: None, capsys: pytest.CaptureFixture[str]) -> Callable[..
         capsys.readouterr()
         code = app.main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
+        schemas.check_output([str(argument) for argument in arguments], captured.out)
         return Result(code, captured.out, captured.err)
 
     return run
