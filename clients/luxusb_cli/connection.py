@@ -22,6 +22,7 @@ from dbus_next.message import Message
 from dbus_next.signature import Variant
 
 from luxusb_cli.errors import FREEDESKTOP, DaemonError, NoDaemonError
+from luxusb_cli.wire import ProtocolError
 
 BUS_NAME = "org.luxusb.Manager"
 _DBUS = "org.freedesktop.DBus"
@@ -210,15 +211,15 @@ class Connection:
             f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{BUS_NAME}'",
             f"type='signal',sender='{BUS_NAME}'",
         ):
-            await self._call(_DBUS, _DBUS_PATH, _DBUS, "AddMatch", "s", [rule], (), what)
+            await self._send(_DBUS, _DBUS_PATH, _DBUS, "AddMatch", "s", [rule], (), what)
         try:
-            reply = await self._call(_DBUS, _DBUS_PATH, _DBUS, "GetNameOwner", "s", [BUS_NAME], (), what)
+            reply = await self._send(_DBUS, _DBUS_PATH, _DBUS, "GetNameOwner", "s", [BUS_NAME], (), what)
         except DaemonError as error:
             # It is started by the first call, and NameOwnerChanged then says who it is.
             if error.name != FREEDESKTOP + "NameHasNoOwner":
                 raise
         else:
-            self._owner = str(reply[0])
+            self._owner = str(reply.body[0])
             self._daemon_seen = True
 
     async def close(self) -> None:
@@ -255,9 +256,30 @@ class Connection:
             DaemonError: the daemon, or the bus in its place, answered with an error.
             NoDaemonError: the connection was lost.
         """
-        return await self._call(BUS_NAME, path, interface, member, signature, body, fds, what)
+        reply = await self._send(BUS_NAME, path, interface, member, signature, body, fds, what)
+        _close_all(reply.unix_fds)
+        return [_plain(value) for value in reply.body]
 
-    async def _call(
+    async def call_for_file(
+        self, path: str, interface: str, member: str, signature: str, body: Sequence[object], *, what: str
+    ) -> int:
+        """Call a member that answers with a descriptor, which then is the caller's.
+
+        Raises:
+            DaemonError, NoDaemonError: as `call`.
+            ProtocolError: the answer has no descriptor.
+        """
+        reply = await self._send(BUS_NAME, path, interface, member, signature, body, (), what)
+        fds = list(reply.unix_fds)
+        index = reply.body[0] if reply.body and isinstance(reply.body[0], int) else -1
+        if not 0 <= index < len(fds):
+            _close_all(fds)
+            raise ProtocolError("the answer has no file descriptor")
+        found = fds.pop(index)
+        _close_all(fds)
+        return found
+
+    async def _send(
         self,
         destination: str,
         path: str,
@@ -267,7 +289,7 @@ class Connection:
         body: Sequence[object],
         fds: Sequence[int],
         what: str,
-    ) -> Sequence[object]:
+    ) -> Message:
         if not self._bus.connected:
             raise NoDaemonError(what, "The connection to the bus is lost.")
         flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if self._interactive else MessageFlag.NONE
@@ -288,11 +310,11 @@ class Connection:
         if reply is None:
             raise NoDaemonError(what, "The connection to the bus is lost.")
         self._answered = self._reply_orders.pop(reply.reply_serial or 0, 0)
-        _close_all(reply.unix_fds)
         if reply.message_type is MessageType.ERROR:
+            _close_all(reply.unix_fds)
             explanation = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
             raise DaemonError(what, str(reply.error_name), explanation)
-        return [_plain(value) for value in reply.body]
+        return reply
 
     @contextmanager
     def events(self) -> Iterator[asyncio.Queue[Event]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from luxusb_cli.app import cli
 from tests.cli import schemas, world
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon
+from tests.cli.process import ROOT
 
 CONSENT = ("--yes", "--device-id", world.USB_ID)
 STICK_CONSENT = ("--yes", "--device-id", world.STICK_ID)
@@ -46,7 +48,26 @@ COMMANDS: dict[str, list[str]] = {
     "cancel": ["cancel", "1"],
     "modify": ["modify", "1", "--priority", "3"],
     "settings": ["settings"],
+    "export": ["export", f"image:{world.IMAGE_SHA}", "NEW"],
+    "mirrors": ["mirrors", "ubuntu", "--race"],
+    "logo": ["logo", "ubuntu", "NEW"],
+    "catalog-show": ["catalog", "show"],
+    "catalog-update": ["catalog", "update"],
+    "catalog-import": ["catalog", "import", "CATALOGUE"],
+    "catalog-export": ["catalog", "export", "NEW"],
+    "catalog-check": ["catalog", "check", "CATALOGUE"],
+    "update": ["update", "--device", "sdc", "--check"],
+    "repair": ["repair", "--device", "sdc"],
+    "persistence": ["persistence", "arch.iso", "4GiB", "--device", "sdc"],
+    "write-raw": ["write-raw", "ISO", "--device", "sdb", *CONSENT],
+    "restore": ["restore", "--device", "sdb", *CONSENT],
+    "probe": ["probe", "--device", "sdb", *CONSENT],
+    "eject": ["eject", "--device", "sdb"],
+    "try": ["try", "ISO"],
+    "report": ["report"],
 }
+OFFLINE = {"version", "catalog-check", "try", "report"}
+"""What works without a daemon."""
 NO_JSON: frozenset[str] = frozenset()
 """Commands that print something that is no document."""
 
@@ -68,14 +89,34 @@ def documents(luxusb: Run, daemon: FakeDaemon, iso: Path, arguments: list[str]) 
         daemon.change(daemon.new_job("download", "debian"), State="paused")
         daemon.auto = True
 
-    if arguments[0] in {"jobs", "pause", "resume", "cancel", "modify"}:
+    if arguments[0] == "export":
+        stored = world.stored("good.iso", world.IMAGE_SHA)
+        daemon.do(lambda: daemon.images.update({f"image:{world.IMAGE_SHA}": stored}))
+    elif arguments[0] in {"jobs", "pause", "resume", "cancel", "modify"}:
         daemon.do(jobs)
     elif arguments[0] == "watch":
         daemon.do(lambda: daemon.new_job("download", "ubuntu"))
-    filled = [str(iso) if argument == "ISO" else argument for argument in arguments]
-    result = luxusb(*filled, "--json")
+    result = luxusb(*fill(arguments, iso), "--json")
     assert (result.code, result.err) == (0, ""), result.out
     return [json.loads(line) for line in result.out.splitlines()]
+
+
+def fill(arguments: list[str], iso: Path) -> list[str]:
+    """With real files in the place of their names; a NEW one is another one every time."""
+    new = iso.with_name(f"new{len(list(iso.parent.iterdir()))}")
+    known = {"ISO": iso, "CATALOGUE": ROOT / "data" / "distros.json", "NEW": new}
+    return [str(known.get(argument, argument)) for argument in arguments]
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A virtual machine that is over at once."""
+    program = tmp_path / "bin" / "qemu-system-x86_64"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("DISPLAY", ":77")
 
 
 def test_there_is_a_schema_for_every_command_and_for_nothing_else() -> None:
@@ -112,7 +153,7 @@ def mutilated(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield document | {key: 1.5}
         inner = copy.deepcopy(document)
         below = inner[key][0] if isinstance(inner[key], list) and inner[key] else inner[key]
-        if isinstance(below, dict) and key != "settings":
+        if isinstance(below, dict) and key not in {"settings", "report"}:
             below["surprise"] = 1
             yield inner
 
@@ -120,9 +161,11 @@ def mutilated(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_failure(luxusb: Run, iso: Path, tmp_path: Path, name: str) -> None:
     """Without a daemon; the fixture holds the document against the schema."""
-    if name == "version":
-        assert luxusb("--version", "--json").document["luxusbd"] is None
-        return
-    arguments = [str(iso) if argument == "ISO" else argument for argument in COMMANDS[name]]
-    result = luxusb("--address", f"unix:path={tmp_path}/no", *arguments, "--json")
-    assert (result.code, result.document["error"]["name"]) == (4, "org.luxusb.Client.NoDaemon")
+    command = [*fill(COMMANDS[name], iso), "--json"]
+    if name == "catalog-check":
+        command[2] = str(iso)
+    result = luxusb("--address", f"unix:path={tmp_path}/no", *command)
+    if name in OFFLINE:
+        assert (result.code, "error" in result.document) == ((1, True) if name == "catalog-check" else (0, False))
+    else:
+        assert (result.code, result.document["error"]["name"]) == (4, "org.luxusb.Client.NoDaemon")
