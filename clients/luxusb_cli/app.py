@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from luxusb_cli import commands
+from luxusb_cli import commands, completion
 from luxusb_cli.context import State, SuggestingGroup, json_option, run, to_json
 from luxusb_cli.errors import CLIENT, CliError, ExitCode, UsageError
 from luxusb_cli.text import clean
@@ -100,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
+    if completion.VARIABLE in os.environ:
+        completion.begin()
     state = State()
     try:
         try:

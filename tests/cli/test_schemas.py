@@ -68,7 +68,7 @@ COMMANDS: dict[str, list[str]] = {
 }
 OFFLINE = {"version", "catalog-check", "try", "report"}
 """What works without a daemon."""
-NO_JSON: frozenset[str] = frozenset()
+NO_JSON: frozenset[str] = frozenset({"completion"})
 """Commands that print something that is no document."""
 
 

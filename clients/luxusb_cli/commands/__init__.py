@@ -7,6 +7,7 @@ import click
 from luxusb_cli.commands import (
     catalog,
     catalog_files,
+    completion,
     contents,
     devices,
     disks,
@@ -34,6 +35,7 @@ _MODULES = (
     settings,
     tryout,
     report,
+    completion,
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import CliError, DaemonError, ExitCode
@@ -82,7 +83,7 @@ def _row(distro: DistroInfo) -> tuple[str, ...]:
 
 
 @click.command(short_help="Show a distribution with its releases.")
-@click.argument("distro")
+@click.argument("distro", shell_complete=completion.distributions)
 @json_option
 @pass_state
 def info(state: State, distro: str) -> ExitCode:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.catalog import VerifyResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
@@ -66,7 +67,7 @@ def _row(image: StickImage) -> tuple[str, ...]:
 
 
 @click.command()
-@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options()
 @job_options
 @json_option
@@ -96,7 +97,7 @@ def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, opti
 
 
 @click.command(short_help="Remove images from a stick.")
-@click.argument("image_names", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("image_names", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.stick_images)
 @target_options()
 @consent_options
 @job_options

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import N_, _
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("write-raw", short_help="Write one image byte for byte to a disk.")
-@click.argument("image")
+@click.argument("image", shell_complete=completion.images)
 @target_options(many=True, size=True)
 @consent_options
 @job_options

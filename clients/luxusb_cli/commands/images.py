@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.catalog import ImageInfo, InspectReport, StoredResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
@@ -92,7 +93,13 @@ def import_command(state: State, file: Path, name: str, sha256: str, options: Jo
 
 
 @click.command(short_help="Download and check images.")
-@click.argument("references", metavar="DISTRO[@VERSION][/EDITION]", nargs=-1, required=True)
+@click.argument(
+    "references",
+    metavar="DISTRO[@VERSION][/EDITION]...",
+    nargs=-1,
+    required=True,
+    shell_complete=completion.distributions,
+)
 @throttle_options
 @job_options
 @json_option
@@ -193,7 +200,7 @@ def _print_report(file: Path, report: InspectReport) -> None:
 
 
 @click.command(short_help="Take a stored image away.")
-@click.argument("image")
+@click.argument("image", shell_complete=completion.stored_images)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @pass_state
@@ -225,7 +232,7 @@ def delete(state: State, image: str, yes: bool) -> ExitCode:
 
 
 @click.command(short_help="Copy a stored image into a file.")
-@click.argument("image")
+@click.argument("image", shell_complete=completion.stored_images)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE when it is there already.")
 @json_option

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.catalog import MirrorState
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import DaemonError, ExitCode, UsageError
@@ -44,7 +45,7 @@ def _preference(pin: str, prefer: Sequence[str], exclude: Sequence[str], auto: b
 
 
 @click.command(short_help="List, measure and choose the mirrors of a distribution.")
-@click.argument("distro", required=False)
+@click.argument("distro", required=False, shell_complete=completion.distributions)
 @click.option("--race", is_flag=True, help="Measure them first.")
 @click.option("--pin", metavar="URL", default="", help="From now on take this one alone.")
 @click.option("--country", "prefer", metavar="CC", multiple=True, help="Prefer mirrors there, such as DE.")
@@ -110,7 +111,7 @@ def _row(mirror: MirrorState) -> tuple[str, ...]:
 
 
 @click.command(short_help="Save the logo of a distribution.")
-@click.argument("distro")
+@click.argument("distro", shell_complete=completion.distributions)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE when it is there already.")
 @json_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode, UsageError
 from luxusb_cli.i18n import _
@@ -21,7 +22,7 @@ _WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false"
 
 
 @click.command(short_help="List or change the settings in force.")
-@click.argument("changes", metavar="[KEY=VALUE]...", nargs=-1)
+@click.argument("changes", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=completion.settings)
 @json_option
 @pass_state
 def settings(state: State, changes: Sequence[str]) -> ExitCode:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode, UsageError
 from luxusb_cli.i18n import _
@@ -23,7 +24,7 @@ MEMORY_LEAST = 64 * 2**20
 
 
 @click.command("try", short_help="Boot a stick or image file in a virtual machine.")
-@click.argument("disk", metavar="DEV|FILE")
+@click.argument("disk", metavar="DEV|FILE", shell_complete=completion.disks)
 @click.option("--bios", "firmware", flag_value="bios", help="Boot as an older PC does; so it is if nothing is said.")
 @click.option("--uefi", "firmware", flag_value="uefi", help="Boot as a newer PC does, without Secure Boot.")
 @click.option("--console", is_flag=True, help="Show its texts in this terminal, not in a window; Ctrl-A x ends it.")

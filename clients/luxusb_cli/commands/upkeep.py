@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _
@@ -79,7 +80,7 @@ def repair(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
 
 
 @click.command(short_help="Give an image on a stick room to keep changes.")
-@click.argument("image")
+@click.argument("image", shell_complete=completion.stick_images)
 @click.argument("room", metavar="SIZE", callback=to_size)
 @target_options()
 @consent_options
