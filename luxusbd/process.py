@@ -10,6 +10,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from luxusbd.errors import ToolFailedError, ToolMissingError
 
@@ -90,7 +91,7 @@ async def run(
         asyncio.CancelledError: after the process group was killed.
     """
     program = find_program(argv[0])
-    process = await asyncio.create_subprocess_exec(
+    process = await start(
         *(find_program("setpriv"), "--pdeathsig", "KILL", "--", program, *argv[1:]),
         stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -121,6 +122,21 @@ async def run(
         said = text or stdout.decode("utf-8", "replace").strip() or "no message"
         raise ToolFailedError(f"{_shown(argv)} failed with status {process.returncode}: {said[-2000:]}")
     return Completed(tuple(argv), process.returncode, stdout, text)
+
+
+async def start(*argv: str, **options: Any) -> asyncio.subprocess.Process:
+    """`asyncio.create_subprocess_exec`, but a cancellation leaves no process behind.
+
+    A program runs before asyncio returns it; whoever is cancelled in that moment has nothing yet that it could kill.
+    """
+    creating = asyncio.ensure_future(asyncio.create_subprocess_exec(*argv, **options))
+    try:
+        return await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        process = await creating
+        kill_group(process.pid)
+        await _let_go(process)
+        raise
 
 
 def kill_group(pid: int) -> None:

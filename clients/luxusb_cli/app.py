@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from luxusb_cli import commands
-from luxusb_cli.context import State, json_option, run, to_json
+from luxusb_cli import commands, completion
+from luxusb_cli.context import State, SuggestingGroup, json_option, run, to_json
 from luxusb_cli.errors import CLIENT, CliError, ExitCode, UsageError
-from luxusb_cli.text import clean, did_you_mean, join_sentences
+from luxusb_cli.text import clean
+
+if TYPE_CHECKING:
+    from luxusb_cli.client import Client, ServiceInfo
 
 _EXAMPLES = """\b
 Examples:
@@ -27,20 +30,6 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 usage, 3 not authorised, 4 no daemon,
 5 cancelled, 130 interrupted by Ctrl-C while the job goes on.
 """
-
-
-class SuggestingGroup(click.Group):
-    """A group that guesses what a mistyped command was meant to be."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one is like it."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            guess = did_you_mean(name, self.list_commands(ctx))
-            raise click.UsageError(join_sentences(f"There is no command {clean(name)}.", guess), ctx)
-        return super().resolve_command(ctx, args)
 
 
 @click.group(
@@ -73,13 +62,10 @@ def _version(state: State) -> int:
     from luxusb_cli.version import own_version
 
     own = own_version()
-    found: list[tuple[str, tuple[str, ...]]] = []
+    found: list[ServiceInfo] = []
 
-    async def ask(client: object) -> ExitCode:
-        from luxusb_cli.client import Client
-
-        assert isinstance(client, Client)
-        found.append(await client.version())
+    async def ask(client: Client) -> ExitCode:
+        found.append(await client.service())
         return ExitCode.DONE
 
     why = ""
@@ -87,12 +73,19 @@ def _version(state: State) -> int:
         run(state, ask)
     except CliError as error:
         why = error.why
-    daemon, features = found[0] if found else ("", ())
+    daemon = found[0] if found else None
     if state.json:
-        state.emit({"luxusb": own, "luxusbd": daemon or None, "features": list(features)})
+        state.emit(
+            {
+                "luxusb": own,
+                "luxusbd": daemon.version if daemon else None,
+                "features": list(daemon.features) if daemon else [],
+                "busy": daemon.busy if daemon else False,
+            }
+        )
     else:
         print(f"luxusb {own}")
-        print(f"luxusbd {clean(daemon)}" if daemon else f"luxusbd: not reached. {clean(why)}")
+        print(f"luxusbd {clean(daemon.version)}" if daemon else f"luxusbd: not reached. {clean(why)}")
     return ExitCode.DONE
 
 
@@ -107,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
+    if completion.VARIABLE in os.environ:
+        completion.begin()
     state = State()
     try:
         try:

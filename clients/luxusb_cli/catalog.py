@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luxusb_cli.wire import ProtocolError, Wire, flag, number, text, texts, wires
+from luxusb_cli.wire import ProtocolError, Wire, flag, get, number, text, texts, wires
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,33 @@ class MirrorInfo:
         if isinstance(value, dict):
             return cls(text(value, "url"), text(value, "country"))
         raise ProtocolError("a mirror is neither a URL nor a dictionary")
+
+
+@dataclass(frozen=True)
+class MirrorState:
+    """A mirror and how it did."""
+
+    url: str
+    country: str
+    rate: int
+    """Bytes per second when last measured, 0 when never."""
+    latency: float
+    """Seconds to the first byte, 0 when never measured."""
+    success_rate: float
+    """0 to 1, -1 when never used."""
+    state: str
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> MirrorState:
+        """From an entry of ListMirrors."""
+        return cls(
+            url=text(wire, "url"),
+            country=text(wire, "country"),
+            rate=number(wire, "rate"),
+            latency=get(wire, "latency", float, 0.0),
+            success_rate=get(wire, "success_rate", float, -1.0),
+            state=text(wire, "state"),
+        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +93,7 @@ class DistroInfo:
     name: str
     description: str
     homepage: str
+    logo_url: str
     category: str
     popularity_rank: int
     origin: str
@@ -79,6 +107,7 @@ class DistroInfo:
             name=text(wire, "name"),
             description=text(wire, "description"),
             homepage=text(wire, "homepage"),
+            logo_url=text(wire, "logo_url"),
             category=text(wire, "category"),
             popularity_rank=number(wire, "popularity_rank"),
             origin=text(wire, "origin"),

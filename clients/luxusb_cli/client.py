@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
 
-from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport
+from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState
 from luxusb_cli.connection import Connection, Event, Options, Typed
-from luxusb_cli.errors import FREEDESKTOP, DaemonError
+from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
 from luxusb_cli.model import DeviceInfo, JobInfo, PlanInfo, StickImage
 from luxusb_cli.text import clean
-from luxusb_cli.wire import ProtocolError, Wire, text, texts, wire_of, wires
+from luxusb_cli.wire import ProtocolError, Wire, flag, get, text, texts, wire_of, wires
 
 ROOT_PATH = "/org/luxusb"
 MANAGER_PATH = "/org/luxusb/Manager"
@@ -22,6 +24,37 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 
 _NO_OPTIONS: Options = {}
+
+
+@dataclass(frozen=True)
+class ServiceInfo:
+    """The properties of the Manager."""
+
+    version: str
+    features: tuple[str, ...]
+    """Members that have an engine."""
+    busy: bool
+
+
+class Work(Enum):
+    """What can be done with a device and nothing else: the member, and how its refusal is told."""
+
+    UPDATE = ("UpdateStick", "Could not update the stick")
+    REFRESH = ("RefreshStick", "Could not refresh the stick")
+    REPAIR = ("RepairStick", "Could not repair the stick")
+    VERIFY = ("VerifyStick", "Could not verify the stick")
+    RESTORE = ("RestoreDisk", "Could not make it a plain drive again")
+    PROBE = ("ProbeCapacity", "Could not probe the capacity")
+
+    @property
+    def member(self) -> str:
+        """Name of the method."""
+        return self.value[0]
+
+    @property
+    def failed(self) -> str:
+        """What could not be done."""
+        return self.value[1]
 
 
 class Client:
@@ -39,6 +72,11 @@ class Client:
         """Whether the daemon was on the bus at any time since the connection began."""
         return self._connection.daemon_seen
 
+    @property
+    def answered(self) -> int:
+        """The place of the last answer in what came over the connection, as a signal's `order`."""
+        return self._connection.answered
+
     async def _manager(
         self, member: str, signature: str, *arguments: object, what: str, fds: Sequence[int] = ()
     ) -> Sequence[object]:
@@ -50,15 +88,28 @@ class Client:
 
     # The service
 
-    async def version(self) -> tuple[str, tuple[str, ...]]:
-        """The daemon's version, and the members that have an engine."""
+    async def service(self) -> ServiceInfo:
+        """The daemon itself."""
         wire = await self._properties(MANAGER_PATH, MANAGER, "Could not ask for the daemon's version")
-        return text(wire, "Version"), texts(wire, "Features")
+        return ServiceInfo(text(wire, "Version"), texts(wire, "Features"), flag(wire, "Busy"))
+
+    async def require(self, member: str, what: str) -> None:
+        """Find out before anything is asked or begun that the daemon cannot do it.
+
+        Raises:
+            DaemonError: NotSupported.
+        """
+        if member not in (await self.service()).features:
+            raise DaemonError(what, LUXUSB + "NotSupported", f"This luxusbd has no engine for {member}.")
 
     async def settings(self) -> dict[str, object]:
         """The settings in force by their names, section.key."""
         reply = await self._manager("GetSettings", "a{sv}", _NO_OPTIONS, what="Could not read the settings")
         return dict(wire_of(_only(reply), "the settings"))
+
+    async def change_settings(self, settings: Options) -> None:
+        """Change global settings."""
+        await self._manager("SetSettings", "a{sv}", settings, what="Could not change the settings")
 
     # Catalogue
 
@@ -77,7 +128,46 @@ class Client:
         reply = await self._manager("GetDistribution", "sa{sv}", name, _NO_OPTIONS, what=what)
         return DistroInfo.from_wire(wire_of(_only(reply), "the distribution"))
 
+    async def update_catalog(self) -> str:
+        """Start fetching the catalogue; the path of the job."""
+        return _path(await self._manager("UpdateCatalog", "a{sv}", _NO_OPTIONS, what="Could not update the catalogue"))
+
+    async def import_catalog(self, fd: int, name: str) -> int:
+        """Read the catalogue behind `fd` into the caller's own layer; how many distributions it holds."""
+        what = f"Could not import {clean(name)}"
+        reply = await self._manager("ImportCatalog", "ha{sv}", 0, _NO_OPTIONS, what=what, fds=[fd])
+        return get({"distributions": _only(reply)}, "distributions", int, 0)
+
+    async def logo(self, distribution: str) -> int:
+        """A descriptor of the logo, which the caller closes."""
+        what = f"Could not get the logo of {clean(distribution)}"
+        return await self._file("GetLogo", distribution, what)
+
+    async def mirrors(self, distribution: str) -> tuple[MirrorState, ...]:
+        """The mirrors of a distribution and how they did."""
+        what = f"Could not list the mirrors of {clean(distribution)}"
+        reply = await self._manager("ListMirrors", "sa{sv}", distribution, _NO_OPTIONS, what=what)
+        return tuple(MirrorState.from_wire(item) for item in wires(_only(reply), "the mirrors"))
+
+    async def race_mirrors(self, distribution: str) -> str:
+        """Start measuring the mirrors of a distribution; the path of the job."""
+        what = f"Could not measure the mirrors of {clean(distribution)}"
+        return _path(await self._manager("RaceMirrors", "sa{sv}", distribution, _NO_OPTIONS, what=what))
+
+    async def prefer_mirrors(self, distribution: str, options: Options) -> None:
+        """Set the caller's preference for a distribution, or with an empty name for all."""
+        what = "Could not set the preference"
+        await self._manager("SetMirrorPreference", "sa{sv}", distribution, options, what=what)
+
     # Images
+
+    async def _file(self, member: str, name: str, what: str) -> int:
+        arguments: list[object] = [name, _NO_OPTIONS]
+        return await self._connection.call_for_file(MANAGER_PATH, MANAGER, member, "sa{sv}", arguments, what=what)
+
+    async def open_image(self, reference: str) -> int:
+        """A read-only descriptor of a stored image, which the caller closes."""
+        return await self._file("OpenImage", reference, f"Could not open {clean(reference)}")
 
     async def download(self, reference: str, *, priority: int | None = None, bandwidth: int | None = None) -> str:
         """Start a download; the path of its job."""
@@ -142,6 +232,10 @@ class Client:
         what = "Could not create the stick"
         return _path(await self._manager("CreateStick", "sa{sv}", token, _NO_OPTIONS, what=what))
 
+    async def write_raw(self, token: str) -> str:
+        """Carry a raw plan out; the path of the job."""
+        return _path(await self._manager("WriteRaw", "sa{sv}", token, _NO_OPTIONS, what="Could not write the image"))
+
     async def add_images(self, device: str, images: Sequence[str]) -> str:
         """Add images to a stick; the path of the job."""
         what = "Could not add to the stick"
@@ -152,15 +246,19 @@ class Client:
         what = "Could not remove from the stick"
         return _path(await self._manager("RemoveImages", "oasa{sv}", device, list(images), _NO_OPTIONS, what=what))
 
-    async def refresh(self, device: str) -> str:
-        """Write boot files and menu anew; the path of the job."""
-        what = "Could not refresh the stick"
-        return _path(await self._manager("RefreshStick", "oa{sv}", device, _NO_OPTIONS, what=what))
+    async def work_on(self, device: str, work: Work, options: Options = _NO_OPTIONS) -> str:
+        """Start what needs no more than a device; the path of the job."""
+        return _path(await self._manager(work.member, "oa{sv}", device, options, what=work.failed))
 
-    async def verify(self, device: str) -> str:
-        """Read everything back and compare; the path of the job."""
-        what = "Could not verify the stick"
-        return _path(await self._manager("VerifyStick", "oa{sv}", device, _NO_OPTIONS, what=what))
+    async def set_persistence(self, device: str, image: str, size: int) -> str:
+        """Give an image on a stick room for changes, 0 for none; the path of the job."""
+        what = "Could not change the room for changes"
+        arguments = (device, image, size, _NO_OPTIONS)
+        return _path(await self._manager("SetPersistence", "osta{sv}", *arguments, what=what))
+
+    async def eject(self, device: str) -> None:
+        """Flush a disk and switch it off."""
+        await self._manager("Eject", "oa{sv}", device, _NO_OPTIONS, what="Could not eject the disk")
 
     async def contents(self, device: str) -> tuple[StickImage, ...]:
         """The images on a stick in menu order."""

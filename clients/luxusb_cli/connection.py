@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from luxusb_cli.errors import FREEDESKTOP, DaemonError, NoDaemonError
+from luxusb_cli.wire import ProtocolError
 
 # The package imports its GLib half, and with it all of GLib where the system has it; that takes longer than the rest of
 # a command, and nothing here uses it.
@@ -53,6 +54,8 @@ class Signal:
     interface: str
     member: str
     body: Sequence[object]
+    order: int
+    """Its place among everything that came over this connection."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,9 @@ class Connection:
         self._interactive = interactive
         self._owner = ""
         self._daemon_seen = False
+        self._received = 0
+        self._answered = 0
+        self._reply_orders: dict[int, int] = {}
         self._queues: list[asyncio.Queue[Event]] = []
         self._watchdog: asyncio.Task[None] | None = None
 
@@ -187,6 +193,14 @@ class Connection:
         """Whether the daemon was on the bus at any time since the connection began."""
         return self._daemon_seen
 
+    @property
+    def answered(self) -> int:
+        """The place of the answer that the last call returned, to be compared with that of a signal.
+
+        Holds for the caller until it next waits for something.
+        """
+        return self._answered
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -203,15 +217,15 @@ class Connection:
             f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{BUS_NAME}'",
             f"type='signal',sender='{BUS_NAME}'",
         ):
-            await self._call(_DBUS, _DBUS_PATH, _DBUS, "AddMatch", "s", [rule], (), what)
+            await self._send(_DBUS, _DBUS_PATH, _DBUS, "AddMatch", "s", [rule], (), what)
         try:
-            reply = await self._call(_DBUS, _DBUS_PATH, _DBUS, "GetNameOwner", "s", [BUS_NAME], (), what)
+            reply = await self._send(_DBUS, _DBUS_PATH, _DBUS, "GetNameOwner", "s", [BUS_NAME], (), what)
         except DaemonError as error:
             # It is started by the first call, and NameOwnerChanged then says who it is.
             if error.name != FREEDESKTOP + "NameHasNoOwner":
                 raise
         else:
-            self._owner = str(reply[0])
+            self._owner = str(reply.body[0])
             self._daemon_seen = True
 
     async def close(self) -> None:
@@ -248,9 +262,30 @@ class Connection:
             DaemonError: the daemon, or the bus in its place, answered with an error.
             NoDaemonError: the connection was lost.
         """
-        return await self._call(BUS_NAME, path, interface, member, signature, body, fds, what)
+        reply = await self._send(BUS_NAME, path, interface, member, signature, body, fds, what)
+        _close_all(reply.unix_fds)
+        return [_plain(value) for value in reply.body]
 
-    async def _call(
+    async def call_for_file(
+        self, path: str, interface: str, member: str, signature: str, body: Sequence[object], *, what: str
+    ) -> int:
+        """Call a member that answers with a descriptor, which then is the caller's.
+
+        Raises:
+            DaemonError, NoDaemonError: as `call`.
+            ProtocolError: the answer has no descriptor.
+        """
+        reply = await self._send(BUS_NAME, path, interface, member, signature, body, (), what)
+        fds = list(reply.unix_fds)
+        index = reply.body[0] if reply.body and isinstance(reply.body[0], int) else -1
+        if not 0 <= index < len(fds):
+            _close_all(fds)
+            raise ProtocolError("the answer has no file descriptor")
+        found = fds.pop(index)
+        _close_all(fds)
+        return found
+
+    async def _send(
         self,
         destination: str,
         path: str,
@@ -260,7 +295,7 @@ class Connection:
         body: Sequence[object],
         fds: Sequence[int],
         what: str,
-    ) -> Sequence[object]:
+    ) -> Message:
         if not self._bus.connected:
             raise NoDaemonError(what, "The connection to the bus is lost.")
         flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if self._interactive else MessageFlag.NONE
@@ -280,11 +315,12 @@ class Connection:
             raise NoDaemonError(what, "The connection to the bus is lost.") from error
         if reply is None:
             raise NoDaemonError(what, "The connection to the bus is lost.")
-        _close_all(reply.unix_fds)
+        self._answered = self._reply_orders.pop(reply.reply_serial or 0, 0)
         if reply.message_type is MessageType.ERROR:
+            _close_all(reply.unix_fds)
             explanation = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
             raise DaemonError(what, str(reply.error_name), explanation)
-        return [_plain(value) for value in reply.body]
+        return reply
 
     @contextmanager
     def events(self) -> Iterator[asyncio.Queue[Event]]:
@@ -301,6 +337,9 @@ class Connection:
             queue.put_nowait(event)
 
     def _on_message(self, message: Message) -> bool:
+        self._received += 1
+        if message.message_type in (MessageType.METHOD_RETURN, MessageType.ERROR):
+            self._reply_orders[message.reply_serial or 0] = self._received
         if message.message_type is not MessageType.SIGNAL:
             return False
         _close_all(message.unix_fds)
@@ -312,7 +351,7 @@ class Connection:
         elif self._owner and message.sender == self._owner:
             # Anybody may send a signal straight to this connection; only the daemon's count.
             body = [_plain(value) for value in message.body]
-            self._tell(Signal(message.path or "", message.interface or "", message.member or "", body))
+            self._tell(Signal(message.path or "", message.interface or "", message.member or "", body, self._received))
         return False
 
     async def _await_end(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from luxusb_cli.errors import CancelledError, ExitCode
+from luxusb_cli.text import clean, did_you_mean, join_sentences
 
 if TYPE_CHECKING:
     from luxusb_cli.client import Client
@@ -29,6 +30,20 @@ class State:
     def emit(self, document: Mapping[str, object]) -> None:
         """Print the JSON answer of the command."""
         print(to_json(document))
+
+
+class SuggestingGroup(click.Group):
+    """A group that guesses what a mistyped command was meant to be."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one is like it."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            guess = did_you_mean(name, self.list_commands(ctx))
+            raise click.UsageError(join_sentences(f"There is no command {clean(name)}.", guess), ctx)
+        return super().resolve_command(ctx, args)
 
 
 def to_json(document: object) -> str:

@@ -53,6 +53,8 @@ class DeviceInfo:
     current_job: str
     """Path of the job that works on it, or empty."""
     images: tuple[StickImage, ...]
+    updates: tuple[Mapping[str, object], ...]
+    """Newer releases for the images on it, as the daemon gave them, for JSON."""
 
     @classmethod
     def from_wire(cls, path: str, wire: Wire) -> DeviceInfo:
@@ -75,6 +77,7 @@ class DeviceInfo:
             blocked_reason=text(wire, "BlockedReason"),
             current_job="" if job == "/" else job,
             images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),
+            updates=tuple(wires(wire.get("Updates", []), "Updates")),
         )
 
 
@@ -210,6 +213,13 @@ class JobInfo:
     def label(self) -> str:
         """What the job is about, untrusted text."""
         return self.details.title or self.details.reference or self.operation
+
+    @property
+    def about(self) -> str:
+        """Operation and label, the operation only once; untrusted text."""
+        label = self.label
+        said = label == self.operation or label.startswith(f"{self.operation} ")
+        return label if said else f"{self.operation} {label}"
 
 
 _FIELDS = {

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.model import JOB_PREFIX
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.units import parse_size
@@ -76,6 +77,7 @@ def target_options(*, many: bool = False, size: bool = False) -> Callable[[F], F
         )(decorated)
         return click.option(  # type: ignore[no-any-return]
             "--device",
+            shell_complete=completion.devices,
             multiple=many,
             metavar="DEV",
             help="The disk: its node such as /dev/sdb, its id or its object path."
@@ -88,7 +90,12 @@ def target_options(*, many: bool = False, size: bool = False) -> Callable[[F], F
 def consent_options(command: F) -> F:
     """Add --yes and --device-id."""
     decorated: Any = click.option(
-        "--device-id", "device_ids", multiple=True, metavar="ID", help="The disk's id, as `luxusb devices` shows it."
+        "--device-id",
+        "device_ids",
+        multiple=True,
+        shell_complete=completion.device_ids,
+        metavar="ID",
+        help="The disk's id, as `luxusb devices` shows it.",
     )(command)
     return click.option(  # type: ignore[no-any-return]
         "--yes", is_flag=True, help="Do not ask; for a disk, --device-id has to be given too."

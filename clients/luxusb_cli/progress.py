@@ -77,7 +77,7 @@ def remaining(job: JobInfo, now: float) -> str:
 
 def line(job: JobInfo, depth: int) -> str:
     """One job in one line of plain text."""
-    head = f"{'  ' * depth}job {job.id} {job.operation} {clean(job.label)}: {doing(job)}"
+    head = f"{'  ' * depth}job {job.id} {clean(job.about)}: {doing(job)}"
     figures = amount(job)
     return f"{head}, {figures}" if figures else head
 

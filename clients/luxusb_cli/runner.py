@@ -13,6 +13,7 @@ import click
 from luxusb_cli.context import State
 from luxusb_cli.errors import CliError, ExitCode, UsageError
 from luxusb_cli.model import JobInfo
+from luxusb_cli.render import say
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def conclude(jobs: Sequence[JobInfo], document: dict[str, object]) -> None:
 def say_started(jobs: Sequence[JobInfo]) -> None:
     """Name the jobs that were started and how to come back to them."""
     for job in jobs:
-        print(f"Job {job.id} started: {job.operation} {clean(job.label)}. Watch it with `luxusb watch {job.id}`.")
+        print(f"Job {job.id} started: {clean(job.about)}. Watch it with `luxusb watch {job.id}`.")
 
 
 async def import_file(state: State, client: Client, image: LocalFile, options: JobOptions) -> str:
@@ -171,3 +172,20 @@ async def resolve_images(state: State, client: Client, arguments: Sequence[str],
         else:
             references.append(await import_file(state, client, image, options))
     return references
+
+
+async def one_job(
+    state: State, client: Client, target: Target, start: JobStart, options: JobOptions, done: str
+) -> ExitCode:
+    """Run one job on a target and tell how it ended: with `done`, or as a JSON document."""
+    (job,) = await run_jobs(state, client, [start], options, target)
+    document: dict[str, object] = {"job": job}
+    if options.wait:
+        conclude([job], document)
+    if state.json:
+        state.emit(document)
+    elif options.wait:
+        say(done, "green")
+    else:
+        say_started([job])
+    return ExitCode.DONE

@@ -77,6 +77,8 @@ class JobSession:
         self._cancelling = False
         self._roots: list[str] = []
         self._jobs: dict[str, JobInfo] = {}
+        self._looked: dict[str, int] = {}
+        """When each job was last looked at: signals from before that are old news."""
         self._stack = ExitStack()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -197,32 +199,38 @@ class JobSession:
     async def _on_signal(self, event: Signal) -> None:
         match f"{event.interface}.{event.member}", list(event.body):
             case "org.freedesktop.DBus.ObjectManager.InterfacesAdded", [str(path), dict(interfaces)]:
-                if JOB in interfaces:
+                if JOB in interfaces and self._is_news(str(path), event):
                     self._adopt(JobInfo.from_wire(path, wire_of(interfaces[JOB], JOB)))
             case "org.freedesktop.DBus.ObjectManager.InterfacesRemoved", [str(path), *_]:
                 if path in self._roots:
                     await self._poll()
+            case _ if not self._is_news(event.path, event):
+                pass
             case "org.freedesktop.DBus.Properties.PropertiesChanged", [str(interface), dict(changed), list(invalid)]:
                 if interface == JOB:
-                    self._change(event.path, changed)
+                    await self._change(event.path, changed)
                     if invalid and event.path in self._jobs:
                         await self._poll()
             case "org.luxusb.Job.ProgressChanged", [progress, done, total, rate, stage]:
                 figures = {"Progress": progress, "BytesDone": done, "BytesTotal": total, "Rate": rate, "Stage": stage}
-                self._change(event.path, figures)
+                await self._change(event.path, figures)
             case "org.luxusb.Job.Finished", [state, error_name, message, result]:
                 ended = {"State": state, "ErrorName": error_name, "ErrorMessage": message, "Result": result}
-                self._change(event.path, ended)
+                await self._change(event.path, ended)
             case _:
                 pass
 
     async def _poll(self) -> None:
         try:
             for path in self._roots:
-                self._put(await self._client.job(path))
+                job = await self._client.job(path)
+                self._looked[path] = self._client.answered
+                self._put(job)
             if any(not self._jobs[path].state.finished for path in self._roots):
                 # Newest first in the answer; parents are older than their children.
-                for job in reversed(await self._client.jobs(unfinished=True)):
+                unfinished = await self._client.jobs(unfinished=True)
+                for job in reversed(unfinished):
+                    self._looked[job.path] = self._client.answered
                     self._adopt(job)
         except DaemonError as error:
             # When the daemon was there before, its going is in the queue of events, and is dealt with there.
@@ -265,10 +273,26 @@ class JobSession:
         if job.path in self._jobs or job.parent in self._jobs:
             self._put(job)
 
-    def _change(self, path: str, changed: Wire) -> None:
+    def _is_news(self, path: str, event: Signal) -> bool:
+        return event.order > self._looked.get(path, 0)
+
+    async def _change(self, path: str, changed: Wire) -> None:
         job = self._jobs.get(path)
-        if job is not None:
-            self._put(job.updated(changed))
+        if job is None or job.state.finished:
+            return
+        fresh = job.updated(changed)
+        if fresh.state.finished:
+            fresh = await self._final(fresh)
+        self._put(fresh)
+
+    async def _final(self, job: JobInfo) -> JobInfo:
+        """The job with its last figures, which are not told together with its end."""
+        try:
+            last = await self._client.job(job.path)
+        except CliError:
+            # The end is known; a daemon that is gone by now is dealt with when its going is heard.
+            return job
+        return last if last.state.finished else job
 
     def _put(self, job: JobInfo) -> None:
         before = self._jobs.get(job.path)
@@ -299,9 +323,7 @@ def order(jobs: dict[str, JobInfo], roots: Sequence[str]) -> Tree:
 
 def failure(job: JobInfo) -> CliError | None:
     """The error that a job's end amounts to, None for a success."""
-    name = (
-        f"Job {job.id} ({job.operation} {job.label})" if job.label != job.operation else f"Job {job.id} ({job.label})"
-    )
+    name = f"Job {job.id} ({job.about})"
     if job.state is JobState.CANCELLED:
         return CancelledError(f"{name} was cancelled", job.error_message)
     if job.state is JobState.FAILED:

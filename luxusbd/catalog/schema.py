@@ -56,7 +56,8 @@ def validate(document: object, name: str, layer: Layer) -> tuple[Distribution, .
         CatalogError: as `parse_document`.
     """
     tolerant = _check_version(document, name)
-    problems = list(_schema_problems(document, tolerant))
+    # The library reports every missing field by itself, in the same words.
+    problems = list(dict.fromkeys(_schema_problems(document, tolerant)))
     if not problems:
         assert isinstance(document, dict)
         problems = list(_meaning_problems(document, layer))

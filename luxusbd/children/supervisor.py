@@ -22,7 +22,7 @@ from typing import Any
 from luxusbd import resources
 from luxusbd.children.protocol import Channel, EventHandler, Params
 from luxusbd.errors import ConfigError, InterruptedJobError, LuxusbError
-from luxusbd.process import SEARCH_PATH, kill_group
+from luxusbd.process import SEARCH_PATH, kill_group, start
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ async def child(
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        process = await asyncio.create_subprocess_exec(
+        process = await start(
             sys.executable,
             "-P",
             "-m",

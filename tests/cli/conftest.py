@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from luxusb_cli import app
 
+from tests.cli import schemas
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.process import Spawned
 
@@ -63,7 +64,11 @@ def bus_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(bus_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(bus_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus_address)
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
@@ -84,6 +89,7 @@ def luxusb(environment: None, capsys: pytest.CaptureFixture[str]) -> Callable[..
         capsys.readouterr()
         code = app.main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
+        schemas.check_output([str(argument) for argument in arguments], captured.out)
         return Result(code, captured.out, captured.err)
 
     return run

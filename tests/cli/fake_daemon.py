@@ -47,6 +47,8 @@ class FakeDaemon(Handlers):
         self.calls: list[Call] = []
         self.errors: dict[str, tuple[str, str]] = {}
         """Error name and text by member, for calls that are to fail."""
+        self.lent: list[int] = []
+        """Descriptors that were sent; closed at the end, when they have arrived."""
         self.silent: set[str] = set()
         """Members that are never answered."""
         self._address = address
@@ -66,6 +68,8 @@ class FakeDaemon(Handlers):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE)
         self._loop.close()
+        for fd in self.lent:
+            os.close(fd)
 
     def vanish(self) -> None:
         """Leave the bus as a crashed daemon does; jobs are kept."""
@@ -162,6 +166,12 @@ class FakeDaemon(Handlers):
             if member in self.errors:
                 raise RefusalError(*self.errors[member])
             signature, body = self._dispatch(message, interface, member, sender)
+            if signature == "h":
+                fd = os.memfd_create(member)
+                os.pwrite(fd, body[0], 0)
+                reply = Message.new_method_return(message, signature, [0], [fd])
+                self.lent.append(fd)
+                return reply
         except RefusalError as refusal:
             return Message.new_error(message, refusal.name, refusal.text)
         return Message.new_method_return(message, signature, body)
@@ -182,7 +192,7 @@ class FakeDaemon(Handlers):
             raise RefusalError(
                 "org.freedesktop.DBus.Error.InvalidArgs", f"{member} takes {expected}, got {message.signature}"
             )
-        if expected.endswith("a{sv}"):
+        if expected.endswith("a{sv}") and member != "SetSettings":
             _check_options(member, message.body[-1])
         if interface == "org.luxusb.Manager":
             if path != "/org/luxusb/Manager":

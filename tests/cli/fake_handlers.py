@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import Any
 
@@ -35,6 +36,9 @@ class Handlers(Jobs):
         """Keys that replace those of every plan."""
         self.verify_ok = True
         self.inspected: dict[str, Variant] = {}
+        self.image_bytes = world.IMAGE_BYTES
+        self.missing: set[str] = set()
+        """Members without an engine."""
 
     def vanished(self, name: str) -> None:
         self.watchers.discard(name)
@@ -49,7 +53,7 @@ class Handlers(Jobs):
         if interface == DEVICE and path in self.devices and self.private.get(path, sender) == sender:
             return self._device_wire(path)
         if interface == MANAGER:
-            features = sorted(contract.interface(MANAGER).methods)
+            features = sorted(set(contract.interface(MANAGER).methods) - self.missing)
             return {
                 "Version": Variant("s", "9.9.9"),
                 "Features": Variant("as", features),
@@ -71,6 +75,8 @@ class Handlers(Jobs):
         return {name: Variant(types[name], value) for name, value in self.devices[path].items()}
 
     def manager(self, member: str, body: list[Any], fds: list[int], sender: str) -> Any:
+        if member in self.missing:
+            raise RefusalError(f"{ERROR}NotSupported", f"this luxusbd cannot do {member} yet")
         options: Options = body[-1]
         match member:
             case "ListDistributions":
@@ -105,6 +111,41 @@ class Handlers(Jobs):
                 return self._list_jobs(options)
             case "GetSettings":
                 return self.settings
+            case "SetSettings":
+                self._set_settings(body[0])
+                return None
+            case "OpenImage":
+                if body[0] not in self.images:
+                    raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
+                return self.image_bytes
+            case "GetLogo":
+                self._distribution(body[0])
+                return b"\x89PNG logo"
+            case "UpdateCatalog":
+                return self.new_job("update-catalog", "the catalogue").path
+            case "ImportCatalog":
+                data = os.pread(fds[body[0]], 1 << 20, 0)
+                return len(json.loads(data)["distributions"])
+            case "ListMirrors":
+                self._distribution(body[0])
+                return world.mirrors()
+            case "RaceMirrors":
+                self._distribution(body[0])
+                return self.new_job("race", body[0]).path
+            case "SetMirrorPreference":
+                if body[0]:
+                    self._distribution(body[0])
+                return None
+            case "WriteRaw":
+                if body[0] not in self.plans:
+                    raise RefusalError(f"{ERROR}PlanExpired", "The plan is unknown or used.")
+                return self.new_job("write-raw", "an image", devices=self.plans.pop(body[0])[0]).path
+            case "RestoreDisk" | "ProbeCapacity":
+                path = self._known_device(body[0], sender)
+                return self.new_job("restore" if member == "RestoreDisk" else "probe", "a disk", devices=[path]).path
+            case "Eject":
+                del self.devices[self._known_device(body[0], sender)]
+                return None
             case _:
                 return self._on_stick(member, body, sender)
 
@@ -129,6 +170,12 @@ class Handlers(Jobs):
                 ]
                 outcome = {"ok": Variant("b", self.verify_ok), "images": Variant("aa{sv}", images)}
                 job = self.new_job("verify", title, devices=[path], outcome=outcome)
+            case "UpdateStick":
+                job = self.new_job("update", title, devices=[path])
+            case "RepairStick":
+                job = self.new_job("repair", title, devices=[path])
+            case "SetPersistence":
+                job = self.new_job("persistence", title, devices=[path])
             case "ListStickImages":
                 return device["Images"]
             case _:
@@ -141,6 +188,12 @@ class Handlers(Jobs):
             if key in options:
                 found = [item for item in found if options[key].value.lower() in item[field].value.lower()]
         return found
+
+    def _set_settings(self, changes: Options) -> None:
+        for key, value in changes.items():
+            if key not in self.settings or value.signature.replace("t", "u") != self.settings[key].signature:
+                raise RefusalError(f"{ERROR}InvalidArgument", f"{key} is no setting of type {value.signature}")
+        self.settings |= {key: Variant(self.settings[key].signature, value.value) for key, value in changes.items()}
 
     def _distribution(self, name: str) -> dict[str, Variant]:
         for item in self.distros:

@@ -24,6 +24,14 @@ STAGES = {
     "remove": ("menu",),
     "refresh": ("boot-files", "menu"),
     "verify": ("read-back",),
+    "update": ("write-image", "menu"),
+    "repair": ("boot-files", "menu"),
+    "persistence": ("partition", "menu"),
+    "write-raw": ("write-image", "read-back"),
+    "restore": ("partition",),
+    "probe": ("probe",),
+    "race": ("race",),
+    "update-catalog": ("feeds",),
 }
 
 

@@ -77,6 +77,34 @@ def test_watch_follows_to_the_end(spawn: Spawn, daemon: FakeDaemon) -> None:
     assert watching.output.splitlines()[-1] == "job 1 download ubuntu: succeeded, 200 MiB of 400 MiB"
 
 
+def test_old_news_is_not_told_after_the_first_look(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    downloading = spawn("download", "ubuntu")
+    daemon.wait_for_call("ListJobs")
+    daemon.do(lambda: daemon.finish(daemon.jobs[JOB], "succeeded"))
+    downloading.finish()
+    assert [line.partition(": ")[2] for line in downloading.output.splitlines()[:2]] == [
+        "transfer, 100 MiB of 400 MiB",
+        "succeeded, 100 MiB of 400 MiB",
+    ]
+
+
+def test_the_end_is_told_with_the_last_figures(spawn: Spawn, daemon: FakeDaemon) -> None:
+    job = held(daemon)
+    watching = spawn("watch", "1")
+    watching.wait_for("transfer, 100 MiB of 400 MiB\n")
+    daemon.do(lambda: job.values.update(BytesDone=TOTAL))
+    daemon.do(lambda: daemon.finish(job, "succeeded"))
+    assert watching.finish() == 0
+    assert watching.output.splitlines()[-1] == "job 1 download ubuntu: succeeded, 400 MiB of 400 MiB"
+
+
+def test_the_operation_is_named_once(spawn: Spawn, daemon: FakeDaemon) -> None:
+    held(daemon, "download of the year")
+    watching = spawn("watch")
+    watching.wait_for("job 1 download of the year: transfer")
+
+
 def test_watch_json_is_a_document_a_line(spawn: Spawn, daemon: FakeDaemon) -> None:
     job = held(daemon)
     watching = spawn("watch", "--json")

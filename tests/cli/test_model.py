@@ -78,7 +78,7 @@ def test_figures() -> None:
     assert remaining(half, 1000.0) == "0:05"
     assert remaining(job(ExpectedEnd=1090), 1000.0) == "1:30"
     assert remaining(job(State="paused", ExpectedEnd=1090), 1000.0) == ""
-    assert line(half, 1) == "  job 1 download download: transfer, 50 MiB of 100 MiB (20 MiB resumed)"
+    assert line(half, 1) == "  job 1 download: transfer, 50 MiB of 100 MiB (20 MiB resumed)"
 
 
 def test_children_come_after_their_parents() -> None:

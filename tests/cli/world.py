@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from dbus_next.signature import Variant
@@ -13,6 +14,8 @@ STICK = "/org/luxusb/devices/usb_SanDisk_Ultra_77"
 STICK_ID = "usb-SanDisk_Ultra-77"
 SYSTEM = "/org/luxusb/devices/ata_Samsung_1"
 SHA_A = "a1" * 32
+IMAGE_BYTES = b"an image" * 1000
+IMAGE_SHA = hashlib.sha256(IMAGE_BYTES).hexdigest()
 SHA_B = "b2" * 32
 
 Dict = dict[str, Any]
@@ -151,3 +154,17 @@ def settings() -> Dict:
         "devices.allow_loop": Variant("b", False),
         "mirrors.exclude": Variant("as", ["XX", "YY"]),
     }
+
+
+def mirrors() -> list[Dict]:
+    return [
+        {
+            "url": Variant("s", "https://fast.example.org/a.iso"),
+            "country": Variant("s", "DE"),
+            "rate": Variant("t", 20 * 1024**2),
+            "latency": Variant("d", 0.025),
+            "success_rate": Variant("d", 0.98),
+            "state": Variant("s", "good"),
+        },
+        {"url": Variant("s", "https://new.example.org/a.iso"), "state": Variant("s", "unknown")},
+    ]

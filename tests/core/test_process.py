@@ -71,3 +71,32 @@ async def _gone(pid: int) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"process {pid} is still there")
+
+
+async def test_cancelling_while_it_starts_leaves_nothing() -> None:
+    before = _children()
+    task = asyncio.create_task(process.run(["sh", "-c", "sleep 1000 & wait"]))
+    while not (started := _children() - before):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for leader in started:
+        assert _living_members(leader) == []
+
+
+def _children() -> set[int]:
+    own = os.getpid()
+    return {int(child) for child in Path(f"/proc/{own}/task/{own}/children").read_text().split()}
+
+
+def _living_members(group: int) -> list[str]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, member_of = stat.read_text().rsplit(")", 1)[1].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(member_of) == group and state != "Z":
+            found.append(stat.parent.name)
+    return found

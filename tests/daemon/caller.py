@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from luxusb_cli.client import JOB, PROPERTIES, Client
+from luxusb_cli.client import JOB, PROPERTIES, Client, Work
 from luxusb_cli.connection import Connection, Disconnected, OwnerChanged, Signal, Typed
 from luxusb_cli.model import DeviceInfo, JobInfo, JobState, PlanInfo
 from luxusb_cli.wire import wire_of
@@ -33,12 +33,22 @@ class GoneError(Exception):
     """The daemon or its bus went away while something was waited for."""
 
 
+class StickClient(Client):
+    """The command's client, with the two jobs that most tests start by name."""
+
+    async def verify(self, device: str) -> str:
+        return await self.work_on(device, Work.VERIFY)
+
+    async def refresh(self, device: str) -> str:
+        return await self.work_on(device, Work.REFRESH)
+
+
 class Caller:
     """One connection to the bus. `client` has the calls."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.client = Client(connection)
+        self.client = StickClient(connection)
         self.heard: list[Heard] = []
         self._gone = False
         self._changed = asyncio.Condition()

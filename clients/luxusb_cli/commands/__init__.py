@@ -4,11 +4,43 @@ from __future__ import annotations
 
 import click
 
-from luxusb_cli.commands import catalog, contents, devices, images, jobs, settings, sticks
+from luxusb_cli.commands import (
+    catalog,
+    catalog_files,
+    completion,
+    contents,
+    devices,
+    disks,
+    images,
+    jobs,
+    mirrors,
+    report,
+    settings,
+    sticks,
+    tryout,
+    upkeep,
+)
+
+_MODULES = (
+    devices,
+    catalog,
+    mirrors,
+    catalog_files,
+    images,
+    sticks,
+    contents,
+    upkeep,
+    disks,
+    jobs,
+    settings,
+    tryout,
+    report,
+    completion,
+)
 
 
 def register(group: click.Group) -> None:
     """Add every command to the group."""
-    for module in (devices, catalog, images, sticks, contents, jobs, settings):
+    for module in _MODULES:
         for command in module.COMMANDS:
             group.add_command(command)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.context import State, json_option, pass_state, run
-from luxusb_cli.errors import DaemonError, ExitCode
-from luxusb_cli.render import fields, say, size_or_unknown, table
+from luxusb_cli.errors import CliError, DaemonError, ExitCode
+from luxusb_cli.i18n import _
+from luxusb_cli.render import date, fields, say, size_or_unknown, table
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
@@ -39,16 +43,37 @@ def distros(state: State, text: str, category: str, architecture: str) -> ExitCo
     """
 
     async def body(client: Client) -> ExitCode:
-        found = await client.distributions(text, category=category, architecture=architecture)
-        if state.json:
-            state.emit({"distributions": found})
-        elif not found:
-            say(f"Nothing fits {clean(text)}." if text else "The catalogue has nothing that fits.")
-        else:
-            table(("ID", "NAME", "NEWEST", "SIZE", "CATEGORY"), [_row(distro) for distro in found])
-        return ExitCode.DONE
+        from luxusb_cli import listcache
 
-    return run(state, body)
+        found = await client.distributions(text, category=category, architecture=architecture)
+        if not (text or category or architecture):
+            listcache.save(found)
+        return _list(state, found, text, None)
+
+    try:
+        return run(state, body)
+    except CliError as error:
+        if error.code is not ExitCode.NO_DAEMON:
+            raise
+        from luxusb_cli import listcache
+
+        kept = listcache.load()
+        if kept is None:
+            raise
+        return _list(state, kept.matching(text, category, architecture), text, kept.written)
+
+
+def _list(state: State, found: Sequence[DistroInfo], text: str, written: int | None) -> ExitCode:
+    if state.json:
+        state.emit({"distributions": found, "written": written})
+        return ExitCode.DONE
+    if written is not None:
+        print(_("From {date}, no daemon.").format(date=date(written)), file=sys.stderr)
+    if found:
+        table((_("ID"), _("NAME"), _("NEWEST"), _("SIZE"), _("CATEGORY")), [_row(distro) for distro in found])
+    else:
+        say(_("Nothing fits {text}.").format(text=clean(text)) if text else _("The catalogue has nothing that fits."))
+    return ExitCode.DONE
 
 
 def _row(distro: DistroInfo) -> tuple[str, ...]:
@@ -58,7 +83,7 @@ def _row(distro: DistroInfo) -> tuple[str, ...]:
 
 
 @click.command(short_help="Show a distribution with its releases.")
-@click.argument("distro")
+@click.argument("distro", shell_complete=completion.distributions)
 @json_option
 @pass_state
 def info(state: State, distro: str) -> ExitCode:

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.catalog import VerifyResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.model import JobInfo, StickImage
 from luxusb_cli.params import consent_options, target_options
 from luxusb_cli.render import date, firmware_names, hardware, say, table
-from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
+from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
 if TYPE_CHECKING:
-    from luxusb_cli.client import Client, JobStart
+    from luxusb_cli.client import Client
     from luxusb_cli.targets import Target
 
 
@@ -65,24 +66,8 @@ def _row(image: StickImage) -> tuple[str, ...]:
     )
 
 
-async def _one_job(
-    state: State, client: Client, target: Target, start: JobStart, options: JobOptions, done: str
-) -> ExitCode:
-    (job,) = await run_jobs(state, client, [start], options, target)
-    document: dict[str, object] = {"job": job}
-    if options.wait:
-        conclude([job], document)
-    if state.json:
-        state.emit(document)
-    elif options.wait:
-        say(done, "green")
-    else:
-        say_started([job])
-    return ExitCode.DONE
-
-
 @click.command()
-@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options()
 @job_options
 @json_option
@@ -105,14 +90,14 @@ def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, opti
         async with open_targets(client, choice) as (target,):
             references = await resolve_images(state, client, image_arguments, options)
             start = partial(client.add_images, target.device.path, references)
-            return await _one_job(state, client, target, start, options, f"Added to {target.name}.")
+            return await one_job(state, client, target, start, options, f"Added to {target.name}.")
 
     choice.check()
     return run(state, body)
 
 
 @click.command(short_help="Remove images from a stick.")
-@click.argument("image_names", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("image_names", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.stick_images)
 @target_options()
 @consent_options
 @job_options
@@ -147,7 +132,7 @@ def remove(
                 _print_removal(target, present, doomed)
                 await ask_for_names([target], f"remove {'it' if len(doomed) == 1 else 'them'}")
             start = partial(client.remove_images, target.device.path, [image.name for image in doomed])
-            return await _one_job(state, client, target, start, options, f"Removed from {target.name}.")
+            return await one_job(state, client, target, start, options, f"Removed from {target.name}.")
 
     from luxusb_cli.consent import check_possible
 
@@ -182,11 +167,12 @@ def refresh(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode
     """
 
     async def body(client: Client) -> ExitCode:
+        from luxusb_cli.client import Work
         from luxusb_cli.targets import open_targets
 
         async with open_targets(client, choice) as (target,):
-            start = partial(client.refresh, target.device.path)
-            return await _one_job(state, client, target, start, options, f"The boot files on {target.name} are new.")
+            start = partial(client.work_on, target.device.path, Work.REFRESH)
+            return await one_job(state, client, target, start, options, f"The boot files on {target.name} are new.")
 
     choice.check()
     return run(state, body)
@@ -206,10 +192,11 @@ def verify(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
     """
 
     async def body(client: Client) -> ExitCode:
+        from luxusb_cli.client import Work
         from luxusb_cli.targets import open_targets
 
         async with open_targets(client, choice) as (target,):
-            start = partial(client.verify, target.device.path)
+            start = partial(client.work_on, target.device.path, Work.VERIFY)
             (job,) = await run_jobs(state, client, [start], options, target)
             return _verified(state, job, options, target)
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.catalog import ImageInfo, InspectReport, StoredResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
+from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo
 from luxusb_cli.params import throttle_options
 from luxusb_cli.render import date, fields, firmware_names, say, table
@@ -91,7 +93,13 @@ def import_command(state: State, file: Path, name: str, sha256: str, options: Jo
 
 
 @click.command(short_help="Download and check images.")
-@click.argument("references", metavar="DISTRO[@VERSION][/EDITION]", nargs=-1, required=True)
+@click.argument(
+    "references",
+    metavar="DISTRO[@VERSION][/EDITION]...",
+    nargs=-1,
+    required=True,
+    shell_complete=completion.distributions,
+)
 @throttle_options
 @job_options
 @json_option
@@ -192,7 +200,7 @@ def _print_report(file: Path, report: InspectReport) -> None:
 
 
 @click.command(short_help="Take a stored image away.")
-@click.argument("image")
+@click.argument("image", shell_complete=completion.stored_images)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @pass_state
@@ -223,4 +231,44 @@ def delete(state: State, image: str, yes: bool) -> ExitCode:
     return run(state, body)
 
 
-COMMANDS = (images, import_command, inspect, delete, download)
+@click.command(short_help="Copy a stored image into a file.")
+@click.argument("image", shell_complete=completion.stored_images)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE when it is there already.")
+@json_option
+@pass_state
+def export(state: State, image: str, file: Path, force: bool) -> ExitCode:
+    """Copy a stored IMAGE into FILE and check it on the way: its reference, first digits of its hash, or its name.
+
+    FILE appears when it is whole and flushed to the disk; a directory takes the image under its own name.
+
+    \b
+    Examples:
+      luxusb export image:9f86d081884c debian.iso
+      luxusb export my.iso /media/backup --force
+    """
+
+    into_directory = file.is_dir()
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.copying import copy_to_file
+        from luxusb_cli.references import find_image
+
+        found = find_image(await client.images(), image)
+        target = file / clean(found.name).replace("/", "_") if into_directory else file
+        fd = await client.open_image(found.reference)
+        try:
+            done = await copy_to_file(fd, target, force=force, sha256=found.sha256, progress=not state.json)
+        finally:
+            os.close(fd)
+        if state.json:
+            state.emit({"file": str(target), "size": done.size, "sha256": done.sha256})
+        else:
+            where = clean(str(target))
+            say(_("Saved as {file} ({size}).").format(file=where, size=format_size(done.size)), "green")
+        return ExitCode.DONE
+
+    return run(state, body)
+
+
+COMMANDS = (images, import_command, export, inspect, delete, download)

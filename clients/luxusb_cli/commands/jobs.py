@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import FREEDESKTOP, CliError, DaemonError, ExitCode, UsageError
 from luxusb_cli.model import JobInfo, job_number
@@ -55,7 +56,7 @@ def _row(job: JobInfo) -> tuple[str, ...]:
 
 
 @click.command(short_help="Show the progress of jobs until they end.")
-@click.argument("job", callback=to_job, required=False)
+@click.argument("job", callback=to_job, required=False, shell_complete=completion.jobs(unfinished=False))
 @click.option("--cancel-on-interrupt", is_flag=True, help="Let Ctrl-C cancel the job; without it the job goes on.")
 @json_option
 @pass_state
@@ -129,7 +130,7 @@ async def _act(state: State, client: Client, path: str, act: Coroutine[Any, Any,
 
 
 @click.command()
-@click.argument("job", callback=to_job)
+@click.argument("job", callback=to_job, shell_complete=completion.jobs(unfinished=True))
 @json_option
 @pass_state
 def pause(state: State, job: str) -> ExitCode:
@@ -147,7 +148,7 @@ def pause(state: State, job: str) -> ExitCode:
 
 
 @click.command()
-@click.argument("job", callback=to_job)
+@click.argument("job", callback=to_job, shell_complete=completion.jobs(unfinished=True))
 @json_option
 @pass_state
 def resume(state: State, job: str) -> ExitCode:
@@ -165,7 +166,7 @@ def resume(state: State, job: str) -> ExitCode:
 
 
 @click.command()
-@click.argument("job", callback=to_job)
+@click.argument("job", callback=to_job, shell_complete=completion.jobs(unfinished=True))
 @click.option("--keep-partial", is_flag=True, help="Keep downloaded bytes for a later download of the same image.")
 @json_option
 @pass_state
@@ -185,7 +186,7 @@ def cancel(state: State, job: str, keep_partial: bool) -> ExitCode:
 
 
 @click.command()
-@click.argument("job", callback=to_job)
+@click.argument("job", callback=to_job, shell_complete=completion.jobs(unfinished=True))
 @throttle_options
 @json_option
 @pass_state

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.params import consent_options, target_options
@@ -65,7 +66,7 @@ def _stick_options(command: F) -> F:
 
 
 @click.command()
-@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options(many=True, size=True)
 @_stick_options
 @json_option
@@ -98,7 +99,7 @@ def plan(state: State, image_arguments: Sequence[str], choice: TargetChoice, sti
 
 
 @click.command(short_help="Make a stick out of a disk or an image file.")
-@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options(many=True, size=True)
 @_stick_options
 @consent_options

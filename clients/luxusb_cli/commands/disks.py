@@ -1,0 +1,207 @@
+"""`write-raw`, `restore`, `probe`, `eject`: whole disks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from luxusb_cli import completion
+from luxusb_cli.context import State, json_option, pass_state, run
+from luxusb_cli.errors import ExitCode, UsageError
+from luxusb_cli.i18n import N_, _
+from luxusb_cli.params import consent_options, target_options
+from luxusb_cli.render import hardware, plan_text, say
+from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
+from luxusb_cli.targets import TargetChoice
+
+if TYPE_CHECKING:
+    from luxusb_cli.client import Client, Work
+    from luxusb_cli.targets import Target
+
+
+@click.command("write-raw", short_help="Write one image byte for byte to a disk.")
+@click.argument("image", shell_complete=completion.images)
+@target_options(many=True, size=True)
+@consent_options
+@job_options
+@json_option
+@pass_state
+def write_raw(
+    state: State, image: str, choice: TargetChoice, yes: bool, device_ids: Sequence[str], options: JobOptions
+) -> ExitCode:
+    """Erase a disk and write IMAGE to it byte for byte, for systems that do not start from a file.
+
+    The plan is shown first, and the name of the disk has to be typed. IMAGE is what it is for `luxusb create`.
+
+    \b
+    Examples:
+      luxusb write-raw alpine --device /dev/sdb
+      luxusb write-raw ./FreeBSD-memstick.img --device sdb --yes --device-id usb-Kingston_DT_001A
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.connection import Typed
+        from luxusb_cli.consent import ask_for_names, check_ids
+        from luxusb_cli.targets import open_targets
+
+        await client.require("WriteRaw", "Could not write the image")
+        async with AsyncExitStack() as stack:
+            targets = await stack.enter_async_context(open_targets(client, choice, create=True))
+            check_ids(targets, device_ids)
+            references = await resolve_images(state, client, [image], options)
+            raw = {"raw": Typed("b", True)}
+            planned = await client.plan([target.device.path for target in targets], references, raw)
+            if not state.json:
+                plan_text(planned, [target.name for target in targets])
+            if not yes:
+                await ask_for_names(targets, _("erase it"))
+            jobs = await run_jobs(state, client, [partial(client.write_raw, planned.token)], options, targets[0])
+            document: dict[str, object] = {"plan": planned, "job": jobs[0]}
+            if options.wait:
+                conclude(jobs, document)
+            if state.json:
+                state.emit(document)
+            elif options.wait:
+                names = ", ".join(target.name for target in targets)
+                say(_("Done: {names} is written and read back.").format(names=names), "green")
+            else:
+                say_started(jobs)
+        return ExitCode.DONE
+
+    from luxusb_cli.consent import check_possible
+
+    choice.check()
+    check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))
+    return run(state, body)
+
+
+def _whole_disk(
+    state: State,
+    choice: TargetChoice,
+    yes: bool,
+    device_ids: Sequence[str],
+    options: JobOptions,
+    work: Work,
+    warning: str,
+    question: str,
+    done: str,
+) -> ExitCode:
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.consent import ask_for_names, check_ids
+        from luxusb_cli.targets import open_targets
+
+        await client.require(work.member, work.failed)
+        async with open_targets(client, choice) as (target,):
+            check_ids([target], device_ids)
+            if not state.json:
+                _print_danger(target, _(warning))
+            if not yes:
+                await ask_for_names([target], _(question))
+            start = partial(client.work_on, target.device.path, work)
+            return await one_job(state, client, target, start, options, _(done).format(device=target.name))
+
+    from luxusb_cli.consent import check_possible
+
+    choice.check()
+    check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))
+    return run(state, body)
+
+
+def _print_danger(target: Target, warning: str) -> None:
+    say(f"{target.name}: {hardware(target.device)}", "bold")
+    say(f"  id {target.device.id}")
+    say(f"  {warning}", "red")
+
+
+@click.command(short_help="Make a disk a plain drive again.")
+@target_options()
+@consent_options
+@job_options
+@json_option
+@pass_state
+def restore(state: State, choice: TargetChoice, yes: bool, device_ids: Sequence[str], options: JobOptions) -> ExitCode:
+    """Erase a disk and make it a plain drive with one empty filesystem again.
+
+    \b
+    Examples:
+      luxusb restore --device /dev/sdb
+    """
+    from luxusb_cli.client import Work
+
+    return _whole_disk(
+        state,
+        choice,
+        yes,
+        device_ids,
+        options,
+        Work.RESTORE,
+        N_("Everything on it will be lost."),
+        N_("erase it"),
+        N_("{device} is a plain drive again."),
+    )
+
+
+@click.command(short_help="Find out whether a disk is as large as it says.")
+@target_options()
+@consent_options
+@job_options
+@json_option
+@pass_state
+def probe(state: State, choice: TargetChoice, yes: bool, device_ids: Sequence[str], options: JobOptions) -> ExitCode:
+    """Find counterfeit flash: write marked blocks all over a disk, read them back, and put back what was there.
+
+    When the power fails in between, or on a disk that is counterfeit, those blocks are lost.
+
+    \b
+    Examples:
+      luxusb probe --device /dev/sdb
+    """
+    from luxusb_cli.client import Work
+
+    return _whole_disk(
+        state,
+        choice,
+        yes,
+        device_ids,
+        options,
+        Work.PROBE,
+        N_("What is on it comes back afterwards, unless the disk is counterfeit or the power fails."),
+        N_("probe it"),
+        N_("{device} holds what it says."),
+    )
+
+
+@click.command(short_help="Flush a disk and switch it off.")
+@target_options()
+@json_option
+@pass_state
+def eject(state: State, choice: TargetChoice) -> ExitCode:
+    """Flush a disk and switch it off, so that it can be unplugged.
+
+    \b
+    Examples:
+      luxusb eject --device /dev/sdb
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.targets import open_targets
+
+        async with open_targets(client, choice) as (target,):
+            await client.eject(target.device.path)
+            if state.json:
+                state.emit({"ejected": target.device.id})
+            else:
+                say(_("{device} can be unplugged.").format(device=target.name), "green")
+        return ExitCode.DONE
+
+    choice.check()
+    if choice.image_file is not None:
+        raise UsageError(_("An image file cannot be ejected"), todo=_("Name a disk with --device."))
+    return run(state, body)
+
+
+COMMANDS = (write_raw, restore, probe, eject)

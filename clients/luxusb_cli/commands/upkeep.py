@@ -1,0 +1,135 @@
+"""`update`, `repair`, `persistence`: sticks that need something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from luxusb_cli import completion
+from luxusb_cli.context import State, json_option, pass_state, run
+from luxusb_cli.errors import ExitCode
+from luxusb_cli.i18n import _
+from luxusb_cli.params import consent_options, target_options, to_size
+from luxusb_cli.render import say
+from luxusb_cli.runner import JobOptions, job_options, one_job
+from luxusb_cli.targets import TargetChoice
+from luxusb_cli.text import clean
+from luxusb_cli.units import format_size
+
+if TYPE_CHECKING:
+    from luxusb_cli.client import Client
+
+
+@click.command(short_help="Replace the images of a stick by newer releases.")
+@target_options()
+@click.option("--check", is_flag=True, help="Only say what would be done.")
+@job_options
+@json_option
+@pass_state
+def update(state: State, choice: TargetChoice, check: bool, options: JobOptions) -> ExitCode:
+    """Replace the images of a stick by newer releases, where there are some.
+
+    \b
+    Examples:
+      luxusb update --device /dev/sdb --check
+      luxusb update --device /dev/sdb
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.client import Work
+        from luxusb_cli.connection import Typed
+        from luxusb_cli.targets import open_targets
+
+        async with open_targets(client, choice) as (target,):
+            asked = {"check": Typed("b", True)} if check else {}
+            start = partial(client.work_on, target.device.path, Work.UPDATE, asked)
+            done = _("{device} was looked through.") if check else _("{device} is up to date.")
+            return await one_job(state, client, target, start, options, done.format(device=target.name))
+
+    choice.check()
+    return run(state, body)
+
+
+@click.command(short_help="Mend a damaged stick.")
+@target_options()
+@job_options
+@json_option
+@pass_state
+def repair(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
+    """Mend a damaged stick; images that are whole stay.
+
+    \b
+    Examples:
+      luxusb repair --device /dev/sdb
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.client import Work
+        from luxusb_cli.targets import open_targets
+
+        async with open_targets(client, choice) as (target,):
+            start = partial(client.work_on, target.device.path, Work.REPAIR)
+            done = _("{device} is mended.").format(device=target.name)
+            return await one_job(state, client, target, start, options, done)
+
+    choice.check()
+    return run(state, body)
+
+
+@click.command(short_help="Give an image on a stick room to keep changes.")
+@click.argument("image", shell_complete=completion.stick_images)
+@click.argument("room", metavar="SIZE", callback=to_size)
+@target_options()
+@consent_options
+@job_options
+@json_option
+@pass_state
+def persistence(
+    state: State,
+    image: str,
+    room: int,
+    choice: TargetChoice,
+    yes: bool,
+    device_ids: Sequence[str],
+    options: JobOptions,
+) -> ExitCode:
+    """Give IMAGE on a stick SIZE bytes to keep changes in; 0 takes the room, and the changes, away.
+
+    \b
+    Examples:
+      luxusb persistence debian-live.iso 4GiB --device /dev/sdb
+      luxusb persistence debian-live.iso 0 --device /dev/sdb
+    """
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.consent import ask_for_names, check_ids
+        from luxusb_cli.references import find_stick_images
+        from luxusb_cli.targets import open_targets
+
+        await client.require("SetPersistence", "Could not change the room for changes")
+        async with open_targets(client, choice) as (target,):
+            check_ids([target], device_ids)
+            (found,) = find_stick_images(await client.contents(target.device.path), [image])
+            if not room and not yes:
+                say(_("The changes kept for {image} will be lost.").format(image=clean(found.name)), "red")
+                await ask_for_names([target], _("lose them"))
+            start = partial(client.set_persistence, target.device.path, found.name, room)
+            done = (
+                _("{image} keeps changes in {size}.").format(image=clean(found.name), size=format_size(room))
+                if room
+                else _("{image} keeps no changes.").format(image=clean(found.name))
+            )
+            return await one_job(state, client, target, start, options, done)
+
+    from luxusb_cli.consent import check_possible
+
+    choice.check()
+    if not room:
+        check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))
+    return run(state, body)
+
+
+COMMANDS = (update, repair, persistence)

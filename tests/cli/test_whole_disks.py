@@ -1,0 +1,152 @@
+"""`write-raw`, `restore`, `probe`, `eject`, `update`, `repair`, `persistence`, `mirrors`, `settings KEY=VALUE`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from tests.cli import world
+from tests.cli.conftest import Run, Spawn
+from tests.cli.fake_daemon import FakeDaemon
+
+CONSENT = ("--yes", "--device-id", world.USB_ID)
+STICK_CONSENT = ("--yes", "--device-id", world.STICK_ID)
+
+
+def test_write_raw(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
+    digest = hashlib.sha256(iso.read_bytes()).hexdigest()
+    result = luxusb("write-raw", iso, "--device", "sdb", *CONSENT)
+    assert result.code == 0, result.err
+    assert result.out.splitlines()[-1] == "Done: /dev/sdb is written and read back."
+    assert '    partition 1, vfat "PHOTOS", 16 GiB' in result.out.splitlines()
+    (planned,) = daemon.called("PlanStick")
+    assert planned.body[:2] == [[world.USB], [f"image:{digest}"]]
+    assert planned.body[2]["raw"].value is True
+    assert daemon.called("WriteRaw")[0].body[0] == "token-1"
+
+
+@pytest.mark.parametrize(
+    ("command", "member", "danger", "done"),
+    [
+        ("restore", "RestoreDisk", "Everything on it will be lost.", "/dev/sdb is a plain drive again."),
+        ("probe", "ProbeCapacity", "unless the disk is counterfeit", "/dev/sdb holds what it says."),
+    ],
+)
+def test_restore_and_probe(luxusb: Run, daemon: FakeDaemon, command: str, member: str, danger: str, done: str) -> None:
+    result = luxusb(command, "--device", "sdb", *CONSENT)
+    assert result.code == 0, result.err
+    assert result.out.splitlines()[0] == "/dev/sdb: Kingston DataTraveler, serial 001A, 16 GiB"
+    assert danger in result.out
+    assert result.out.splitlines()[-1] == done
+    assert daemon.called(member)[0].body[0] == world.USB
+    for arguments in (["--device", "sdb"], ["--device", "sdb", "--yes"], []):
+        assert luxusb(command, *arguments).code == 2
+    assert luxusb(command, "--device", "sdc", *CONSENT).code == 1
+    assert len(daemon.called(member)) == 1
+
+
+@pytest.mark.parametrize("command", ["restore", "probe", "write-raw"])
+def test_consent_is_the_name_of_the_disk(spawn: Spawn, daemon: FakeDaemon, command: str) -> None:
+    image = ["ubuntu"] if command == "write-raw" else []
+    asking = spawn(command, *image, "--device", "sdb", terminal=True)
+    asking.wait_for("Type sdb to ")
+    asking.type("sdc\n")
+    assert asking.finish() == 5
+    assert daemon.jobs == {}
+
+
+def test_an_engine_is_missing_before_anything_is_asked(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.missing.add("RestoreDisk")
+    asking = spawn("restore", "--device", "sdb", terminal=True)
+    assert asking.finish() == 1
+    assert "Type sdb" not in asking.output
+
+
+def test_eject(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:
+    assert luxusb("eject", "--device", "sdb").out == "/dev/sdb can be unplugged.\n"
+    assert world.USB not in daemon.devices
+    assert luxusb("eject", "--image-file", tmp_path / "x").code == 2
+
+
+def test_update_and_repair(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("update", "--device", "sdc", "--check").out.endswith("/dev/sdc was looked through.\n")
+    assert luxusb("update", "--device", "sdc").out.endswith("/dev/sdc is up to date.\n")
+    options = [{key: value.value for key, value in call.body[1].items()} for call in daemon.called("UpdateStick")]
+    assert options == [{"check": True}, {}]
+    assert luxusb("repair", "--device", "sdc").out.endswith("/dev/sdc is mended.\n")
+    assert luxusb("repair", "--device", "sdb").code == 1
+
+
+def test_persistence(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("persistence", "arch.iso", "4GiB", "--device", "sdc").out.endswith(
+        "arch.iso keeps changes in 4 GiB.\n"
+    )
+    assert luxusb("persistence", "arch.iso", "0", "--device", "sdc").code == 2
+    gone = luxusb("persistence", "image:a1a1a1", "0", "--device", "sdc", *STICK_CONSENT)
+    assert gone.out.endswith("debian.iso keeps no changes.\n")
+    assert [call.body[:3] for call in daemon.called("SetPersistence")] == [
+        [world.STICK, "arch.iso", 4 * world.GIB],
+        [world.STICK, "debian.iso", 0],
+    ]
+
+
+def test_mirrors(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert [line.split() for line in luxusb("mirrors", "ubuntu").out.splitlines()] == [
+        ["MIRROR", "COUNTRY", "RATE", "LATENCY", "SUCCESS", "STATE"],
+        ["https://fast.example.org/a.iso", "DE", "20", "MiB/s", "25", "ms", "98%", "good"],
+        ["https://new.example.org/a.iso", "-", "-", "-", "unknown"],
+    ]
+    assert "Did you mean ubuntu?" in luxusb("mirrors", "ubunut").err
+    assert luxusb("mirrors", "ubuntu", "--race").code == 0
+    assert len(daemon.called("RaceMirrors")) == 1
+
+
+def test_mirror_preferences(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("mirrors", "ubuntu", "--pin", "https://x.example.org/", "--exclude", "xx").code == 0
+    assert luxusb("mirrors", "--country", "de", "--country", "AT").out == "The preference is set.\n"
+    assert luxusb("mirrors", "--auto", "--json").document == {"mirrors": []}
+    told = [
+        (call.body[0], {key: value.value for key, value in call.body[1].items()})
+        for call in daemon.called("SetMirrorPreference")
+    ]
+    assert told == [
+        ("ubuntu", {"mode": "pinned", "url": "https://x.example.org/", "exclude": ["XX"]}),
+        ("", {"mode": "auto", "prefer": ["DE", "AT"]}),
+        ("", {"mode": "auto"}),
+    ]
+    for wrong in (["--race"], [], ["ubuntu", "--auto", "--country", "DE"]):
+        assert luxusb("mirrors", *wrong).code == 2
+
+
+def test_settings_are_changed_with_their_types(luxusb: Run, daemon: FakeDaemon) -> None:
+    changes = ["downloads.max_parallel=5", "devices.allow_loop=yes", "mirrors.exclude=AA, BB,"]
+    result = luxusb("settings", *changes)
+    assert result.code == 0, result.err
+    assert result.out.splitlines()[1:] == [
+        "devices.allow_loop      yes",
+        "downloads.max_parallel  5",
+        "mirrors.exclude         AA, BB",
+        "Changed.",
+    ]
+    assert len(daemon.called("SetSettings")) == 1
+    assert luxusb("settings", "mirrors.exclude=", "--json").document["settings"]["mirrors.exclude"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("downloads.max_paralel=5", "Did you mean downloads.max_parallel?"),
+        ("downloads.max_parallel=many", "It is a whole number."),
+        ("downloads.max_parallel=-1", "It is a whole number."),
+        ("devices.allow_loop=perhaps", "It is yes or no."),
+        ("downloads", "Give KEY=VALUE"),
+        ("=5", "Give KEY=VALUE"),
+    ],
+)
+def test_wrong_settings(luxusb: Run, daemon: FakeDaemon, change: str, text: str) -> None:
+    result = luxusb("settings", change)
+    assert result.code == 2
+    assert text in result.err
+    assert daemon.called("SetSettings") == []
