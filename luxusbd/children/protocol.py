@@ -66,7 +66,9 @@ class Channel:
             await self._read_loop()
         finally:
             for task in tuple(self._tasks):
-                task.cancel()
+                # one that was cancelled by its caller is clearing up: a second time would cut that short
+                if not task.cancelling():
+                    task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._fail_pending()
             for fd in self._fds:

@@ -220,6 +220,7 @@ class LuxusbEngine:
         self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
     ) -> Plan:
         """Work out a stick."""
+        await self._registry.looked_at(devices)
         return self._planner.make(caller, devices, references, options)
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
@@ -232,22 +233,27 @@ class LuxusbEngine:
 
     async def add_images(self, caller: Caller, device: DeviceIdentity, references: Sequence[str]) -> Job:
         """Add images to a stick."""
+        await self._registry.looked_at([device])
         return await self._sticks.add(caller, device, references)
 
     async def remove_images(self, caller: Caller, device: DeviceIdentity, names: Sequence[str]) -> Job:
         """Remove images from a stick."""
+        await self._registry.looked_at([device])
         return await self._sticks.remove(caller, device, names)
 
     async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Write boot files and menu anew."""
+        await self._registry.looked_at([device])
         return await self._sticks.refresh(caller, device)
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Compare everything on the stick with its manifest."""
+        await self._registry.looked_at([device])
         return await self._sticks.verify(caller, device)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:  # noqa: ARG002
         """The images on a stick in menu order."""
+        await self._registry.looked_at([device])
         return await self._sticks.images(device)
 
     async def open_image_target(self, caller: Caller, fd: int, size: int) -> DeviceView:

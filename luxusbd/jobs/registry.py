@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import stat
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,6 +92,17 @@ class DeviceRegistry:
             DeviceChangedError: another disk or medium stands in its place.
         """
         return self._current(identity).view
+
+    async def looked_at(self, identities: Iterable[DeviceIdentity]) -> None:
+        """Wait for the looks that are under way: until then it is not known what is on a disk that was just plugged in.
+
+        A device that is gone is none of this method's business.
+        """
+        for identity in identities:
+            while (known := self._known.get(identity.id)) is not None and known.look is not None:
+                if known.look.done():
+                    break
+                await asyncio.wait({known.look})
 
     def losses(self, identity: DeviceIdentity) -> tuple[str, ...]:
         """What an erase would destroy, a line each."""

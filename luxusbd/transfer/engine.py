@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
-from luxusbd.errors import InvalidArgumentError, LuxusbError
+from luxusbd.errors import InvalidArgumentError, LuxusbError, VerificationError
 from luxusbd.transfer.diskio import HASH_STEP, disk_error, hash_span, in_thread
 from luxusbd.transfer.gate import HostGate
 from luxusbd.transfer.keeper import PartKeeper
@@ -79,6 +79,10 @@ class Downloader:
             if found is not None:
                 return found
             return await self._fetch(part, request, progress, control)
+        except VerificationError:
+            # its bytes were withdrawn; the room that was reserved for better ones is given back, too
+            await self._drop(part)
+            raise
         finally:
             await in_thread(self._disk, part.close)
 
@@ -92,11 +96,15 @@ class Downloader:
         check_name(name)
         part = await self._open(directory, name)
         try:
+            await self._drop(part)
+        finally:
+            await in_thread(self._disk, part.close)
+
+    async def _drop(self, part: PartFile) -> None:
+        try:
             await in_thread(self._disk, part.discard)
         except OSError as error:
             raise disk_error(error, part.path) from error
-        finally:
-            await in_thread(self._disk, part.close)
 
     async def _open(self, directory: str, name: str) -> PartFile:
         loop = asyncio.get_running_loop()
