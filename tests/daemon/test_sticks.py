@@ -12,6 +12,7 @@ from luxusb_cli.connection import Typed
 from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import JobState
 
+from luxusbd.text import size_text
 from tests.daemon import sticks
 from tests.daemon.caller import Caller
 from tests.daemon.conftest import STICK, Target, detach
@@ -156,7 +157,7 @@ async def test_images_that_do_not_fit(caller: Caller, place: Path) -> None:
     with pytest.raises(DaemonError) as large:
         await caller.client.add_images(device, ["distro:huge"])
     assert large.value.name == ERROR + "NotEnoughSpace"
-    assert str(free) in large.value.why
+    assert size_text(free) in large.value.why
     with pytest.raises(DaemonError) as large:
         await caller.plan([device], ["distro:huge", "distro:alpha"])
     assert large.value.name == ERROR + "NotEnoughSpace"

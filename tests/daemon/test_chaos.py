@@ -1,0 +1,174 @@
+"""SIGKILL at random moments to the core, the transfer process and stick workers.
+
+Whatever was going on, it ends with the right bytes or with an error that says what to do; a stick that was changed
+starts its old or its new menu with whole images; and nothing is left behind. LUXUSB_CHAOS_SEED repeats a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from luxusb_cli.errors import DaemonError
+from luxusb_cli.model import JobInfo, JobState
+
+from tests.daemon import sticks
+from tests.daemon.caller import Caller, check_explained
+from tests.daemon.conftest import Target
+from tests.daemon.daemon import TRANSFER, WORKER, Daemon
+from tests.daemon.images import MIB, Images
+from tests.daemon.leftovers import check_no_mounts
+from tests.harness.mirrors import Mirror
+
+SEED = int(os.environ.get("LUXUSB_CHAOS_SEED", "20261122"))
+ROUNDS = 3
+ERROR = "org.luxusb.Error."
+RATE = 8 * MIB
+"""Bytes a second of the mirror, so that a download lasts long enough to be hit."""
+LONGEST = {"download": 1.0, "import": 0.2, "create": 1.5, "add": 0.8, "remove": 0.5}
+"""Seconds after which the kill comes at the latest: about as long as the work takes."""
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kill."""
+
+    work: str
+    victim: str
+    number: int
+
+    @property
+    def delay(self) -> float:
+        """Seconds between the start of the work and the kill."""
+        return random.Random(f"{SEED} {self}").uniform(0.0, LONGEST[self.work])
+
+
+def cases(works: list[str], victims: list[str]) -> list[Case]:
+    return [Case(work, victim, number) for work in works for victim in victims for number in range(ROUNDS)]
+
+
+def kill(daemon: Daemon, module: str) -> bool:
+    """Kill the children of this kind, and nothing that they started: that has to follow by itself."""
+    pids = daemon.pids(module)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(pids)
+
+
+async def strike(daemon: Daemon, caller: Caller, case: Case, path: str) -> JobInfo:
+    """Kill the victim in the middle of the job at `path`; the job's end, after a restart where the core was hit."""
+    await asyncio.sleep(case.delay)
+    if case.victim != "core":
+        kill(daemon, TRANSFER if case.victim == "transfer" else WORKER)
+        return await caller.finished(path)
+    await daemon.kill()
+    check_no_mounts(daemon)
+    await daemon.start()
+    async with Caller.connect(daemon.address) as again:
+        return await again.finished(path)
+
+
+def check_end(job: JobInfo) -> bool:
+    """Whether it succeeded; a failure has to explain itself."""
+    if job.state is not JobState.SUCCEEDED:
+        assert job.state is JobState.FAILED
+        check_explained(job)
+    return job.state is JobState.SUCCEEDED
+
+
+def flush(target: Target) -> None:
+    """No power was cut: what the kernel accepted for a loop device reaches its file."""
+    if target.node:
+        subprocess.run(["blockdev", "--flushbufs", target.node], check=True, timeout=60)
+
+
+def at_rest(target: Target) -> dict[str, str]:
+    """The images of a stick on which everything has to agree: manifest, menu and what GRUB reads."""
+    flush(target)
+    return sticks.check(target.file)
+
+
+@pytest.mark.parametrize("case", cases(["download"], ["core", "transfer"]), ids=str)
+async def test_downloads(daemon: Daemon, mirror: Mirror, images: Images, case: Case) -> None:
+    mirror.rate = RATE
+    async with Caller.connect(daemon.address) as caller:
+        job = await strike(daemon, caller, case, await caller.client.download("distro:large"))
+    assert job.state is JobState.SUCCEEDED, job.error_message
+    assert stored(daemon, images.large.sha256) == images.large.sha256
+
+
+@pytest.mark.parametrize("case", cases(["import"], ["core", "transfer"]), ids=str)
+async def test_imports(daemon: Daemon, images: Images, case: Case) -> None:
+    async with Caller.connect(daemon.address) as caller:
+        job = await strike(daemon, caller, case, await caller.start_import(images.huge.path))
+    if not check_end(job):
+        async with Caller.connect(daemon.address) as caller:
+            await caller.imported(images.huge.path)
+    assert stored(daemon, images.huge.sha256) == images.huge.sha256
+
+
+@pytest.mark.parametrize("case", cases(["create"], ["core", "transfer", "worker"]), ids=str)
+async def test_new_sticks(daemon: Daemon, target: Target, mirror: Mirror, images: Images, case: Case) -> None:
+    mirror.rate = 4 * RATE
+    wanted = ["distro:alpha", "distro:large"]
+    async with Caller.connect(daemon.address) as caller:
+        device = await target.device(caller)
+        plan = await caller.plan([device], wanted)
+        job = await strike(daemon, caller, case, await caller.client.create(plan.token))
+    if not check_end(job):
+        async with Caller.connect(daemon.address) as caller:
+            await caller.created([await target.device(caller)], wanted)
+    assert at_rest(target) == {"alpha.iso": images.alpha.sha256, "large.iso": images.large.sha256}
+
+
+@pytest.mark.parametrize("case", cases(["add", "remove"], ["core", "worker"]), ids=str)
+async def test_changes(daemon: Daemon, target: Target, images: Images, case: Case) -> None:
+    old = {"alpha.iso": images.alpha.sha256}
+    new = {**old, "large.iso": images.large.sha256}
+    if case.work == "remove":
+        old, new = new, old
+    async with Caller.connect(daemon.address) as caller:
+        large = str((await caller.imported(images.large.path)).result["image"])
+        device = await target.device(caller)
+        await caller.created([device], ["distro:alpha", *([large] if case.work == "remove" else [])])
+        path = await change(caller, case, device, large)
+        job = await strike(daemon, caller, case, path)
+    flush(target)
+    starts = sticks.grub_images(target.file)
+    assert starts in (old, new)
+    if check_end(job):
+        assert starts == new
+    async with Caller.connect(daemon.address) as caller:
+        device = await target.device(caller)
+        try:
+            again = await change(caller, case, device, large)
+        except DaemonError as error:
+            # the manifest was switched, the menu perhaps not: a refresh makes them one
+            if error.name not in (ERROR + "AlreadyExists", ERROR + "ImageNotFound"):
+                raise
+            again = await caller.client.refresh(device)
+        await caller.succeeded(again)
+        await caller.succeeded(await caller.client.verify(device))
+    assert at_rest(target) == new
+    assert sticks.files(target.file, "/iso") == set(new)
+
+
+async def change(caller: Caller, case: Case, device: str, image: str) -> str:
+    if case.work == "add":
+        return await caller.client.add_images(device, [image])
+    return await caller.client.remove_images(device, ["large.iso"])
+
+
+def stored(daemon: Daemon, sha256: str) -> str:
+    return hashlib.sha256(Path(daemon.state / "images" / f"{sha256}.iso").read_bytes()).hexdigest()
