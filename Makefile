@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint bench install uninstall clean
+.PHONY: help setup demo test lint bench man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,10 +29,18 @@ lint: setup ## Check style, types and the direction of imports
 bench: setup ## Measure the daemon's start and its memory
 	@$(PYTHON) -m tests.bench
 
+man: ## Write the manual pages to build/man
+	@packaging/setup.sh demo
+	@$(PYTHON) packaging/manpages.py build/man
+
 install: ## Install the service and its clients (PREFIX=/usr/local, DESTDIR=)
 	@packaging/install.sh install "$(DESTDIR)" "$(PREFIX)"
 
-uninstall: ## Remove what `make install` put there
+unman: ## Write the manual pages to build/man
+	@packaging/setup.sh demo
+	@$(PYTHON) packaging/manpages.py build/man
+
+install: ## Remove what `make install` put there
 	@packaging/install.sh uninstall "$(DESTDIR)" "$(PREFIX)"
 
 clean: ## Remove what was built and downloaded here, and .venv

@@ -20,12 +20,13 @@ die() { printf '%s: %s\n' "$action" "$*" >&2; exit 1; }
 
 make_dir() { # records the directories that did not exist
     [[ -d $destdir$1 ]] && return
-    [[ $1 = / ]] || make_dir "$(dirname "$1")"
-    mkdir -p -m 755 -- "$destdir$1"
+    [[ $1 = / ]] && { mkdir -p -- "$destdir/"; return; }
+    make_dir "$(dirname "$1")"
+    mkdir -m 755 -- "$destdir$1"
     log+=("d $1")
 }
 
-put() { # mode, target; the content comes from standard input, never through a pipe: that would lose the log
+put() { # mode, target; the content comes from standard input, but never from a pipe: that would forget the log
     make_dir "$(dirname "$2")"
     install -m "$1" /dev/stdin "$destdir$2"
     log+=("f $2")
@@ -39,11 +40,6 @@ command_file() { # module whose main() is called
 install_all() {
     [[ -w $destdir$prefix || -w $(dirname "$destdir$prefix") || -n $destdir ]] ||
         die "$prefix cannot be written; use sudo, or set PREFIX or DESTDIR"
-    local file
-    for file in systemd/luxusbd.service systemd/luxusb.sysusers systemd/luxusb.tmpfiles polkit/org.luxusb.policy \
-        dbus/org.luxusb.Manager.service dbus/org.luxusb.Manager.conf; do
-        [[ -r $file ]] || die "$file is missing in this checkout"
-    done
     [[ -e $manifest ]] && { say "replacing an earlier installation"; uninstall_all; }
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
@@ -57,16 +53,29 @@ install_all() {
     chmod -R u=rwX,go=rX "$destdir$lib"
     "$python" -m compileall -q -s "$destdir" "$destdir$lib"
 
-    put 755 "$prefix/sbin/luxusbd" < <(command_file luxusbd.__main__)
-    put 755 "$prefix/bin/luxusb" < <(command_file luxusb_cli.__main__)
+    mkdir "$work/made"
+    command_file luxusbd.__main__ >"$work/made/luxusbd"
+    put 755 "$prefix/sbin/luxusbd" <"$work/made/luxusbd"
+    command_file luxusb_cli.__main__ >"$work/made/luxusb"
+    put 755 "$prefix/bin/luxusb" <"$work/made/luxusb"
     daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g"
-    put 644 /usr/lib/systemd/system/luxusbd.service < <(sed "$daemon" systemd/luxusbd.service)
-    put 644 /usr/share/dbus-1/system-services/org.luxusb.Manager.service \
-        < <(sed "$daemon" dbus/org.luxusb.Manager.service)
+    sed "$daemon" systemd/luxusbd.service >"$work/made/unit"
+    put 644 /usr/lib/systemd/system/luxusbd.service <"$work/made/unit"
+    sed "$daemon" dbus/org.luxusb.Manager.service >"$work/made/activation"
+    put 644 /usr/share/dbus-1/system-services/org.luxusb.Manager.service <"$work/made/activation"
     put 644 /usr/share/dbus-1/system.d/org.luxusb.Manager.conf <dbus/org.luxusb.Manager.conf
     put 644 /usr/share/polkit-1/actions/org.luxusb.policy <polkit/org.luxusb.policy
     put 644 /usr/lib/sysusers.d/luxusb.conf <systemd/luxusb.sysusers
     put 644 /usr/lib/tmpfiles.d/luxusb.conf <systemd/luxusb.tmpfiles
+    built() { PYTHONPATH=$work/lib LC_ALL=C.UTF-8 "$work/venv/bin/python" "$@"; }
+    built packaging/manpages.py "$work/man"
+    for page in luxusb.1 luxusbd.8 luxusbd.toml.5; do
+        put 644 "$prefix/share/man/man${page##*.}/$page" <"$work/man/$page"
+    done
+    for shell in bash zsh fish; do built -m luxusb_cli completion $shell >"$work/made/$shell"; done
+    put 644 "$prefix/share/bash-completion/completions/luxusb" <"$work/made/bash"
+    put 644 "$prefix/share/zsh/site-functions/_luxusb" <"$work/made/zsh"
+    put 644 "$prefix/share/fish/vendor_completions.d/luxusb.fish" <"$work/made/fish"
     printf '%s\n' "${log[@]}" >"$manifest"
 
     if [[ -z $destdir && -d /run/systemd/system ]]; then

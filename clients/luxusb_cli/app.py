@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from luxusb_cli import commands, completion
+from luxusb_cli import commands, completion, helptexts, i18n
 from luxusb_cli.context import State, SuggestingGroup, json_option, run, to_json
 from luxusb_cli.errors import CLIENT, CliError, ExitCode, UsageError
+from luxusb_cli.i18n import _
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _version(state: State) -> int:
         )
     else:
         print(f"luxusb {own}")
-        print(f"luxusbd {clean(daemon.version)}" if daemon else f"luxusbd: not reached. {clean(why)}")
+        print(f"luxusbd {clean(daemon.version)}" if daemon else _("luxusbd: not reached. {why}").format(why=clean(why)))
     return ExitCode.DONE
 
 
@@ -102,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             reconfigure(errors="replace")
     if completion.VARIABLE in os.environ:
         completion.begin()
+    helptexts.show_in_language(cli, i18n.begin(machine=_wants_json(arguments)))
     state = State()
     try:
         try:
@@ -129,7 +131,9 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 def _usage(error: click.ClickException) -> UsageError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = context.command_path if context is not None else "luxusb"
-    return UsageError("The command line was not understood", error.format_message(), f"See `{where} --help`.")
+    return UsageError(
+        _("The command line was not understood"), error.format_message(), _("See `{where} --help`.").format(where=where)
+    )
 
 
 def _report(error: CliError, *, as_json: bool) -> int:
@@ -144,7 +148,7 @@ def _report(error: CliError, *, as_json: bool) -> int:
 def print_error(error: CliError, stream: TextIO) -> None:
     """What, why, and what to do, a paragraph each, with nothing in them that drives a terminal."""
     print(f"luxusb: {clean(error.what)}", file=stream)
-    for head, body in (("why", error.why), ("what to do", error.todo)):
+    for head, body in ((_("why"), error.why), (_("what to do"), error.todo)):
         lines = clean(body, lines=True).splitlines()
         for number, line in enumerate(lines):
             print(f"  {head}: {line}" if number == 0 else f"    {line}", file=stream)

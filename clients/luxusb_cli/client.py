@@ -11,6 +11,7 @@ from enum import Enum
 from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState
 from luxusb_cli.connection import Connection, Event, Options, Typed
 from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
+from luxusb_cli.i18n import N_, _
 from luxusb_cli.model import DeviceInfo, JobInfo, PlanInfo, StickImage
 from luxusb_cli.text import clean
 from luxusb_cli.wire import ProtocolError, Wire, flag, get, text, texts, wire_of, wires
@@ -39,12 +40,12 @@ class ServiceInfo:
 class Work(Enum):
     """What can be done with a device and nothing else: the member, and how its refusal is told."""
 
-    UPDATE = ("UpdateStick", "Could not update the stick")
-    REFRESH = ("RefreshStick", "Could not refresh the stick")
-    REPAIR = ("RepairStick", "Could not repair the stick")
-    VERIFY = ("VerifyStick", "Could not verify the stick")
-    RESTORE = ("RestoreDisk", "Could not make it a plain drive again")
-    PROBE = ("ProbeCapacity", "Could not probe the capacity")
+    UPDATE = ("UpdateStick", N_("Could not update the stick"))
+    REFRESH = ("RefreshStick", N_("Could not refresh the stick"))
+    REPAIR = ("RepairStick", N_("Could not repair the stick"))
+    VERIFY = ("VerifyStick", N_("Could not verify the stick"))
+    RESTORE = ("RestoreDisk", N_("Could not make it a plain drive again"))
+    PROBE = ("ProbeCapacity", N_("Could not probe the capacity"))
 
     @property
     def member(self) -> str:
@@ -54,7 +55,7 @@ class Work(Enum):
     @property
     def failed(self) -> str:
         """What could not be done."""
-        return self.value[1]
+        return _(self.value[1])
 
 
 class Client:
@@ -90,7 +91,7 @@ class Client:
 
     async def service(self) -> ServiceInfo:
         """The daemon itself."""
-        wire = await self._properties(MANAGER_PATH, MANAGER, "Could not ask for the daemon's version")
+        wire = await self._properties(MANAGER_PATH, MANAGER, _("Could not ask for the daemon's version"))
         return ServiceInfo(text(wire, "Version"), texts(wire, "Features"), flag(wire, "Busy"))
 
     async def require(self, member: str, what: str) -> None:
@@ -100,16 +101,18 @@ class Client:
             DaemonError: NotSupported.
         """
         if member not in (await self.service()).features:
-            raise DaemonError(what, LUXUSB + "NotSupported", f"This luxusbd has no engine for {member}.")
+            raise DaemonError(
+                what, LUXUSB + "NotSupported", _("This luxusbd has no engine for {member}.").format(member=member)
+            )
 
     async def settings(self) -> dict[str, object]:
         """The settings in force by their names, section.key."""
-        reply = await self._manager("GetSettings", "a{sv}", _NO_OPTIONS, what="Could not read the settings")
+        reply = await self._manager("GetSettings", "a{sv}", _NO_OPTIONS, what=_("Could not read the settings"))
         return dict(wire_of(_only(reply), "the settings"))
 
     async def change_settings(self, settings: Options) -> None:
         """Change global settings."""
-        await self._manager("SetSettings", "a{sv}", settings, what="Could not change the settings")
+        await self._manager("SetSettings", "a{sv}", settings, what=_("Could not change the settings"))
 
     # Catalogue
 
@@ -119,44 +122,46 @@ class Client:
         """The distributions of the catalogue that fit, most popular first."""
         asked = {"text": search, "category": category, "architecture": architecture}
         options = {key: Typed("s", value) for key, value in asked.items() if value}
-        reply = await self._manager("ListDistributions", "a{sv}", options, what="Could not list the distributions")
+        reply = await self._manager("ListDistributions", "a{sv}", options, what=_("Could not list the distributions"))
         return tuple(DistroInfo.from_wire(item) for item in wires(_only(reply), "the distributions"))
 
     async def distribution(self, name: str) -> DistroInfo:
         """One distribution with its releases and mirrors."""
-        what = f"Could not show {clean(name)}"
+        what = _("Could not show {name}").format(name=clean(name))
         reply = await self._manager("GetDistribution", "sa{sv}", name, _NO_OPTIONS, what=what)
         return DistroInfo.from_wire(wire_of(_only(reply), "the distribution"))
 
     async def update_catalog(self) -> str:
         """Start fetching the catalogue; the path of the job."""
-        return _path(await self._manager("UpdateCatalog", "a{sv}", _NO_OPTIONS, what="Could not update the catalogue"))
+        return _path(
+            await self._manager("UpdateCatalog", "a{sv}", _NO_OPTIONS, what=_("Could not update the catalogue"))
+        )
 
     async def import_catalog(self, fd: int, name: str) -> int:
         """Read the catalogue behind `fd` into the caller's own layer; how many distributions it holds."""
-        what = f"Could not import {clean(name)}"
+        what = _("Could not import {name}").format(name=clean(name))
         reply = await self._manager("ImportCatalog", "ha{sv}", 0, _NO_OPTIONS, what=what, fds=[fd])
         return get({"distributions": _only(reply)}, "distributions", int, 0)
 
     async def logo(self, distribution: str) -> int:
         """A descriptor of the logo, which the caller closes."""
-        what = f"Could not get the logo of {clean(distribution)}"
+        what = _("Could not get the logo of {distribution}").format(distribution=clean(distribution))
         return await self._file("GetLogo", distribution, what)
 
     async def mirrors(self, distribution: str) -> tuple[MirrorState, ...]:
         """The mirrors of a distribution and how they did."""
-        what = f"Could not list the mirrors of {clean(distribution)}"
+        what = _("Could not list the mirrors of {distribution}").format(distribution=clean(distribution))
         reply = await self._manager("ListMirrors", "sa{sv}", distribution, _NO_OPTIONS, what=what)
         return tuple(MirrorState.from_wire(item) for item in wires(_only(reply), "the mirrors"))
 
     async def race_mirrors(self, distribution: str) -> str:
         """Start measuring the mirrors of a distribution; the path of the job."""
-        what = f"Could not measure the mirrors of {clean(distribution)}"
+        what = _("Could not measure the mirrors of {distribution}").format(distribution=clean(distribution))
         return _path(await self._manager("RaceMirrors", "sa{sv}", distribution, _NO_OPTIONS, what=what))
 
     async def prefer_mirrors(self, distribution: str, options: Options) -> None:
         """Set the caller's preference for a distribution, or with an empty name for all."""
-        what = "Could not set the preference"
+        what = _("Could not set the preference")
         await self._manager("SetMirrorPreference", "sa{sv}", distribution, options, what=what)
 
     # Images
@@ -167,42 +172,48 @@ class Client:
 
     async def open_image(self, reference: str) -> int:
         """A read-only descriptor of a stored image, which the caller closes."""
-        return await self._file("OpenImage", reference, f"Could not open {clean(reference)}")
+        return await self._file(
+            "OpenImage", reference, _("Could not open {reference}").format(reference=clean(reference))
+        )
 
     async def download(self, reference: str, *, priority: int | None = None, bandwidth: int | None = None) -> str:
         """Start a download; the path of its job."""
         options = _throttle(priority, bandwidth)
-        what = f"Could not download {clean(reference)}"
+        what = _("Could not download {reference}").format(reference=clean(reference))
         return _path(await self._manager("Download", "sa{sv}", reference, options, what=what))
 
     async def import_image(self, fd: int, name: str, *, sha256: str = "") -> str:
         """Start copying the file behind `fd` into the store; the path of the job."""
         options = {"sha256": Typed("s", sha256)} if sha256 else {}
-        what = f"Could not import {clean(name)}"
+        what = _("Could not import {name}").format(name=clean(name))
         return _path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=[fd]))
 
     async def inspect(self, fd: int, name: str) -> InspectReport:
         """What the file behind `fd` is; `name` is for messages."""
-        what = f"Could not inspect {clean(name)}"
+        what = _("Could not inspect {name}").format(name=clean(name))
         reply = await self._manager("InspectImage", "ha{sv}", 0, _NO_OPTIONS, what=what, fds=[fd])
         return InspectReport.from_wire(wire_of(_only(reply), "the report"))
 
     async def images(self) -> tuple[ImageInfo, ...]:
         """The stored images."""
-        reply = await self._manager("ListImages", "a{sv}", _NO_OPTIONS, what="Could not list the images")
+        reply = await self._manager("ListImages", "a{sv}", _NO_OPTIONS, what=_("Could not list the images"))
         return tuple(ImageInfo.from_wire(item) for item in wires(_only(reply), "the images"))
 
     async def delete_image(self, reference: str) -> None:
         """Take an image out of this user's view."""
         await self._manager(
-            "DeleteImage", "sa{sv}", reference, _NO_OPTIONS, what=f"Could not delete {clean(reference)}"
+            "DeleteImage",
+            "sa{sv}",
+            reference,
+            _NO_OPTIONS,
+            what=_("Could not delete {reference}").format(reference=clean(reference)),
         )
 
     # Sticks
 
     async def devices(self) -> tuple[DeviceInfo, ...]:
         """The disks, by node."""
-        what = "Could not list the devices"
+        what = _("Could not list the devices")
         reply = await self._connection.call(ROOT_PATH, OBJECT_MANAGER, "GetManagedObjects", "", [], what=what)
         objects = wire_of(_only(reply), "the objects")
         found = [
@@ -214,36 +225,36 @@ class Client:
 
     async def device(self, path: str) -> DeviceInfo:
         """One disk or image file."""
-        return DeviceInfo.from_wire(path, await self._properties(path, DEVICE, "Could not look at the device"))
+        return DeviceInfo.from_wire(path, await self._properties(path, DEVICE, _("Could not look at the device")))
 
     async def open_image_target(self, fd: int, size: int, name: str) -> str:
         """Make the file behind `fd` a device of `size` bytes (0: as it is); its path. `name` is for messages."""
-        what = f"Could not use {clean(name)} as an image file"
+        what = _("Could not use {name} as an image file").format(name=clean(name))
         return _path(await self._manager("OpenImageTarget", "hta{sv}", 0, size, _NO_OPTIONS, what=what, fds=[fd]))
 
     async def plan(self, devices: Sequence[str], images: Sequence[str], options: Options) -> PlanInfo:
         """Work out a stick without touching anything."""
-        what = "Could not plan the stick"
+        what = _("Could not plan the stick")
         reply = await self._manager("PlanStick", "aoasa{sv}", list(devices), list(images), options, what=what)
         return PlanInfo.from_wire(wire_of(_only(reply), "the plan"))
 
     async def create(self, token: str) -> str:
         """Carry a plan out; the path of the job."""
-        what = "Could not create the stick"
+        what = _("Could not create the stick")
         return _path(await self._manager("CreateStick", "sa{sv}", token, _NO_OPTIONS, what=what))
 
     async def write_raw(self, token: str) -> str:
         """Carry a raw plan out; the path of the job."""
-        return _path(await self._manager("WriteRaw", "sa{sv}", token, _NO_OPTIONS, what="Could not write the image"))
+        return _path(await self._manager("WriteRaw", "sa{sv}", token, _NO_OPTIONS, what=_("Could not write the image")))
 
     async def add_images(self, device: str, images: Sequence[str]) -> str:
         """Add images to a stick; the path of the job."""
-        what = "Could not add to the stick"
+        what = _("Could not add to the stick")
         return _path(await self._manager("AddImages", "oasa{sv}", device, list(images), _NO_OPTIONS, what=what))
 
     async def remove_images(self, device: str, images: Sequence[str]) -> str:
         """Remove images from a stick; the path of the job."""
-        what = "Could not remove from the stick"
+        what = _("Could not remove from the stick")
         return _path(await self._manager("RemoveImages", "oasa{sv}", device, list(images), _NO_OPTIONS, what=what))
 
     async def work_on(self, device: str, work: Work, options: Options = _NO_OPTIONS) -> str:
@@ -252,17 +263,17 @@ class Client:
 
     async def set_persistence(self, device: str, image: str, size: int) -> str:
         """Give an image on a stick room for changes, 0 for none; the path of the job."""
-        what = "Could not change the room for changes"
+        what = _("Could not change the room for changes")
         arguments = (device, image, size, _NO_OPTIONS)
         return _path(await self._manager("SetPersistence", "osta{sv}", *arguments, what=what))
 
     async def eject(self, device: str) -> None:
         """Flush a disk and switch it off."""
-        await self._manager("Eject", "oa{sv}", device, _NO_OPTIONS, what="Could not eject the disk")
+        await self._manager("Eject", "oa{sv}", device, _NO_OPTIONS, what=_("Could not eject the disk"))
 
     async def contents(self, device: str) -> tuple[StickImage, ...]:
         """The images on a stick in menu order."""
-        what = "Could not read the stick"
+        what = _("Could not read the stick")
         reply = await self._manager("ListStickImages", "oa{sv}", device, _NO_OPTIONS, what=what)
         return tuple(StickImage.from_wire(item) for item in wires(_only(reply), "the images of the stick"))
 
@@ -275,13 +286,13 @@ class Client:
         options = {key: Typed("b", True) for key, on in (("unfinished", unfinished), ("all_users", all_users)) if on}
         if limit is not None:
             options["limit"] = Typed("u", limit)
-        reply = await self._manager("ListJobs", "a{sv}", options, what="Could not list the jobs")
+        reply = await self._manager("ListJobs", "a{sv}", options, what=_("Could not list the jobs"))
         return tuple(JobInfo.from_wire(text(item, "path"), item) for item in wires(_only(reply), "the jobs"))
 
     async def job(self, path: str) -> JobInfo:
         """One job; also one whose object is gone, from the daemon's records."""
         try:
-            return JobInfo.from_wire(path, await self._properties(path, JOB, "Could not look at the job"))
+            return JobInfo.from_wire(path, await self._properties(path, JOB, _("Could not look at the job")))
         except DaemonError as error:
             if error.name not in {FREEDESKTOP + "UnknownObject", FREEDESKTOP + "UnknownMethod"}:
                 raise
@@ -292,20 +303,20 @@ class Client:
 
     async def pause(self, path: str) -> None:
         """Stop a job for now."""
-        await self._job(path, "Pause", {}, "Could not pause the job")
+        await self._job(path, "Pause", {}, _("Could not pause the job"))
 
     async def resume(self, path: str) -> None:
         """Go on with a paused job."""
-        await self._job(path, "Resume", {}, "Could not resume the job")
+        await self._job(path, "Resume", {}, _("Could not resume the job"))
 
     async def cancel(self, path: str, *, keep_partial: bool = False) -> None:
         """End a job."""
         options = {"keep_partial": Typed("b", True)} if keep_partial else {}
-        await self._job(path, "Cancel", options, "Could not cancel the job")
+        await self._job(path, "Cancel", options, _("Could not cancel the job"))
 
     async def modify(self, path: str, *, priority: int | None, bandwidth: int | None) -> None:
         """Change a job's place in the queue (-10 to 10) and its limit (bytes per second, 0 without)."""
-        await self._job(path, "Modify", _throttle(priority, bandwidth), "Could not change the job")
+        await self._job(path, "Modify", _throttle(priority, bandwidth), _("Could not change the job"))
 
     async def _job(self, path: str, member: str, options: Options, what: str) -> None:
         await self._connection.call(path, JOB, member, "a{sv}", [options], what=what)

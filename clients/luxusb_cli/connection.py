@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from luxusb_cli.errors import FREEDESKTOP, DaemonError, NoDaemonError
+from luxusb_cli.i18n import _
 from luxusb_cli.wire import ProtocolError
 
 # The package imports its GLib half, and with it all of GLib where the system has it; that takes longer than the rest of
@@ -170,7 +171,7 @@ class Connection:
         Raises:
             NoDaemonError: no bus there.
         """
-        where = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "the system bus"
+        where = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _("the system bus")
         try:
             bus = _Bus(address)
         except Exception as error:
@@ -212,7 +213,7 @@ class Connection:
     async def _begin(self) -> None:
         self._bus.add_message_handler(self._on_message)
         self._watchdog = asyncio.create_task(self._await_end())
-        what = "The bus refused the connection"
+        what = _("The bus refused the connection")
         for rule in (
             f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{BUS_NAME}'",
             f"type='signal',sender='{BUS_NAME}'",
@@ -297,7 +298,7 @@ class Connection:
         what: str,
     ) -> Message:
         if not self._bus.connected:
-            raise NoDaemonError(what, "The connection to the bus is lost.")
+            raise NoDaemonError(what, _("The connection to the bus is lost."))
         flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if self._interactive else MessageFlag.NONE
         message = Message(
             destination=destination,
@@ -312,9 +313,9 @@ class Connection:
         try:
             reply = await self._bus.call(message)
         except (OSError, EOFError) as error:
-            raise NoDaemonError(what, "The connection to the bus is lost.") from error
+            raise NoDaemonError(what, _("The connection to the bus is lost.")) from error
         if reply is None:
-            raise NoDaemonError(what, "The connection to the bus is lost.")
+            raise NoDaemonError(what, _("The connection to the bus is lost."))
         self._answered = self._reply_orders.pop(reply.reply_serial or 0, 0)
         if reply.message_type is MessageType.ERROR:
             _close_all(reply.unix_fds)
@@ -363,7 +364,7 @@ class Connection:
 def _no_bus(where: str, error: Exception) -> NoDaemonError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return NoDaemonError(
-        "No connection to the message bus",
+        _("No connection to the message bus"),
         f"{where}: {reason or type(error).__name__}.",
-        "Check that D-Bus runs, and the address in --address or DBUS_SYSTEM_BUS_ADDRESS.",
+        _("Check that D-Bus runs, and the address in --address or DBUS_SYSTEM_BUS_ADDRESS."),
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from luxusb_cli.context import State, interactive
 from luxusb_cli.errors import CancelledError, CliError, UsageError
+from luxusb_cli.i18n import _
 from luxusb_cli.render import hardware
 from luxusb_cli.targets import Target
 from luxusb_cli.text import clean
@@ -28,14 +29,14 @@ def check_possible(state: State, *, yes: bool, device_ids: Sequence[str], disks:
     """
     if yes and disks and not device_ids:
         raise UsageError(
-            "--yes alone does not erase a disk",
-            "A node such as /dev/sdb may be another disk tomorrow.",
-            "Add --device-id ID with the id that `luxusb devices` shows.",
+            _("--yes alone does not erase a disk"),
+            _("A node such as /dev/sdb may be another disk tomorrow."),
+            _("Add --device-id ID with the id that `luxusb devices` shows."),
         )
     if not yes and (state.json or not interactive()):
-        why = "--json leaves no room for a question." if state.json else "There is no terminal to ask at."
-        todo = "Add --yes" + (" and --device-id ID." if disks else ".")
-        raise UsageError("This needs your consent", why, todo)
+        why = _("--json leaves no room for a question.") if state.json else _("There is no terminal to ask at.")
+        todo = _("Add --yes and --device-id ID.") if disks else _("Add --yes.")
+        raise UsageError(_("This needs your consent"), why, todo)
 
 
 def check_ids(targets: Sequence[Target], device_ids: Sequence[str]) -> None:
@@ -45,8 +46,8 @@ def check_ids(targets: Sequence[Target], device_ids: Sequence[str]) -> None:
     found = {target.device.id for target in targets}
     if found != set(device_ids):
         raise CliError(
-            "The disk is not the one that --device-id names",
-            f"Its id is {', '.join(sorted(found))}.",
+            _("The disk is not the one that --device-id names"),
+            _("Its id is {names}.").format(names=", ".join(sorted(found))),
             name="org.luxusb.Error.DeviceChanged",
         )
 
@@ -61,9 +62,11 @@ async def ask_for_names(targets: Sequence[Target], what: str) -> None:
         if not target.holds_data:
             continue
         name = target.short_name
-        answer = await ask(f"Type {clean(name)} to {what} ({hardware(target.device)}): ")
+        answer = await ask(
+            _("Type {name} to {what} ({device}): ").format(name=clean(name), what=what, device=hardware(target.device))
+        )
         if answer not in {name, target.name}:
-            raise CancelledError("Nothing was changed", f"You did not type {clean(name)}.")
+            raise CancelledError(_("Nothing was changed"), _("You did not type {name}.").format(name=clean(name)))
 
 
 async def ask_yes(question: str) -> None:
@@ -72,8 +75,10 @@ async def ask_yes(question: str) -> None:
     Raises:
         CancelledError: it was not.
     """
-    if (await ask(f"{question} [y/N] ")).lower() not in {"y", "yes"}:
-        raise CancelledError("Nothing was changed", "You did not say yes.")
+    answer = await ask(_("{question} [y/N] ").format(question=question))
+    yes = _("yes")
+    if answer.lower() not in {"y", "yes", yes, yes[:1]}:
+        raise CancelledError(_("Nothing was changed"), _("You did not say yes."))
 
 
 async def ask(prompt: str) -> str:

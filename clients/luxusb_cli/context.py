@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from luxusb_cli.errors import CancelledError, ExitCode
+from luxusb_cli.i18n import _
 from luxusb_cli.text import clean, did_you_mean, join_sentences
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class SuggestingGroup(click.Group):
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             guess = did_you_mean(name, self.list_commands(ctx))
-            raise click.UsageError(join_sentences(f"There is no command {clean(name)}.", guess), ctx)
+            raise click.UsageError(
+                join_sentences(_("There is no command {name}.").format(name=clean(name)), guess), ctx
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -108,4 +111,4 @@ def run(state: State, body: Callable[[Client], Coroutine[Any, Any, ExitCode]]) -
     try:
         return asyncio.run(main())
     except KeyboardInterrupt:
-        raise CancelledError("Interrupted") from None
+        raise CancelledError(_("Interrupted")) from None

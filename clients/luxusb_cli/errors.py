@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 
+from luxusb_cli.i18n import N_, _
+
 LUXUSB = "org.luxusb.Error."
 FREEDESKTOP = "org.freedesktop.DBus.Error."
 CLIENT = "org.luxusb.Client."
@@ -52,40 +54,42 @@ _NOT_AUTHORIZED = frozenset(
 _USAGE = frozenset({LUXUSB + "InvalidArgument", FREEDESKTOP + "InvalidArgs", CLIENT + "Usage"})
 _CANCELLED = frozenset({LUXUSB + "Cancelled", CLIENT + "Cancelled"})
 
-_START_DAEMON = "Look at `systemctl status luxusbd`, and start it with `sudo systemctl start luxusbd`."
+_START_DAEMON = N_("Look at `systemctl status luxusbd`, and start it with `sudo systemctl start luxusbd`.")
 _ADVICE: Mapping[str, str] = {
-    LUXUSB + "NotAuthorized": "Run the command with sudo, or ask the administrator for the permission.",
-    LUXUSB + "NotAuthorizedDismissed": "Run the command again and answer the question for the password.",
+    LUXUSB + "NotAuthorized": N_("Run the command with sudo, or ask the administrator for the permission."),
+    LUXUSB + "NotAuthorizedDismissed": N_("Run the command again and answer the question for the password."),
     FREEDESKTOP + "InteractiveAuthorizationRequired": (
-        "Run the command from a terminal or desktop session where a password can be asked for, or with sudo."
+        N_("Run the command from a terminal or desktop session where a password can be asked for, or with sudo.")
     ),
-    FREEDESKTOP + "AccessDenied": "Run the command with sudo, or ask the administrator for the permission.",
-    LUXUSB + "NotSupported": "This daemon cannot do that; `luxusb --version` shows its version.",
-    LUXUSB + "LimitExceeded": "Wait for a job to end, or cancel one: `luxusb jobs --unfinished`.",
-    LUXUSB + "DistributionNotFound": "See the names with `luxusb distros`.",
-    LUXUSB + "ImageNotFound": "See the stored images with `luxusb images`, those of a stick with `luxusb contents`.",
-    LUXUSB + "ImageInUse": "Wait for the job that needs it, or cancel that job: `luxusb jobs --unfinished`.",
-    LUXUSB + "NotBootable": "See what is known about the image with `luxusb inspect FILE`.",
-    LUXUSB + "MalformedImage": "Get the file again, and compare its checksum with the publisher's.",
-    LUXUSB + "PlanExpired": "Run the command again; a plan is good for ten minutes.",
-    LUXUSB + "WrongJobState": "See the state of the job with `luxusb jobs`.",
-    LUXUSB + "NotEnoughSpace": "Take fewer or smaller images, or a larger disk.",
-    LUXUSB + "NetworkFailed": "Check the network and run the command again; downloaded bytes are kept.",
-    LUXUSB + "DeviceNotFound": "See the disks with `luxusb devices`.",
-    LUXUSB + "DeviceChanged": "Check with `luxusb devices` that it is the right disk, and run the command again.",
-    LUXUSB + "DeviceBusy": "Wait until the other job or program is done with the disk.",
-    LUXUSB + "DeviceMounted": "Unmount the filesystems of the disk first.",
-    LUXUSB + "DeviceHasHolders": "Stop what is built on the disk (LVM, RAID, LUKS or a loop device) first.",
-    LUXUSB + "DeviceIsSwap": "Switch the swap off first: `swapoff`.",
-    LUXUSB + "DeviceIsPartition": "Name the whole disk, such as /dev/sdb.",
-    LUXUSB + "DeviceReadOnly": "Release the write protection of the disk.",
-    LUXUSB + "DeviceNotRemovable": "Take a removable disk; `luxusb devices` shows which ones can be written.",
-    LUXUSB + "SystemDevice": "Take another disk; `luxusb devices` shows which ones can be written.",
-    LUXUSB + "NotALuxusbStick": "Make it one with `luxusb create`, which erases it.",
-    LUXUSB + "DeviceDamaged": "Make the boot files anew with `luxusb refresh`.",
-    LUXUSB + "Interrupted": "Run the command again.",
-    LUXUSB + "Internal": "This is a defect of the daemon; its log has the details: `journalctl -u luxusbd`.",
-    FREEDESKTOP + "UnknownObject": "See the disks with `luxusb devices` and the jobs with `luxusb jobs`.",
+    FREEDESKTOP + "AccessDenied": N_("Run the command with sudo, or ask the administrator for the permission."),
+    LUXUSB + "NotSupported": N_("This daemon cannot do that; `luxusb --version` shows its version."),
+    LUXUSB + "LimitExceeded": N_("Wait for a job to end, or cancel one: `luxusb jobs --unfinished`."),
+    LUXUSB + "DistributionNotFound": N_("See the names with `luxusb distros`."),
+    LUXUSB + "ImageNotFound": N_(
+        "See the stored images with `luxusb images`, those of a stick with `luxusb contents`."
+    ),
+    LUXUSB + "ImageInUse": N_("Wait for the job that needs it, or cancel that job: `luxusb jobs --unfinished`."),
+    LUXUSB + "NotBootable": N_("See what is known about the image with `luxusb inspect FILE`."),
+    LUXUSB + "MalformedImage": N_("Get the file again, and compare its checksum with the publisher's."),
+    LUXUSB + "PlanExpired": N_("Run the command again; a plan is good for ten minutes."),
+    LUXUSB + "WrongJobState": N_("See the state of the job with `luxusb jobs`."),
+    LUXUSB + "NotEnoughSpace": N_("Take fewer or smaller images, or a larger disk."),
+    LUXUSB + "NetworkFailed": N_("Check the network and run the command again; downloaded bytes are kept."),
+    LUXUSB + "DeviceNotFound": N_("See the disks with `luxusb devices`."),
+    LUXUSB + "DeviceChanged": N_("Check with `luxusb devices` that it is the right disk, and run the command again."),
+    LUXUSB + "DeviceBusy": N_("Wait until the other job or program is done with the disk."),
+    LUXUSB + "DeviceMounted": N_("Unmount the filesystems of the disk first."),
+    LUXUSB + "DeviceHasHolders": N_("Stop what is built on the disk (LVM, RAID, LUKS or a loop device) first."),
+    LUXUSB + "DeviceIsSwap": N_("Switch the swap off first: `swapoff`."),
+    LUXUSB + "DeviceIsPartition": N_("Name the whole disk, such as /dev/sdb."),
+    LUXUSB + "DeviceReadOnly": N_("Release the write protection of the disk."),
+    LUXUSB + "DeviceNotRemovable": N_("Take a removable disk; `luxusb devices` shows which ones can be written."),
+    LUXUSB + "SystemDevice": N_("Take another disk; `luxusb devices` shows which ones can be written."),
+    LUXUSB + "NotALuxusbStick": N_("Make it one with `luxusb create`, which erases it."),
+    LUXUSB + "DeviceDamaged": N_("Make the boot files anew with `luxusb refresh`."),
+    LUXUSB + "Interrupted": N_("Run the command again."),
+    LUXUSB + "Internal": N_("This is a defect of the daemon; its log has the details: `journalctl -u luxusbd`."),
+    FREEDESKTOP + "UnknownObject": N_("See the disks with `luxusb devices` and the jobs with `luxusb jobs`."),
 }
 
 
@@ -104,7 +108,7 @@ def exit_code(name: str) -> ExitCode:
 
 def advice(name: str) -> str:
     """What a user can do about an error of this D-Bus name; empty when nothing general is known."""
-    return _START_DAEMON if name in _NO_DAEMON else _ADVICE.get(name, "")
+    return _(_START_DAEMON if name in _NO_DAEMON else _ADVICE.get(name, ""))
 
 
 class CliError(Exception):
@@ -150,10 +154,10 @@ class DaemonError(CliError):
 
 def _explain(name: str, message: str) -> str:
     if name == FREEDESKTOP + "ServiceUnknown":
-        return "The service luxusbd does not run and cannot be started over D-Bus."
+        return _("The service luxusbd does not run and cannot be started over D-Bus.")
     if name == FREEDESKTOP + "NoReply":
-        return "The service luxusbd ended before it answered."
-    return message or f"The daemon answered {name}."
+        return _("The service luxusbd ended before it answered.")
+    return message or _("The daemon answered {name}.").format(name=name)
 
 
 class NoDaemonError(CliError):

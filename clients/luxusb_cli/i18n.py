@@ -47,6 +47,11 @@ def ngettext(one: str, many: str, number: int) -> str:
     return _catalogue().ngettext(one, many, number)
 
 
+def plural(one: str, many: str) -> tuple[str, str]:
+    """Mark a message with a plural that is translated where it is shown."""
+    return one, many
+
+
 def N_(message: str) -> str:  # noqa: N802
     """Mark a message that is translated where it is shown."""
     return message

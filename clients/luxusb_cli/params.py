@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from luxusb_cli import completion
+from luxusb_cli.i18n import _
 from luxusb_cli.model import JOB_PREFIX
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.units import parse_size
@@ -33,7 +34,9 @@ def to_job(_context: click.Context, _parameter: click.Parameter, value: str | No
         return None
     digits = value.removeprefix(JOB_PREFIX).removeprefix("_")
     if not (digits.isascii() and digits.isdigit()):
-        raise click.BadParameter(f"{value!r} is not a job; give its number, as `luxusb jobs` shows it.")
+        raise click.BadParameter(
+            _("{value!r} is not a job; give its number, as `luxusb jobs` shows it.").format(value=value)
+        )
     return f"{JOB_PREFIX}{int(digits)}"
 
 

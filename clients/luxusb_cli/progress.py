@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luxusb_cli.context import State, plain_terminal, to_json
+from luxusb_cli.i18n import N_, _
 from luxusb_cli.model import JobInfo, JobState
 from luxusb_cli.text import clean, shorten
 from luxusb_cli.units import format_duration, format_rate, format_size
@@ -26,8 +27,16 @@ LABEL_MOST, LABEL_LEAST = 40, 14
 WIDE = 100
 """Columns from which on there is room to spell resumed bytes out; the bar marks them always."""
 REDRAW_SECONDS = 0.1
-LOST = "The daemon went away; waiting for it to come back."
-BACK = "The daemon is back."
+LOST = N_("The daemon went away; waiting for it to come back.")
+BACK = N_("The daemon is back.")
+
+
+WORDS = (
+    *(N_("queued"), N_("running"), N_("paused"), N_("succeeded"), N_("failed"), N_("cancelled"), N_("unknown")),
+    *(N_("connect"), N_("transfer"), N_("verify"), N_("inspect"), N_("copy"), N_("download"), N_("partition")),
+    *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("menu")),
+)
+"""States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +62,18 @@ def divide(job: JobInfo, width: int) -> Bar:
 
 def doing(job: JobInfo) -> str:
     """What a job is at, in a word or two."""
-    return (clean(job.stage) or job.state.value) if job.state is JobState.RUNNING else job.state.value
+    return _((clean(job.stage) or job.state.value) if job.state is JobState.RUNNING else job.state.value)
 
 
 def amount(job: JobInfo, *, resumed: bool = True) -> str:
     """How much of a job is done; with `resumed`, how much of it was taken over is named."""
     if not job.bytes_total:
         return format_size(job.bytes_done) if job.bytes_done else ""
-    done = f"{format_size(job.bytes_done)} of {format_size(job.bytes_total)}"
-    return f"{done} ({format_size(job.resumed_bytes)} resumed)" if resumed and job.resumed_bytes else done
+    done, total = format_size(job.bytes_done), format_size(job.bytes_total)
+    if resumed and job.resumed_bytes:
+        taken_over = format_size(job.resumed_bytes)
+        return _("{done} of {total} ({resumed} resumed)").format(done=done, total=total, resumed=taken_over)
+    return _("{done} of {total}").format(done=done, total=total)
 
 
 def remaining(job: JobInfo, now: float) -> str:
@@ -77,7 +89,8 @@ def remaining(job: JobInfo, now: float) -> str:
 
 def line(job: JobInfo, depth: int) -> str:
     """One job in one line of plain text."""
-    head = f"{'  ' * depth}job {job.id} {clean(job.about)}: {doing(job)}"
+    said = _("job {id} {about}: {doing}").format(id=job.id, about=clean(job.about), doing=doing(job))
+    head = f"{'  ' * depth}{said}"
     figures = amount(job)
     return f"{head}, {figures}" if figures else head
 
@@ -102,7 +115,7 @@ class LiveReporter:
 
     def daemon(self, *, lost: bool) -> None:
         """Print a line above the picture."""
-        self.note(LOST if lost else BACK)
+        self.note(_(LOST if lost else BACK))
 
     def note(self, message: str) -> None:
         """Print a line above the picture."""
@@ -128,7 +141,7 @@ class PlainReporter:
 
     def daemon(self, *, lost: bool) -> None:
         """Print a line."""
-        self.note(LOST if lost else BACK)
+        self.note(_(LOST if lost else BACK))
 
     def note(self, message: str) -> None:
         """Print a line."""
@@ -211,7 +224,7 @@ def picture(tree: Tree, now: float, width: int, unicode: bool = True) -> Table:
     bar_width = 0 if bar_width < BAR_LEAST else max(min(bar_width, left - label_width), min(bar_width, BAR_LEAST))
     label_width = min(label_width, left - bar_width)
     grid = Table.grid(padding=(0, 1))
-    for _ in range(6):
+    for _column in range(6):
         grid.add_column(no_wrap=True)
     for job, label, (stage, done, rate, time_left) in zip(jobs, labels, figures, strict=True):
         grid.add_row(

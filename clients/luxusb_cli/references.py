@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from luxusb_cli.catalog import ImageInfo
 from luxusb_cli.errors import LUXUSB, CliError, DaemonError
+from luxusb_cli.i18n import _
 from luxusb_cli.model import StickImage
 from luxusb_cli.text import clean, did_you_mean, join_sentences
 
@@ -119,15 +120,15 @@ def find_image(images: Sequence[ImageInfo], name: str) -> ImageInfo:
         return found[0]
     if found:
         raise CliError(
-            f"{clean(name)} is not one image",
-            f"These fit: {', '.join(clean(image.reference) for image in found)}.",
-            "Give more of the hash.",
+            _("{name} is not one image").format(name=clean(name)),
+            _("These fit: {names}.").format(names=", ".join(clean(image.reference) for image in found)),
+            _("Give more of the hash."),
             name=LUXUSB + "InvalidArgument",
         )
     known = [known for image in images for known in (image.name, image.reference)]
     raise CliError(
-        f"There is no stored image {clean(name)}",
-        todo=join_sentences(did_you_mean(name, known), "See them with `luxusb images`."),
+        _("There is no stored image {name}").format(name=clean(name)),
+        todo=join_sentences(did_you_mean(name, known), _("See them with `luxusb images`.")),
         name=LUXUSB + "ImageNotFound",
     )
 
@@ -147,8 +148,10 @@ def find_stick_images(images: Sequence[StickImage], names: Sequence[str]) -> lis
         if len(fits) != 1:
             known = [image.name for image in images]
             raise CliError(
-                f"There is no image {clean(name)} on the stick" if not fits else f"{clean(name)} is not one image",
-                f"On it are: {', '.join(clean(image) for image in known) or 'none'}.",
+                _("There is no image {name} on the stick").format(name=clean(name))
+                if not fits
+                else _("{name} is not one image").format(name=clean(name)),
+                _("On it are: {names}.").format(names=", ".join(clean(image) for image in known) or _("none")),
                 did_you_mean(name, known),
                 name=LUXUSB + "ImageNotFound",
             )

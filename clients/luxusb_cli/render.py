@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from luxusb_cli.i18n import N_, _
 from luxusb_cli.model import DeviceInfo, PlanInfo, PlannedDevice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
@@ -14,7 +15,7 @@ from luxusb_cli.units import format_size
 if TYPE_CHECKING:
     from rich.console import Console
 
-_FIRMWARE = {"bios": "BIOS", "uefi": "UEFI", "uefi-sb": "UEFI with Secure Boot"}
+_FIRMWARE = {"bios": "BIOS", "uefi": "UEFI", "uefi-sb": N_("UEFI with Secure Boot")}
 
 
 def console() -> Console:
@@ -86,14 +87,18 @@ def size_or_unknown(size: int) -> str:
 
 def firmware_names(names: Sequence[str]) -> str:
     """BIOS, UEFI, UEFI with Secure Boot."""
-    return ", ".join(_FIRMWARE.get(name, clean(name)) for name in names)
+    return ", ".join(_(_FIRMWARE.get(name, clean(name))) for name in names)
 
 
 def hardware(device: DeviceInfo | PlannedDevice) -> str:
     """Vendor, model, serial and size of a disk in one line."""
     made = " ".join(part for part in (clean(device.vendor).strip(), clean(device.model).strip()) if part)
     serial = clean(device.serial).strip()
-    return ", ".join(part for part in (made, f"serial {serial}" if serial else "", format_size(device.size)) if part)
+    return ", ".join(
+        part
+        for part in (made, _("serial {serial}").format(serial=serial) if serial else "", format_size(device.size))
+        if part
+    )
 
 
 def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
@@ -102,25 +107,35 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         say(f"{clean(device.node) or clean(name)}: {hardware(device)}", "bold")
         say(f"  id {device.id}")
         if device.lost:
-            say("  will be erased, and with it:", "bold red")
+            say("  " + _("will be erased, and with it:"), "bold red")
             for lost in device.lost:
                 say(f"    {lost}", "red")
         else:
-            say("  holds nothing that would be lost")
-        say(f"  needs {format_size(device.bytes_needed)}, leaves {format_size(device.bytes_free)} free")
-    say("On it will be, in the order of the menu:", "bold")
+            say("  " + _("holds nothing that would be lost"))
+        say(
+            "  "
+            + _("needs {bytes_needed}, leaves {bytes_free} free").format(
+                bytes_needed=format_size(device.bytes_needed), bytes_free=format_size(device.bytes_free)
+            )
+        )
+    say(_("On it will be, in the order of the menu:"), "bold")
     for number, image in enumerate(plan.images, 1):
         facts = [clean(image.name), size_or_unknown(image.size), firmware_names(image.firmware)]
         if image.download:
-            facts.append("to be downloaded")
+            facts.append(_("to be downloaded"))
         say(f"  {number}. {clean(image.title) or clean(image.reference)} ({', '.join(fact for fact in facts if fact)})")
         for warning in image.warnings:
-            say(f"     warning: {warning}", "yellow")
+            say("     " + _("warning: {warning}").format(warning=warning), "yellow")
     if plan.layout:
-        say("Partitions:", "bold")
+        say(_("Partitions:"), "bold")
         for part in plan.layout:
             say(f"  {part.number}. {clean(part.name)} {format_size(part.size)}")
-    secure = "with Secure Boot" if plan.secure_boot else "without Secure Boot"
-    say(f"It starts under: {firmware_names(plan.firmware) or 'nothing'} ({secure})", "bold")
+    secure = _("with Secure Boot") if plan.secure_boot else _("without Secure Boot")
+    say(
+        _("It starts under: {firmware} ({secure})").format(
+            firmware=firmware_names(plan.firmware) or _("nothing"), secure=secure
+        ),
+        "bold",
+    )
     for warning in plan.warnings:
-        say(f"Warning: {warning}", "yellow")
+        say(_("Warning: {warning}").format(warning=warning), "yellow")

@@ -12,6 +12,7 @@ import click
 
 from luxusb_cli.context import State
 from luxusb_cli.errors import CliError, ExitCode, UsageError
+from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo
 from luxusb_cli.render import say
 from luxusb_cli.text import clean
@@ -72,9 +73,9 @@ async def run_jobs(
     image_target = target is not None and target.file is not None
     if image_target and not options.wait:
         raise UsageError(
-            "An image file needs this command to wait",
-            "The daemon has the file only as long as the command runs.",
-            "Leave out --no-wait.",
+            _("An image file needs this command to wait"),
+            _("The daemon has the file only as long as the command runs."),
+            _("Leave out --no-wait."),
         )
     with reporting(state) as reporter:
         async with JobSession(
@@ -121,7 +122,9 @@ def conclude(jobs: Sequence[JobInfo], document: dict[str, object]) -> None:
 def say_started(jobs: Sequence[JobInfo]) -> None:
     """Name the jobs that were started and how to come back to them."""
     for job in jobs:
-        print(f"Job {job.id} started: {clean(job.about)}. Watch it with `luxusb watch {job.id}`.")
+        print(
+            _("Job {id} started: {about}. Watch it with `luxusb watch {id}`.").format(id=job.id, about=clean(job.about))
+        )
 
 
 async def import_file(state: State, client: Client, image: LocalFile, options: JobOptions) -> str:

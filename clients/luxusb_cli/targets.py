@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luxusb_cli.errors import LUXUSB, CliError, UsageError
+from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo
 from luxusb_cli.text import clean, did_you_mean, join_sentences
 from luxusb_cli.units import format_exact, format_size
@@ -30,9 +31,11 @@ class TargetChoice:
     def check(self) -> None:
         """Raise `UsageError` unless there is exactly one kind of target."""
         if bool(self.devices) == (self.image_file is not None):
-            raise UsageError("What to work on is not clear", todo="Give either --device DEV or --image-file FILE.")
+            raise UsageError(
+                _("What to work on is not clear"), todo=_("Give either --device DEV or --image-file FILE.")
+            )
         if self.devices and self.size:
-            raise UsageError("--size is for image files", "A disk has the size it has.", "Leave out --size.")
+            raise UsageError(_("--size is for image files"), _("A disk has the size it has."), _("Leave out --size."))
 
 
 @dataclass
@@ -71,9 +74,9 @@ def find_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
     known = [known for device in devices for known in (device.node, device.id) if known]
     present = ", ".join(device.node for device in devices if device.node)
     raise CliError(
-        f"There is no disk {clean(name)}",
-        f"The daemon knows these: {present}." if present else "The daemon knows no disk.",
-        join_sentences(did_you_mean(name, known), "See the disks with `luxusb devices`."),
+        _("There is no disk {name}").format(name=clean(name)),
+        _("The daemon knows these: {present}.").format(present=present) if present else _("The daemon knows no disk."),
+        join_sentences(did_you_mean(name, known), _("See the disks with `luxusb devices`.")),
         name=LUXUSB + "DeviceNotFound",
     )
 
@@ -117,12 +120,14 @@ async def open_targets(client: Client, choice: TargetChoice, *, create: bool = F
 
 def _check_size(path: Path, before: int, asked: int) -> None:
     if before == 0 and not asked:
-        raise UsageError(f"{path} has no size yet", todo="Give --size, such as --size 8GiB.")
+        raise UsageError(_("{path} has no size yet").format(path=path), todo=_("Give --size, such as --size 8GiB."))
     if before and asked not in {0, before}:
         raise UsageError(
-            f"{path} is not changed in size",
-            f"It is there already and holds {format_size(before)} ({format_exact(before)}).",
-            "Leave out --size to use it as it is, or take another file name.",
+            _("{path} is not changed in size").format(path=path),
+            _("It is there already and holds {size} ({exact}).").format(
+                size=format_size(before), exact=format_exact(before)
+            ),
+            _("Leave out --size to use it as it is, or take another file name."),
         )
 
 
@@ -136,7 +141,9 @@ def _open_image_file(path: Path, *, create: bool) -> tuple[int, bool]:
                 pass
         fd = os.open(path, flags)
     except OSError as error:
-        raise CliError(f"Could not open {path}", f"{error.strerror}.", _file_advice(error)) from error
+        raise CliError(
+            _("Could not open {path}").format(path=path), f"{error.strerror}.", _file_advice(error)
+        ) from error
     return _regular(fd, path), False
 
 
@@ -149,7 +156,9 @@ def open_for_reading(path: Path) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise CliError(f"Could not open {path}", f"{error.strerror}.", _file_advice(error)) from error
+        raise CliError(
+            _("Could not open {path}").format(path=path), f"{error.strerror}.", _file_advice(error)
+        ) from error
     return _regular(fd, path)
 
 
@@ -158,13 +167,13 @@ def _regular(fd: int, path: Path) -> int:
     if stat.S_ISREG(mode):
         return fd
     os.close(fd)
-    todo = "Name a disk with --device." if stat.S_ISBLK(mode) else "Name a file."
-    raise CliError(f"Could not use {path}", "It is not a regular file.", todo)
+    todo = _("Name a disk with --device.") if stat.S_ISBLK(mode) else _("Name a file.")
+    raise CliError(_("Could not use {path}").format(path=path), _("It is not a regular file."), todo)
 
 
 def _file_advice(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return "Check the name of the file."
+        return _("Check the name of the file.")
     if isinstance(error, PermissionError):
-        return "Check the permissions of the file, or take one of your own."
+        return _("Check the permissions of the file, or take one of your own.")
     return ""

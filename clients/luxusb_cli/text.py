@@ -6,6 +6,8 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
+from luxusb_cli.i18n import _
+
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"
 """Zero-width joiners are format characters too, but Persian and Indic titles need them."""
@@ -50,7 +52,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if not found:
         return ""
     *others, last = found
-    return f"Did you mean {', '.join(others)} or {last}?" if others else f"Did you mean {last}?"
+    return (
+        _("Did you mean {names} or {last}?").format(names=", ".join(others), last=last)
+        if others
+        else _("Did you mean {last}?").format(last=last)
+    )
 
 
 def join_sentences(*parts: str) -> str:

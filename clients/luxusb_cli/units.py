@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from luxusb_cli.i18n import _
+
 MAX_SIZE = 2**64 - 1
 """What D-Bus type t holds."""
 
@@ -33,10 +35,10 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip().lower())
     if match is None or match[2] not in _FACTORS:
-        raise ValueError(f"{text!r} is not a size; write it like 4GiB, 512M or 4096")
+        raise ValueError(_("{text!r} is not a size; write it like 4GiB, 512M or 4096").format(text=text))
     size = int(Fraction(match[1]) * _FACTORS[match[2]])
     if size > MAX_SIZE:
-        raise ValueError(f"{text!r} is more than {format_exact(2**64)}")
+        raise ValueError(_("{text!r} is more than {limit}").format(text=text, limit=format_exact(2**64)))
     return size
 
 

@@ -22,6 +22,7 @@ from luxusb_cli.errors import (
     NoDaemonError,
     exit_code,
 )
+from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo, JobState, job_number
 from luxusb_cli.wire import Wire, wire_of
 
@@ -104,7 +105,7 @@ class JobSession:
             return await self._unless_interrupted(begin())
         except _InterruptError:
             raise InterruptedWaitError(
-                "Interrupted before the daemon answered", "See with `luxusb jobs` whether the job was started."
+                _("Interrupted before the daemon answered"), _("See with `luxusb jobs` whether the job was started.")
             ) from None
 
     async def follow(self, roots: Sequence[str]) -> list[JobInfo]:
@@ -146,9 +147,9 @@ class JobSession:
             raise self._stopped()
         self._cancelling = True
         if self._image_target:
-            self._reporter.note("An image file is written only while this command runs: cancelling.")
+            self._reporter.note(_("An image file is written only while this command runs: cancelling."))
         else:
-            self._reporter.note("Cancelling.")
+            self._reporter.note(_("Cancelling."))
         try:
             await self._unless_interrupted(self._cancel_roots())
         except _InterruptError:
@@ -171,10 +172,12 @@ class JobSession:
         numbers = [str(job_number(path)) for path in self._roots]
         one = len(numbers) == 1
         return InterruptedWaitError(
-            f"Stopped watching; job {numbers[0]} goes on"
+            _("Stopped watching; job {number} goes on").format(number=numbers[0])
             if one
-            else f"Stopped watching; jobs {', '.join(numbers)} go on",
-            f"Come back with `luxusb watch {numbers[0]}`." if one else "Come back with `luxusb watch`.",
+            else _("Stopped watching; jobs {names} go on").format(names=", ".join(numbers)),
+            _("Come back with `luxusb watch {number}`.").format(number=numbers[0])
+            if one
+            else _("Come back with `luxusb watch`."),
             {"jobs": [asdict(job) for job in self._jobs.values() if job.path in self._roots]},
         )
 
@@ -185,9 +188,9 @@ class JobSession:
         match event:
             case Disconnected():
                 raise NoDaemonError(
-                    "The connection to the bus was lost",
-                    "The jobs may go on.",
-                    self._come_back("Once the bus is back,"),
+                    _("The connection to the bus was lost"),
+                    _("The jobs may go on."),
+                    self._come_back(_("Once the bus is back, go on watching with `{command}`.")),
                 )
             case OwnerChanged(owner=""):
                 await self._await_daemon()
@@ -240,9 +243,9 @@ class JobSession:
     async def _await_daemon(self) -> None:
         if self._image_target:
             raise CliError(
-                "The image file was not finished",
-                "The daemon went away, and the image file as a target went with it.",
-                "Run the command again.",
+                _("The image file was not finished"),
+                _("The daemon went away, and the image file as a target went with it."),
+                _("Run the command again."),
                 name=CLIENT + "TargetGone",
             )
         self._reporter.daemon(lost=True)
@@ -258,16 +261,20 @@ class JobSession:
                             pass
         except TimeoutError:
             raise NoDaemonError(
-                "The daemon went away and did not come back",
-                f"It was waited for {self._back_within:.0f} seconds. Jobs are kept and go on with the daemon.",
-                self._come_back("Look at `systemctl status luxusbd`; when it runs again,"),
+                _("The daemon went away and did not come back"),
+                _("It was waited for {seconds:.0f} seconds. Jobs are kept and go on with the daemon.").format(
+                    seconds=self._back_within
+                ),
+                self._come_back(
+                    _("Look at `systemctl status luxusbd`; when it runs again, go on watching with `{command}`.")
+                ),
             ) from None
         self._reporter.daemon(lost=False)
         await self._poll()
 
-    def _come_back(self, when: str) -> str:
+    def _come_back(self, advice: str) -> str:
         number = str(job_number(self._roots[0])) if len(self._roots) == 1 else ""
-        return f"{when} go on watching with `{f'luxusb watch {number}'.strip()}`."
+        return advice.format(command=f"luxusb watch {number}".strip())
 
     def _adopt(self, job: JobInfo) -> None:
         if job.path in self._jobs or job.parent in self._jobs:
@@ -323,13 +330,13 @@ def order(jobs: dict[str, JobInfo], roots: Sequence[str]) -> Tree:
 
 def failure(job: JobInfo) -> CliError | None:
     """The error that a job's end amounts to, None for a success."""
-    name = f"Job {job.id} ({job.about})"
+    name = _("Job {id} ({about})").format(id=job.id, about=job.about)
     if job.state is JobState.CANCELLED:
-        return CancelledError(f"{name} was cancelled", job.error_message)
+        return CancelledError(_("{name} was cancelled").format(name=name), job.error_message)
     if job.state is JobState.FAILED:
         refused = exit_code(job.error_name) is ExitCode.NOT_AUTHORIZED
         return CliError(
-            f"{name} failed",
+            _("{name} failed").format(name=name),
             job.error_message or job.error_name,
             name=job.error_name or "org.luxusb.Error.Failed",
             code=ExitCode.NOT_AUTHORIZED if refused else ExitCode.FAILED,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from luxusb_cli.errors import LUXUSB, CliError
+from luxusb_cli.i18n import _
 
 Wire = Mapping[str, object]
 T = TypeVar("T")
@@ -20,9 +21,9 @@ class ProtocolError(CliError):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            "The daemon's answer was not understood",
+            _("The daemon's answer was not understood"),
             why,
-            "Update luxusb and luxusbd to the same version.",
+            _("Update luxusb and luxusbd to the same version."),
             name=LUXUSB + "Internal",
         )
 

@@ -12,7 +12,7 @@ from luxusb_cli import completion
 from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import CliError, DaemonError, ExitCode
-from luxusb_cli.i18n import _
+from luxusb_cli.i18n import N_, _
 from luxusb_cli.render import date, fields, say, size_or_unknown, table
 from luxusb_cli.text import clean
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from luxusb_cli.client import Client
 
 _TRUST = {
-    "signed": "signed by its maker",
-    "hash": "checked against a known hash",
-    "tls-only": "only as sure as the connection to its mirror",
+    "signed": N_("signed by its maker"),
+    "hash": N_("checked against a known hash"),
+    "tls-only": N_("only as sure as the connection to its mirror"),
 }
 
 
@@ -117,15 +117,15 @@ def _print(distro: DistroInfo) -> None:
         say(distro.description)
     fields(
         [
-            ("id", distro.id),
-            ("homepage", distro.homepage),
-            ("category", distro.category),
-            ("listed by", distro.origin),
+            (_("id"), distro.id),
+            (_("homepage"), distro.homepage),
+            (_("category"), distro.category),
+            (_("listed by"), distro.origin),
         ]
     )
     print()
     table(
-        ("REFERENCE", "RELEASED", "ARCHITECTURE", "SIZE", "CHECKED", "MIRRORS"),
+        (_("REFERENCE"), _("RELEASED"), _("ARCHITECTURE"), _("SIZE"), _("CHECKED"), _("MIRRORS")),
         [_release(distro, release) for release in distro.releases],
     )
 
@@ -137,7 +137,7 @@ def _release(distro: DistroInfo, release: ReleaseInfo) -> tuple[str, ...]:
         release.release_date,
         release.architecture,
         size_or_unknown(release.size),
-        _TRUST.get(release.trust, release.trust),
+        _(_TRUST.get(release.trust, release.trust)),
         str(len(release.mirrors)) if release.mirrors else "",
     )
 

@@ -12,6 +12,7 @@ from luxusb_cli import completion
 from luxusb_cli.catalog import VerifyResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
+from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.model import JobInfo, StickImage
 from luxusb_cli.params import consent_options, target_options
 from luxusb_cli.render import date, firmware_names, hardware, say, table
@@ -46,9 +47,12 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
         if state.json:
             state.emit({"images": found})
         elif not found:
-            say("There is no image on it. Add one with `luxusb add`.")
+            say(_("There is no image on it. Add one with `luxusb add`."))
         else:
-            table(("NAME", "TITLE", "SIZE", "IMAGE", "STARTS UNDER", "ADDED"), [_row(image) for image in found])
+            table(
+                (_("NAME"), _("TITLE"), _("SIZE"), _("IMAGE"), _("STARTS UNDER"), _("ADDED")),
+                [_row(image) for image in found],
+            )
         return ExitCode.DONE
 
     choice.check()
@@ -66,7 +70,7 @@ def _row(image: StickImage) -> tuple[str, ...]:
     )
 
 
-@click.command()
+@click.command(short_help="Add images to a stick.")
 @click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options()
 @job_options
@@ -90,7 +94,9 @@ def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, opti
         async with open_targets(client, choice) as (target,):
             references = await resolve_images(state, client, image_arguments, options)
             start = partial(client.add_images, target.device.path, references)
-            return await one_job(state, client, target, start, options, f"Added to {target.name}.")
+            return await one_job(
+                state, client, target, start, options, _("Added to {target}.").format(target=target.name)
+            )
 
     choice.check()
     return run(state, body)
@@ -130,9 +136,11 @@ def remove(
             doomed = find_stick_images(present, image_names)
             if not yes:
                 _print_removal(target, present, doomed)
-                await ask_for_names([target], f"remove {'it' if len(doomed) == 1 else 'them'}")
+                await ask_for_names([target], ngettext("remove it", "remove them", len(doomed)))
             start = partial(client.remove_images, target.device.path, [image.name for image in doomed])
-            return await one_job(state, client, target, start, options, f"Removed from {target.name}.")
+            return await one_job(
+                state, client, target, start, options, _("Removed from {target}.").format(target=target.name)
+            )
 
     from luxusb_cli.consent import check_possible
 
@@ -144,8 +152,8 @@ def remove(
 def _print_removal(target: Target, present: Sequence[StickImage], doomed: Sequence[StickImage]) -> None:
     say(f"{target.name}: {hardware(target.device)}", "bold")
     for head, style, images in (
-        ("will be removed:", "red", doomed),
-        ("stay:", "", [image for image in present if image not in doomed]),
+        (_("will be removed:"), "red", doomed),
+        (_("stay:"), "", [image for image in present if image not in doomed]),
     ):
         if images:
             say(f"  {head}", style)
@@ -172,7 +180,14 @@ def refresh(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode
 
         async with open_targets(client, choice) as (target,):
             start = partial(client.work_on, target.device.path, Work.REFRESH)
-            return await one_job(state, client, target, start, options, f"The boot files on {target.name} are new.")
+            return await one_job(
+                state,
+                client,
+                target,
+                start,
+                options,
+                _("The boot files on {target} are new.").format(target=target.name),
+            )
 
     choice.check()
     return run(state, body)
@@ -215,19 +230,19 @@ def _verified(state: State, job: JobInfo, options: JobOptions, target: Target) -
     conclude([job], document)
     result = VerifyResult.from_wire(job.result)
     if not state.json:
-        table(("NAME", "STATE"), [(image.name, image.state) for image in result.images])
+        table((_("NAME"), _("STATE")), [(image.name, image.state) for image in result.images])
     if not result.ok:
         raise CliError(
-            f"{target.name} is damaged",
-            "What is on it differs from what was written.",
-            "Make boot files anew with `luxusb refresh`; remove damaged images and add them again.",
+            _("{target} is damaged").format(target=target.name),
+            _("What is on it differs from what was written."),
+            _("Make boot files anew with `luxusb refresh`; remove damaged images and add them again."),
             name=LUXUSB + "VerificationFailed",
             document=document,
         )
     if state.json:
         state.emit(document)
     else:
-        say(f"{target.name} is sound.", "green")
+        say(_("{target} is sound.").format(target=target.name), "green")
     return ExitCode.DONE
 
 

@@ -8,6 +8,7 @@ import click
 
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
+from luxusb_cli.i18n import N_, _, ngettext
 from luxusb_cli.model import DeviceInfo, job_number
 from luxusb_cli.render import say, table
 from luxusb_cli.units import format_size
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from luxusb_cli.client import Client
 
 
-@click.command()
+@click.command(short_help="List the disks.")
 @json_option
 @pass_state
 def devices(state: State) -> ExitCode:
@@ -33,10 +34,10 @@ def devices(state: State) -> ExitCode:
         if state.json:
             state.emit({"devices": found})
         elif not found:
-            say("There is no disk. Plug a USB stick in.")
+            say(_("There is no disk. Plug a USB stick in."))
         else:
             table(
-                ("NODE", "SIZE", "MODEL", "SERIAL", "BUS", "STATE", "ID", "NOTE"),
+                (_("NODE"), _("SIZE"), _("MODEL"), _("SERIAL"), _("BUS"), _("STATE"), _("ID"), _("NOTE")),
                 [_row(device) for device in found],
             )
         return ExitCode.DONE
@@ -44,9 +45,19 @@ def devices(state: State) -> ExitCode:
     return run(state, body)
 
 
+STATES = (N_("blank"), N_("foreign"), N_("luxusb"), N_("damaged"), N_("busy"))
+"""Words of the daemon."""
+
+
 def _row(device: DeviceInfo) -> tuple[str, ...]:
     model = " ".join(part for part in (device.vendor.strip(), device.model.strip()) if part)
-    state = f"{device.state}, {len(device.images)} images" if device.state == "luxusb" else device.state
+    state = (
+        ngettext("{state}, {count} image", "{state}, {count} images", len(device.images)).format(
+            state=_(device.state), count=len(device.images)
+        )
+        if device.state == "luxusb"
+        else _(device.state)
+    )
     return (
         device.node or "-",
         format_size(device.size),
@@ -63,8 +74,8 @@ def _note(device: DeviceInfo) -> str:
     if device.blocked_reason:
         return device.blocked_reason
     if device.current_job:
-        return f"job {job_number(device.current_job)} works on it"
-    return f"{format_size(device.free_bytes)} free" if device.free_bytes else ""
+        return _("job {current_job} works on it").format(current_job=job_number(device.current_job))
+    return _("{free_bytes} free").format(free_bytes=format_size(device.free_bytes)) if device.free_bytes else ""
 
 
 COMMANDS = (devices,)

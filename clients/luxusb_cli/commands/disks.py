@@ -48,7 +48,7 @@ def write_raw(
         from luxusb_cli.consent import ask_for_names, check_ids
         from luxusb_cli.targets import open_targets
 
-        await client.require("WriteRaw", "Could not write the image")
+        await client.require("WriteRaw", _("Could not write the image"))
         async with AsyncExitStack() as stack:
             targets = await stack.enter_async_context(open_targets(client, choice, create=True))
             check_ids(targets, device_ids)

@@ -42,9 +42,12 @@ def images(state: State) -> ExitCode:
         if state.json:
             state.emit({"images": found})
         elif not found:
-            say("No image is stored. Get one with `luxusb download` or `luxusb import`.")
+            say(_("No image is stored. Get one with `luxusb download` or `luxusb import`."))
         else:
-            table(("IMAGE", "NAME", "SIZE", "SYSTEM", "TRUST", "ADDED", "NOTE"), [_row(image) for image in found])
+            table(
+                (_("IMAGE"), _("NAME"), _("SIZE"), _("SYSTEM"), _("TRUST"), _("ADDED"), _("NOTE")),
+                [_row(image) for image in found],
+            )
         return ExitCode.DONE
 
     return run(state, body)
@@ -52,9 +55,9 @@ def images(state: State) -> ExitCode:
 
 def _row(image: ImageInfo) -> tuple[str, ...]:
     notes = [
-        f"genuine {image.genuine}" if image.genuine else "",
-        "" if image.bootable else "does not start from a file",
-        "in use" if image.in_use else "",
+        _("genuine {genuine}").format(genuine=image.genuine) if image.genuine else "",
+        "" if image.bootable else _("does not start from a file"),
+        _("in use") if image.in_use else "",
     ]
     return (
         image.reference[: len("image:") + 12],
@@ -140,8 +143,13 @@ def _stored(state: State, jobs: Sequence[JobInfo], options: JobOptions, document
     else:
         for job in jobs:
             result = StoredResult.from_wire(job.result)
-            trust = f", trust: {clean(result.trust)}" if result.trust else ""
-            say(f"Stored {clean(result.name)} ({format_size(result.size)}{trust}) as {result.image}", "green")
+            trust = _(", trust: {trust}").format(trust=clean(result.trust)) if result.trust else ""
+            say(
+                _("Stored {result} ({size}{trust}) as {image}").format(
+                    result=clean(result.name), size=format_size(result.size), trust=trust, image=result.image
+                ),
+                "green",
+            )
     return ExitCode.DONE
 
 
@@ -178,22 +186,22 @@ def _print_report(file: Path, report: InspectReport) -> None:
     say(str(file), "bold")
     fields(
         [
-            ("system", " ".join(part for part in (report.system, report.version) if part)),
-            ("label", report.label),
-            ("architecture", report.architecture),
-            ("family", report.family),
-            ("recipe", report.recipe),
-            ("size", format_size(report.size)),
-            ("starts under", firmware_names(report.firmware)),
-            ("read from", ", ".join(report.filesystems)),
+            (_("system"), " ".join(part for part in (report.system, report.version) if part)),
+            (_("label"), report.label),
+            (_("architecture"), report.architecture),
+            (_("family"), report.family),
+            (_("recipe"), report.recipe),
+            (_("size"), format_size(report.size)),
+            (_("starts under"), firmware_names(report.firmware)),
+            (_("read from"), ", ".join(report.filesystems)),
         ]
     )
     if report.bootable:
-        say("It starts from a file, with these entries:", "green")
+        say(_("It starts from a file, with these entries:"), "green")
         for entry in report.entries:
             say(f"  {clean(entry.title)} ({firmware_names(entry.firmware)})")
     else:
-        say("It does not start from a file.", "red")
+        say(_("It does not start from a file."), "red")
         for part in (report.reason, report.advice):
             if part:
                 say(f"  {clean(part)}")
@@ -220,12 +228,12 @@ def delete(state: State, image: str, yes: bool) -> ExitCode:
         check_possible(state, yes=yes, device_ids=(), disks=False)
         found = find_image(await client.images(), image)
         if not yes:
-            await ask_yes(f"Delete {clean(found.name)} ({format_size(found.size)})?")
+            await ask_yes(_("Delete {found} ({size})?").format(found=clean(found.name), size=format_size(found.size)))
         await client.delete_image(found.reference)
         if state.json:
             state.emit({"deleted": found.reference})
         else:
-            say(f"Deleted {clean(found.name)}.")
+            say(_("Deleted {found}.").format(found=clean(found.name)))
         return ExitCode.DONE
 
     return run(state, body)

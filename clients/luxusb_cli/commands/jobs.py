@@ -11,6 +11,7 @@ import click
 from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import FREEDESKTOP, CliError, DaemonError, ExitCode, UsageError
+from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo, job_number
 from luxusb_cli.params import throttle_options, to_job
 from luxusb_cli.progress import amount, doing
@@ -42,9 +43,11 @@ def jobs(state: State, unfinished: bool, all_users: bool, limit: int | None) -> 
         if state.json:
             state.emit({"jobs": found})
         elif not found:
-            say("No job runs or waits." if unfinished else "There is no job.")
+            say(_("No job runs or waits.") if unfinished else _("There is no job."))
         else:
-            table(("JOB", "OPERATION", "WHAT", "STATE", "DONE", "STARTED"), [_row(job) for job in found])
+            table(
+                (_("JOB"), _("OPERATION"), _("WHAT"), _("STATE"), _("DONE"), _("STARTED")), [_row(job) for job in found]
+            )
         return ExitCode.DONE
 
     return run(state, body)
@@ -81,7 +84,7 @@ def watch(state: State, job: str | None, cancel_on_interrupt: bool) -> ExitCode:
                 roots = [await _known(client, job)] if job is not None else await _unfinished(client)
                 ended = await session.follow(roots)
         if not roots and not state.json:
-            say("No job runs or waits.")
+            say(_("No job runs or waits."))
         conclude(ended, {"event": "error"})
         return ExitCode.DONE
 
@@ -109,9 +112,9 @@ async def _suggesting(client: Client, error: DaemonError, path: str) -> CliError
     number = str(job_number(path))
     known = [str(job.id) for job in await client.jobs()]
     return CliError(
-        f"There is no job {number}",
+        _("There is no job {number}").format(number=number),
         clean(error.why),
-        join_sentences(did_you_mean(number, known), "See the jobs with `luxusb jobs`."),
+        join_sentences(did_you_mean(number, known), _("See the jobs with `luxusb jobs`.")),
         name=FREEDESKTOP + "UnknownObject",
     )
 
@@ -125,7 +128,7 @@ async def _act(state: State, client: Client, path: str, act: Coroutine[Any, Any,
     if state.json:
         state.emit({"job": asdict(job)})
     else:
-        say(f"Job {job.id} ({clean(job.label)}) {done}.")
+        say(done.format(id=job.id, label=clean(job.label)))
     return ExitCode.DONE
 
 
@@ -142,7 +145,7 @@ def pause(state: State, job: str) -> ExitCode:
     """
 
     async def body(client: Client) -> ExitCode:
-        return await _act(state, client, job, client.pause(job), "is paused")
+        return await _act(state, client, job, client.pause(job), _("Job {id} ({label}) is paused."))
 
     return run(state, body)
 
@@ -160,7 +163,7 @@ def resume(state: State, job: str) -> ExitCode:
     """
 
     async def body(client: Client) -> ExitCode:
-        return await _act(state, client, job, client.resume(job), "goes on")
+        return await _act(state, client, job, client.resume(job), _("Job {id} ({label}) goes on."))
 
     return run(state, body)
 
@@ -180,7 +183,13 @@ def cancel(state: State, job: str, keep_partial: bool) -> ExitCode:
     """
 
     async def body(client: Client) -> ExitCode:
-        return await _act(state, client, job, client.cancel(job, keep_partial=keep_partial), "is being cancelled")
+        return await _act(
+            state,
+            client,
+            job,
+            client.cancel(job, keep_partial=keep_partial),
+            _("Job {id} ({label}) is being cancelled."),
+        )
 
     return run(state, body)
 
@@ -199,10 +208,16 @@ def modify(state: State, job: str, priority: int | None, limit_rate: int | None)
       luxusb modify 5 --limit-rate 500KiB
     """
     if priority is None and limit_rate is None:
-        raise UsageError("Nothing to change", todo="Give --priority, --limit-rate or both.")
+        raise UsageError(_("Nothing to change"), todo=_("Give --priority, --limit-rate or both."))
 
     async def body(client: Client) -> ExitCode:
-        return await _act(state, client, job, client.modify(job, priority=priority, bandwidth=limit_rate), "is changed")
+        return await _act(
+            state,
+            client,
+            job,
+            client.modify(job, priority=priority, bandwidth=limit_rate),
+            _("Job {id} ({label}) is changed."),
+        )
 
     return run(state, body)
 

@@ -12,6 +12,7 @@ import click
 from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
+from luxusb_cli.i18n import _
 from luxusb_cli.params import consent_options, target_options
 from luxusb_cli.render import plan_text, say
 from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
@@ -141,7 +142,7 @@ def create(
             if not state.json:
                 plan_text(planned, [target.name for target in targets])
             if not yes:
-                await ask_for_names(targets, "erase it")
+                await ask_for_names(targets, _("erase it"))
             target = targets[0]
             jobs = await run_jobs(state, client, [partial(client.create, planned.token)], options, target)
             document: dict[str, object] = {"plan": planned, "job": jobs[0]}
@@ -150,7 +151,12 @@ def create(
             if state.json:
                 state.emit(document)
             elif options.wait:
-                say(f"Done: {', '.join(target.name for target in targets)} is ready, written and read back.", "green")
+                say(
+                    _("Done: {names} is ready, written and read back.").format(
+                        names=", ".join(target.name for target in targets)
+                    ),
+                    "green",
+                )
             else:
                 say_started(jobs)
         return ExitCode.DONE
@@ -160,9 +166,9 @@ def create(
     choice.check()
     if choice.image_file is not None and not options.wait:
         raise UsageError(
-            "An image file needs this command to wait",
-            "The daemon has the file only as long as the command runs.",
-            "Leave out --no-wait.",
+            _("An image file needs this command to wait"),
+            _("The daemon has the file only as long as the command runs."),
+            _("Leave out --no-wait."),
         )
     if choice.devices or _holds_data(choice):
         check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))

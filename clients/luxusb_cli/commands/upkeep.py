@@ -109,7 +109,7 @@ def persistence(
         from luxusb_cli.references import find_stick_images
         from luxusb_cli.targets import open_targets
 
-        await client.require("SetPersistence", "Could not change the room for changes")
+        await client.require("SetPersistence", _("Could not change the room for changes"))
         async with open_targets(client, choice) as (target,):
             check_ids([target], device_ids)
             (found,) = find_stick_images(await client.contents(target.device.path), [image])

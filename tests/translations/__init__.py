@@ -1,0 +1,1 @@
+"""The catalogues of translated texts: collected from the sources, merged, compiled."""
