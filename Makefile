@@ -36,11 +36,7 @@ man: ## Write the manual pages to build/man
 install: ## Install the service and its clients (PREFIX=/usr/local, DESTDIR=)
 	@packaging/install.sh install "$(DESTDIR)" "$(PREFIX)"
 
-unman: ## Write the manual pages to build/man
-	@packaging/setup.sh demo
-	@$(PYTHON) packaging/manpages.py build/man
-
-install: ## Remove what `make install` put there
+uninstall: ## Remove what `make install` put there
 	@packaging/install.sh uninstall "$(DESTDIR)" "$(PREFIX)"
 
 clean: ## Remove what was built and downloaded here, and .venv

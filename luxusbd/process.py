@@ -30,6 +30,7 @@ PACKAGES = {
     "sfdisk": "fdisk",
     "wipefs": "util-linux",
     "setpriv": "util-linux",
+    "prlimit": "util-linux",
     "grub-mkimage": "grub-common (or grub2-common)",
     "grub-script-check": "grub-common (or grub2-common)",
     "dbus-daemon": "dbus-daemon (or dbus)",

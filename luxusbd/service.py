@@ -125,11 +125,19 @@ def prepare_directories(config: Config) -> None:
     """
     state, incoming = Path(config.paths.state_dir), Path(config.paths.download_dir)
     try:
-        state.mkdir(mode=0o755, parents=True, exist_ok=True)
-        (state / "staging").mkdir(mode=0o700, exist_ok=True)
-        incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if config.transfer.user and os.geteuid() == 0:
-            identity = Identity.of_user(config.transfer.user)
+        identity = Identity.of_user(config.transfer.user) if config.transfer.user and os.geteuid() == 0 else None
+        # whatever our umask, the other user has to get through to its own directory; what is there is left as it is
+        passable = 0o700 if identity is None else 0o711
+        for directory, mode in (
+            (state, passable),
+            (state / "staging", 0o700),
+            (incoming.parent, passable),
+            (incoming, 0o700),
+        ):
+            if not directory.is_dir():
+                directory.mkdir(parents=True)
+                directory.chmod(mode)
+        if identity is not None:
             os.chown(incoming, identity.uid, identity.gid)
         if state.stat().st_dev != incoming.stat().st_dev:
             raise ConfigError(f"paths.download_dir: {incoming} has to be on the filesystem of {state}")

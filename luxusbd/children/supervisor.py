@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import pwd
-import resource
 import signal
 import socket
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 from luxusbd import resources
 from luxusbd.children.protocol import Channel, EventHandler, Params
 from luxusbd.errors import ConfigError, InterruptedJobError, LuxusbError
-from luxusbd.process import SEARCH_PATH, kill_group, start
+from luxusbd.process import SEARCH_PATH, find_program, kill_group, start
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +108,12 @@ async def child(
         environment: variables besides the few that every child gets.
         on_event: receives the child's events.
     """
+    # by the child itself: limiting a process of another user takes CAP_SYS_RESOURCE, which the core need not have
+    limit = (find_program("prlimit"), f"--data={memory}:{memory}", "--") if memory is not None else ()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         process = await start(
+            *limit,
             sys.executable,
             "-P",
             "-m",
@@ -139,9 +141,6 @@ async def child(
         raise
     finally:
         theirs.close()
-    if memory is not None:
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
     running = ChildProcess(process, Channel(ours, on_event=on_event))
     serving = asyncio.get_running_loop().create_task(running.channel.run(), name=f"channel of {module}")
     try:
@@ -171,6 +170,7 @@ class TransferSupervisor:
         self._child: ChildProcess | None = None
         self._up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._failure = ""
         self.restarts = 0
 
     @property
@@ -194,39 +194,52 @@ class TransferSupervisor:
         """Ask the process; waits for a new one while the old one is being replaced.
 
         Raises:
-            InterruptedJobError: it died in the middle, or was stopped for good.
+            InterruptedJobError: it died in the middle, was stopped for good, or cannot be started.
             LuxusbError: what it answered.
         """
         await self._up.wait()
         running = self._child
         if running is None:
-            raise InterruptedJobError("the transfer process has ended")
+            raise InterruptedJobError(self._failure or "the transfer process has ended")
         return await running.channel.request(method, params, fds)
 
     async def _keep_running(self) -> None:
         delay = 0.1
         while True:
             started = asyncio.get_running_loop().time()
-            async with child(
-                "luxusbd.children.transfer_main",
-                identity=self.identity,
-                memory=self._memory,
-                environment=_MALLOC,
-                on_event=self._on_event,
-            ) as running:
-                self._child = running
+            try:
+                status = await self._run_once()
+            except (OSError, LuxusbError) as error:
+                self._failure = f"the transfer process cannot be started: {error}"
+                log.error("%s", self._failure)  # noqa: TRY400 - the text says it all
+                # who waits for it is told, and may ask again
                 self._up.set()
-                try:
-                    await self._watch(running)
-                finally:
-                    self._up.clear()
-                    self._child = None
+                self._up.clear()
+            else:
+                log.error("the transfer process ended with status %s and is started again", status)
             if asyncio.get_running_loop().time() - started > 60:
                 delay = 0.1
             self.restarts += 1
-            log.error("the transfer process ended with status %s and is started again", running.process.returncode)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 30.0)
+
+    async def _run_once(self) -> int | None:
+        async with child(
+            "luxusbd.children.transfer_main",
+            identity=self.identity,
+            memory=self._memory,
+            environment=_MALLOC,
+            on_event=self._on_event,
+        ) as running:
+            self._child = running
+            self._failure = ""
+            self._up.set()
+            try:
+                await self._watch(running)
+            finally:
+                self._up.clear()
+                self._child = None
+        return running.process.returncode
 
     async def _watch(self, running: ChildProcess) -> None:
         ended = asyncio.get_running_loop().create_task(running.process.wait(), name="transfer process")

@@ -119,10 +119,15 @@ class Caller:
         """Wait until a job tells of so many bytes; how many it told of."""
 
         def enough(_heard: Sequence[Heard]) -> int | None:
+            self._check_running(path)
             done = [heard.signal.body[1] for heard in self.signals(path, "ProgressChanged")]
             return next((count for count in done if isinstance(count, int) and count >= at_least), None)
 
         return await self.until(enough)
+
+    def _check_running(self, path: str) -> None:
+        for heard in self.signals(path, "Finished"):
+            assert heard.signal.body[0] == "succeeded", heard.signal.body
 
     async def property(self, path: str, name: str, value: object, interface: str = JOB) -> None:
         """Wait until a change of a property to this value is told; true also when it was told before."""
@@ -139,6 +144,7 @@ class Caller:
         """Wait until a job has reached one of these stages."""
 
         def reached(_heard: Sequence[Heard]) -> bool | None:
+            self._check_running(path)
             for heard in self.signals(path, "PropertiesChanged"):
                 if wire_of(heard.signal.body[1], "changed").get("Stage") in stages:
                     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,3 +126,16 @@ def target(request: pytest.FixtureRequest, stick: Path) -> Target:
         return Target(stick)
     node: str = request.getfixturevalue("attach")(stick)
     return Target(stick, node)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed shows the end of its daemon's log."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for value in item.funcargs.values():
+            if isinstance(value, Daemon):
+                report.sections.append(("luxusbd.log", "\n".join(value.log.splitlines()[-60:])))
+    return report

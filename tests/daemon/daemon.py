@@ -132,13 +132,26 @@ class Daemon:
                             raise self.error(f"luxusbd did not start, but said {line!r}")
                         self.address = line.removeprefix(PREFIX)
                     else:
-                        assert await asyncio.get_running_loop().sock_recv(ready, 100) == b"READY=1"
+                        await self._wait_ready(ready)
             except TimeoutError:
                 await self._abandon()
                 raise self.error(f"luxusbd was not ready after {START_TIMEOUT:g} seconds") from None
             except BaseException:
                 await self._abandon()
                 raise
+
+    async def _wait_ready(self, ready: socket.socket) -> None:
+        told = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(ready, 100))
+        line = asyncio.ensure_future(self._line())
+        try:
+            await asyncio.wait({told, line}, return_when=asyncio.FIRST_COMPLETED)
+            if line.done():
+                raise self.error(f"luxusbd did not start, but said {line.result()!r}")
+            assert told.result() == b"READY=1"
+        finally:
+            line.cancel()
+            told.cancel()
+            await asyncio.gather(line, told, return_exceptions=True)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end, and return its exit status once it and all that came of it have ended.
