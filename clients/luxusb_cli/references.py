@@ -88,6 +88,8 @@ async def suggesting(client: Client, error: DaemonError, name: str) -> CliError:
     """The error, with similar names when it is about an unknown distribution."""
     if error.name != LUXUSB + "DistributionNotFound":
         return error
+    if "did you mean" in error.why:
+        return error
     known = [distro.id for distro in await client.distributions()]
     return CliError(
         error.what, error.why, join_sentences(did_you_mean(name, known), error.todo), name=error.name, code=error.code

@@ -137,5 +137,8 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         ),
         "bold",
     )
+    told = {f"{image.name}: {warning}" for image in plan.images for warning in image.warnings}
     for warning in plan.warnings:
+        if warning in told:
+            continue
         say(_("Warning: {warning}").format(warning=warning), "yellow")

@@ -97,6 +97,12 @@ def test_nothing_is_downloaded_when_one_name_is_unknown(luxusb: Run, daemon: Fak
     assert daemon.called("Download") == []
 
 
+def test_a_guess_of_the_daemon_is_not_repeated(luxusb: Run, daemon: FakeDaemon) -> None:
+    name = "org.luxusb.Error.DistributionNotFound"
+    daemon.errors["GetDistribution"] = (name, "There is no ubunut; did you mean ubuntu?")
+    assert luxusb("info", "ubunut").err.count("id you mean") == 1
+
+
 def test_a_refused_download_leaves_no_doubt_about_the_others(luxusb: Run, daemon: FakeDaemon) -> None:
     daemon.errors["Download"] = ("org.luxusb.Error.LimitExceeded", "You have 8 downloads.")
     result = luxusb("download", "debian-live", "ubuntu", "--json")

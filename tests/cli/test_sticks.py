@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from dbus_next.signature import Variant
 
 from tests.cli import world
 from tests.cli.conftest import Run
@@ -36,6 +37,14 @@ def test_plan_shows_disk_loss_images_and_firmware(luxusb: Run, daemon: FakeDaemo
         "Warning: GRUB is not signed on this host.",
     ]
     assert daemon.jobs == {}
+
+
+def test_a_warning_of_an_image_is_told_once(luxusb: Run, daemon: FakeDaemon) -> None:
+    warnings = ["arch.iso: It needs 4 GiB of memory.", "Something else."]
+    daemon.plan_changes = {"warnings": Variant("as", warnings)}
+    result = luxusb("plan", "--device", "/dev/sdb", f"image:{world.SHA_B}")
+    assert result.out.count("It needs 4 GiB of memory.") == 1
+    assert result.out.splitlines()[-1] == "Warning: Something else."
 
 
 def test_plan_json_and_options(luxusb: Run, daemon: FakeDaemon) -> None:
