@@ -165,7 +165,7 @@ class Catalog:
         if entry is None:
             raise DistributionNotFoundError(
                 f"the catalogue has no distribution {clean(distribution_id, 64)!r}"
-                + _suggest(distribution_id, entries, "; `luxusb list` shows all")
+                + _suggest(distribution_id, entries, "; `luxusb distros` shows all")
             )
         return entry
 

@@ -140,7 +140,7 @@ def test_resolve(debian: Catalog, reference: str, version: str, edition: str, ar
     ("reference", "text"),
     [
         ("debian-liv", "did you mean debian-live?"),
-        ("zzz", "`luxusb list`"),
+        ("zzz", "`luxusb distros`"),
         ("debian-live@99", "no version '99'.*it has 13.7.0, 13.6.0, 12.15.0"),
         ("debian-live@1", "no version '1'"),
         ("debian-live@13.6.1", "did you mean 13.6.0"),
