@@ -59,12 +59,15 @@ class Channel:
         self._send_lock = asyncio.Lock()
         self._fds: deque[int] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
+        """Whether the peer has gone; a request can only fail then."""
 
     async def run(self) -> None:
         """Serve until the peer closes; then every pending request fails with `InterruptedJobError`."""
         try:
             await self._read_loop()
         finally:
+            self.closed = True
             for task in tuple(self._tasks):
                 # one that was cancelled by its caller is clearing up: a second time would cut that short
                 if not task.cancelling():

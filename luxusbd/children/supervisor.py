@@ -62,9 +62,11 @@ class Identity:
 class ChildProcess:
     """One running child with its channel."""
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, channel: Channel, serving: asyncio.Task[None]) -> None:
         self.process = process
         self.channel = channel
+        self.serving = serving
+        """Ends with the channel."""
 
     @property
     def pid(self) -> int:
@@ -141,8 +143,9 @@ async def child(
         raise
     finally:
         theirs.close()
-    running = ChildProcess(process, Channel(ours, on_event=on_event))
-    serving = asyncio.get_running_loop().create_task(running.channel.run(), name=f"channel of {module}")
+    channel = Channel(ours, on_event=on_event)
+    serving = asyncio.get_running_loop().create_task(channel.run(), name=f"channel of {module}")
+    running = ChildProcess(process, channel, serving)
     try:
         yield running
     finally:
@@ -197,11 +200,16 @@ class TransferSupervisor:
             InterruptedJobError: it died in the middle, was stopped for good, or cannot be started.
             LuxusbError: what it answered.
         """
-        await self._up.wait()
-        running = self._child
-        if running is None:
-            raise InterruptedJobError(self._failure or "the transfer process has ended")
-        return await running.channel.request(method, params, fds)
+        while True:
+            await self._up.wait()
+            running = self._child
+            if running is None:
+                raise InterruptedJobError(self._failure or "the transfer process has ended")
+            if not running.channel.closed:
+                return await running.channel.request(method, params, fds)
+            # its death is just being noticed: who asks again after it is meant for the next one
+            self._up.clear()
+            self._child = None
 
     async def _keep_running(self) -> None:
         delay = 0.1
@@ -245,8 +253,13 @@ class TransferSupervisor:
         ended = asyncio.get_running_loop().create_task(running.process.wait(), name="transfer process")
         try:
             while not ended.done():
-                await asyncio.wait({ended}, timeout=PING_INTERVAL)
+                watched = {ended, running.serving}
+                await asyncio.wait(watched, timeout=PING_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
+                    return
+                if running.serving.done():
+                    # it died, or said something that is no message: there is nothing left to ask of it
+                    kill_group(running.pid)
                     return
                 try:
                     async with asyncio.timeout(PING_TIMEOUT):
