@@ -144,6 +144,8 @@ case "$*" in
     *" pip install "*) while [ "$1" != --target ]; do shift; done; mkdir -p "$2/luxusbd/_share" "$2/bin"
         echo 'x = 1' > "$2/luxusbd/__init__.py"; echo > "$2/bin/luxusb" ;;
     "-m compileall "*) mkdir "${@: -1}/luxusbd/__pycache__" ;;
+    "packaging/manpages.py "*) mkdir -p "$2"; for page in luxusb.1 luxusbd.8 luxusbd.toml.5; do echo > "$2/$page"; done ;;
+    "-m luxusb_cli completion "*) echo "completion for $4" ;;
     *) echo "unexpected: $*" >&2; exit 9 ;;
 esac
 """
@@ -187,6 +189,12 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
         "opt/lux/bin/luxusb",
         "opt/lux/sbin/luxusbd",
         "opt/lux/lib/luxusb/.installed",
+        "opt/lux/share/bash-completion/completions/luxusb",
+        "opt/lux/share/fish/vendor_completions.d/luxusb.fish",
+        "opt/lux/share/man/man1/luxusb.1",
+        "opt/lux/share/man/man5/luxusbd.toml.5",
+        "opt/lux/share/man/man8/luxusbd.8",
+        "opt/lux/share/zsh/site-functions/_luxusb",
         "opt/lux/lib/luxusb/luxusbd/__init__.py",
         "usr/lib/systemd/system/luxusbd.service",
         "usr/lib/sysusers.d/luxusb.conf",
