@@ -20,9 +20,8 @@ die() { printf '%s: %s\n' "$action" "$*" >&2; exit 1; }
 
 make_dir() { # records the directories that did not exist
     [[ -d $destdir$1 ]] && return
-    [[ $1 = / ]] && { mkdir -p -- "$destdir/"; return; }
-    make_dir "$(dirname "$1")"
-    mkdir -m 755 -- "$destdir$1"
+    [[ $1 = / ]] || make_dir "$(dirname "$1")"
+    mkdir -p -m 755 -- "$destdir$1"
     log+=("d $1")
 }
 

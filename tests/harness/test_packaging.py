@@ -144,7 +144,8 @@ case "$*" in
     *" pip install "*) while [ "$1" != --target ]; do shift; done; mkdir -p "$2/luxusbd/_share" "$2/bin"
         echo 'x = 1' > "$2/luxusbd/__init__.py"; echo > "$2/bin/luxusb" ;;
     "-m compileall "*) mkdir "${@: -1}/luxusbd/__pycache__" ;;
-    "packaging/manpages.py "*) mkdir -p "$2"; for page in luxusb.1 luxusbd.8 luxusbd.toml.5; do echo > "$2/$page"; done ;;
+    "packaging/manpages.py "*) mkdir -p "$2"
+        for page in luxusb.1 luxusbd.8 luxusbd.toml.5; do echo > "$2/$page"; done ;;
     "-m luxusb_cli completion "*) echo "completion for $4" ;;
     *) echo "unexpected: $*" >&2; exit 9 ;;
 esac
