@@ -1,0 +1,129 @@
+"""Plans as tokens: used once, by the uid that asked, before they expire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from luxusbd.catalog.catalog import Catalog, Sources
+from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.errors import InvalidArgumentError, LimitExceededError, NotEnoughSpaceError, PlanExpiredError
+from luxusbd.images.store import ImageStore
+from luxusbd.jobs import planning
+from luxusbd.jobs.api import Caller, DeviceView, Plan
+from luxusbd.jobs.planning import LIFETIME, MAX_PLANS_PER_UID, Planner
+from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.stick.model import MIB, StickOptions
+
+ME, OTHER = Caller(1000, ":1.1"), Caller(1001, ":1.2")
+
+
+def identity(size: int = 8 * 1024 * MIB) -> DeviceIdentity:
+    return DeviceIdentity("usb-stick", 7, size)
+
+
+class Registry:
+    """One stick that may be written."""
+
+    def check_writable(self, wanted: DeviceIdentity) -> DeviceView:
+        device = Device(
+            identity=wanted,
+            node="/dev/sdz",
+            sys_path="",
+            vendor="Acme",
+            model="Stick",
+            serial="1",
+            bus="usb",
+            read_only=False,
+            removable=True,
+            partitions=(),
+            block_error="",
+            blocked_reason="",
+        )
+        return DeviceView(device, DeviceState.BLANK)
+
+    def losses(self, _wanted: DeviceIdentity) -> tuple[str, ...]:
+        return ("holiday pictures",)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(planning, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def planner(tmp_path: Path, clock: Clock) -> Planner:
+    catalogue = Catalog.load(Sources(cache=tmp_path / "none.json", admin=tmp_path / "none"))
+    return Planner(catalogue, ImageStore(tmp_path / "images"), cast("DeviceRegistry", Registry()))
+
+
+def make(planner: Planner, caller: Caller = ME, **changes: Any) -> Plan:
+    reference = planner._catalog.distributions()[0].id
+    wanted: dict[str, Any] = {"devices": [identity()], "references": [reference], "options": StickOptions(), **changes}
+    return planner.make(caller, **wanted)
+
+
+def test_a_plan_says_what_it_will_do_and_is_used_once(planner: Planner) -> None:
+    plan = make(planner)
+    assert [device.lost for device in plan.devices] == [("holiday pictures",)]
+    assert [image.download for image in plan.images] == [True]
+    assert planner.get(ME, plan.token).plan == plan
+    assert planner.use(ME, plan.token).plan == plan
+    with pytest.raises(PlanExpiredError):
+        planner.use(ME, plan.token)
+
+
+def test_a_plan_is_its_uids_own(planner: Planner) -> None:
+    plan = make(planner)
+    for take in (planner.get, planner.use):
+        with pytest.raises(PlanExpiredError) as refused:
+            take(OTHER, plan.token)
+        with pytest.raises(PlanExpiredError) as unknown:
+            take(OTHER, "no such token")
+        # whoever guesses does not learn that the token exists
+        assert str(refused.value) == str(unknown.value)
+    assert planner.use(Caller(ME.uid, ":1.99"), plan.token).plan == plan
+
+
+def test_a_plan_expires(planner: Planner, clock: Clock) -> None:
+    plan = make(planner)
+    assert plan.expires == clock.now + LIFETIME
+    clock.now = plan.expires - 1
+    assert planner.get(ME, plan.token).plan == plan
+    clock.now = plan.expires
+    with pytest.raises(PlanExpiredError, match="plan again"):
+        planner.use(ME, plan.token)
+    clock.now -= LIFETIME
+    with pytest.raises(PlanExpiredError):
+        planner.use(ME, plan.token)
+
+
+def test_plans_are_counted_for_each_uid(planner: Planner, clock: Clock) -> None:
+    for _ in range(MAX_PLANS_PER_UID):
+        make(planner)
+    with pytest.raises(LimitExceededError):
+        make(planner)
+    make(planner, OTHER)
+    clock.now += LIFETIME
+    make(planner)
+
+
+def test_plans_that_make_no_sense(planner: Planner) -> None:
+    with pytest.raises(InvalidArgumentError, match="no device"):
+        make(planner, devices=[])
+    with pytest.raises(InvalidArgumentError, match="twice"):
+        make(planner, devices=[identity(), identity()])
+    with pytest.raises(NotEnoughSpaceError):
+        make(planner, devices=[identity(200 * MIB)])
