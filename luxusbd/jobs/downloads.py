@@ -24,7 +24,8 @@ from luxusbd.errors import (
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.model import Job, JobState, Operation
-from luxusbd.jobs.queue import JobContext, JobQueue, Lane
+from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 

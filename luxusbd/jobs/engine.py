@@ -22,8 +22,9 @@ from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan
 from luxusbd.jobs.downloads import Downloads, file_name, readable_size, release_title
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
-from luxusbd.jobs.queue import JobQueue, Lane
+from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.jobs.running import Lane
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.stick.model import ManifestImage, StickOptions

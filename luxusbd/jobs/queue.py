@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from luxusbd.errors import CancelledError, InternalError, JobStateError, LimitExceededError, LuxusbError
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
-from luxusbd.jobs.progress import RateMeter
+from luxusbd.jobs.running import Entry, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
 
 log = logging.getLogger(__name__)
@@ -29,71 +28,6 @@ LOG_LINES = 200
 """Lines of history kept with a job."""
 
 ROOT = 0
-
-
-class Lane(StrEnum):
-    """What a job waits for: jobs of one lane share its slots."""
-
-    DOWNLOAD = "download"
-    IMPORT = "import"
-    STICK = "stick"
-
-
-class Stop(StrEnum):
-    """Why a running job's task is ended."""
-
-    PAUSE = "pause"
-    CANCEL = "cancel"
-    SHUTDOWN = "shutdown"
-
-
-Runner = Callable[["JobContext"], Awaitable[Mapping[str, Any]]]
-
-
-@dataclass
-class _Entry:
-    job: Job
-    lane: Lane
-    runner: Runner
-    meter: RateMeter = field(default_factory=RateMeter)
-    task: asyncio.Task[None] | None = None
-    begun: bool = False
-    """Whether the task has run at all; one that is cancelled before that never notices."""
-    stop: Stop | None = None
-    keep_partial: bool = False
-    told: float = 0.0
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
-    pause_hook: Callable[[bool], None] | None = None
-    cleanup: Callable[[], Awaitable[None]] | None = None
-
-
-class JobContext:
-    """What a runner sees of its job."""
-
-    def __init__(self, queue: JobQueue, entry: _Entry) -> None:
-        self._queue = queue
-        self._entry = entry
-
-    @property
-    def job(self) -> Job:
-        """The job as it is now."""
-        return self._entry.job
-
-    def report(self, done: int, total: int, *, stage: str | None = None, resumed: int | None = None) -> None:
-        """Say how far the job is, in bytes; cheap, may be called for every chunk."""
-        self._queue.reported(self._entry, done, total, stage, resumed)
-
-    def note(self, text: str) -> None:
-        """Add a line to the job's history."""
-        self._queue.noted(self._entry, text)
-
-    def on_pause(self, hook: Callable[[bool], None] | None) -> None:
-        """Let `hook(True)` pause and `hook(False)` resume the runner in place, instead of ending its task."""
-        self._entry.pause_hook = hook
-
-    def on_cancel(self, cleanup: Callable[[], Awaitable[None]] | None) -> None:
-        """Run `cleanup` when the job is cancelled without keeping its partial, also while it is paused or waits."""
-        self._entry.cleanup = cleanup
 
 
 class JobQueue:
@@ -107,7 +41,7 @@ class JobQueue:
         self._max_jobs = max_jobs
         self._max_jobs_per_uid = max_jobs_per_uid
         self._keep_finished = keep_finished
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, Entry] = {}
         self._listeners: list[Listener] = []
         self._background: set[asyncio.Task[None]] = set()
         self._removals: dict[int, asyncio.TimerHandle] = {}
@@ -316,7 +250,7 @@ class JobQueue:
             timer.cancel()
         await asyncio.gather(*running, *self._background, return_exceptions=True)
 
-    def reported(self, entry: _Entry, done: int, total: int, stage: str | None, resumed: int | None) -> None:
+    def reported(self, entry: Entry, done: int, total: int, stage: str | None, resumed: int | None) -> None:
         """Take a report of a runner: note it, and tell it on at most four times a second."""
         job = entry.job
         now = time.monotonic()
@@ -333,21 +267,21 @@ class JobQueue:
         if now - entry.told >= PROGRESS_INTERVAL:
             self._tell_progress(entry)
 
-    def noted(self, entry: _Entry, text: str) -> None:
+    def noted(self, entry: Entry, text: str) -> None:
         """Add a line to a job's history."""
         self._change(entry, log=_longer(entry.job.log, text))
 
-    def _entry(self, job_id: int) -> _Entry:
+    def _entry(self, job_id: int) -> Entry:
         try:
             return self._entries[job_id]
         except KeyError:
             raise JobStateError(f"job {job_id} has ended long ago") from None
 
-    def _children(self, job_id: int) -> Iterable[_Entry]:
+    def _children(self, job_id: int) -> Iterable[Entry]:
         return [entry for entry in self._entries.values() if entry.job.parent == job_id]
 
     def _add(self, job: Job, lane: Lane, runner: Runner) -> None:
-        entry = _Entry(job, lane, runner)
+        entry = Entry(job, lane, runner)
         self._entries[job.id] = entry
         for listener in self._listeners:
             listener.job_added(job)
@@ -355,7 +289,7 @@ class JobQueue:
         self._tell_busy()
         self._schedule()
 
-    def _take_back(self, entry: _Entry) -> None:
+    def _take_back(self, entry: Entry) -> None:
         if entry.task is not None and not entry.begun:
             entry.task.cancel()
             entry.task = None
@@ -371,7 +305,7 @@ class JobQueue:
             for entry in waiting[: max(0, free)]:
                 entry.task = asyncio.get_running_loop().create_task(self._run(entry), name=f"job {entry.job.id}")
 
-    async def _run(self, entry: _Entry) -> None:
+    async def _run(self, entry: Entry) -> None:
         entry.begun = True
         self._change(entry, state=JobState.RUNNING, started=entry.job.started or int(time.time()))
         entry.meter.reset()
@@ -399,7 +333,7 @@ class JobQueue:
             await self._end(entry, JobState.SUCCEEDED, result=result)
         self._schedule()
 
-    async def _stopped(self, entry: _Entry) -> None:
+    async def _stopped(self, entry: Entry) -> None:
         if entry.stop is Stop.PAUSE:
             entry.stop = None
             self._change(entry, state=JobState.PAUSED, rate=0, expected_end=0, log=_longer(entry.job.log, "paused"))
@@ -412,7 +346,7 @@ class JobQueue:
             log.error("the task of job %d was cancelled, and nobody asked for it", entry.job.id)
             await self._end(entry, JobState.FAILED, error=_defect(entry.job))
 
-    async def _end_cancelled(self, entry: _Entry) -> None:
+    async def _end_cancelled(self, entry: Entry) -> None:
         if entry.cleanup is not None and not entry.keep_partial:
             try:
                 await entry.cleanup()
@@ -422,7 +356,7 @@ class JobQueue:
 
     async def _end(
         self,
-        entry: _Entry,
+        entry: Entry,
         state: JobState,
         *,
         error: LuxusbError | None = None,
@@ -458,7 +392,7 @@ class JobQueue:
         for listener in self._listeners:
             listener.job_removed(entry.job)
 
-    def _change(self, entry: _Entry, **changes: Any) -> None:
+    def _change(self, entry: Entry, **changes: Any) -> None:
         before = entry.job
         entry.job = replace(before, **changes)
         for listener in self._listeners:
@@ -467,7 +401,7 @@ class JobQueue:
         if "state" in changes:
             self._tell_busy()
 
-    def _tell_progress(self, entry: _Entry) -> None:
+    def _tell_progress(self, entry: Entry) -> None:
         now = time.monotonic()
         entry.told = now
         estimate = entry.meter.estimate(now, entry.job.bytes_total)
@@ -511,5 +445,5 @@ def _log_failure(saved: asyncio.Future[None]) -> None:
         log.error("a job could not be stored: %s", error)
 
 
-def _now(entry: _Entry) -> str:
+def _now(entry: Entry) -> str:
     return "being cancelled" if entry.stop is Stop.CANCEL else entry.job.state.value

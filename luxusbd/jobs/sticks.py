@@ -34,8 +34,9 @@ from luxusbd.jobs.api import Caller, DeviceView
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner, Wanted, check_bootable
-from luxusbd.jobs.queue import JobContext, JobQueue, Lane, Runner
+from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
+from luxusbd.jobs.running import JobContext, Lane, Runner
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.model import (
     ManifestImage,

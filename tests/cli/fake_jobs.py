@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,7 @@ class FakeJob:
         return {name: Variant(types[name], value) for name, value in self.values.items()}
 
 
-class Jobs:
+class Jobs(ABC):
     """The job half of the fake daemon."""
 
     def __init__(self) -> None:
@@ -80,11 +81,13 @@ class Jobs:
         self.watchers: set[str] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
+    @abstractmethod
     def send_signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
-        raise NotImplementedError
+        """Send a signal from one of its objects."""
 
+    @abstractmethod
     def news(self) -> None:
-        raise NotImplementedError
+        """Tell the test that something changed."""
 
     def new_job(
         self,

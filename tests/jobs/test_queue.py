@@ -13,7 +13,8 @@ from luxusbd.errors import JobStateError, LimitExceededError, NetworkError
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.model import Job, JobState, Operation
-from luxusbd.jobs.queue import JobContext, JobQueue, Lane
+from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.store import Store
 
 

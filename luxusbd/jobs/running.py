@@ -1,0 +1,89 @@
+"""A job while the daemon has it: its lane, its task, and what its runner sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from luxusbd.jobs.model import Job
+from luxusbd.jobs.progress import RateMeter
+
+
+class Lane(StrEnum):
+    """What a job waits for: jobs of one lane share its slots."""
+
+    DOWNLOAD = "download"
+    IMPORT = "import"
+    STICK = "stick"
+
+
+class Stop(StrEnum):
+    """Why a running job's task is ended."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+    SHUTDOWN = "shutdown"
+
+
+Runner = Callable[["JobContext"], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass
+class Entry:
+    """A job with what the queue knows of its run; the queue alone changes it."""
+
+    job: Job
+    lane: Lane
+    runner: Runner
+    meter: RateMeter = field(default_factory=RateMeter)
+    task: asyncio.Task[None] | None = None
+    begun: bool = False
+    """Whether the task has run at all; one that is cancelled before that never notices."""
+    stop: Stop | None = None
+    keep_partial: bool = False
+    told: float = 0.0
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    pause_hook: Callable[[bool], None] | None = None
+    cleanup: Callable[[], Awaitable[None]] | None = None
+
+
+class Reporter(Protocol):
+    """Takes what runners say of their jobs."""
+
+    def reported(self, entry: Entry, done: int, total: int, stage: str | None, resumed: int | None) -> None:
+        """Bytes moved, or another stage began."""
+
+    def noted(self, entry: Entry, text: str) -> None:
+        """A line for the job's history."""
+
+
+class JobContext:
+    """What a runner sees of its job."""
+
+    def __init__(self, queue: Reporter, entry: Entry) -> None:
+        self._queue = queue
+        self._entry = entry
+
+    @property
+    def job(self) -> Job:
+        """The job as it is now."""
+        return self._entry.job
+
+    def report(self, done: int, total: int, *, stage: str | None = None, resumed: int | None = None) -> None:
+        """Say how far the job is, in bytes; cheap, may be called for every chunk."""
+        self._queue.reported(self._entry, done, total, stage, resumed)
+
+    def note(self, text: str) -> None:
+        """Add a line to the job's history."""
+        self._queue.noted(self._entry, text)
+
+    def on_pause(self, hook: Callable[[bool], None] | None) -> None:
+        """Let `hook(True)` pause and `hook(False)` resume the runner in place, instead of ending its task."""
+        self._entry.pause_hook = hook
+
+    def on_cancel(self, cleanup: Callable[[], Awaitable[None]] | None) -> None:
+        """Run `cleanup` when the job is cancelled without keeping its partial, also while it is paused or waits."""
+        self._entry.cleanup = cleanup
