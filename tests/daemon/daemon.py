@@ -190,8 +190,10 @@ class Daemon:
         return tuple(_descendants(self._reaper.pid)) if self._reaper is not None else ()
 
     def pids(self, module: str) -> tuple[int, ...]:
-        """Processes that run this Python module."""
-        return tuple(process.pid for process in self.processes() if f" {module} " in process.command)
+        """Processes that run this Python module; not what they have forked and what has not become its program yet."""
+        return tuple(
+            process.pid for process in self.processes() if f" {module} " in process.command and _leads(process.pid)
+        )
 
     async def _line(self) -> str:
         assert self._reaper is not None
@@ -215,7 +217,7 @@ class Daemon:
 
 
 def _descendants(pid: int) -> Iterator[Process]:
-    for child in _children(pid):
+    for child in children(pid):
         try:
             command = Path(f"/proc/{child}/cmdline").read_bytes()
         except OSError:
@@ -225,7 +227,15 @@ def _descendants(pid: int) -> Iterator[Process]:
         yield from _descendants(child)
 
 
-def _children(pid: int) -> list[int]:
+def _leads(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of its children, of all its threads."""
     found: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():

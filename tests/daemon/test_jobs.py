@@ -15,7 +15,7 @@ from luxusb_cli.wire import wire_of
 from tests.daemon import sticks
 from tests.daemon.caller import Caller
 from tests.daemon.conftest import STICK, Target
-from tests.daemon.daemon import WORKER, Daemon
+from tests.daemon.daemon import WORKER, Daemon, children
 from tests.daemon.images import MIB, Images
 from tests.harness.mirrors import Faults, Mirror
 
@@ -220,10 +220,19 @@ async def stopped(daemon: Daemon, workers: int) -> None:
     """Wait until so many stick workers are there and the kernel has stopped all of them."""
     async with asyncio.timeout(20):
         while True:
-            states = [_state(pid) for pid in daemon.pids(WORKER)]
-            if len(states) == workers and set(states) == {"T"}:
+            pids = daemon.pids(WORKER)
+            if len(pids) == workers and all(_is_stopped(pid) for pid in pids):
                 return
             await asyncio.sleep(0.01)
+
+
+def _is_stopped(pid: int) -> bool:
+    state = _state(pid)
+    if state == "D":
+        # a signal that comes while it starts a tool stops the child before its execve(2), and vfork(2) lets the parent
+        # sleep uninterruptibly until then
+        return any(_state(child) == "T" for child in children(pid))
+    return state == "T"
 
 
 def _state(pid: int) -> str:
