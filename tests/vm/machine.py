@@ -1,0 +1,228 @@
+"""The running virtual machine: commands in it, sticks in its USB ports, its power switch."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from luxusbd.images.model import Firmware
+from tests.harness.qemu import Machine, MachineError
+from tests.vm.image import USERS, BaseImage
+
+IDENTITIES = ("root", *USERS)
+BOOT_TIMEOUT = 240.0
+"""Seconds; under TCG a Debian is up after 35 to 50 on an idle machine."""
+MEMORY_MIB = 1536
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command in the machine left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """Both streams, for a look at what was said."""
+        return self.stdout + self.stderr
+
+
+class Guest(Machine):
+    """A machine that starts from `base` and forgets at its end what was written.
+
+    Args:
+        base: its disk.
+        payload: an archive that it sees as its second disk.
+    """
+
+    def __init__(self, base: BaseImage, payload: Path) -> None:
+        super().__init__(Firmware.BIOS, memory_mib=MEMORY_MIB)
+        self._base = base
+        self._payload = payload
+        self._ports: dict[str, _Port] = {}
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        assert self._directory is not None
+        try:
+            for user in IDENTITIES:
+                self._ports[user] = await _Port.connect(self._directory / user)
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def run(
+        self,
+        command: str,
+        *,
+        user: str = "root",
+        timeout: float = 60.0,
+        check: bool = True,
+        stdin: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Ran:
+        """Run a bash command in the machine.
+
+        Raises:
+            MachineError: it failed (with `check`), or nothing came back.
+        """
+        order = {
+            "command": command,
+            "timeout": timeout,
+            "input": stdin,
+            "environment": {"LC_ALL": "C.UTF-8", **(environment or {})},
+        }
+        try:
+            answer = await self._ports[user].ask(order, timeout + 30)
+        except TimeoutError:
+            raise self.error(f"{user} got no answer to {command!r}") from None
+        ran = Ran(int(answer["status"]), str(answer["stdout"]), str(answer["stderr"]))
+        if check and ran.status != 0:
+            raise self.error(f"{user}: {command!r} ended with {ran.status}:\n{ran.output}")
+        return ran
+
+    async def write(self, path: str, text: str) -> None:
+        """Write a file in the machine."""
+        quoted = shlex.quote(path)
+        await self.run(f"mkdir -p $(dirname {quoted}); cat >{quoted}", stdin=text)
+
+    async def booted(self, boot: str = "") -> str:
+        """Wait until all identities answer, of another boot than `boot`; returns the boot's id."""
+        deadline = asyncio.get_running_loop().time() + BOOT_TIMEOUT
+        found = ""
+        for user in IDENTITIES:
+            try:
+                left = deadline - asyncio.get_running_loop().time()
+                found = await self._ports[user].greeted(boot, max(left, 1.0))
+            except TimeoutError:
+                raise self.error(f"{user} was not there after {BOOT_TIMEOUT:g} seconds") from None
+        return found
+
+    async def reset(self, boot: str) -> str:
+        """Press the reset button; returns the id of the next boot."""
+        for port in self._ports.values():
+            port.forget()
+        await self.qmp("system_reset")
+        return await self.booted(boot)
+
+    async def plug(self, name: str, file: Path, *, serial: str = "", read_only: bool = False, bus: str = "xhci.0") -> None:
+        """Put a stick with the content of `file`, which is written to, into a port."""
+        await self.qmp(
+            "blockdev-add",
+            **{
+                "node-name": f"{name}-file",
+                "driver": "raw",
+                "read-only": read_only,
+                "file": {"driver": "file", "filename": os.fspath(file), "read-only": read_only},
+            },
+        )
+        options = {"serial": serial} if serial else {}
+        await self.qmp(
+            "device_add", driver="usb-storage", id=name, bus=bus, drive=f"{name}-file", removable=True, **options
+        )
+
+    async def pull(self, name: str) -> None:
+        """Pull a stick out, whatever is going on."""
+        await self.qmp("device_del", id=name)
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await self._let_go(name)
+                except MachineError:
+                    # the guest has to notice first
+                    await asyncio.sleep(0.1)
+                else:
+                    return
+
+    async def _let_go(self, name: str) -> None:
+        await self.qmp("blockdev-del", **{"node-name": f"{name}-file"})
+
+    async def _stop(self) -> None:
+        for port in self._ports.values():
+            await port.close()
+        await super()._stop()
+
+    def _arguments(self, directory: Path, qmp_fd: int) -> list[str]:
+        arguments = super()._arguments(directory, qmp_fd)
+        arguments.remove("-no-reboot")
+        arguments[arguments.index("-smp") + 1] = "2"
+        arguments += ["-kernel", os.fspath(self._base.kernel), "-initrd", os.fspath(self._base.initrd)]
+        arguments += ["-append", "root=/dev/vda rw console=tty0 console=ttyS0 quiet panic=10 net.ifnames=0"]
+        for at, (file, how) in enumerate(((self._base.root, "snapshot=on"), (self._payload, "readonly=on"))):
+            arguments += ["-drive", f"if=none,id=disk{at},format=raw,{how},file={file}"]
+            arguments += ["-device", f"virtio-blk-pci,drive=disk{at}"]
+        arguments += ["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=xhci,p2=15,p3=15", "-device", "virtio-serial-pci"]
+        for user in IDENTITIES:
+            arguments += ["-chardev", f"socket,id=port-{user},path={directory / user},server=on,wait=off"]
+            arguments += ["-device", f"virtserialport,chardev=port-{user},name=org.luxusb.{user}"]
+        return arguments
+
+
+class _Port:
+    """A line of JSON messages to one identity in the machine."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._boot = ""
+        self._news = asyncio.Condition()
+        self._reading = asyncio.get_running_loop().create_task(self._read(reader))
+
+    @classmethod
+    async def connect(cls, path: Path) -> _Port:
+        return cls(*await asyncio.open_unix_connection(path, limit=64 * 1024 * 1024))
+
+    async def ask(self, order: dict[str, Any], timeout: float) -> dict[str, Any]:
+        number = next(self._numbers)
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            self._writer.write(json.dumps({"id": number, **order}).encode() + b"\n")
+            await self._writer.drain()
+            async with asyncio.timeout(timeout):
+                return await answer
+        finally:
+            del self._waiting[number]
+
+    async def greeted(self, not_boot: str, timeout: float) -> str:
+        async with self._news, asyncio.timeout(timeout):
+            await self._news.wait_for(lambda: self._boot not in ("", not_boot))
+        return self._boot
+
+    def forget(self) -> None:
+        self._boot = ""
+
+    async def close(self) -> None:
+        self._reading.cancel()
+        self._writer.close()
+        await asyncio.gather(self._reading, self._writer.wait_closed(), return_exceptions=True)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            # a reset cuts the line of the boot before
+            message = _parsed(line)
+            if "hello" in message:
+                async with self._news:
+                    self._boot = str(message["boot"])
+                    self._news.notify_all()
+            elif (waiting := self._waiting.get(int(message.get("id", 0)))) is not None and not waiting.done():
+                waiting.set_result(message)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line[line.rfind(b'{"hello"') :] if b'{"hello"' in line else line)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}
