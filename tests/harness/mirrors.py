@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from aiohttp import web
 
@@ -61,9 +61,14 @@ class Mirror:
         self.rate = rate
         self.faults = faults or Faults()
         self.served: list[Served] = []
-        self.url = ""
+        self._url = ""
         self._budget = asyncio.Lock()
         self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Of its files' directory, while it runs."""
+        return self._url
 
     async def __aenter__(self) -> Self:
         application = web.Application()
@@ -71,7 +76,7 @@ class Mirror:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(
@@ -153,7 +158,15 @@ def _wanted(request: web.Request, etag: str, size: int) -> tuple[int, int] | Non
     return None
 
 
-def catalogue(images: Sequence[RealImage], mirrors: Sequence[Mirror]) -> dict[str, Any]:
+class Address(Protocol):
+    """Whatever files can be fetched from."""
+
+    @property
+    def url(self) -> str:
+        """Without a slash at its end."""
+
+
+def catalogue(images: Sequence[RealImage], mirrors: Sequence[Address]) -> dict[str, Any]:
     """A catalogue of schema 2.0 in which every image is on every mirror under the name of its file."""
     return {
         "version": "2.0",
@@ -185,6 +198,6 @@ def catalogue(images: Sequence[RealImage], mirrors: Sequence[Mirror]) -> dict[st
     }
 
 
-def write_catalogue(path: Path, images: Sequence[RealImage], mirrors: Sequence[Mirror]) -> None:
+def write_catalogue(path: Path, images: Sequence[RealImage], mirrors: Sequence[Address]) -> None:
     """Write `catalogue` as a file for `luxusbd --catalog`."""
     path.write_text(json.dumps(catalogue(images, mirrors), indent=2) + "\n", encoding="utf-8")

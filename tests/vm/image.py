@@ -39,6 +39,11 @@ KillMode=process
 [Install]
 WantedBy=multi-user.target
 """
+_MIRRORS = """\
+server { listen 127.0.0.1:8001; root /srv/mirror; }
+server { listen 127.0.0.1:8002; root /srv/mirror; }
+server { listen 127.0.0.1:8009; root /srv/mirror; limit_rate 2m; }
+"""
 _AUTOLOGIN = """\
 [Service]
 ExecStart=
@@ -91,7 +96,7 @@ async def base_image(directory: Path, suite: str | None = None) -> BaseImage:
     """
     source = await archive()
     suite = suite or source.suite
-    inputs = json.dumps([FORMAT, suite, _packages(), (HERE / "guest.py").read_text(), _UNIT, _PROFILE, sorted(USERS)])
+    inputs = json.dumps([FORMAT, suite, _packages(), (HERE / "guest.py").read_text(), _UNIT, _PROFILE, _MIRRORS, sorted(USERS)])
     place = directory / f"{suite}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
     made = BaseImage(place / "root.img", place / "vmlinuz", place / "initrd.img")
     if (place / "complete").exists():
@@ -103,6 +108,8 @@ async def base_image(directory: Path, suite: str | None = None) -> BaseImage:
     tree = place / "tree"
     await run(
         [
+            # of its own, so that what it mounts goes with it however it ends
+            *("unshare", "--mount", "--propagation", "private"),
             "debootstrap",
             "--variant=minbase",
             f"--include={','.join(_packages())}",
@@ -152,6 +159,7 @@ def _furnish(tree: Path) -> None:
     wants = tree / "etc/systemd/system/getty.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "getty@tty2.service").symlink_to("/lib/systemd/system/getty@.service")
+    put("etc/nginx/conf.d/mirrors.conf", _MIRRORS)
     # they fetch from the network or wait for it
     for unit in ("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-networkd-wait-online.service"):
         (tree / "etc/systemd/system" / unit).symlink_to("/dev/null")

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -107,6 +107,48 @@ class Guest(Machine):
             except TimeoutError:
                 raise self.error(f"{user} was not there after {BOOT_TIMEOUT:g} seconds") from None
         return found
+
+    async def install(self) -> None:
+        """Unpack the second disk and do what `make install` does on a machine that runs."""
+        await self.run("tar -xf /dev/vdb -C /", timeout=120)
+        await self.run(
+            "systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload && systemctl reload dbus", timeout=120
+        )
+
+    async def luxusb(self, arguments: str, *, user: str = "alice", timeout: float = 120.0) -> Any:
+        """Run the command with --json; returns its document.
+
+        Raises:
+            MachineError: it failed.
+        """
+        return json.loads((await self.run(f"luxusb --json {arguments}", user=user, timeout=timeout)).stdout)
+
+    async def device(self, serial: str, state: str | None = None, timeout: float = 60.0) -> dict[str, Any]:
+        """Wait for the stick with this serial number, in this state, as the service shows it."""
+        seen: Any = None
+        async with asyncio.timeout(timeout):
+            while True:
+                seen = (await self.luxusb("devices"))["devices"]
+                for device in seen:
+                    if device["serial"] == serial and state in (None, device["state"]):
+                        return dict(device)
+
+    async def gone(self, serial: str) -> bool:
+        """Whether the service shows no stick with this serial number."""
+        return all(device["serial"] != serial for device in (await self.luxusb("devices"))["devices"])
+
+    async def until(self, true: Callable[[], Awaitable[bool]], timeout: float = 60.0) -> None:
+        """Wait for something to come true.
+
+        Raises:
+            MachineError: not within `timeout` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while not await true():
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise self.error(f"not so within {timeout:g} seconds") from None
 
     async def reset(self, boot: str) -> str:
         """Press the reset button; returns the id of the next boot."""

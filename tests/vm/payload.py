@@ -1,18 +1,38 @@
-"""What is under test, as `make install` puts it on a machine, in one archive for the virtual machine's second disk."""
+"""What comes on the virtual machine's second disk: the software as `make install` puts it there, and what it works on."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from luxusbd.process import run
+from tests.harness.images import RealImage, find
+from tests.harness.mirrors import write_catalogue
 
 PROJECT = Path(__file__).parents[2]
 
 
+@dataclass(frozen=True)
+class At:
+    """A mirror inside the machine."""
+
+    url: str
+
+
+MIRRORS = (At("http://127.0.0.1:8001"), At("http://127.0.0.1:8002"))
+SLOW = At("http://127.0.0.1:8009")
+"""2 MB/s for each connection."""
+BIG = "big"
+"""Id of an entry of `BIG_SIZE` bytes that no machine can start, on the slow mirror alone."""
+BIG_SIZE = 96 * 1024 * 1024
+
+
 async def payload(directory: Path) -> Path:
-    """Install into `directory` and pack what came of it; returns the archive.
+    """Install into `directory`, add images with a catalogue, and pack it all; returns the archive.
 
     Raises:
         ToolFailedError: the installation failed.
@@ -23,9 +43,35 @@ async def payload(directory: Path) -> Path:
     await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
     tree.mkdir(parents=True)
     await run([str(PROJECT / "packaging/install.sh"), "install", str(tree), "/usr"], timeout=900, cwd=str(PROJECT))
-    # tar reads a disk in blocks: without the padding its end would be taken for a short read
+    found = await find(directory)
+    if found.missing:
+        raise FileNotFoundError("; ".join(found.missing))
+    await asyncio.to_thread(_mirror, tree, found.images)
     await run(
         ["tar", "--owner=0", "--group=0", "--numeric-owner", "-b", "128", "-cf", str(archive), "-C", str(tree), "."],
         timeout=300,
     )
+    await asyncio.to_thread(shutil.rmtree, tree)
     return archive
+
+
+def _mirror(tree: Path, images: Sequence[RealImage]) -> None:
+    served = tree / "srv/mirror"
+    served.mkdir(parents=True)
+    big = served / "big.iso"
+    # no compression helps with these bytes, and they are the same in every run
+    block = b"".join(hashlib.sha256(b"%d" % at).digest() for at in range(32768))
+    with big.open("wb") as file:
+        for _ in range(BIG_SIZE // len(block)):
+            file.write(block)
+    for image in images:
+        shutil.copyfile(image.path, served / image.path.name)
+    entry = RealImage(BIG, "Big", "Bytes", "https://example.org", "test", "1", big, frozenset())
+    folder = tree / "etc/luxusb/distros.d"
+    folder.mkdir(parents=True)
+    write_catalogue(folder / "test.json", images, MIRRORS)
+    write_catalogue(folder / "slow.json", [entry], [SLOW])
+    for path in (*served.iterdir(), *folder.iterdir()):
+        path.chmod(0o644)
+    for path in (tree / "srv", served, tree / "etc", tree / "etc/luxusb", folder):
+        path.chmod(0o755)
