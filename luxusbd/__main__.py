@@ -31,6 +31,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--catalog", metavar="FILE", type=Path, action="append", default=[], help="add a catalogue file (repeatable)"
     )
+    made.add_argument(
+        "--sockets",
+        metavar="DIR",
+        type=Path,
+        help="use the transfer process and the stick workers that systemd starts for who connects to DIR",
+    )
     made.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="over daemon.log_level")
     made.add_argument(
         "--until-eof", action="store_true", help="end when standard input is closed, as by the program that started it"
@@ -88,7 +94,10 @@ def main(argv: list[str] | None = None) -> int:
         from luxusbd import service
 
         options = service.Options(
-            private=arguments.private, catalogs=tuple(arguments.catalog), until_eof=arguments.until_eof
+            private=arguments.private,
+            catalogs=tuple(arguments.catalog),
+            sockets=arguments.sockets,
+            until_eof=arguments.until_eof,
         )
         asyncio.run(service.run(chosen, options, _announce))
     except LuxusbError as error:

@@ -8,7 +8,6 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,11 +17,13 @@ from luxusbd.bus.authority import PrivateAuthority
 from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
 from luxusbd.catalog.catalog import Catalog, Sources
+from luxusbd.children.launch import Launcher, Spawner, Units
 from luxusbd.children.supervisor import Identity
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError, FailedError
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.engine import LuxusbEngine
+from luxusbd.systemd import notify, watchdog
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Options:
     """Directory of a private instance, with its own bus."""
     catalogs: tuple[Path, ...] = ()
     """Further catalogue files."""
+    sockets: Path | None = None
+    """Where systemd listens for the children; None to start them ourselves."""
     until_eof: bool = False
     """End when standard input is closed."""
 
@@ -64,7 +67,8 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         )
         catalog = await asyncio.to_thread(Catalog.load, sources)
         images = await asyncio.to_thread(ImageStore, Path(config.paths.state_dir) / "images")
-        engine = LuxusbEngine(config, catalog, images)
+        launcher = _launcher(config, options)
+        engine = LuxusbEngine(config, catalog, images, launcher)
         bus = BusService(engine, address=address)
         if config.authorization.backend == "private":
             bus.authority = PrivateAuthority()
@@ -78,12 +82,25 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         notify("READY=1")
         if address is not None:
             announce(address)
-        await _wait(bus, engine, config, ended)
+        await _wait(bus, engine, launcher, config, ended)
         notify("STOPPING=1")
 
 
-async def _wait(bus: BusService, engine: LuxusbEngine, config: Config, ended: asyncio.Event) -> None:
+def _launcher(config: Config, options: Options) -> Launcher:
+    memory = config.transfer.memory * 1024 * 1024
+    if options.sockets is not None:
+        return Units(options.sockets, memory=memory)
+    return Spawner(user=config.transfer.user, memory=memory)
+
+
+async def _wait(
+    bus: BusService, engine: LuxusbEngine, launcher: Launcher, config: Config, ended: asyncio.Event
+) -> None:
+    async def trouble() -> str:
+        return launcher.deadlines.overdue() or await bus.trouble()
+
     idle = _Idle(config.daemon.idle_exit, lambda: engine.busy or bool(bus.watchers))
+    alive = asyncio.ensure_future(watchdog(trouble))
     waits = {
         asyncio.ensure_future(ended.wait()): "a signal",
         asyncio.ensure_future(bus.wait_disconnected()): "",
@@ -92,7 +109,7 @@ async def _wait(bus: BusService, engine: LuxusbEngine, config: Config, ended: as
     try:
         done, _pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in waits:
+        for task in (alive, *waits):
             task.cancel()
     reasons = [waits[task] for task in done]
     if reasons == [""]:
@@ -184,17 +201,3 @@ def _until_eof(ended: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         loop.remove_reader(stdin)
-
-
-def notify(message: str) -> None:
-    """Tell the service manager, if there is one (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
-            sock.sendto(message.encode(), address)
-        except OSError as error:
-            log.warning("the service manager cannot be told %s: %s", message, error.strerror)

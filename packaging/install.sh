@@ -12,6 +12,9 @@ lib=$prefix/lib/luxusb
 manifest=$destdir$lib/.installed
 log=()
 
+units=(luxusbd.service luxusb-transfer.{socket,service} luxusb-stick.socket luxusb-stick@.service luxusb-resume.service)
+enabled=(luxusb-resume.service)
+
 say() { printf '%s: %s\n' "$action" "$*"; }
 die() { printf '%s: %s\n' "$action" "$*" >&2; exit 1; }
 
@@ -57,9 +60,16 @@ install_all() {
     put 755 "$prefix/sbin/luxusbd" <"$work/made/luxusbd"
     command_file luxusb_cli.__main__ >"$work/made/luxusb"
     put 755 "$prefix/bin/luxusb" <"$work/made/luxusb"
-    daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g"
-    sed "$daemon" systemd/luxusbd.service >"$work/made/unit"
-    put 644 /usr/lib/systemd/system/luxusbd.service <"$work/made/unit"
+    command_file luxusbd.children.transfer_main >"$work/made/transfer"
+    put 755 "$lib/bin/luxusb-transfer" <"$work/made/transfer"
+    command_file luxusbd.children.stick_main >"$work/made/stick"
+    put 755 "$lib/bin/luxusb-stick" <"$work/made/stick"
+    daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g; s|/usr/lib/luxusb/|$lib/|g"
+    local unit
+    for unit in "${units[@]}"; do
+        sed "$daemon" "systemd/$unit" >"$work/made/unit"
+        put 644 "/usr/lib/systemd/system/$unit" <"$work/made/unit"
+    done
     sed "$daemon" dbus/org.luxusb.Manager.service >"$work/made/activation"
     put 644 /usr/share/dbus-1/system-services/org.luxusb.Manager.service <"$work/made/activation"
     put 644 /usr/share/dbus-1/system.d/org.luxusb.Manager.conf <dbus/org.luxusb.Manager.conf
@@ -81,6 +91,7 @@ install_all() {
         systemd-sysusers /usr/lib/sysusers.d/luxusb.conf
         systemd-tmpfiles --create /usr/lib/tmpfiles.d/luxusb.conf
         systemctl daemon-reload
+        systemctl --quiet enable "${enabled[@]}"
         systemctl reload dbus
         say "done; D-Bus starts the service when it is first called: luxusb devices"
     else
@@ -92,7 +103,8 @@ install_all() {
 uninstall_all() {
     [[ -f $manifest ]] || die "nothing is installed at $destdir$lib"
     if [[ -z $destdir && -d /run/systemd/system ]]; then
-        systemctl stop luxusbd.service || say "luxusbd.service was not running"
+        systemctl --quiet disable "${enabled[@]}"
+        systemctl stop luxusbd.service luxusb-transfer.socket luxusb-stick.socket || say "the service was not running"
     fi
     local entries kind path
     mapfile -t entries <"$manifest"

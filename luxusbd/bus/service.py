@@ -96,6 +96,16 @@ class BusService(Listener):
         if self._parts is not None:
             await self._parts.connection.wait_closed()
 
+    async def trouble(self) -> str:
+        """What is wrong with the bus, or empty: it has to answer."""
+        if self._parts is None:
+            return "there is no connection to the bus"
+        try:
+            await self._parts.connection.call_bus("GetId")
+        except (RemoteError, DisconnectedError, TimeoutError) as error:
+            return f"the bus does not answer: {error}"
+        return ""
+
     @property
     def watchers(self) -> frozenset[str]:
         """Bus names that have called and not left the bus since."""

@@ -17,16 +17,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from luxusbd.children.protocol import Channel, Params
-from luxusbd.errors import InterruptedJobError
+from luxusbd.errors import InterruptedJobError, LuxusbError
 from luxusbd.stick import codec, mounted, writer
 from luxusbd.stick.model import StickProgress
+from luxusbd.systemd import connection_of_core
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main(argv: Sequence[str]) -> int:
-    """Serve one core over the socket whose descriptor number is the only argument."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve one core over the socket that the argument or the service manager gives."""
     logging.basicConfig(level=logging.INFO, format="stick worker: %(message)s", stream=sys.stderr)
+    try:
+        sock = connection_of_core(list(sys.argv[1:] if argv is None else argv))
+    except LuxusbError as error:
+        sys.stderr.write(f"luxusb stick worker: {error}\n")
+        return 1
     parent = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -35,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     if os.geteuid() == 0:
         mounted.enter_private_namespace()
         mounted.hide_temporary_files()
-    asyncio.run(serve(socket.socket(fileno=int(argv[1]))))
+    asyncio.run(serve(sock))
     return 0
 
 
@@ -66,7 +72,10 @@ async def serve(sock: socket.socket) -> None:
             except InterruptedJobError:
                 return  # nobody is left to tell; `run` ends too, and stops the job
 
-    channel = Channel(sock, handlers={"execute": execute})
+    async def hello(_params: Params, _fds: Sequence[int]) -> Any:
+        return {"pid": os.getpid()}
+
+    channel = Channel(sock, handlers={"execute": execute, "hello": hello})
     async with asyncio.TaskGroup() as group:
         sender = group.create_task(send())
         try:
@@ -77,4 +86,4 @@ async def serve(sock: socket.socket) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main(sys.argv))
+        sys.exit(main())

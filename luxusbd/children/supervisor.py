@@ -15,10 +15,12 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from luxusbd import resources
+from luxusbd.children.deadlines import Deadlines
 from luxusbd.children.protocol import Channel, EventHandler, Params
 from luxusbd.errors import ConfigError, InterruptedJobError, LuxusbError
 from luxusbd.process import SEARCH_PATH, find_program, kill_group, start
@@ -30,9 +32,8 @@ PING_TIMEOUT = 30.0
 """Seconds after which a transfer process that answers nothing is killed and started anew."""
 STOP_TIMEOUT = 10.0
 """Seconds that a child gets to end by itself."""
-
-# Without these glibc gives the buffers of every read back to the kernel and faults them in again.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_ARENA_MAX": "2"}
+KILL_TIMEOUT = 60.0
+"""Seconds within which a killed child has to be gone; a device that answers nothing keeps it longer."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,41 @@ class Identity:
         return cls(entry.pw_uid, entry.pw_gid)
 
 
-class ChildProcess:
+class Child(Protocol):
     """One running child with its channel."""
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: Channel, serving: asyncio.Task[None]) -> None:
+    channel: Channel
+    serving: asyncio.Task[None]
+    """Ends with the channel."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the child and the tools that it runs, if it is still there."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    async def wait(self) -> str:
+        """Wait for its end; how it ended, for a log."""
+
+
+class ChildProcess:
+    """A `Child` that is a process of ours."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        channel: Channel,
+        serving: asyncio.Task[None],
+        deadlines: Deadlines,
+    ) -> None:
+        self._deadlines = deadlines
         self.process = process
         self.channel = channel
         self.serving = serving
-        """Ends with the channel."""
 
     @property
     def pid(self) -> int:
@@ -74,12 +102,24 @@ class ChildProcess:
         return self.process.pid
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the child and everything it started."""
+        """See `Child`."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
+    def kill(self) -> None:
+        """See `Child`."""
+        kill_group(self.process.pid)
+
+    async def wait(self) -> str:
+        """See `Child`."""
+        return f"status {await self.process.wait()}"
+
     async def stop(self) -> None:
         """Close its channel, and kill its group when it does not end by itself."""
+        with self._deadlines.within(STOP_TIMEOUT + KILL_TIMEOUT, f"process {self.pid} does not end, although killed"):
+            await self._stop()
+
+    async def _stop(self) -> None:
         self.channel.close()
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
@@ -92,6 +132,48 @@ class ChildProcess:
             await asyncio.shield(self.process.wait())
 
 
+class ConnectedChild:
+    """A `Child` that systemd started for our connection; what it leaves behind is systemd's to end."""
+
+    def __init__(self, channel: Channel, serving: asyncio.Task[None]) -> None:
+        self.channel = channel
+        self.serving = serving
+        self.pid = 0
+        """As it says itself."""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def over(
+        cls, sock: socket.socket, on_event: EventHandler, deadlines: Deadlines
+    ) -> AsyncIterator[ConnectedChild]:
+        """The child at the other end, for the length of the block; returns when it has closed its end."""
+        channel = Channel(sock, on_event=on_event)
+        serving = asyncio.get_running_loop().create_task(channel.run(), name="channel of a unit")
+        try:
+            yield cls(channel, serving)
+        finally:
+            channel.close()
+            try:
+                with deadlines.within(KILL_TIMEOUT, "a connection does not end, although closed"):
+                    await serving
+            except LuxusbError as error:
+                log.error("a channel broke: %s", error)  # noqa: TRY400 - the text says it all
+
+    def signal(self, number: signal.Signals) -> None:
+        """See `Child`."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """Hang up: it ends by itself, or its unit's watchdog ends it."""
+        self.channel.close()
+
+    async def wait(self) -> str:
+        """See `Child`."""
+        await asyncio.wait({self.serving})
+        return "its connection closed"
+
+
 @contextlib.asynccontextmanager
 async def child(
     module: str,
@@ -100,6 +182,7 @@ async def child(
     memory: int | None = None,
     environment: Mapping[str, str] | None = None,
     on_event: EventHandler | None = None,
+    deadlines: Deadlines | None = None,
 ) -> AsyncIterator[ChildProcess]:
     """Run `python -m module FD` for the length of the block; its channel is served meanwhile.
 
@@ -109,6 +192,7 @@ async def child(
         memory: limit of its data segment in bytes (RLIMIT_DATA, setrlimit(2)).
         environment: variables besides the few that every child gets.
         on_event: receives the child's events.
+        deadlines: is told when its end takes too long.
     """
     # by the child itself: limiting a process of another user takes CAP_SYS_RESOURCE, which the core need not have
     limit = (find_program("prlimit"), f"--data={memory}:{memory}", "--") if memory is not None else ()
@@ -145,7 +229,7 @@ async def child(
         theirs.close()
     channel = Channel(ours, on_event=on_event)
     serving = asyncio.get_running_loop().create_task(channel.run(), name=f"channel of {module}")
-    running = ChildProcess(process, channel, serving)
+    running = ChildProcess(process, channel, serving, deadlines or Deadlines())
     try:
         yield running
     finally:
@@ -159,18 +243,10 @@ async def child(
 class TransferSupervisor:
     """Keeps one transfer process running and passes requests to it."""
 
-    def __init__(self, *, user: str, memory: int, on_event: Callable[[str, Params], None]) -> None:
-        """Prepare, without starting anything.
-
-        Args:
-            user: name of the user without privileges, or empty for the core's own.
-            memory: bytes.
-            on_event: receives the events of whichever process runs at the time.
-        """
-        self.identity = Identity.of_user(user) if user and os.geteuid() == 0 else None
-        self._memory = memory
-        self._on_event = on_event
-        self._child: ChildProcess | None = None
+    def __init__(self, bring_up: Callable[[], AbstractAsyncContextManager[Child]]) -> None:
+        """Prepare, without starting anything; `bring_up` makes a process for the length of a block."""
+        self._bring_up = bring_up
+        self._child: Child | None = None
         self._up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure = ""
@@ -216,7 +292,7 @@ class TransferSupervisor:
         while True:
             started = asyncio.get_running_loop().time()
             try:
-                status = await self._run_once()
+                ended = await self._run_once()
             except (OSError, LuxusbError) as error:
                 self._failure = f"the transfer process cannot be started: {error}"
                 log.error("%s", self._failure)  # noqa: TRY400 - the text says it all
@@ -224,21 +300,15 @@ class TransferSupervisor:
                 self._up.set()
                 self._up.clear()
             else:
-                log.error("the transfer process ended with status %s and is started again", status)
+                log.error("the transfer process ended (%s) and is started again", ended)
             if asyncio.get_running_loop().time() - started > 60:
                 delay = 0.1
             self.restarts += 1
             await asyncio.sleep(delay)
             delay = min(delay * 2, 30.0)
 
-    async def _run_once(self) -> int | None:
-        async with child(
-            "luxusbd.children.transfer_main",
-            identity=self.identity,
-            memory=self._memory,
-            environment=_MALLOC,
-            on_event=self._on_event,
-        ) as running:
+    async def _run_once(self) -> str:
+        async with self._bring_up() as running:
             self._child = running
             self._failure = ""
             self._up.set()
@@ -247,30 +317,30 @@ class TransferSupervisor:
             finally:
                 self._up.clear()
                 self._child = None
-        return running.process.returncode
+        return await running.wait()
 
-    async def _watch(self, running: ChildProcess) -> None:
-        ended = asyncio.get_running_loop().create_task(running.process.wait(), name="transfer process")
+    async def _watch(self, running: Child) -> None:
+        ended = asyncio.get_running_loop().create_task(running.wait(), name="transfer process")
         try:
             while not ended.done():
-                watched = {ended, running.serving}
+                watched: set[asyncio.Task[Any]] = {ended, running.serving}
                 await asyncio.wait(watched, timeout=PING_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     return
                 if running.serving.done():
                     # it died, or said something that is no message: there is nothing left to ask of it
-                    kill_group(running.pid)
+                    running.kill()
                     return
                 try:
                     async with asyncio.timeout(PING_TIMEOUT):
                         await running.channel.request("ping")
                 except TimeoutError:
                     log.warning("the transfer process answers nothing for %g seconds and is killed", PING_TIMEOUT)
-                    kill_group(running.pid)
+                    running.kill()
                     return
                 except InterruptedJobError as error:
                     log.warning("the transfer process cannot be reached and is killed: %s", error)
-                    kill_group(running.pid)
+                    running.kill()
                     return
                 except LuxusbError as error:
                     # any answer shows that it is alive; a dead one is seen by `ended`

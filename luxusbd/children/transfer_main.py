@@ -1,7 +1,7 @@
 """The long-lived child that reads everything foreign: downloads, images, disks that come from elsewhere.
 
-Started as `python -P -m luxusbd.children.transfer_main FD` with one end of a socketpair; it ends when the other end
-closes. Requests (see `protocol` for the wire):
+Started as `python -P -m luxusbd.children.transfer_main FD` with one end of a socketpair, or by its socket unit; it ends
+when the other end closes. Requests (see `protocol` for the wire):
 
 ==========  =========================================  ====================================================
 method      params                                     result
@@ -13,6 +13,8 @@ inspect     (a regular file)                           Recognition
 look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
 hash        optional job (a regular file)              sha256, size
 copy        job, size (source, destination)            sha256, size
+hello                                                  pid
+limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
 
 Event `progress` holds job and, for a download, the fields of DownloadProgress, else bytes_done and bytes_total.
@@ -34,14 +36,16 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from luxusbd.children.protocol import Channel, Params
-from luxusbd.children.sandbox import drop_privileges
+from luxusbd.children.sandbox import drop_privileges, limit_memory
 from luxusbd.errors import (
     AlreadyExistsError,
     FailedError,
     InterruptedJobError,
     InvalidArgumentError,
     JobStateError,
+    LuxusbError,
 )
+from luxusbd.systemd import connection_of_core, watchdog
 from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
@@ -127,6 +131,8 @@ class TransferChild:
                 "look": self._look,
                 "hash": self._hash,
                 "copy": self._copy,
+                "hello": self._hello,
+                "limit": self._limit,
             },
         )
 
@@ -136,6 +142,13 @@ class TransferChild:
             await self._channel.run()
         finally:
             await self._downloader.close()
+
+    async def _hello(self, _params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        return {"pid": os.getpid()}
+
+    async def _limit(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        limit_memory(_integer(params, "memory"))
+        return {}
 
     def stop(self) -> None:
         """End as if the core had closed the channel."""
@@ -299,22 +312,30 @@ def tune_malloc() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Run the child on the socket whose number is the only argument."""
+async def _no_trouble() -> str:
+    # that the loop comes round is the sign of life
+    return ""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the child on the socket that the argument or the service manager gives."""
+    logging.basicConfig(level=logging.INFO, format="transfer: %(levelname)s %(message)s")
+    try:
+        # before the capabilities go: they say nothing about who may connect
+        sock = connection_of_core(list(sys.argv[1:] if argv is None else argv))
+    except LuxusbError as error:
+        raise SystemExit(f"luxusb transfer: {error}") from None
     drop_privileges()
     tune_malloc()
-    logging.basicConfig(level=logging.INFO, format="transfer: %(levelname)s %(message)s")
-    if len(argv) != 1 or not argv[0].isdigit():
-        raise SystemExit("usage: python -P -m luxusbd.children.transfer_main SOCKET-FD")
-    sock = socket.socket(fileno=int(argv[0]))
-    os.set_inheritable(sock.fileno(), False)
 
     async def serve() -> None:
         child = TransferChild(sock)
         for number in (signal.SIGTERM, signal.SIGINT):
             # systemd signals all processes of the unit at once; downloads are to reach the disk first
             asyncio.get_running_loop().add_signal_handler(number, child.stop)
+        alive = asyncio.get_running_loop().create_task(watchdog(_no_trouble))
         await child.run()
+        alive.cancel()
         logging.shutdown()
         # a thread that hangs in foreign bytes must not keep the process
         os._exit(0)
@@ -323,4 +344,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

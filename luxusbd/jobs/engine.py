@@ -11,6 +11,7 @@ from pathlib import Path
 
 from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Trust
+from luxusbd.children.launch import Launcher
 from luxusbd.config import Config, Value
 from luxusbd.devices.guard import GuardPolicy
 from luxusbd.devices.model import DeviceIdentity
@@ -59,7 +60,7 @@ class LuxusbEngine:
 
     features: tuple[str, ...] = FEATURES
 
-    def __init__(self, config: Config, catalog: Catalog, images: ImageStore) -> None:
+    def __init__(self, config: Config, catalog: Catalog, images: ImageStore, launcher: Launcher) -> None:
         """Build the parts; nothing runs before `start`."""
         self._config = config
         self._catalog = catalog
@@ -67,7 +68,7 @@ class LuxusbEngine:
         self._store = Store(state / "jobs.sqlite")
         self._images = images
         self._staging = state / "staging"
-        self._transfers = Transfers(user=config.transfer.user, memory=config.transfer.memory * 1024 * 1024)
+        self._transfers = Transfers(launcher)
         self._queue = JobQueue(
             self._store,
             slots={
@@ -90,10 +91,18 @@ class LuxusbEngine:
         )
         self._planner = Planner(catalog, self._images, self._registry)
         self._sticks = Sticks(
-            self._queue, self._registry, self._images, self._downloads, self._planner, staging=self._staging
+            self._queue,
+            self._registry,
+            self._images,
+            self._downloads,
+            self._planner,
+            launcher,
+            staging=self._staging,
         )
         self._adopting: asyncio.Task[None] | None = None
         self._queue.add_listener(_Cleanup(self._downloads, self._sticks))
+        self._mark = _UnfinishedMark(state / "unfinished")
+        self._queue.add_listener(self._mark)
 
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
@@ -114,7 +123,7 @@ class LuxusbEngine:
                 )
             else:
                 await self._queue.restore_failed(job, self._sticks.interrupted(job))
-
+        self._mark.busy_changed(self._queue.busy)
         self._adopting = asyncio.get_running_loop().create_task(self._adopt_orphans(), name="orphans")
 
     async def _adopt_orphans(self) -> None:
@@ -143,6 +152,7 @@ class LuxusbEngine:
         if self._adopting is not None:
             self._adopting.cancel()
             await asyncio.gather(self._adopting, return_exceptions=True)
+        self._mark.freeze()
         await self._queue.close()
         await self._registry.stop()
         await self._transfers.stop()
@@ -326,6 +336,29 @@ class _Cleanup(Listener):
             task = asyncio.get_running_loop().create_task(self._sticks.job_ended(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+
+class _UnfinishedMark(Listener):
+    """Keeps a file while jobs run or wait: after a start of the machine `luxusb-resume.service` asks for it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._frozen = False
+
+    def freeze(self) -> None:
+        """What ends from now on ends because the daemon does, and goes on with its next start."""
+        self._frozen = True
+
+    def busy_changed(self, busy: bool) -> None:
+        if self._frozen:
+            return
+        try:
+            if busy:
+                self._path.touch(mode=0o600)
+            else:
+                self._path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s: downloads may not go on by themselves after a reboot: %s", self._path, error.strerror)
 
 
 def _job_of(row: Row) -> Job | None:

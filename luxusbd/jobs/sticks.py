@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from luxusbd.children.launch import Launcher
 from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import (
     AlreadyExistsError,
@@ -113,6 +114,7 @@ class Sticks:
         store: ImageStore,
         downloads: Downloads,
         planner: Planner,
+        launcher: Launcher,
         *,
         staging: Path,
     ) -> None:
@@ -123,6 +125,7 @@ class Sticks:
         self._store = store
         self._downloads = downloads
         self._planner = planner
+        self._launcher = launcher
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -366,7 +369,9 @@ class Sticks:
                 overall.on_pause(identity.id, hook)
 
             async with self._room(context.job) as directory:
-                return await worker.execute(order, fds, directory=directory, progress=progress, on_pause=on_pause)
+                return await worker.execute(
+                    self._launcher, order, fds, directory=directory, progress=progress, on_pause=on_pause
+                )
         except InterruptedJobError as error:
             raise InterruptedJobError(f"{error}; {_AGAIN[context.job.operation]}") from None
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import TransferSupervisor
 from luxusbd.errors import InterruptedJobError, MalformedImageError
@@ -28,9 +29,9 @@ ProgressCallback = Callable[[DownloadProgress], None]
 class Transfers:
     """The transfer process as an object with methods."""
 
-    def __init__(self, *, user: str, memory: int) -> None:
+    def __init__(self, launcher: Launcher) -> None:
         """See `TransferSupervisor`."""
-        self.supervisor = TransferSupervisor(user=user, memory=memory, on_event=self._event)
+        self.supervisor = TransferSupervisor(lambda: launcher.transfer(self._event))
         self._progress: dict[int, ProgressCallback] = {}
         self._suspect = asyncio.Lock()
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
-from luxusbd.children.supervisor import child
 from luxusbd.errors import InterruptedJobError
 from luxusbd.stick.codec import order_to_json
 from luxusbd.stick.model import StickOrder, StickProgress
 
 
 async def execute(
+    launcher: Launcher,
     order: StickOrder,
     fds: Sequence[int],
     *,
@@ -25,6 +26,7 @@ async def execute(
     """Carry an order out in a process of its own.
 
     Args:
+        launcher: starts the process.
         order: what to do; the numbers of its descriptors are given by the worker.
         fds: the target, then the images in the order of `order.add`.
         directory: where its temporary files and mount points go; they are the caller's to remove, since a worker that
@@ -48,8 +50,7 @@ async def execute(
         stage = now.stage
         progress(now)
 
-    environment = {"TMPDIR": str(directory)}
-    async with child("luxusbd.children.stick_main", environment=environment, on_event=event) as running:
+    async with launcher.stick(directory, event) as running:
 
         def pause(paused: bool) -> None:
             # stops the tools that it runs, too; what the kernel has accepted is written all the same

@@ -166,6 +166,13 @@ class Address(Protocol):
         """Without a slash at its end."""
 
 
+@dataclass(frozen=True)
+class At:
+    """An `Address` of a server that is not ours to run."""
+
+    url: str
+
+
 def catalogue(images: Sequence[RealImage], mirrors: Sequence[Address]) -> dict[str, Any]:
     """A catalogue of schema 2.0 in which every image is on every mirror under the name of its file."""
     return {

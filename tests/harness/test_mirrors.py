@@ -11,7 +11,7 @@ import pytest
 
 from luxusbd.images.model import Firmware
 from tests.harness.images import RealImage
-from tests.harness.mirrors import Faults, Mirror, catalogue
+from tests.harness.mirrors import At, Faults, Mirror, catalogue
 
 BODY = bytes(range(256)) * 4096
 
@@ -115,8 +115,7 @@ async def test_stall_sends_what_is_before_it_and_no_more(file: Path, client: aio
 
 def test_catalogue_names_every_mirror(file: Path) -> None:
     image = RealImage("x", "X", "d", "https://x.example", "utility", "1", file, frozenset({Firmware.BIOS}))
-    mirrors = [Mirror({}), Mirror({})]
-    mirrors[0].url, mirrors[1].url = "http://127.0.0.1:1", "http://127.0.0.1:2"
+    mirrors = [At("http://127.0.0.1:1"), At("http://127.0.0.1:2")]
     document = catalogue([image], mirrors)
     (release,) = document["distributions"][0]["releases"]
     assert document["version"] == "2.0"

@@ -77,7 +77,13 @@ async def archive() -> Archive:
         RuntimeError: there is none.
     """
     listed = await run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(CODENAME) $(COMPONENT)", "Created-By: Packages"],
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(REPO_URI) $(ORIGIN) $(CODENAME) $(COMPONENT)",
+            "Created-By: Packages",
+        ],
         timeout=60,
     )
     for line in listed.stdout.decode().splitlines():
@@ -96,7 +102,9 @@ async def base_image(directory: Path, suite: str | None = None) -> BaseImage:
     """
     source = await archive()
     suite = suite or source.suite
-    inputs = json.dumps([FORMAT, suite, _packages(), (HERE / "guest.py").read_text(), _UNIT, _PROFILE, _MIRRORS, sorted(USERS)])
+    inputs = json.dumps(
+        [FORMAT, suite, _packages(), (HERE / "guest.py").read_text(), _UNIT, _PROFILE, _MIRRORS, sorted(USERS)]
+    )
     place = directory / f"{suite}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
     made = BaseImage(place / "root.img", place / "vmlinuz", place / "initrd.img")
     if (place / "complete").exists():
@@ -169,7 +177,9 @@ def _furnish(tree: Path) -> None:
 async def _add_users(tree: Path) -> None:
     inside = ["chroot", str(tree)]
     for user, uid in USERS.items():
-        await run([*inside, "useradd", "-M", "-d", f"/home/{user}", "-u", str(uid), "-s", "/bin/bash", user], timeout=60)
+        await run(
+            [*inside, "useradd", "-M", "-d", f"/home/{user}", "-u", str(uid), "-s", "/bin/bash", user], timeout=60
+        )
         (tree / "home" / user).mkdir(exist_ok=True)
         await run([*inside, "chown", "-R", f"{user}:", f"/home/{user}"], timeout=60)
     await run([*inside, "chpasswd"], timeout=60, stdin=f"root:{PASSWORD}\n".encode())

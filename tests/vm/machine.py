@@ -112,7 +112,8 @@ class Guest(Machine):
         """Unpack the second disk and do what `make install` does on a machine that runs."""
         await self.run("tar -xf /dev/vdb -C /", timeout=120)
         await self.run(
-            "systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload && systemctl reload dbus", timeout=120
+            "systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload && systemctl reload dbus",
+            timeout=120,
         )
 
     async def luxusb(self, arguments: str, *, user: str = "alice", timeout: float = 120.0) -> Any:
@@ -157,7 +158,9 @@ class Guest(Machine):
         await self.qmp("system_reset")
         return await self.booted(boot)
 
-    async def plug(self, name: str, file: Path, *, serial: str = "", read_only: bool = False, bus: str = "xhci.0") -> None:
+    async def plug(
+        self, name: str, file: Path, *, serial: str = "", read_only: bool = False, bus: str = "xhci.0"
+    ) -> None:
         """Put a stick with the content of `file`, which is written to, into a port."""
         await self.qmp(
             "blockdev-add",
@@ -203,7 +206,14 @@ class Guest(Machine):
         for at, (file, how) in enumerate(((self._base.root, "snapshot=on"), (self._payload, "readonly=on"))):
             arguments += ["-drive", f"if=none,id=disk{at},format=raw,{how},file={file}"]
             arguments += ["-device", f"virtio-blk-pci,drive=disk{at}"]
-        arguments += ["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=xhci,p2=15,p3=15", "-device", "virtio-serial-pci"]
+        arguments += [
+            "-device",
+            "virtio-rng-pci",
+            "-device",
+            "qemu-xhci,id=xhci,p2=15,p3=15",
+            "-device",
+            "virtio-serial-pci",
+        ]
         for user in IDENTITIES:
             arguments += ["-chardev", f"socket,id=port-{user},path={directory / user},server=on,wait=off"]
             arguments += ["-device", f"virtserialport,chardev=port-{user},name=org.luxusb.{user}"]

@@ -1,4 +1,4 @@
-"""What comes on the virtual machine's second disk: the software as `make install` puts it there, and what it works on."""
+"""What comes on the virtual machine's second disk: the software as `make install` puts it there, and images for it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,13 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from luxusbd.process import run
 from tests.harness.images import RealImage, find
-from tests.harness.mirrors import write_catalogue
+from tests.harness.mirrors import At, write_catalogue
 
 PROJECT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class At:
-    """A mirror inside the machine."""
-
-    url: str
-
-
 MIRRORS = (At("http://127.0.0.1:8001"), At("http://127.0.0.1:8002"))
 SLOW = At("http://127.0.0.1:8009")
 """2 MB/s for each connection."""

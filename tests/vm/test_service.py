@@ -12,13 +12,15 @@ from tests.vm.machine import Guest
 
 pytestmark = [pytest.mark.vm, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
+MANAGER = "/org/luxusb/Manager org.luxusb.Manager"
 THREE = "memtest86plus grub-rescue debian-mini"
 
 
 async def test_the_first_call_starts_the_service(guest: Guest) -> None:
     assert (await guest.run("systemctl is-active luxusbd", check=False)).stdout.strip() == "inactive"
     said = await guest.run(
-        "busctl call org.luxusb.Manager /org/luxusb/Manager org.luxusb.Manager ListDistributions 'a{sv}' 0", user="carol"
+        f"busctl call org.luxusb.Manager {MANAGER} ListDistributions 'a{{sv}}' 0",
+        user="carol",
     )
     assert "memtest86plus" in said.stdout
     assert (await guest.run("systemctl is-active luxusbd", check=False)).stdout.strip() == "active"

@@ -1,0 +1,122 @@
+"""The two ways in which children come to life: started by the core, or by systemd for who connects to their sockets.
+
+As services of their own the children need nothing of the core's privileges and the core nothing of theirs, so that each
+unit allows its process what that one needs alone. The order of trust is the same in both ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+from luxusbd.children.deadlines import Deadlines
+from luxusbd.children.protocol import EventHandler
+from luxusbd.children.supervisor import Child, ConnectedChild, Identity, child
+from luxusbd.errors import FailedError, InterruptedJobError
+
+TRANSFER_SOCKET = "transfer.sock"
+STICK_SOCKET = "stick.sock"
+
+# Without these glibc gives the buffers of every read back to the kernel and faults them in again.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_ARENA_MAX": "2"}
+
+
+class Launcher(Protocol):
+    """Brings children to life; each is there for the length of the block."""
+
+    deadlines: Deadlines
+    """Of what the children have to do."""
+
+    def transfer(self, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
+        """The process that reads foreign bytes."""
+
+    def stick(self, directory: Path, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
+        """A worker for one stick; `directory` is where it may put temporary files."""
+
+
+class Spawner:
+    """Starts children as processes of the core's own."""
+
+    def __init__(self, *, user: str, memory: int) -> None:
+        """Prepare, without starting anything.
+
+        Args:
+            user: of the transfer process when the core is root; empty for the core's own.
+            memory: bytes of data that the transfer process may have.
+
+        Raises:
+            ConfigError: there is no such user.
+        """
+        self._identity = Identity.of_user(user) if user and os.geteuid() == 0 else None
+        self._memory = memory
+        self.deadlines = Deadlines()
+
+    def transfer(self, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
+        """See `Launcher`."""
+        return child(
+            "luxusbd.children.transfer_main",
+            identity=self._identity,
+            memory=self._memory,
+            environment=_MALLOC,
+            on_event=on_event,
+            deadlines=self.deadlines,
+        )
+
+    def stick(self, directory: Path, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
+        """See `Launcher`."""
+        environment: Mapping[str, str] = {"TMPDIR": str(directory)}
+        return child(
+            "luxusbd.children.stick_main", environment=environment, on_event=on_event, deadlines=self.deadlines
+        )
+
+
+class Units:
+    """Connects to children that systemd starts: `luxusb-transfer.socket` and `luxusb-stick.socket`."""
+
+    def __init__(self, sockets: Path, *, memory: int) -> None:
+        """Prepare, without connecting.
+
+        Args:
+            sockets: the directory in which systemd listens.
+            memory: bytes of data that the transfer process may have.
+        """
+        self._sockets = sockets
+        self._memory = memory
+        self.deadlines = Deadlines()
+
+    @contextlib.asynccontextmanager
+    async def transfer(self, on_event: EventHandler) -> AsyncIterator[Child]:
+        """See `Launcher`."""
+        async with self._connected(TRANSFER_SOCKET, on_event) as running:
+            await running.channel.request("limit", {"memory": self._memory})
+            yield running
+
+    def stick(self, directory: Path, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:  # noqa: ARG002 - it has its own
+        """See `Launcher`."""
+        return self._connected(STICK_SOCKET, on_event)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, name: str, on_event: EventHandler) -> AsyncIterator[Child]:
+        path = self._sockets / name
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # systemd accepts at once, whether the service is up or not
+            sock.connect(str(path))
+        except OSError as error:
+            sock.close()
+            raise FailedError(
+                f"{path}: {error.strerror}; is luxusb-{name.removesuffix('.sock')}.socket active? (systemctl status)"
+            ) from error
+        async with ConnectedChild.over(sock, on_event, self.deadlines) as running:
+            try:
+                running.pid = int((await running.channel.request("hello"))["pid"])
+            except InterruptedJobError as error:
+                raise FailedError(
+                    f"the service behind {path} ended before it answered; `journalctl -t luxusb` says why"
+                ) from error
+            yield running
