@@ -12,7 +12,6 @@ lib=$prefix/lib/luxusb
 manifest=$destdir$lib/.installed
 log=()
 
-units=(luxusbd.service luxusb-transfer.{socket,service} luxusb-stick.socket luxusb-stick@.service luxusb-resume.service)
 enabled=(luxusb-resume.service)
 
 say() { printf '%s: %s\n' "$action" "$*"; }
@@ -61,14 +60,14 @@ install_all() {
     command_file luxusb_cli.__main__ >"$work/made/luxusb"
     put 755 "$prefix/bin/luxusb" <"$work/made/luxusb"
     command_file luxusbd.children.transfer_main >"$work/made/transfer"
-    put 755 "$lib/bin/luxusb-transfer" <"$work/made/transfer"
+    put 755 "$prefix/libexec/luxusb-transfer" <"$work/made/transfer"
     command_file luxusbd.children.stick_main >"$work/made/stick"
-    put 755 "$lib/bin/luxusb-stick" <"$work/made/stick"
-    daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g; s|/usr/lib/luxusb/|$lib/|g"
+    put 755 "$prefix/libexec/luxusb-stick" <"$work/made/stick"
+    daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g; s|/usr/libexec/|$prefix/libexec/|g"
     local unit
-    for unit in "${units[@]}"; do
-        sed "$daemon" "systemd/$unit" >"$work/made/unit"
-        put 644 "/usr/lib/systemd/system/$unit" <"$work/made/unit"
+    for unit in systemd/*.service systemd/*.socket; do
+        sed "$daemon" "$unit" >"$work/made/unit"
+        put 644 "/usr/lib/systemd/system/${unit##*/}" <"$work/made/unit"
     done
     sed "$daemon" dbus/org.luxusb.Manager.service >"$work/made/activation"
     put 644 /usr/share/dbus-1/system-services/org.luxusb.Manager.service <"$work/made/activation"

@@ -168,6 +168,11 @@ def source(tmp_path: Path) -> Path:
     return source
 
 
+UNITS = sorted(
+    path.name for path in (ROOT / "systemd").iterdir() if path.suffix in (".service", ".socket", ".timer")
+)
+
+
 def run_install(source: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [source / "packaging" / "install.sh", *arguments],
@@ -197,7 +202,9 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
         "opt/lux/share/man/man8/luxusbd.8",
         "opt/lux/share/zsh/site-functions/_luxusb",
         "opt/lux/lib/luxusb/luxusbd/__init__.py",
-        "usr/lib/systemd/system/luxusbd.service",
+        "opt/lux/libexec/luxusb-stick",
+        "opt/lux/libexec/luxusb-transfer",
+        *(f"usr/lib/systemd/system/{unit}" for unit in UNITS),
         "usr/lib/sysusers.d/luxusb.conf",
         "usr/lib/tmpfiles.d/luxusb.conf",
         "usr/share/dbus-1/system-services/org.luxusb.Manager.service",
@@ -205,7 +212,9 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
         "usr/share/polkit-1/actions/org.luxusb.policy",
     }
     unit = (destination / "usr/lib/systemd/system/luxusbd.service").read_text()
-    assert "ExecStart=/opt/lux/sbin/luxusbd\n" in unit
+    assert "ExecStart=/opt/lux/sbin/luxusbd --sockets /run/luxusb\n" in unit
+    unit = (destination / "usr/lib/systemd/system/luxusb-stick@.service").read_text()
+    assert "ExecStart=/opt/lux/libexec/luxusb-stick\n" in unit
     service = (destination / "usr/share/dbus-1/system-services/org.luxusb.Manager.service").read_text()
     assert "Exec=/opt/lux/sbin/luxusbd\n" in service
     command = destination / "opt/lux/bin/luxusb"
