@@ -146,7 +146,7 @@ class FileTree(ABC):
         return max(
             (
                 start + length
-                for _path, node in self._walk(max_entries)
+                for node in (self._root, *(node for _path, node in self._walk(max_entries)))
                 for start, length in self._extents_of(node)
                 if start != HOLE and length
             ),
@@ -160,7 +160,13 @@ class FileTree(ABC):
 
     def _check_reach(self, claimed: int) -> None:
         """Refuse a file that is shorter than its volume and than its content."""
-        if claimed > self.size and self.reach(MAX_WALK) > self.size:
+        if claimed <= self.size:
+            return
+        try:
+            whole = self.reach(MAX_WALK) <= self.size
+        except MalformedImageError as error:
+            raise _truncated(claimed, self.size) from error
+        if not whole:
             raise _truncated(claimed, self.size)
 
     def _walk(self, max_entries: int) -> Iterator[tuple[str, Node]]:
