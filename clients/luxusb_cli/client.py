@@ -188,10 +188,11 @@ class Client:
         what = _("Could not import {name}").format(name=clean(name))
         return _path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=[fd]))
 
-    async def inspect(self, fd: int, name: str) -> InspectReport:
-        """What the file behind `fd` is; `name` is for messages."""
+    async def inspect(self, fd: int, name: str, *, sha256: str = "") -> InspectReport:
+        """What the file behind `fd` is; `name` is for messages, `sha256` its hash when that is known."""
+        options = {"sha256": Typed("s", sha256)} if sha256 else {}
         what = _("Could not inspect {name}").format(name=clean(name))
-        reply = await self._manager("InspectImage", "ha{sv}", 0, _NO_OPTIONS, what=what, fds=[fd])
+        reply = await self._manager("InspectImage", "ha{sv}", 0, options, what=what, fds=[fd])
         return InspectReport.from_wire(wire_of(_only(reply), "the report"))
 
     async def images(self) -> tuple[ImageInfo, ...]:

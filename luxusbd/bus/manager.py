@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -114,8 +115,11 @@ class ManagerMethods:
         return _job(await self._engine.import_image(call.caller, fd, name, sha256=given[members.SHA256]))
 
     async def _inspect_image(self, call: Call, given: Options) -> Answer:
-        del given
-        return Answer((render.recognition(await self._engine.inspect_image(call.caller, call.args[0])),))
+        sha256 = given[members.SHA256].lower()
+        if sha256 and not set(sha256) <= set(string.hexdigits):
+            raise InvalidArgumentError("the option sha256 must be 64 hex digits")
+        found = await self._engine.inspect_image(call.caller, call.args[0], sha256=sha256)
+        return Answer((render.inspection(found),))
 
     async def _list_images(self, call: Call, given: Options) -> Answer:
         del given

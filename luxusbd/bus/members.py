@@ -61,7 +61,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
     (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256,)),
-    (MANAGER, "InspectImage"): Rule(None),
+    (MANAGER, "InspectImage"): Rule(None, (SHA256,)),
     (MANAGER, "ListImages"): Rule(None),
     (MANAGER, "OpenImage"): Rule(None),
     (MANAGER, "DeleteImage"): Rule(Action.IMPORT_IMAGE),

@@ -10,6 +10,7 @@ download    job, and the fields of DownloadRequest     fields of DownloadResult;
 control     job, optional paused, bandwidth            null; job 0 sets the bandwidth of all jobs together
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition
+explain     (a regular file)                           Inspection: a Recognition and more about it
 look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
 hash        optional job (a regular file)              sha256, size
 copy        job, size (source, destination)            sha256, size
@@ -124,6 +125,7 @@ class TransferChild:
                 "control": self._control,
                 "discard": self._discard,
                 "inspect": self._inspect,
+                "explain": self._explain,
                 "look": self._look,
                 "hash": self._hash,
                 "copy": self._copy,
@@ -200,6 +202,13 @@ class TransferChild:
 
         (fd,) = _descriptors(fds, 1)
         return await self._foreign(fd, lambda own: recognition_to_json(recognise(own)))
+
+    async def _explain(self, _params: Params, fds: Sequence[int]) -> Any:
+        from luxusbd.images.details_codec import inspection_to_json
+        from luxusbd.images.recognise import inspect
+
+        (fd,) = _descriptors(fds, 1)
+        return await self._foreign(fd, lambda own: inspection_to_json(inspect(own)))
 
     async def _look(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         from luxusbd.stick.codec import contents_to_json

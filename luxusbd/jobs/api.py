@@ -12,7 +12,8 @@ from typing import Protocol
 
 from luxusbd.catalog.model import Distribution
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
-from luxusbd.images.model import Firmware, Recognition, StoredImage
+from luxusbd.images.details import Inspection
+from luxusbd.images.model import Firmware, StoredImage
 from luxusbd.jobs.model import Job
 from luxusbd.stick.model import Layout, ManifestImage, StickOptions
 
@@ -161,8 +162,8 @@ class Engine(Protocol):
     async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
         """Copy a regular file into the store. `fd` stays the caller's; it is duplicated before this returns."""
 
-    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:
-        """What a file is, without storing it."""
+    async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
+        """What a file is, without storing it; `sha256` is what the caller found its hash to be, and is looked up."""
 
     async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
         """The images that the caller may see."""

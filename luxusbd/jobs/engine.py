@@ -15,7 +15,7 @@ from luxusbd.config import Config, Value
 from luxusbd.devices.guard import GuardPolicy
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import InterruptedJobError, JobStateError, LuxusbError
-from luxusbd.images.model import Recognition
+from luxusbd.images.details import Inspection
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan
@@ -194,10 +194,14 @@ class LuxusbEngine:
         """Copy a regular file into the store."""
         return await self._downloads.import_image(caller.uid, fd, name, sha256)
 
-    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:  # noqa: ARG002 - the same for everybody
+    async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
         """What a file is."""
         readable_size(fd)
-        return await self._transfers.inspect(fd)
+        found = await self._transfers.explain(fd)
+        if not sha256:
+            return found
+        genuine = self._catalog.find_by_hash(sha256, caller.uid)
+        return replace(found, sha256=sha256, genuine=release_title(*genuine) if genuine else "")
 
     async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
         """The images that the caller may see."""

@@ -12,6 +12,8 @@ from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import TransferSupervisor
 from luxusbd.errors import InterruptedJobError, MalformedImageError
 from luxusbd.images.codec import recognition_from_json
+from luxusbd.images.details import Inspection
+from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Recognition
 from luxusbd.stick.codec import contents_from_json
 from luxusbd.stick.model import StickContents
@@ -106,19 +108,25 @@ class Transfers:
         Raises:
             MalformedImageError: it cannot be read as an image, or reading it killed the process twice.
         """
-        try:
-            answer = await self._alone_if_deadly("inspect", {}, [fd])
-        except InterruptedJobError:
-            raise MalformedImageError(
-                "the process that reads images died over this one; it is damaged or made to do harm"
-            ) from None
-        return recognition_from_json(answer)
+        return recognition_from_json(await self._image("inspect", fd))
+
+    async def explain(self, fd: int) -> Inspection:
+        """Everything that can be told about the image behind a descriptor; raises as `inspect`."""
+        return inspection_from_json(await self._image("explain", fd))
 
     async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...]]:
         """What is on a disk, and what an erase would destroy, a line each."""
         answer = await self._alone_if_deadly("look", {"size": size}, [fd])
         contents = contents_from_json(answer["contents"]) if answer["contents"] is not None else None
         return contents, tuple(str(line)[:300] for line in answer["losses"][:64])
+
+    async def _image(self, method: str, fd: int) -> Any:
+        try:
+            return await self._alone_if_deadly(method, {}, [fd])
+        except InterruptedJobError:
+            raise MalformedImageError(
+                "the process that reads images died over this one; it is damaged or made to do harm"
+            ) from None
 
     async def _again(self, method: str, params: Params, fds: Sequence[int]) -> Any:
         """Ask for what does no harm when it is done anew, through deaths of the process."""

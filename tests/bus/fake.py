@@ -17,6 +17,8 @@ from luxusbd.errors import (
     JobStateError,
     PlanExpiredError,
 )
+from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
+from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
 from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
@@ -43,7 +45,14 @@ FEATURES = (
     "GetSettings",
 )
 SHA = "ab" * 32
-ENTRY = BootEntry("Live", BootMethod.LINUX, frozenset({Firmware.BIOS, Firmware.UEFI}), "/vmlinuz")
+ENTRY = BootEntry(
+    "Live",
+    BootMethod.LINUX,
+    frozenset({Firmware.BIOS, Firmware.UEFI}),
+    "/vmlinuz",
+    ("/initrd",),
+    ("a={iso}", "u={iso_uuid}", "l={volume_id}", "{iso_uuid}{data_uuid}"),
+)
 RECOGNITION = Recognition(
     size=42,
     volume_id="DEBIAN",
@@ -56,6 +65,16 @@ RECOGNITION = Recognition(
     entries=(ENTRY,),
     filesystems=frozenset({"ext4"}),
     firmware=ENTRY.firmware,
+)
+DETAILS = Details(
+    container=Container.ISO9660,
+    names="rock-ridge",
+    recipe_version=3,
+    minimum_memory=512,
+    table="gpt",
+    partitions=(PartitionInfo(1, "83", "\0ROOT", "ext4", 1 << 20, 5, active=True),),
+    boot_records=(BootRecord("bios", "", bootable=True, start=2048, size=512),),
+    programs=(ProgramInfo("/vmlinuz", "amd64", signed=True, signers=("Debian",)),),
 )
 DISTRIBUTION = Distribution(
     id="debian",
@@ -210,9 +229,9 @@ class FakeEngine:
         self.calls.append(("import_image", os.pread(fd, 100, 0), name, sha256))
         return self.new_job(caller, Operation.IMPORT)
 
-    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:
-        self.calls.append(("inspect_image", os.pread(fd, 100, 0), os.get_inheritable(fd)))
-        return RECOGNITION
+    async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
+        self.calls.append(("inspect_image", os.pread(fd, 100, 0), os.get_inheritable(fd), sha256))
+        return Inspection(RECOGNITION, DETAILS, sha256, "Debian 12.5" if sha256 == SHA else "")
 
     async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
         return (ImageView(StoredImage(SHA, "debian.iso", 42, 1, "import", Trust.HASH, RECOGNITION), "", in_use=False),)

@@ -51,11 +51,51 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
             "ImportImage", "hsa{sv}", 0, "my.iso", {"sha256": Variant("s", SHA)}, fds=[opened.fileno()]
         )
         assert path == JOB["path"]
-        report = await client.call("InspectImage", "ha{sv}", 0, {}, fds=[opened.fileno()])
-    assert engine.calls == [("import_image", b"content", "my.iso", SHA), ("inspect_image", b"content", False)]
+        report = await client.call("InspectImage", "ha{sv}", 0, {"sha256": Variant("s", SHA)}, fds=[opened.fileno()])
+    assert engine.calls == [("import_image", b"content", "my.iso", SHA), ("inspect_image", b"content", False, SHA)]
     assert report["system"] == "Debian \ufffd ? Live"
     assert report["firmware"] == ["bios", "uefi"]
-    assert report["entries"] == [{"title": "Live", "method": "linux", "firmware": ["bios", "uefi"]}]
+    assert report["entries"] == [
+        {
+            "title": "Live",
+            "method": "linux",
+            "firmware": ["bios", "uefi"],
+            "kernel": "/vmlinuz",
+            "initrds": ["/initrd"],
+            # what is known of the image is filled in, what is known of a stick alone is not
+            "parameters": [
+                "a={iso}",
+                "u=2024-01-01-00-00-00-00",
+                "l=DEBIAN",
+                "2024-01-01-00-00-00-00{data_uuid}",
+            ],
+        }
+    ]
+    assert report["partitions"] == [
+        {
+            "number": 1,
+            "type": "83",
+            "label": "\ufffdROOT",
+            "filesystem": "ext4",
+            "start": 1 << 20,
+            "size": 5,
+            "active": True,
+        }
+    ]
+    assert report["boot_records"] == [
+        {"platform": "bios", "emulation": "", "bootable": True, "start": 2048, "size": 512}
+    ]
+    assert report["programs"] == [{"path": "/vmlinuz", "architecture": "amd64", "signed": True, "signers": ["Debian"]}]
+    assert (report["container"], report["partition_table"], report["names"]) == ("iso9660", "gpt", "rock-ridge")
+    assert (report["recipe_version"], report["minimum_memory"]) == (3, 512 << 20)
+    assert (report["sha256"], report["genuine"]) == (SHA, "Debian 12.5")
+    with file.open("rb") as opened:
+        plain = await client.call("InspectImage", "ha{sv}", 0, {}, fds=[opened.fileno()])
+        assert (plain["sha256"], plain["genuine"]) == ("", "")
+        for wrong in ("g" * 64, "ab"):
+            options = {"sha256": Variant("s", wrong)}
+            name, _text = await client.fails("InspectImage", "ha{sv}", 0, options, fds=[opened.fileno()])
+            assert name == "org.luxusb.Error.InvalidArgument"
     (stored,) = await client.call("ListImages", "a{sv}", {})
     assert (stored["reference"], stored["trust"], stored["bootable"]) == (f"image:{SHA}", "hash", True)
     reply = await client.raw("OpenImage", "sa{sv}", f"image:{SHA}", {})

@@ -94,7 +94,7 @@ class Handlers(Jobs):
                     raise RefusalError(f"{ERROR}VerificationFailed", f"{body[1]} has the sha256 {digest}.")
                 return self._store_job("import", body[1], body[1], digest, len(data)).path
             case "InspectImage":
-                return self._inspect(fds[body[0]])
+                return self._inspect(fds[body[0]], body[1])
             case "ListImages":
                 return list(self.images.values())
             case "DeleteImage":
@@ -211,7 +211,7 @@ class Handlers(Jobs):
         self.images.setdefault(f"image:{digest}", world.stored(name, digest))
         return self.new_job(operation, title, outcome=outcome, parent=parent)
 
-    def _inspect(self, fd: int) -> dict[str, Variant]:
+    def _inspect(self, fd: int, options: dict[str, Variant]) -> dict[str, Variant]:
         size = os.fstat(fd).st_size
         if not size:
             raise RefusalError(f"{ERROR}MalformedImage", "The file is empty.")
@@ -219,6 +219,8 @@ class Handlers(Jobs):
             "title": Variant("s", "Live system"),
             "method": Variant("s", "linux"),
             "kernel": Variant("s", "/live/vmlinuz"),
+            "initrds": Variant("as", ["/live/initrd.img"]),
+            "parameters": Variant("as", ["boot=live", "findiso={iso}", "root={data_uuid}"]),
             "firmware": Variant("as", ["bios", "uefi"]),
         }
         report = {
@@ -235,7 +237,12 @@ class Handlers(Jobs):
             "entries": Variant("aa{sv}", [entry]),
             "filesystems": Variant("as", ["ext4"]),
             "size": Variant("t", size),
+            **world.inspected(),
         }
+        if "sha256" in options:
+            digest = options["sha256"].value
+            report["sha256"] = Variant("s", digest)
+            report["genuine"] = Variant("s", "Debian Live 12.5" if digest == world.ISO_SHA else "")
         return report | self.inspected
 
     def _known_device(self, path: str, sender: str) -> str:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.catalog import ImageInfo, InspectReport, StoredResult
+from luxusb_cli.catalog import ImageInfo, StoredResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo
 from luxusb_cli.params import throttle_options
-from luxusb_cli.render import date, fields, firmware_names, say, table
+from luxusb_cli.render import date, say, table
 from luxusb_cli.runner import JobOptions, conclude, job_options, run_jobs, say_started, start_import
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
@@ -155,56 +155,39 @@ def _stored(state: State, jobs: Sequence[JobInfo], options: JobOptions, document
 
 @click.command(short_help="Say what a file is and whether it would start.")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--hash", "with_hash", is_flag=True, help="Compute the sha256 and look it up in the catalogue.")
 @json_option
 @pass_state
-def inspect(state: State, file: Path) -> ExitCode:
+def inspect(state: State, file: Path, with_hash: bool) -> ExitCode:
     """Say what FILE is and how it would start, or why it cannot. Nothing is stored.
 
     \b
     Examples:
       luxusb inspect ~/Downloads/my.iso
+      luxusb inspect my.iso --hash
     """
 
     async def body(client: Client) -> ExitCode:
+        from luxusb_cli.copying import hash_file
+        from luxusb_cli.report import print_report
         from luxusb_cli.targets import open_for_reading
 
         fd = open_for_reading(file)
         try:
+            # what is no image is told at once, before time is spent on its hash
             report = await client.inspect(fd, str(file))
+            if with_hash:
+                sha256 = await hash_file(fd, progress=not state.json)
+                report = await client.inspect(fd, str(file), sha256=sha256)
         finally:
             os.close(fd)
         if state.json:
             state.emit({"image": report})
         else:
-            _print_report(file, report)
+            print_report(file, report)
         return ExitCode.DONE
 
     return run(state, body)
-
-
-def _print_report(file: Path, report: InspectReport) -> None:
-    say(str(file), "bold")
-    fields(
-        [
-            (_("system"), " ".join(part for part in (report.system, report.version) if part)),
-            (_("label"), report.label),
-            (_("architecture"), report.architecture),
-            (_("family"), report.family),
-            (_("recipe"), report.recipe),
-            (_("size"), format_size(report.size)),
-            (_("starts under"), firmware_names(report.firmware)),
-            (_("read from"), ", ".join(report.filesystems)),
-        ]
-    )
-    if report.bootable:
-        say(_("It starts from a file, with these entries:"), "green")
-        for entry in report.entries:
-            say(f"  {clean(entry.title)} ({firmware_names(entry.firmware)})")
-    else:
-        say(_("It does not start from a file."), "red")
-        for part in (report.reason, report.advice):
-            if part:
-                say(f"  {clean(part)}")
 
 
 @click.command(short_help="Take a stored image away.")
