@@ -102,10 +102,6 @@ def recognition_from_json(value: object) -> Recognition:
     )
 
 
-def _filesystem(value: object, path: str) -> str:
-    return read_matching(value, path, _FILESYSTEM, 16)
-
-
 def boot_entry_to_json(entry: BootEntry) -> dict[str, Any]:
     """A JSON object that `boot_entry_from_json` reads."""
     return {

@@ -94,7 +94,7 @@ class Handlers(Jobs):
                     raise RefusalError(f"{ERROR}VerificationFailed", f"{body[1]} has the sha256 {digest}.")
                 return self._store_job("import", body[1], body[1], digest, len(data)).path
             case "InspectImage":
-                return self._inspect(fds[body[0]], body[1])
+                return self._inspect(fds[body[0]], options)
             case "ListImages":
                 return list(self.images.values())
             case "DeleteImage":

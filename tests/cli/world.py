@@ -17,7 +17,7 @@ SHA_A = "a1" * 32
 IMAGE_BYTES = b"an image" * 1000
 IMAGE_SHA = hashlib.sha256(IMAGE_BYTES).hexdigest()
 SHA_B = "b2" * 32
-ISO_SHA = hashlib.sha256(b"x" * 500).hexdigest()
+ISO_SHA = hashlib.sha256(b"CD001" * 100).hexdigest()
 
 Dict = dict[str, Any]
 

@@ -156,7 +156,7 @@ def udfread(path: Path, files: Iterable[str]) -> dict[str, bytes]:
     found = {}
     for name in files:
         file = ctypes.c_void_p(library.udfread_file_open(disc, name.encode()))
-        assert file, name
+        assert file.value, name
         buffer = ctypes.create_string_buffer(100_000)
         length = library.udfread_file_read(file, buffer, len(buffer))
         found[name] = buffer.raw[:length]
