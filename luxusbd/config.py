@@ -152,7 +152,7 @@ def parse(text: str, name: str, base: Config) -> Config:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValueError too: of a number with thousands of digits
         raise ConfigError(f"{name}: is not valid TOML: {error}") from error
     sections = {section.name: getattr(base, section.name) for section in fields(base)}
     for section_name, values in document.items():
@@ -196,21 +196,30 @@ def _value(where: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Valu
     if kind is bool:
         if isinstance(value, bool):
             return value
-        raise ConfigError(f"{where}: has to be true or false, not {value!r}")
+        raise ConfigError(f"{where}: has to be true or false, not {_shown(value)}")
     if kind is int:
         low, high = limits["low"], limits["high"]
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
-        raise ConfigError(f"{where}: has to be a whole number from {low} to {high}, not {value!r}")
+        raise ConfigError(f"{where}: has to be a whole number from {low} to {high}, not {_shown(value)}")
     if kind is str:
         choices = limits["choices"]
         if isinstance(value, str) and (not choices or value in choices):
             return value
         expected = "one of " + ", ".join(choices) if choices else "a text in quotes"
-        raise ConfigError(f"{where}: has to be {expected}, not {value!r}")
+        raise ConfigError(f"{where}: has to be {expected}, not {_shown(value)}")
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    raise ConfigError(f'{where}: has to be a list of texts such as ["/dev/loop7"], not {value!r}')
+    raise ConfigError(f'{where}: has to be a list of texts such as ["/dev/loop7"], not {_shown(value)}')
+
+
+def _shown(value: object) -> str:
+    """A value in a message; of a number with thousands of digits Python makes no text at all (sys.int_info)."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number that is too long"
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _nearest(word: str, known: Mapping[str, Any]) -> str:
