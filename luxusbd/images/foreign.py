@@ -11,6 +11,8 @@ from luxusbd.images.bounded import BoundedReader
 
 HEAD = 64 * 1024
 """Bytes that are looked at."""
+SAMPLE = 4096
+"""Bytes that have to be readable text in a text."""
 SMALLEST = 40 * 1024
 """Bytes below which a file cannot be a disc image: system area, two descriptors and a directory."""
 
@@ -107,7 +109,7 @@ def _describe_text(head: bytes) -> str:
         return "the file is an XML text, not an image: perhaps the error message of a server; fetch it again"
     if _SUMS.match(head):
         return "the file is a list of checksums, not the image that belongs to it"
-    sample = head[:4096]
+    sample = head[:SAMPLE]
     if b"\0" not in sample and sample and _is_text(sample):
         return "the file is a text, not an image; fetch it again, and look into it for what the server said"
     return ""
@@ -117,7 +119,8 @@ def _is_text(sample: bytes) -> bool:
     try:
         text = sample.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(sample) - 4:
+        # only where the sample ends may a character be cut in two
+        if len(sample) < SAMPLE or error.start < len(sample) - 4:
             return False
         text = sample[: error.start].decode("utf-8")
     return all(char.isprintable() or char in "\t\r\n\f\x1b" for char in text)

@@ -91,7 +91,10 @@ def _mutate_plain(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> b
 
 def _mutate_udf(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
     """A mutation whose checksums are mostly right again, or else nothing behind them would ever be reached."""
-    changed = mutate(rng, data, corpus, _hot_of(data))
+    kinds = _kinds_of(data)
+    # every kind of descriptor as often as the others, however many there are of it
+    hot = rng.choice(kinds) if kinds and rng.random() < 0.8 else _hot_of(data)
+    changed = mutate(rng, data, corpus, hot)
     if rng.random() < 0.1:
         return changed
     out = bytearray(changed)
@@ -121,7 +124,17 @@ def _is_tag(data: bytes, at: int) -> bool:
     return any(head) and (sum(head[:4]) + sum(head[5:])) & 0xFF == head[4] and head[2:4] in (b"\3\0", b"\2\0")
 
 
+def _kinds(data: bytes) -> tuple[Hot, ...]:
+    """The descriptors by their identifier."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for at in _tags_of(data):
+        identifier, length = struct.unpack_from("<H", data, at)[0], struct.unpack_from("<H", data, at + 10)[0]
+        found.setdefault(identifier, []).append((at, at + 16 + min(length, 240)))
+    return tuple(found.values())
+
+
 _tags_of = cache(_tags)
+_kinds_of = cache(_kinds)
 
 
 @cache
