@@ -333,6 +333,13 @@ async def test_inspect(core: Core, foreign: types.SimpleNamespace, tmp_path: Pat
         assert await core.channel.request("inspect", {}, [one.fileno()]) == {"recognised": "content"}
 
 
+async def test_explain(core: Core, tmp_path: Path) -> None:
+    (tmp_path / "disk.img").write_bytes(b"XFSB".ljust(100_000, b"\0"))
+    with (tmp_path / "disk.img").open("rb") as one:
+        answer = await core.channel.request("explain", {}, [one.fileno()])
+    assert (answer["container"], answer["recognition"]["family"]) == ("filesystem", "disk-image")
+
+
 async def test_inspect_that_never_ends(
     core: Core, foreign: types.SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
