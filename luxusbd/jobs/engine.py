@@ -19,7 +19,8 @@ from luxusbd.images.model import Recognition
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan
-from luxusbd.jobs.downloads import Downloads, file_name, readable_size, release_title
+from luxusbd.jobs.downloads import Downloads, file_name, release_title
+from luxusbd.jobs.imports import Imports, readable_size
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
@@ -84,16 +85,15 @@ class LuxusbEngine:
             self._queue,
             self._transfers,
             self._images,
-            catalog,
             incoming=Path(config.paths.download_dir),
-            staging=self._staging,
         )
+        self._imports = Imports(self._queue, self._transfers, self._images, catalog, staging=self._staging)
         self._planner = Planner(catalog, self._images, self._registry)
         self._sticks = Sticks(
             self._queue, self._registry, self._images, self._downloads, self._planner, staging=self._staging
         )
         self._adopting: asyncio.Task[None] | None = None
-        self._queue.add_listener(_Cleanup(self._downloads, self._sticks))
+        self._queue.add_listener(_Cleanup(self._imports, self._sticks))
 
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
@@ -192,7 +192,7 @@ class LuxusbEngine:
 
     async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
         """Copy a regular file into the store."""
-        return await self._downloads.import_image(caller.uid, fd, name, sha256)
+        return await self._imports.start(caller.uid, fd, name, sha256)
 
     async def inspect_image(self, caller: Caller, fd: int) -> Recognition:  # noqa: ARG002 - the same for everybody
         """What a file is."""
@@ -315,13 +315,13 @@ class LuxusbEngine:
 class _Cleanup(Listener):
     """Gives back what a job held, also when it ended without ever having run."""
 
-    def __init__(self, downloads: Downloads, sticks: Sticks) -> None:
-        self._downloads = downloads
+    def __init__(self, imports: Imports, sticks: Sticks) -> None:
+        self._imports = imports
         self._sticks = sticks
         self._tasks: set[asyncio.Task[None]] = set()
 
     def job_finished(self, job: Job) -> None:
-        self._downloads.job_ended(job)
+        self._imports.job_ended(job)
         if job.device_ids:
             task = asyncio.get_running_loop().create_task(self._sticks.job_ended(job))
             self._tasks.add(task)
