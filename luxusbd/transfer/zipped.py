@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,12 @@ _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """What unpacks with bounded memory; Python's other ones have no limit of their own."""
 _METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
 """APPNOTE.TXT 4.4.5."""
+
+# NotImplementedError, which is one of RuntimeError, is what zipfile says of flags that nobody uses.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, MemoryError),
+    *(ValueError, RuntimeError, LookupError, OverflowError),
+)
 
 
 class _File(io.RawIOBase):
@@ -82,7 +89,7 @@ class ZippedImage:
             with self._archive.open(self._member) as opened:
                 while piece := opened.read(PIECE):
                     yield piece, self._file.tell()
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, MemoryError) as error:
+        except _DAMAGE as error:
             raise MalformedImageError(f"{self.name} in the zip archive is damaged: {error}") from error
 
 
@@ -99,7 +106,7 @@ def open_image(fd: int, size: int) -> Iterator[ZippedImage]:
     file = _File(fd, size)
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, MemoryError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise MalformedImageError(f"the zip archive cannot be read: {error}") from error
     with archive:
         member = _choose([info for info in archive.infolist() if not _beside(info)])

@@ -15,6 +15,7 @@ import pytest
 
 from luxusbd.errors import CancelledError, FailedError, InvalidArgumentError, LuxusbError, NotEnoughSpaceError
 from luxusbd.transfer import localcopy
+from luxusbd.transfer.diskio import free_space
 from luxusbd.transfer.localcopy import LocalFile, copy_file, hash_file
 
 CONTENT = bytes(range(256)) * 5000
@@ -256,9 +257,9 @@ def test_clones(reflinking: Path) -> None:
     (reflinking / "source").write_bytes(content)
     os.sync()
     with (reflinking / "source").open("rb") as source, (reflinking / "destination").open("w+b") as destination:
-        free = localcopy.free_space(destination.fileno())
+        free = free_space(destination.fileno())
         done = copy_file(source.fileno(), destination.fileno(), len(content), lambda *_: None, lambda: False)
-        assert free - localcopy.free_space(destination.fileno()) < 2 << 20
+        assert free - free_space(destination.fileno()) < 2 << 20
     assert done == LocalFile(hashlib.sha256(content).hexdigest(), len(content), cloned=True)
     # two files, not two names of one: what happens to the source is of no interest any more
     with (reflinking / "source").open("r+b") as source:
