@@ -18,7 +18,7 @@ from luxusbd.errors import InterruptedJobError, JobStateError, LuxusbError
 from luxusbd.images.model import Recognition
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan
+from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan
 from luxusbd.jobs.downloads import Downloads, file_name, release_title
 from luxusbd.jobs.imports import Imports, readable_size
 from luxusbd.jobs.model import Job, JobState, Operation
@@ -74,6 +74,7 @@ class LuxusbEngine:
             slots={
                 Lane.DOWNLOAD: config.limits.active_downloads,
                 Lane.IMPORT: 2,
+                Lane.STREAM: 4,
                 Lane.STICK: config.limits.active_sticks,
             },
             max_jobs=config.limits.jobs,
@@ -87,7 +88,14 @@ class LuxusbEngine:
             self._images,
             incoming=Path(config.paths.download_dir),
         )
-        self._imports = Imports(self._queue, self._transfers, self._images, catalog, staging=self._staging)
+        self._imports = Imports(
+            self._queue,
+            self._transfers,
+            self._images,
+            catalog,
+            staging=self._staging,
+            max_unpacked=config.images.max_unpacked << 30,
+        )
         self._planner = Planner(catalog, self._images, self._registry)
         self._sticks = Sticks(
             self._queue, self._registry, self._images, self._downloads, self._planner, staging=self._staging
@@ -190,9 +198,9 @@ class LuxusbEngine:
         distribution, release = self._catalog.resolve(reference, caller.uid)
         return await self._downloads.download(caller.uid, distribution, release, priority=priority, bandwidth=bandwidth)
 
-    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
-        """Copy a regular file into the store."""
-        return await self._imports.start(caller.uid, fd, name, sha256)
+    async def import_image(self, caller: Caller, fd: int, name: str, options: ImportOptions) -> Job:
+        """Take a file or a stream into the store."""
+        return await self._imports.start(caller.uid, fd, name, options)
 
     async def inspect_image(self, caller: Caller, fd: int) -> Recognition:  # noqa: ARG002 - the same for everybody
         """What a file is."""
@@ -205,7 +213,8 @@ class LuxusbEngine:
         found = []
         for image in await asyncio.to_thread(self._images.list, caller.uid):
             genuine = self._catalog.find_by_hash(image.sha256)
-            found.append(ImageView(image, release_title(*genuine) if genuine else "", image.sha256 in in_use))
+            title, reference = (release_title(*genuine), reference_to(*genuine)) if genuine else ("", "")
+            found.append(ImageView(image, title, image.sha256 in in_use, reference))
         return tuple(found)
 
     async def open_image(self, caller: Caller, reference: str) -> int:

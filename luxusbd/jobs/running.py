@@ -17,6 +17,8 @@ class Lane(StrEnum):
 
     DOWNLOAD = "download"
     IMPORT = "import"
+    STREAM = "stream"
+    """Imports from pipes: they take as long as their writers like, and must not hold up the others."""
     STICK = "stick"
 
 

@@ -435,8 +435,8 @@ async def test_signatures_are_checked_in_the_process(process: Core, tmp_path: Pa
     with sums.open("rb") as one:
         found = await process.channel.request("prove", {"names": ["x.iso"]}, [one.fileno()])
         assert found["sums"] == [{"name": "x.iso", "algorithm": "sha256", "digest": SHA256}]
+        params = {"names": ["x.iso"], "signature": True, "key": True}
         with pytest.raises(MalformedImageError, match="no OpenPGP public key"):
-            params = {"names": ["x.iso"], "signature": True, "key": True}
             await process.channel.request("prove", params, [one.fileno()] * 3)
     (tmp_path / "large").write_bytes(bytes(5 << 20))
     with (tmp_path / "large").open("rb") as one:
