@@ -71,13 +71,6 @@ async def imported(caller: Caller, path: Path, name: str = "", **options: Any) -
         return await caller.finished(await caller.client.import_image(file.fileno(), name or path.name, **options))
 
 
-async def came(caller: Caller, path: str, count: int) -> None:
-    """Wait until a job has got so many bytes; what comes just before a silence is not told by a signal."""
-    async with asyncio.timeout(60):
-        while (await caller.client.job(path)).bytes_done < count:
-            pass
-
-
 async def check_refused(caller: Caller, daemon: Daemon, job: JobInfo, error: str, said: str) -> None:
     """The job failed for this reason and nothing of it is left."""
     assert (job.state, job.error_name) == (JobState.FAILED, ERROR + error), job.error_message
@@ -173,7 +166,7 @@ async def test_a_pipe_of_another_size(daemon: Daemon, caller: Caller, images: Im
 async def test_a_silent_pipe_is_cancelled_and_not_paused(daemon: Daemon, caller: Caller, images: Images) -> None:
     with pipe(images.alpha.path.read_bytes()[:100_000], end=False) as (read, _write):
         path = await caller.client.import_image(read, "x.iso")
-        await came(caller, path, 100_000)
+        await caller.progress(path, 100_000)
         job = await caller.client.job(path)
         assert (job.progress, job.bytes_total) == (-1.0, 0)
         with pytest.raises(DaemonError) as refused:
@@ -203,7 +196,7 @@ async def test_silent_pipes_do_not_hold_up_files(daemon: Daemon, caller: Caller,
 async def test_a_transfer_process_that_dies_over_a_pipe(daemon: Daemon, caller: Caller, images: Images) -> None:
     with pipe(images.alpha.path.read_bytes()[:100_000], end=False) as (read, _write):
         path = await caller.client.import_image(read, "x.iso")
-        await came(caller, path, 100_000)
+        await caller.progress(path, 100_000)
         (transfer,) = daemon.pids(TRANSFER)
         os.kill(transfer, signal.SIGKILL)
         job = await caller.finished(path)
@@ -214,7 +207,7 @@ async def test_a_core_that_dies_over_a_pipe(daemon: Daemon, images: Images) -> N
     with pipe(images.alpha.path.read_bytes()[:100_000], end=False) as (read, _write):
         async with Caller.connect(daemon.address) as caller:
             path = await caller.client.import_image(read, "x.iso")
-            await came(caller, path, 100_000)
+            await caller.progress(path, 100_000)
             await daemon.kill()
         await daemon.start()
         async with Caller.connect(daemon.address) as caller:
