@@ -215,6 +215,60 @@ async def test_a_core_that_dies_over_a_pipe(daemon: Daemon, images: Images) -> N
             await check_refused(caller, daemon, job, "Interrupted", "import it again")
 
 
+# A small disk
+
+
+@pytest.fixture
+def small(place: Path, catalogue: Path) -> Iterator[Path]:
+    """A filesystem that can clone, with room for a few hundred MiB, for a daemon's state and a user's files."""
+    mounted = place / "disk"
+    mounted.mkdir()
+    with (place / "disk.img").open("wb") as file:
+        file.truncate(700 * MIB)
+    for command in (
+        ["mkfs.xfs", "-q", str(place / "disk.img")],
+        ["mount", "-o", "loop", str(place / "disk.img"), str(mounted)],
+    ):
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    try:
+        yield mounted
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True, timeout=60)
+
+
+@pytest.mark.root
+async def test_an_endless_pipe_ends_where_the_disk_does(small: Path, images: Images) -> None:
+    async with Daemon(small) as daemon, Caller.connect(daemon.address) as caller:
+        with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
+            assert endless.stdout is not None
+            path = await caller.client.import_image(endless.stdout.fileno(), "x.iso")
+            endless.stdout.close()
+            job = await caller.finished(path)
+        # nobody reads any more, so that it could not go on
+        assert endless.returncode == -signal.SIGPIPE
+        await check_refused(caller, daemon, job, "NotEnoughSpace", "256.0 MiB are kept free")
+        assert job.bytes_done > 50 * MIB
+        assert (await imported(caller, images.alpha.path)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.root
+async def test_a_file_of_the_same_disk_is_cloned(small: Path, images: Images) -> None:
+    mine = small / "mine.iso"
+    mine.write_bytes(images.large.path.read_bytes())
+    os.sync()
+    async with Daemon(small) as daemon, Caller.connect(daemon.address) as caller:
+        free = os.statvfs(small)
+        job = await imported(caller, mine)
+        await check_stored(caller, daemon, job, images.large, "mine.iso")
+        assert job.result["cloned"] is True
+        assert (free.f_bavail - os.statvfs(small).f_bavail) * free.f_frsize < images.large.size // 2
+        assert mine.stat().st_nlink == 1
+        with mine.open("r+b") as file:
+            file.write(b"changed")
+        assert stored(daemon, images.large.sha256) == images.large.sha256
+        assert (await imported(caller, images.alpha.path)).result["cloned"] is False
+
+
 # Compressed
 
 

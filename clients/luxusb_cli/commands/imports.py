@@ -65,6 +65,8 @@ def import_command(
 ) -> ExitCode:
     """Copy FILE into the image store and find out what it is; - takes what comes in on standard input.
 
+    With `curl URL | luxusb import -` an image needs no place but the store; --size tells a cut one from a whole one.
+
     What is compressed (.xz .gz .zst .bz2 .zip) is unpacked. An image that is in the catalogue is named; for others, a
     list of hashes such as SHA256SUMS and its signature can vouch. HASH is that of FILE or of the image in it.
 
@@ -73,7 +75,7 @@ def import_command(
       luxusb import ~/Downloads/my.iso
       luxusb import rescue.iso --name "Our rescue system" --sha256 9f86d0...
       luxusb import debian.iso --sums SHA512SUMS --signature SHA512SUMS.sign --key debian-keyring.gpg
-      curl -L https://example.org/x.iso.xz | luxusb import - --name x.iso.xz --sums SHA256SUMS
+      luxusb import - --name x.iso < x.iso
     """
 
     async def body(client: Client) -> ExitCode:
