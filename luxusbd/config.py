@@ -90,6 +90,13 @@ class TransferConfig:
 
 
 @dataclass(frozen=True)
+class ImagesConfig:
+    """Section [images]."""
+
+    max_unpacked: int = _key(64, "GiB to which a compressed image may unpack while it is imported.", low=1, high=16384)
+
+
+@dataclass(frozen=True)
 class DevicesConfig:
     """Section [devices]."""
 
@@ -116,6 +123,7 @@ class Config:
     authorization: AuthorizationConfig = field(default_factory=AuthorizationConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
 

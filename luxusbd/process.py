@@ -34,6 +34,7 @@ PACKAGES = {
     "grub-mkimage": "grub-common (or grub2-common)",
     "grub-script-check": "grub-common (or grub2-common)",
     "dbus-daemon": "dbus-daemon (or dbus)",
+    "gpgv": "gpgv",
 }
 """Which Debian package brings a program, for the text of `ToolMissingError`."""
 

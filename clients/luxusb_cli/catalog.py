@@ -129,6 +129,8 @@ class ImageInfo:
     trust: str
     genuine: str
     """The catalogue's name for this hash, or empty."""
+    genuine_reference: str
+    """The `distro:` reference of that release, or empty."""
     bootable: bool
     family: str
     system: str
@@ -146,6 +148,7 @@ class ImageInfo:
             source=text(wire, "source"),
             trust=text(wire, "trust"),
             genuine=text(wire, "genuine"),
+            genuine_reference=text(wire, "genuine_reference"),
             bootable=flag(wire, "bootable"),
             family=text(wire, "family"),
             system=text(wire, "system"),
@@ -322,11 +325,31 @@ class StoredResult:
     name: str
     size: int
     trust: str
+    genuine: str
+    """The catalogue's name for the hash of an import, or empty."""
+    genuine_reference: str
+    """The `distro:` reference of that release, or empty."""
+    unpacked_from: str
+    """The format in which an import was compressed, or empty."""
+    matched: str
+    """What a hash given with an import was of: image, packed, or empty."""
+    signed_by: str
+    """Fingerprint of the key that signed the list of hashes, or empty."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> StoredResult:
         """From the Result of a job."""
-        return cls(text(wire, "image"), text(wire, "name"), number(wire, "size"), text(wire, "trust"))
+        return cls(
+            image=text(wire, "image"),
+            name=text(wire, "name"),
+            size=number(wire, "size"),
+            trust=text(wire, "trust"),
+            genuine=text(wire, "genuine"),
+            genuine_reference=text(wire, "genuine_reference"),
+            unpacked_from=text(wire, "unpacked_from"),
+            matched=text(wire, "matched"),
+            signed_by=text(wire, "signed_by"),
+        )
 
 
 @dataclass(frozen=True)

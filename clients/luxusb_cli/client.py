@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 
+from luxusb_cli.beside import Beside, descriptors
 from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState
 from luxusb_cli.connection import Connection, Event, Options, Typed
 from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
@@ -182,11 +183,29 @@ class Client:
         what = _("Could not download {reference}").format(reference=clean(reference))
         return _path(await self._manager("Download", "sa{sv}", reference, options, what=what))
 
-    async def import_image(self, fd: int, name: str, *, sha256: str = "") -> str:
-        """Start copying the file behind `fd` into the store; the path of the job."""
+    async def import_image(
+        self, fd: int, name: str, *, sha256: str = "", size: int = 0, beside: Beside | None = None
+    ) -> str:
+        """Start taking what is behind `fd` into the store; the path of the job.
+
+        Args:
+            fd: a regular file, or a pipe or socket, which is read to its end.
+            name: to be shown.
+            sha256: what its hash has to be.
+            size: bytes that have to come, 0 when that is not known.
+            beside: files that vouch for it.
+        """
         options = {"sha256": Typed("s", sha256)} if sha256 else {}
+        if size:
+            options["size"] = Typed("t", size)
+        if beside is not None and beside.name:
+            options["sums_name"] = Typed("s", beside.name)
+        fds = [fd]
+        for option, given in descriptors(beside):
+            options[option] = Typed("h", len(fds))
+            fds.append(given)
         what = _("Could not import {name}").format(name=clean(name))
-        return _path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=[fd]))
+        return _path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=fds))
 
     async def inspect(self, fd: int, name: str, *, sha256: str = "") -> InspectReport:
         """What the file behind `fd` is; `name` is for messages, `sha256` its hash when that is known."""

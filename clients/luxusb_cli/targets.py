@@ -153,13 +153,52 @@ def open_for_reading(path: Path) -> int:
     Raises:
         CliError: it cannot be opened, or is something else.
     """
+    return _regular(_open(path), path)
+
+
+def _open(path: Path) -> int:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise CliError(
             _("Could not open {path}").format(path=path), f"{error.strerror}.", _file_advice(error)
         ) from error
-    return _regular(fd, path)
+
+
+def open_source(path: Path | None) -> tuple[int, bool]:
+    """A descriptor to import from, which the caller closes, and whether it can be read only once.
+
+    Args:
+        path: a regular file or a named pipe; None for standard input.
+
+    Raises:
+        CliError: it cannot be opened, or is something else.
+    """
+    if path is None:
+        return _standard_input()
+    # a named pipe is opened at once; the daemon waits for its writer
+    fd = _open(path)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return fd, True
+    return _regular(fd, path), False
+
+
+def _standard_input() -> tuple[int, bool]:
+    try:
+        fd = os.dup(0)
+    except OSError as error:
+        raise CliError(_("Could not read standard input"), f"{error.strerror}.") from error
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd, False
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        return fd, True
+    os.close(fd)
+    raise UsageError(
+        _("Nothing can be imported from standard input"),
+        _("It is neither a file nor a pipe."),
+        _("Write `curl ... | luxusb import -`, or name a file."),
+    )
 
 
 def _regular(fd: int, path: Path) -> int:

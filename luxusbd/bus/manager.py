@@ -14,7 +14,7 @@ from luxusbd.bus.options import Options
 from luxusbd.bus.standard import as_variants
 from luxusbd.bus.tree import Tree, device_path, job_path
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.jobs.api import DeviceView, Engine
+from luxusbd.jobs.api import DeviceView, Engine, ImportOptions
 from luxusbd.jobs.model import Job
 from luxusbd.stick.model import StickOptions
 
@@ -112,7 +112,15 @@ class ManagerMethods:
     async def _import_image(self, call: Call, given: Options) -> Answer:
         fd, name = call.args[:2]
         await self._gate.authorise(call, given, {"name": name})
-        return _job(await self._engine.import_image(call.caller, fd, name, sha256=given[members.SHA256]))
+        wanted = ImportOptions(
+            sha256=given[members.SHA256],
+            size=given[members.SIZE],
+            sums=given[members.SUMS],
+            sums_name=given[members.SUMS_NAME],
+            signature=given[members.SIGNATURE],
+            key=given[members.KEY],
+        )
+        return _job(await self._engine.import_image(call.caller, fd, name, wanted))
 
     async def _inspect_image(self, call: Call, given: Options) -> Answer:
         sha256 = given[members.SHA256].lower()

@@ -31,6 +31,7 @@ class Rule:
 
 
 _NO_STRINGS: tuple[str, ...] = ()
+_NO_FD: int | None = None
 
 TEXT = Option("text", "s", "", maximum=200)
 CATEGORY = Option("category", "s", "", maximum=200)
@@ -38,6 +39,11 @@ ARCHITECTURE = Option("architecture", "s", "", maximum=40)
 PRIORITY = Option("priority", "i", 0, minimum=-10, maximum=10)
 BANDWIDTH = Option("bandwidth", "t", 0)
 SHA256 = Option("sha256", "s", "", minimum=64, maximum=64)
+SIZE = Option("size", "t", 0, maximum=1 << 50)
+SUMS = Option("sums", "h", _NO_FD)
+SUMS_NAME = Option("sums_name", "s", "", maximum=255)
+SIGNATURE = Option("signature", "h", _NO_FD)
+KEY = Option("key", "h", _NO_FD)
 MODE = Option("mode", "s", "auto", choices=("auto", "pinned"))
 URL = Option("url", "s", "", maximum=2000)
 PREFER = Option("prefer", "as", _NO_STRINGS, maximum=300)
@@ -60,7 +66,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ImportCatalog"): Rule(None),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
-    (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256,)),
+    (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256, SIZE, SUMS, SUMS_NAME, SIGNATURE, KEY)),
     (MANAGER, "InspectImage"): Rule(None, (SHA256,)),
     (MANAGER, "ListImages"): Rule(None),
     (MANAGER, "OpenImage"): Rule(None),

@@ -151,6 +151,7 @@ def stored_image(view: ImageView) -> Entry:
         "source": image.source,
         "trust": image.trust.value,
         "genuine": view.genuine,
+        "genuine_reference": view.genuine_reference,
         "bootable": image.recognition.bootable,
         "family": image.recognition.family,
         "system": image.recognition.system,

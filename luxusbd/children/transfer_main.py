@@ -13,7 +13,10 @@ inspect     (a regular file)                           Recognition
 explain     (a regular file)                           Inspection: a Recognition and more about it
 look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
 hash        optional job (a regular file)              sha256, size
-copy        job, size (source, destination)            sha256, size
+receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
+            (source, destination)
+prove       names, signature, key (the list of         sums, fingerprint, signing_key
+            hashes, and what the two say is there)
 ==========  =========================================  ====================================================
 
 Event `progress` holds job and, for a download, the fields of DownloadProgress, else bytes_done and bytes_total.
@@ -32,6 +35,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 from luxusbd.children.protocol import Channel, Params
@@ -47,14 +52,19 @@ from luxusbd.transfer.codec import progress_to_json, request_from_json, result_t
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
-from luxusbd.transfer.localcopy import LocalFile, copy_file, hash_file
+from luxusbd.transfer.localcopy import hash_file
+from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
+from luxusbd.transfer.proof import prove, read_small
+from luxusbd.transfer.receive import ALGORITHMS, Order, receive
+from luxusbd.transfer.sums import MAX_SUMS
 
 INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one job."""
-COPY_THREADS = 4
+COPY_THREADS = 8
+"""A silent pipe holds one; the core starts no more imports than there are threads."""
 LOOK_THREADS = 8
 
 # malloc.h. asyncio allocates a fresh buffer for every read; with glibc's defaults each one is mapped and faulted in
@@ -128,7 +138,8 @@ class TransferChild:
                 "explain": self._explain,
                 "look": self._look,
                 "hash": self._hash,
-                "copy": self._copy,
+                "receive": self._receive,
+                "prove": self._prove,
             },
         )
 
@@ -228,22 +239,42 @@ class TransferChild:
 
     async def _hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         (fd,) = _descriptors(fds, 1)
-        return await self._local(
+        found = await self._local(
             _integer(params, "job") if "job" in params else 0,
             lambda progress, stop: hash_file(fd, progress, stop),
         )
+        return {"sha256": found.sha256, "size": found.size}
 
-    async def _copy(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+    async def _receive(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         source, destination = _descriptors(fds, 2)
-        size = _integer(params, "size")
-        return await self._local(
-            _integer(params, "job"),
-            lambda progress, stop: copy_file(source, destination, size, progress, stop),
+        order = Order(
+            size=_integer(params, "size"),
+            most=_integer(params, "most"),
+            reserve=_integer(params, "reserve"),
+            algorithms=tuple(name for name in _strings(params, "algorithms") if name in ALGORITHMS),
         )
+        found = await self._local(
+            _integer(params, "job"),
+            lambda progress, stop: receive(source, destination, order, progress, stop),
+        )
+        return asdict(found)
 
-    async def _local(
-        self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], LocalFile]
-    ) -> dict[str, Any]:
+    async def _prove(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        given = [
+            ("the list of hashes", MAX_SUMS),
+            *([("the signature", MAX_SIGNATURE)] if params.get("signature") else []),
+            *([("the file of keys", MAX_KEY)] if params.get("key") else []),
+        ]
+        texts = [
+            await self._foreign(fd, partial(read_small, most=most, what=what))
+            for fd, (what, most) in zip(_descriptors(fds, len(given)), given, strict=True)
+        ]
+        sums = texts.pop(0)
+        key = texts.pop() if params.get("key") else None
+        signature = texts.pop() if params.get("signature") else None
+        return asdict(await prove(sums, signature, key, _strings(params, "names")))
+
+    async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
         async with self._pump(job) as pump:
@@ -251,8 +282,7 @@ class TransferChild:
             def report(done: int, total: int) -> None:
                 loop.call_soon_threadsafe(pump.put, {"bytes_done": done, "bytes_total": total})
 
-            found = await in_thread(self._copies, work, report, stop.is_set, stop=stop)
-        return {"sha256": found.sha256, "size": found.size}
+            return await in_thread(self._copies, work, report, stop.is_set, stop=stop)
 
     async def _foreign(self, fd: int, work: Callable[[int], _R]) -> _R:
         """Let a thread look at foreign bytes, on a descriptor of its own, and wait only so long for it."""
@@ -292,6 +322,13 @@ def _integer(params: Params, key: str) -> int:
     if type(value) is not int:
         raise InvalidArgumentError(f"`{key}` must be a whole number, not {value!r}")
     return value
+
+
+def _strings(params: Params, key: str) -> tuple[str, ...]:
+    value = params.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise InvalidArgumentError(f"`{key}` must be a list of texts, not {value!r}")
+    return tuple(value)
 
 
 def _descriptors(fds: Sequence[int], count: int) -> tuple[int, ...]:

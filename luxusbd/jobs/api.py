@@ -48,6 +48,26 @@ class ImageView:
     genuine: str
     """Name of the catalogue's release with this hash, or empty."""
     in_use: bool
+    genuine_reference: str = ""
+    """The `distro:` reference of that release, or empty."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What a user says of an image that is imported; descriptors stay the caller's."""
+
+    sha256: str = ""
+    """Of the image, or of the file that it is compressed in."""
+    size: int = 0
+    """Bytes that come through the descriptor, 0 when that is not known."""
+    sums: int | None = None
+    """A list of hashes."""
+    sums_name: str = ""
+    """Under which name the image stands in it; empty: under its display name."""
+    signature: int | None = None
+    """A detached signature of the list."""
+    key: int | None = None
+    """OpenPGP public keys, one of which has to have signed the list."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +179,8 @@ class Engine(Protocol):
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""
 
-    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
-        """Copy a regular file into the store. `fd` stays the caller's; it is duplicated before this returns."""
+    async def import_image(self, caller: Caller, fd: int, name: str, options: ImportOptions) -> Job:
+        """Take a file or a stream into the store. `fd` stays the caller's; it is duplicated before this returns."""
 
     async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
         """What a file is, without storing it; `sha256` is what the caller found its hash to be, and is looked up."""

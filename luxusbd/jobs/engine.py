@@ -18,8 +18,9 @@ from luxusbd.errors import InterruptedJobError, JobStateError, LuxusbError
 from luxusbd.images.details import Inspection
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan
-from luxusbd.jobs.downloads import Downloads, file_name, readable_size, release_title
+from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan
+from luxusbd.jobs.downloads import Downloads, file_name, release_title
+from luxusbd.jobs.imports import Imports, readable_size
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
@@ -73,6 +74,7 @@ class LuxusbEngine:
             slots={
                 Lane.DOWNLOAD: config.limits.active_downloads,
                 Lane.IMPORT: 2,
+                Lane.STREAM: 4,
                 Lane.STICK: config.limits.active_sticks,
             },
             max_jobs=config.limits.jobs,
@@ -84,16 +86,22 @@ class LuxusbEngine:
             self._queue,
             self._transfers,
             self._images,
-            catalog,
             incoming=Path(config.paths.download_dir),
+        )
+        self._imports = Imports(
+            self._queue,
+            self._transfers,
+            self._images,
+            catalog,
             staging=self._staging,
+            max_unpacked=config.images.max_unpacked << 30,
         )
         self._planner = Planner(catalog, self._images, self._registry)
         self._sticks = Sticks(
             self._queue, self._registry, self._images, self._downloads, self._planner, staging=self._staging
         )
         self._adopting: asyncio.Task[None] | None = None
-        self._queue.add_listener(_Cleanup(self._downloads, self._sticks))
+        self._queue.add_listener(_Cleanup(self._imports, self._sticks))
 
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
@@ -190,9 +198,9 @@ class LuxusbEngine:
         distribution, release = self._catalog.resolve(reference, caller.uid)
         return await self._downloads.download(caller.uid, distribution, release, priority=priority, bandwidth=bandwidth)
 
-    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
-        """Copy a regular file into the store."""
-        return await self._downloads.import_image(caller.uid, fd, name, sha256)
+    async def import_image(self, caller: Caller, fd: int, name: str, options: ImportOptions) -> Job:
+        """Take a file or a stream into the store."""
+        return await self._imports.start(caller.uid, fd, name, options)
 
     async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
         """What a file is."""
@@ -209,7 +217,8 @@ class LuxusbEngine:
         found = []
         for image in await asyncio.to_thread(self._images.list, caller.uid):
             genuine = self._catalog.find_by_hash(image.sha256)
-            found.append(ImageView(image, release_title(*genuine) if genuine else "", image.sha256 in in_use))
+            title, reference = (release_title(*genuine), reference_to(*genuine)) if genuine else ("", "")
+            found.append(ImageView(image, title, image.sha256 in in_use, reference))
         return tuple(found)
 
     async def open_image(self, caller: Caller, reference: str) -> int:
@@ -319,13 +328,13 @@ class LuxusbEngine:
 class _Cleanup(Listener):
     """Gives back what a job held, also when it ended without ever having run."""
 
-    def __init__(self, downloads: Downloads, sticks: Sticks) -> None:
-        self._downloads = downloads
+    def __init__(self, imports: Imports, sticks: Sticks) -> None:
+        self._imports = imports
         self._sticks = sticks
         self._tasks: set[asyncio.Task[None]] = set()
 
     def job_finished(self, job: Job) -> None:
-        self._downloads.job_ended(job)
+        self._imports.job_ended(job)
         if job.device_ids:
             task = asyncio.get_running_loop().create_task(self._sticks.job_ended(job))
             self._tasks.add(task)

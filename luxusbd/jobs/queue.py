@@ -266,6 +266,10 @@ class JobQueue:
             self._change(entry, **slow)
         if now - entry.told >= PROGRESS_INTERVAL:
             self._tell_progress(entry)
+        elif entry.late is None:
+            # nothing may come for long, and what came last is to be seen meanwhile
+            wait = PROGRESS_INTERVAL - (now - entry.told)
+            entry.late = asyncio.get_running_loop().call_later(wait, self._tell_late, entry)
 
     def noted(self, entry: Entry, text: str) -> None:
         """Add a line to a job's history."""
@@ -401,8 +405,16 @@ class JobQueue:
         if "state" in changes:
             self._tell_busy()
 
+    def _tell_late(self, entry: Entry) -> None:
+        entry.late = None
+        if entry.job.state is JobState.RUNNING and not self._closing:
+            self._tell_progress(entry)
+
     def _tell_progress(self, entry: Entry) -> None:
         now = time.monotonic()
+        if entry.late is not None:
+            entry.late.cancel()
+            entry.late = None
         entry.told = now
         estimate = entry.meter.estimate(now, entry.job.bytes_total)
         expected = int(time.time() + estimate.remaining) if estimate.remaining is not None else 0

@@ -17,6 +17,8 @@ class Lane(StrEnum):
 
     DOWNLOAD = "download"
     IMPORT = "import"
+    STREAM = "stream"
+    """Imports from pipes: they take as long as their writers like, and must not hold up the others."""
     STICK = "stick"
 
 
@@ -45,6 +47,8 @@ class Entry:
     stop: Stop | None = None
     keep_partial: bool = False
     told: float = 0.0
+    late: asyncio.TimerHandle | None = None
+    """Tells of a progress that came too soon after the last one."""
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     pause_hook: Callable[[bool], None] | None = None
     cleanup: Callable[[], Awaitable[None]] | None = None

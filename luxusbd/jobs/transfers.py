@@ -17,12 +17,17 @@ from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Recognition
 from luxusbd.stick.codec import contents_from_json
 from luxusbd.stick.model import StickContents
+from luxusbd.transfer.importcodec import proof_from_json, received_from_json
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+from luxusbd.transfer.proof import Proof
+from luxusbd.transfer.receive import Order, Received
 
 log = logging.getLogger(__name__)
 
 MAX_DEATHS = 5
 """How often in a row the process may die under one download that gets no further before the job fails."""
+
+DEADLY = "the process that reads images died over this one; it is damaged or made to do harm"
 
 ProgressCallback = Callable[[DownloadProgress], None]
 
@@ -87,16 +92,47 @@ class Transfers:
         """Delete the partial of a download."""
         await self.supervisor.request("discard", {"directory": directory, "name": name})
 
-    async def copy(
-        self, job_id: int, source: int, destination: int, size: int, progress: ProgressCallback
-    ) -> tuple[str, int]:
-        """Copy `size` bytes between two regular files; returns sha256 and size."""
+    async def receive(
+        self, job_id: int, source: int, destination: int, order: Order, progress: ProgressCallback, *, again: bool
+    ) -> Received:
+        """Take what is behind `source`, compressed or not, into the regular file `destination`.
+
+        Args:
+            job_id: names the progress.
+            source: a regular file, or a pipe or socket, which is read to its end.
+            destination: is replaced.
+            order: what may come.
+            progress: is told how many bytes came.
+            again: whether it can be read anew when the process dies.
+
+        Raises:
+            MalformedImageError: reading it killed the process, or what came is damaged.
+            LuxusbError: as `luxusbd.transfer.receive.receive`.
+        """
         self._progress[job_id] = progress
+        params, fds = {"job": job_id, **asdict(order)}, [source, destination]
         try:
-            answer = await self._again("copy", {"job": job_id, "size": size}, [source, destination])
+            if again:
+                answer = await self._alone_if_deadly("receive", params, fds)
+            else:
+                answer = await self.supervisor.request("receive", params, fds)
+        except InterruptedJobError as error:
+            if not again:
+                raise InterruptedJobError(f"what came through the pipe is lost ({error}); send it again") from error
+            raise MalformedImageError(DEADLY) from None
         finally:
             del self._progress[job_id]
-        return str(answer["sha256"]), int(answer["size"])
+        return received_from_json(answer)
+
+    async def prove(self, sums: int, signature: int | None, key: int | None, names: Sequence[str]) -> Proof:
+        """Find an image in a list of hashes, after checking who signed that.
+
+        Raises:
+            LuxusbError: as `luxusbd.transfer.proof.prove`.
+        """
+        params = {"names": list(names), "signature": signature is not None, "key": key is not None}
+        fds = [fd for fd in (sums, signature, key) if fd is not None]
+        return proof_from_json(await self._alone_if_deadly("prove", params, fds))
 
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""
@@ -124,18 +160,7 @@ class Transfers:
         try:
             return await self._alone_if_deadly(method, {}, [fd])
         except InterruptedJobError:
-            raise MalformedImageError(
-                "the process that reads images died over this one; it is damaged or made to do harm"
-            ) from None
-
-    async def _again(self, method: str, params: Params, fds: Sequence[int]) -> Any:
-        """Ask for what does no harm when it is done anew, through deaths of the process."""
-        for deaths in range(1, MAX_DEATHS):
-            try:
-                return await self.supervisor.request(method, params, fds)
-            except InterruptedJobError:
-                log.warning("%s: asked again after the transfer process died (%d)", method, deaths)
-        return await self.supervisor.request(method, params, fds)
+            raise MalformedImageError(DEADLY) from None
 
     async def _alone_if_deadly(self, method: str, params: Params, fds: Sequence[int]) -> Any:
         """Ask for a look at foreign bytes, which may be what kills the process: or others, or somebody's signal.

@@ -20,7 +20,7 @@ from luxusbd.errors import (
 from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
 from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPartition, StickOptions
 
@@ -225,8 +225,12 @@ class FakeEngine:
         self.calls.append(("download", caller, reference, priority, bandwidth))
         return self.new_job(caller, Operation.DOWNLOAD, priority=priority, bandwidth=bandwidth)
 
-    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
-        self.calls.append(("import_image", os.pread(fd, 100, 0), name, sha256))
+    async def import_image(self, caller: Caller, fd: int, name: str, options: ImportOptions) -> Job:
+        beside = [
+            None if given is None else os.pread(given, 100, 0)
+            for given in (options.sums, options.signature, options.key)
+        ]
+        self.calls.append(("import_image", os.pread(fd, 100, 0), name, options.sha256, options.size, *beside))
         return self.new_job(caller, Operation.IMPORT)
 
     async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:

@@ -52,7 +52,10 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
         )
         assert path == JOB["path"]
         report = await client.call("InspectImage", "ha{sv}", 0, {"sha256": Variant("s", SHA)}, fds=[opened.fileno()])
-    assert engine.calls == [("import_image", b"content", "my.iso", SHA), ("inspect_image", b"content", False, SHA)]
+    assert engine.calls == [
+        ("import_image", b"content", "my.iso", SHA, 0, None, None, None),
+        ("inspect_image", b"content", False, SHA),
+    ]
     assert report["system"] == "Debian \ufffd ? Live"
     assert report["firmware"] == ["bios", "uefi"]
     assert report["entries"] == [
@@ -104,6 +107,43 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
         assert image.read() == b"the image"
     await client.call("DeleteImage", "sa{sv}", f"image:{SHA}", {})
     assert engine.calls[-1][2] == f"image:{SHA}"
+
+
+async def test_what_stands_beside_an_image(client: Client, engine: FakeEngine, tmp_path: Path) -> None:
+    files = []
+    for name in ("image", "sums", "signature", "key"):
+        (tmp_path / name).write_bytes(name.encode())
+        files.append(os.open(tmp_path / name, os.O_RDONLY))
+    try:
+        # the order in the message is the caller's business
+        options = {
+            "key": Variant("h", 0),
+            "signature": Variant("h", 1),
+            "sums": Variant("h", 2),
+            "size": Variant("t", 2**40),
+            "sums_name": Variant("s", "x.iso"),
+        }
+        await client.call("ImportImage", "hsa{sv}", 3, "my.iso", options, fds=files[::-1])
+        assert engine.calls == [("import_image", b"image", "my.iso", "", 2**40, b"sums", b"signature", b"key")]
+        for wrong, said in (
+            ({"sums": Variant("h", 2)}, "does not exist"),
+            ({"sums": Variant("u", 1)}, "takes 1 file descriptor"),
+            ({}, "takes 1 file descriptor"),
+            ({"sums": Variant("h", 1), "key": Variant("h", 1)}, "takes 3 file descriptor"),
+        ):
+            name, text = await client.fails("ImportImage", "hsa{sv}", 0, "my.iso", wrong, fds=files[:2])
+            assert (name, said in text) == ("org.freedesktop.DBus.Error.InvalidArgs", True), text
+        for wrong in ({"nonsense": Variant("h", 1)}, {"sha256": Variant("h", 1)}):
+            name, text = await client.fails("ImportImage", "hsa{sv}", 0, "my.iso", wrong, fds=files[:2])
+            assert name == "org.luxusb.Error.InvalidArgument"
+        name, text = await client.fails(
+            "ImportImage", "hsa{sv}", 0, "my.iso", {"sums": Variant("s", "x")}, fds=files[:1]
+        )
+        assert "the option sums must be a file descriptor (h), not of type s" in text
+        assert len(engine.calls) == 1
+    finally:
+        for fd in files:
+            os.close(fd)
 
 
 async def test_a_stick_from_plan_to_job(client: Client, engine: FakeEngine) -> None:

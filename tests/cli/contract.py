@@ -48,7 +48,7 @@ def _arguments(member: ET.Element, direction: str | None) -> str:
 OPTIONS: dict[str, dict[str, str]] = {
     "ListDistributions": {"text": "s", "category": "s", "architecture": "s"},
     "Download": {"priority": "i", "bandwidth": "t"},
-    "ImportImage": {"sha256": "s"},
+    "ImportImage": {"sha256": "s", "size": "t", "sums": "h", "sums_name": "s", "signature": "h", "key": "h"},
     "InspectImage": {"sha256": "s"},
     "PlanStick": {"filesystem": "s", "serial_console": "b", "timeout": "u", "label": "s", "raw": "b"},
     "UpdateStick": {"check": "b"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from typing import Any
 
 from dbus_next.signature import Variant
@@ -36,6 +37,10 @@ class Handlers(Jobs):
         """Keys that replace those of every plan."""
         self.verify_ok = True
         self.inspected: dict[str, Variant] = {}
+        self.imported: dict[str, Variant] = {}
+        """Keys that are added to the result of every import."""
+        self.beside: dict[str, bytes] = {}
+        """What the last import had beside its image, by the names of the options."""
         self.image_bytes = world.IMAGE_BYTES
         self.missing: set[str] = set()
         """Members without an engine."""
@@ -88,11 +93,16 @@ class Handlers(Jobs):
                 self._distribution(name.partition("@")[0].partition("/")[0])
                 return self._store_job("download", name, f"{name}.iso", world.SHA_A, 3 * world.GIB).path
             case "ImportImage":
-                data = os.pread(fds[body[0]], 1 << 20, 0)
+                data = _all_of(fds[body[0]])
+                self.beside = {
+                    name: os.pread(fds[option.value], 1 << 20, 0)
+                    for name, option in options.items()
+                    if option.signature == "h"
+                }
                 digest = hashlib.sha256(data).hexdigest()
                 if "sha256" in options and options["sha256"].value != digest:
                     raise RefusalError(f"{ERROR}VerificationFailed", f"{body[1]} has the sha256 {digest}.")
-                return self._store_job("import", body[1], body[1], digest, len(data)).path
+                return self._store_job("import", body[1], body[1], digest, len(data), more=self.imported).path
             case "InspectImage":
                 return self._inspect(fds[body[0]], options)
             case "ListImages":
@@ -201,12 +211,22 @@ class Handlers(Jobs):
                 return item
         raise RefusalError(f"{ERROR}DistributionNotFound", f"The catalogue has no distribution {name}.")
 
-    def _store_job(self, operation: str, title: str, name: str, digest: str, size: int, parent: str = "/") -> FakeJob:
+    def _store_job(
+        self,
+        operation: str,
+        title: str,
+        name: str,
+        digest: str,
+        size: int,
+        parent: str = "/",
+        more: dict[str, Variant] | None = None,
+    ) -> FakeJob:
         outcome = {
             "image": Variant("s", f"image:{digest}"),
             "name": Variant("s", name),
             "size": Variant("t", size),
             "trust": Variant("s", "signed" if operation == "download" else "none"),
+            **(more or {}),
         }
         self.images.setdefault(f"image:{digest}", world.stored(name, digest))
         return self.new_job(operation, title, outcome=outcome, parent=parent)
@@ -334,6 +354,13 @@ class Handlers(Jobs):
         for job in found:
             job.seen.set()
         return [{"path": Variant("o", job.path), **job.wire()} for job in found]
+
+
+def _all_of(fd: int) -> bytes:
+    """What is behind a descriptor, which may be a pipe whose writer has ended."""
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return os.pread(fd, 1 << 20, 0)
+    return b"".join(iter(lambda: os.read(fd, 65536), b""))
 
 
 def _partition(number: int, name: str) -> dict[str, Variant]:

@@ -16,7 +16,10 @@ def test_import(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
     assert result.code == 0
     lines = result.out.splitlines()
     assert lines[0].startswith("job 1 import my.iso: ")
-    assert lines[-1] == f"Stored my.iso (500 B, trust: none) as image:{digest}"
+    assert lines[-2:] == [
+        f"Stored my.iso (500 B, trust: none) as image:{digest}",
+        "Not in the catalogue: nobody vouches for it.",
+    ]
     document = luxusb("import", iso, "--name", "Ours", "--sha256", digest.upper(), "--json").document
     assert document["job"]["state"] == "succeeded"
     assert document["job"]["result"]["name"] == "Ours"

@@ -134,6 +134,7 @@ def stored(name: str, sha256: str) -> Dict:
         "added": Variant("t", 1_700_000_000),
         "source": Variant("s", "import"),
         "trust": Variant("s", "none"),
+        "genuine_reference": Variant("s", ""),
         "genuine": Variant("s", ""),
         "bootable": Variant("b", True),
         "family": Variant("s", "debian"),

@@ -1,4 +1,4 @@
-"""`images`, `import`, `inspect`, `delete`, `download`: the image store."""
+"""`images`, `inspect`, `delete`, `download`: the image store."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.catalog import ImageInfo, StoredResult
+from luxusb_cli.catalog import ImageInfo
+from luxusb_cli.commands.imports import import_command, show_stored
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _
-from luxusb_cli.model import JobInfo
 from luxusb_cli.params import throttle_options
 from luxusb_cli.render import date, say, table
-from luxusb_cli.runner import JobOptions, conclude, job_options, run_jobs, say_started, start_import
+from luxusb_cli.runner import JobOptions, job_options, run_jobs
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
@@ -70,31 +70,6 @@ def _row(image: ImageInfo) -> tuple[str, ...]:
     )
 
 
-@click.command("import", short_help="Copy a file into the image store.")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", default="", help="Name to show, in place of the file's.")
-@click.option("--sha256", default="", metavar="HASH", help="What the sha256 of the file has to be.")
-@job_options
-@json_option
-@pass_state
-def import_command(state: State, file: Path, name: str, sha256: str, options: JobOptions) -> ExitCode:
-    """Copy FILE into the image store and find out what it is.
-
-    \b
-    Examples:
-      luxusb import ~/Downloads/my.iso
-      luxusb import rescue.iso --name "Our rescue system" --sha256 9f86d0...
-    """
-
-    async def body(client: Client) -> ExitCode:
-        from luxusb_cli.references import LocalFile
-
-        job = await start_import(state, client, LocalFile(file), name, sha256.strip().lower(), options)
-        return _stored(state, [job], options, {"job": job})
-
-    return run(state, body)
-
-
 @click.command(short_help="Download and check images.")
 @click.argument(
     "references",
@@ -128,29 +103,9 @@ def download(
             partial(client.download, image.reference, priority=priority, bandwidth=limit_rate) for image in wanted
         ]
         jobs = await run_jobs(state, client, starts, options)
-        return _stored(state, jobs, options, {"jobs": jobs})
+        return show_stored(state, jobs, options, {"jobs": jobs})
 
     return run(state, body)
-
-
-def _stored(state: State, jobs: Sequence[JobInfo], options: JobOptions, document: dict[str, object]) -> ExitCode:
-    if options.wait:
-        conclude(jobs, document)
-    if state.json:
-        state.emit(document)
-    elif not options.wait:
-        say_started(jobs)
-    else:
-        for job in jobs:
-            result = StoredResult.from_wire(job.result)
-            trust = _(", trust: {trust}").format(trust=clean(result.trust)) if result.trust else ""
-            say(
-                _("Stored {result} ({size}{trust}) as {image}").format(
-                    result=clean(result.name), size=format_size(result.size), trust=trust, image=result.image
-                ),
-                "green",
-            )
-    return ExitCode.DONE
 
 
 @click.command(short_help="Say what a file is and whether it would start.")
