@@ -22,6 +22,7 @@ from luxusbd.errors import (
     from_name,
 )
 from luxusbd.images.model import Recognition, StoredImage
+from luxusbd.images.names import check_name
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.queue import JobQueue
@@ -139,11 +140,12 @@ class Downloads:
         """Start an import of the regular file behind `fd`, which is duplicated.
 
         Raises:
-            InvalidArgumentError: no regular file, or not open for reading.
+            InvalidArgumentError: no regular file, or not open for reading, or a name that cannot be one.
             MalformedImageError: it is empty.
             NotEnoughSpaceError: the store has no room.
         """
-        size = readable_size(fd)
+        check_name(name)
+        size = readable_size(fd, name)
         self._store.require_space(size)
         copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
         try:
@@ -258,7 +260,7 @@ class Downloads:
         return image_result(image)
 
 
-def readable_size(fd: int) -> int:
+def readable_size(fd: int, name: str = "the file") -> int:
     """Size of the regular file behind a descriptor that a caller passed.
 
     Raises:
@@ -267,11 +269,11 @@ def readable_size(fd: int) -> int:
     """
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        raise InvalidArgumentError("the descriptor is no regular file; pass an image file opened for reading")
+        raise InvalidArgumentError(f"{name} is no regular file; pass an image file opened for reading")
     if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
-        raise InvalidArgumentError("the descriptor is not open for reading")
+        raise InvalidArgumentError(f"{name} is not open for reading; open it for reading and pass it again")
     if status.st_size == 0:
-        raise MalformedImageError("the file is empty")
+        raise MalformedImageError(f"{name} is empty; download or copy it again")
     return status.st_size
 
 
