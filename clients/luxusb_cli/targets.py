@@ -73,8 +73,8 @@ def find_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
             return device
     if whole := _whole_disk(name):
         raise CliError(
-            _("{name} is a partition").format(name=clean(name)),
-            _("A stick takes a whole disk, and this is a part of {disk}.").format(disk=whole),
+            _("There is no disk {name}").format(name=clean(name)),
+            _("{name} is a partition of {disk}, and a stick takes a whole disk.").format(name=clean(name), disk=whole),
             _("Name the whole disk: --device {disk}.").format(disk=whole),
             name=LUXUSB + "DeviceIsPartition",
         )

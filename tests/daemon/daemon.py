@@ -44,6 +44,8 @@ class Daemon:
         catalogues: files for `--catalog`.
         config: text of its configuration file.
         address: bus to run on as the system service does; None for a bus of its own (`--private`).
+        before: shell commands that run before it in a mount namespace of its own, such as a mount that hides a
+            program; needs root.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Daemon:
         catalogues: Sequence[Path] = (),
         config: str = "",
         address: str | None = None,
+        before: str = "",
     ) -> None:
+        self.before = before
         self.directory = directory
         self.state = directory / "s"
         self.temporary = directory / "t"
@@ -106,6 +110,19 @@ class Daemon:
         self.temporary.mkdir(exist_ok=True)
         (self.directory / "config.toml").write_text(self.config)
         arguments = [sys.executable, "-m", "luxusbd", "--log-level", "debug"]
+        if self.before:
+            script = f'set -e; {self.before}\nexec "$@"'
+            arguments = [
+                "/usr/bin/unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                script,
+                "sh",
+                *arguments,
+            ]
         arguments += ["--config", str(self.directory / "config.toml")]
         arguments += ["--private", str(self.state)] if self._own_bus else []
         for catalogue in self.catalogues:
