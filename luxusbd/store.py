@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -128,7 +129,8 @@ class Store:
         # the primary result code is the low byte of the extended one (sqlite.org/rescode.html)
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
         failed = f"the job database {self._path} cannot be used: {error}"
-        if code == sqlite3.SQLITE_FULL:
+        # for its shared memory it calls a full disk an I/O error
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._disk_is_full()):
             return NotEnoughSpaceError(f"{failed}; free some space, then try again")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return FailedError(f"{failed}; end the program that has it open, then try again")
@@ -137,6 +139,10 @@ class Store:
                 f"{failed}; look whether it is a file, whether its directory can be written, and whether its disk works"
             )
         return FailedError(failed)
+
+    def _disk_is_full(self) -> bool:
+        status = os.statvfs(self._path.parent)
+        return status.f_bavail * status.f_frsize < 65536
 
     @property
     def _open_db(self) -> sqlite3.Connection:

@@ -181,7 +181,8 @@ class ImageStore:
             record, image = self._visible(uid, sha256)
             if in_use:
                 raise ImageInUseError(
-                    f"{image.name} is needed by a job that runs or waits; cancel the job or wait for its end"
+                    f"{image.name} is needed by a job that runs or waits, or by a plan of the last ten minutes;"
+                    " cancel the job, or wait"
                 )
             gone = {PUBLIC, str(uid)} if uid != ROOT else set(record.views)
             left = {key: view for key, view in record.views.items() if key not in gone}

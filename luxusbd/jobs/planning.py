@@ -12,6 +12,7 @@ from luxusbd.catalog.model import Distribution, Release
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
     AlreadyExistsError,
+    DeviceError,
     InvalidArgumentError,
     LimitExceededError,
     NotBootableError,
@@ -187,9 +188,19 @@ class Planner:
         return stored
 
     def wanted_by_plans(self) -> frozenset[str]:
-        """Hashes of the stored images that plans count on."""
+        """Hashes of the stored images that plans count on; a plan whose devices are gone counts on nothing more."""
         self._forget_old()
-        return frozenset(image.sha256 for stored in self._plans.values() for image in stored.images)
+        return frozenset(
+            image.sha256 for stored in self._plans.values() if self._possible(stored) for image in stored.images
+        )
+
+    def _possible(self, stored: StoredPlan) -> bool:
+        try:
+            for device in stored.plan.devices:
+                self._registry.current(device.view.device.identity)
+        except DeviceError:
+            return False
+        return True
 
     def _forget_old(self) -> None:
         now = time.time()

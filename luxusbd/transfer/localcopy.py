@@ -66,7 +66,10 @@ def copy_file(
         raise InvalidArgumentError(f"the file to copy has {before.st_size} bytes, expected {size}")
     lacking = size - free_space(destination)
     if lacking > 0:
-        raise NotEnoughSpaceError(f"a copy needs {size_text(size)}, and {size_text(lacking)} too little are free")
+        raise NotEnoughSpaceError(
+            f"a copy needs {size_text(size)}, and {size_text(lacking)} too little are free: free some space, then try"
+            " again"
+        )
     running = hashlib.sha256()
     fast = True
     position = 0

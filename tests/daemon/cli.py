@@ -114,7 +114,7 @@ def check_text(said: Said, refusal: Refusal) -> None:
     # one line of each kind; a long report may follow indented
     assert all(line.startswith("  ") for line in rest), said.err
     _has(said.err, [*refusal.why, *refusal.todo])
-    for innards in ("Errno", "org.luxusb", "Exception", "<class", "None"):
+    for innards in ("Errno", "org.luxusb.Error", "Exception", "<class", "None"):
         assert innards not in said.err, said.err
 
 

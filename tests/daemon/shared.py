@@ -92,7 +92,8 @@ class World:
         """The daemon answers, reads an image in its transfer process, and does not regard anything as in use."""
         found = await self.cli.json("inspect", self.images.alpha.path)
         assert found["image"]["bootable"] is True
-        assert "Traceback" not in self.daemon.log
+        log = self.daemon.log
+        assert "Traceback" not in log, log[log.index("Traceback") - 300 :][:4000]
 
 
 @contextlib.asynccontextmanager
@@ -103,6 +104,7 @@ async def world_of(
     state: Path | None = None,
     config: str = "",
     loops: Sequence[str] = (),
+    network: bool = True,
 ) -> AsyncIterator[World]:
     """A running daemon over a new directory; `state` is where its state directory leads to, if elsewhere."""
     machine = Machine.now()
@@ -118,6 +120,7 @@ async def world_of(
                 catalogues=[place / "catalogue.json"],
                 config=CONFIG.format(place=place, more="".join(f', "{name}"' for name in loops)) + config,
                 before=before,
+                network=network,
             )
             (place / "home").mkdir()
             async with daemon:
