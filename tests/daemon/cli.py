@@ -56,6 +56,8 @@ class Cli:
         self.address = address
         self._home = home
         self._uid = uid
+        self.settings: dict[str, str] = {}
+        """Further variables of its environment."""
 
     async def start(self, *arguments: str | Path) -> asyncio.subprocess.Process:
         """Begin a command."""
@@ -67,7 +69,7 @@ class Cli:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=settings | {"PYTHONDONTWRITEBYTECODE": "1"},
+            env=settings | {"PYTHONDONTWRITEBYTECODE": "1"} | self.settings,
             cwd=ROOT if self._uid is None else "/",
             **other,
         )

@@ -347,6 +347,6 @@ catalog_dir = "{state}/distros.d"
                 (seen,) = (await root.json("jobs"))["jobs"]
                 assert (seen["state"], seen["details"]["priority"]) == ("running", 0)
                 world.mirror.rate = 0
-                await root.json("watch", number)
+                assert (await root.run("watch", number)).code == 0
                 assert (await root.json("jobs"))["jobs"][0]["state"] == "succeeded"
         await world.daemon.start()
