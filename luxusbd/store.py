@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from luxusbd.errors import FailedError, LuxusbError, NotEnoughSpaceError
+from luxusbd.errors import FailedError, LuxusbError, NotEnoughSpaceError, host_error
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_unfinished ON jobs (finished) WHERE finished = 0;
 """
 
+_MAGIC = b"SQLite format 3\0"
+"""How every database begins (sqlite.org/fileformat.html, section 1.3)."""
 _COLUMNS = ("id", "owner_uid", "finished", "document")
 
 Result = TypeVar("Result")
@@ -162,6 +164,9 @@ class Store:
                 db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (int(time.time()),))
 
     def _connect(self) -> sqlite3.Connection:
+        if self._is_no_database():
+            # seen before SQLite opens it, which would remove the log beside it when it closes it again
+            raise sqlite3.DatabaseError("file is not a database")
         db = sqlite3.connect(self._path, check_same_thread=False, timeout=LOCK_PATIENCE)
         try:
             (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -186,6 +191,16 @@ class Store:
             db.close()
             raise
         return db
+
+    def _is_no_database(self) -> bool:
+        if not self._path.is_file():
+            return False
+        try:
+            with self._path.open("rb") as file:
+                head = file.read(len(_MAGIC))
+        except OSError as error:
+            raise host_error(error, f"reading the job database {self._path}") from error
+        return bool(head) and head != _MAGIC
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
         aside = self._path.with_name(f"{self._path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")

@@ -63,7 +63,9 @@ class Cli:
         """Begin a command."""
         settings = {key: value for key, value in environment().items() if not key.startswith(("LC_", "LANG"))}
         settings |= {"DBUS_SYSTEM_BUS_ADDRESS": self.address, "LANG": "C.UTF-8", "XDG_CACHE_HOME": str(self._home)}
-        other = {} if self._uid is None else {"user": self._uid, "group": self._uid, "extra_groups": []}
+        other: dict[str, Any] = {}
+        if self._uid is not None:
+            other = {"user": self._uid, "group": self._uid, "extra_groups": []}
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "luxusb_cli", *map(str, arguments)),
             stdin=asyncio.subprocess.DEVNULL,

@@ -341,7 +341,7 @@ async def test_a_full_stick(world: World, images: Images, kind: str) -> None:
     if kind == "loop":
         node = world.attach(file)
         target: tuple[str | Path, ...] = ("--device", node)
-        consent = ("--yes", "--device-id", await world.shown(node))
+        consent: tuple[str, ...] = ("--yes", "--device-id", await world.shown(node))
     else:
         target, consent = ("--image-file", file), ("--yes",)
     await world.cli.json("create", *target, *consent, "distro:alpha", "distro:large")

@@ -14,7 +14,7 @@ from luxusb_cli.model import JobState
 
 from tests.daemon import sticks
 from tests.daemon.caller import Caller
-from tests.daemon.cli import ERROR, Refusal, check_json, check_text, fingerprint
+from tests.daemon.cli import ERROR, Refusal, Said, check_json, check_text, fingerprint
 from tests.daemon.images import MIB, Images
 from tests.daemon.shared import World, world_of
 from tests.daemon.sticks import run
@@ -157,6 +157,7 @@ async def test_no_room_to_remember_a_job(images: Images, small: Path) -> None:
         stick = world.disk_file("stick")
         made = fingerprint(stick)
         # what is left in the last block of the database is used up first
+        said = Said(1, "", "")
         for _attempt in range(20):
             said = await world.cli.run("create", "--image-file", stick, "--yes", images.alpha.reference)
             assert said.code == 1, said

@@ -343,10 +343,10 @@ async def test_a_command(quick: World, features: frozenset[str], command: str) -
         assert [word for word in what.says if word not in text.out] == []
     if command == "completion":
         return  # what it prints is read by a shell
-    arguments = [str(argument) for argument in await what.arrange(quick)]
-    said = await quick.cli.run(*words, *arguments, "--json")
+    again = [*words, *map(str, await what.arrange(quick)), "--json"]
+    said = await quick.cli.run(*again)
     assert said.err == ""
-    schemas.check_output([*words, *arguments, "--json"], said.out)
+    schemas.check_output(again, said.out)
     if what.feature and what.feature not in features:
         assert said.code == 1
         assert json.loads(said.out)["error"]["name"] == ERROR + "NotSupported"
