@@ -7,7 +7,6 @@ import pytest
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.images.names import check_name
 
-
 GOOD = ["a", "debian-12.5.iso", "mein Abbild.iso", "образ.iso", "x" * 200, "..a", "a.", "日本"]
 
 

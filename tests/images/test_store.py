@@ -204,7 +204,7 @@ def test_sidecar_that_does_not_fit_its_image_is_set_aside(store: ImageStore, tmp
 def test_space(store: ImageStore) -> None:
     store.require_space(1, reserve=0)
     assert store.free_bytes() > 0
-    with pytest.raises(NotEnoughSpaceError, match="MiB free"):
+    with pytest.raises(NotEnoughSpaceError, match="iB free and needs"):
         store.require_space(2**60)
 
 
