@@ -20,9 +20,15 @@ Value = bool | int | str | tuple[str, ...]
 
 
 def _key(
-    default: Any, doc: str, *, low: int | None = None, high: int | None = None, choices: tuple[str, ...] = ()
+    default: Any,
+    doc: str,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    choices: tuple[str, ...] = (),
+    path: bool = False,
 ) -> Any:
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices})
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "path": path})
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,16 @@ class DaemonConfig:
 class PathsConfig:
     """Section [paths]."""
 
-    state_dir: str = _key("/var/lib/luxusb", "Where jobs and the image store live.")
+    state_dir: str = _key("/var/lib/luxusb", "Where jobs and the image store live.", path=True)
     download_dir: str = _key(
         "/var/lib/luxusb/incoming",
         "Where unfinished downloads live. It has to be on the filesystem of state_dir and belongs to transfer.user.",
+        path=True,
     )
-    cache_dir: str = _key("/var/cache/luxusb", "Where the updated catalogue lives.")
-    catalog_dir: str = _key("/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.")
+    cache_dir: str = _key("/var/cache/luxusb", "Where the updated catalogue lives.", path=True)
+    catalog_dir: str = _key(
+        "/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.", path=True
+    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,9 @@ class DevicesConfig:
 class CatalogConfig:
     """Section [catalog]."""
 
-    files: tuple[str, ...] = _key((), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.")
+    files: tuple[str, ...] = _key(
+        (), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.", path=True
+    )
 
 
 @dataclass(frozen=True)
@@ -213,11 +224,11 @@ def _value(where: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Valu
     if kind is str:
         choices = limits["choices"]
         if isinstance(value, str) and (not choices or value in choices):
-            return value
+            return _text(where, value, limits)
         expected = "one of " + ", ".join(choices) if choices else "a text in quotes"
         raise ConfigError(f"{where}: has to be {expected}, not {_shown(value)}")
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
+        return tuple(_text(where, item, limits) for item in value)
     raise ConfigError(f'{where}: has to be a list of texts such as ["/dev/loop7"], not {_shown(value)}')
 
 
@@ -228,6 +239,15 @@ def _shown(value: object) -> str:
     except ValueError:
         return "a number that is too long"
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _text(where: str, value: str, limits: Mapping[str, Any]) -> str:
+    if not value.isprintable():
+        raise ConfigError(f"{where}: {value!r} has a character that cannot be shown; write it without")
+    if limits["path"] and not value.startswith("/"):
+        # relative to what would depend on who starts the daemon
+        raise ConfigError(f"{where}: has to be a whole path, which begins with /, not {value!r}")
+    return value
 
 
 def _nearest(word: str, known: Mapping[str, Any]) -> str:

@@ -175,7 +175,14 @@ def daemon_page() -> str:
         lines += [".TP", bold(names + takes), text((action.help or "").replace(argparse.SUPPRESS, ""))]
     lines += [
         ".SH EXIT STATUS",
-        *_pairs({"0": "A clean end.", "1": "It cannot start, or the bus went away.", "2": "A wrong command line."}),
+        *_pairs(
+            {
+                "0": "A clean end.",
+                "1": "It cannot start, or the bus went away.",
+                "2": "A wrong command line.",
+                "78": "A malformed configuration.",
+            }
+        ),
         ".SH FILES",
         *_pairs(_DAEMON_FILES),
         ".SH SEE ALSO",

@@ -71,6 +71,13 @@ def find_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
     for device in devices:
         if names & {device.path, device.node, device.id} - {""}:
             return device
+    if whole := _whole_disk(name):
+        raise CliError(
+            _("There is no disk {name}").format(name=clean(name)),
+            _("{name} is a partition of {disk}, and a stick takes a whole disk.").format(name=clean(name), disk=whole),
+            _("Name the whole disk: --device {disk}.").format(disk=whole),
+            name=LUXUSB + "DeviceIsPartition",
+        )
     known = [known for device in devices for known in (device.node, device.id) if known]
     present = ", ".join(device.node for device in devices if device.node)
     raise CliError(
@@ -79,6 +86,12 @@ def find_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
         join_sentences(did_you_mean(name, known), _("See the disks with `luxusb devices`.")),
         name=LUXUSB + "DeviceNotFound",
     )
+
+
+def _whole_disk(name: str) -> str:
+    """The node of the disk that the partition `name` is on; empty for anything else."""
+    entry = Path("/sys/class/block", Path(os.path.realpath(Path("/dev", name))).name)
+    return f"/dev/{entry.resolve().parent.name}" if (entry / "partition").exists() else ""
 
 
 @asynccontextmanager

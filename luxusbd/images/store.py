@@ -26,10 +26,11 @@ from luxusbd.errors import (
     ImageNotFoundError,
     InvalidArgumentError,
     NotEnoughSpaceError,
+    host_error,
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.sidecar import MAX_NAME, MAX_SOURCE, PUBLIC, ROOT, Record, View, read_record, record_to_json
-from luxusbd.text import clean
+from luxusbd.text import clean, size_text
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_UID = -1
@@ -64,7 +65,7 @@ class ImageStore:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._recover()
         except OSError as error:
-            raise FailedError(f"the image store {directory} cannot be opened: {error.strerror}") from error
+            raise host_error(error, f"opening the image store {directory}") from error
 
     def add(
         self,
@@ -95,6 +96,7 @@ class ImageStore:
 
         Raises:
             InvalidArgumentError: the hash is malformed.
+            NotEnoughSpaceError: its disk has no room for the sidecar.
             FailedError: the file is not a single regular file of the recognised size, lies elsewhere, or cannot be
                 moved.
         """
@@ -104,7 +106,7 @@ class ImageStore:
             try:
                 record = self._admit(path, sha256, view, recognition, owner_uid)
             except OSError as error:
-                raise FailedError(f"{path} cannot be moved into the image store: {error.strerror}") from error
+                raise host_error(error, f"moving {view.name} into the image store {self._directory}") from error
         seen = record.seen_by(ROOT if owner_uid is None else owner_uid)
         assert seen is not None
         return seen
@@ -179,7 +181,8 @@ class ImageStore:
             record, image = self._visible(uid, sha256)
             if in_use:
                 raise ImageInUseError(
-                    f"{image.name} is needed by a job that runs or waits; cancel the job or wait for its end"
+                    f"{image.name} is needed by a job that runs or waits, or by a plan of the last ten minutes;"
+                    " cancel the job, or wait"
                 )
             gone = {PUBLIC, str(uid)} if uid != ROOT else set(record.views)
             left = {key: view for key, view in record.views.items() if key not in gone}
@@ -216,9 +219,8 @@ class ImageStore:
         free = self.free_bytes()
         if needed + reserve > free:
             raise NotEnoughSpaceError(
-                f"the image store {self._directory} has {free // 2**20} MiB free and needs"
-                f" {-(-needed // 2**20)} MiB and {reserve // 2**20} MiB of reserve;"
-                " delete images that you no longer need"
+                f"the image store {self._directory} has {size_text(free)} free and needs {size_text(needed)} and"
+                f" {size_text(reserve)} of reserve; delete images that you no longer need"
             )
 
     def _admit(self, path: Path, sha256: str, view: View, recognition: Recognition, owner_uid: int | None) -> Record:
@@ -297,11 +299,16 @@ class ImageStore:
         temporary = self._directory / f"{_TEMPORARY}{record.sha256}"
         data = json.dumps(record_to_json(record), indent=1).encode()
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self._sidecar(record.sha256))
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(self._sidecar(record.sha256))
+        except BaseException:
+            # on a full disk its blocks are what the next attempt lacks
+            temporary.unlink(missing_ok=True)
+            raise
         self._sync()
         self._records[record.sha256] = record
 

@@ -15,6 +15,7 @@ from typing import Any
 from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Trust
 from luxusbd.errors import InvalidArgumentError, JobStateError, MalformedImageError, VerificationError
+from luxusbd.images.names import check_name
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.api import ImportOptions
 from luxusbd.jobs.downloads import image_result, release_title
@@ -93,17 +94,18 @@ class Imports:
 
         Raises:
             InvalidArgumentError: no regular file, pipe or stream socket, not open for reading, of another size than
-                the one given, or options that do not go together.
+                the one given, a name that cannot be one, or options that do not go together.
             MalformedImageError: it is empty.
             NotEnoughSpaceError: the store has no room.
         """
+        check_name(name)
         if options.sums is None and (options.signature, options.key) != (None, None):
             raise InvalidArgumentError("a signature or a key needs the list of hashes (sums) that was signed")
         if options.signature is not None and options.key is None:
             raise InvalidArgumentError("a signature proves nothing without the key of its maker; give the option key")
         held = _hold(fd, options)
         try:
-            source = await asyncio.to_thread(source_behind, held.source)
+            source = await asyncio.to_thread(source_behind, held.source, name)
             if not source.stream and options.size not in (0, source.size):
                 raise InvalidArgumentError(f"the file has {source.size} bytes, not the {options.size} of option size")
             self._make_room(source.size or options.size)
@@ -215,7 +217,7 @@ class Imports:
         return received
 
 
-def source_behind(fd: int) -> Source:
+def source_behind(fd: int, name: str = "the file") -> Source:
     """What a descriptor that a caller passed leads to. May block where a filesystem does.
 
     Raises:
@@ -224,15 +226,15 @@ def source_behind(fd: int) -> Source:
     """
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode):
-        return Source(readable_size(fd), stream=False)
+        return Source(readable_size(fd, name), stream=False)
     if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
-        raise InvalidArgumentError("the descriptor is neither a regular file nor a pipe nor a stream socket")
+        raise InvalidArgumentError(f"{name} is neither a regular file nor a pipe nor a stream socket; pass one of them")
     if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
-        raise InvalidArgumentError("the descriptor is not open for reading")
+        raise InvalidArgumentError(f"{name} is not open for reading; open it for reading and pass it again")
     return Source(0, stream=True)
 
 
-def readable_size(fd: int) -> int:
+def readable_size(fd: int, name: str = "the file") -> int:
     """Size of the regular file behind a descriptor that a caller passed.
 
     Raises:
@@ -241,11 +243,11 @@ def readable_size(fd: int) -> int:
     """
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        raise InvalidArgumentError("the descriptor is no regular file; pass an image file opened for reading")
+        raise InvalidArgumentError(f"{name} is no regular file; pass an image file opened for reading")
     if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
-        raise InvalidArgumentError("the descriptor is not open for reading")
+        raise InvalidArgumentError(f"{name} is not open for reading; open it for reading and pass it again")
     if status.st_size == 0:
-        raise MalformedImageError("the file is empty")
+        raise MalformedImageError(f"{name} is empty; download or copy it again")
     return status.st_size
 
 

@@ -12,6 +12,7 @@ from luxusbd.catalog.model import Distribution, Release
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
     AlreadyExistsError,
+    DeviceError,
     InvalidArgumentError,
     LimitExceededError,
     NotBootableError,
@@ -20,13 +21,13 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Firmware, StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.api import Caller, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.downloads import file_name, release_title
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.stick import layout as stick_layout
-from luxusbd.stick.grub import require_any
-from luxusbd.stick.model import MIB, ManifestImage, StickOptions
+from luxusbd.stick.model import MIB, Layout, ManifestImage, StickOptions
 from luxusbd.stick.text import sanitise_name
+from luxusbd.stick.tools import require_all
 from luxusbd.text import size_text
 
 LIFETIME = 600
@@ -52,6 +53,8 @@ class Wanted:
     stored: StoredImage | None
     distribution: Distribution | None = None
     release: Release | None = None
+    called: str = ""
+    """Its own name, where the one on the stick (`name`) may have had to be another."""
 
     def manifest_image(self, stored: StoredImage, now: int) -> ManifestImage:
         """The manifest's entry, once the image is stored."""
@@ -117,7 +120,7 @@ class Planner:
                 raise AlreadyExistsError(f"{reference}: {wanted.title} was named twice")
             name = sanitise_name(wanted.name, names)
             names.append(name)
-            found.append(replace(wanted, name=name))
+            found.append(replace(wanted, name=name, called=wanted.name))
         return tuple(found)
 
     def make(
@@ -138,10 +141,13 @@ class Planner:
         if len(set(devices)) != len(devices):
             raise InvalidArgumentError("a device was named twice")
         stick_layout.check_options(options)
+        # what needs no image comes first: whoever asks with an image that is not there yet is spared the wait for it
+        layouts = [self._layout(identity, options) for identity in devices]
+        firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts))
         images = self.resolve(caller, references)
-        firmware = require_any()
         planned_images = tuple(_planned(wanted, firmware) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
+        warnings += _renamed(images)
         if Firmware.UEFI not in firmware:
             warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
         if Firmware.BIOS not in firmware:
@@ -149,7 +155,7 @@ class Planner:
         plan = Plan(
             token=secrets.token_urlsafe(24),
             expires=int(time.time()) + LIFETIME,
-            devices=tuple(self._planned_device(identity, images, options) for identity in devices),
+            devices=tuple(self._planned_device(view, layout, images) for view, layout in layouts),
             images=planned_images,
             options=options,
             firmware=firmware,
@@ -182,9 +188,19 @@ class Planner:
         return stored
 
     def wanted_by_plans(self) -> frozenset[str]:
-        """Hashes of the stored images that plans count on."""
+        """Hashes of the stored images that plans count on; a plan whose devices are gone counts on nothing more."""
         self._forget_old()
-        return frozenset(image.sha256 for stored in self._plans.values() for image in stored.images)
+        return frozenset(
+            image.sha256 for stored in self._plans.values() if self._possible(stored) for image in stored.images
+        )
+
+    def _possible(self, stored: StoredPlan) -> bool:
+        try:
+            for device in stored.plan.devices:
+                self._registry.current(device.view.device.identity)
+        except DeviceError:
+            return False
+        return True
 
     def _forget_old(self) -> None:
         now = time.time()
@@ -227,11 +243,14 @@ class Planner:
             stored=stored,
         )
 
-    def _planned_device(
-        self, identity: DeviceIdentity, images: Sequence[Wanted], options: StickOptions
-    ) -> PlannedDevice:
+    def _layout(self, identity: DeviceIdentity, options: StickOptions) -> tuple[DeviceView, Layout]:
         view = self._registry.check_writable(identity)
-        layout = stick_layout.plan(identity.size, options)
+        try:
+            return view, stick_layout.plan(identity.size, options)
+        except NotEnoughSpaceError as error:
+            raise NotEnoughSpaceError(f"{name_of(view)} is too small: {error}; take a larger one") from None
+
+    def _planned_device(self, view: DeviceView, layout: Layout, images: Sequence[Wanted]) -> PlannedDevice:
         needed = stick_layout.bytes_needed([wanted.size for wanted in images])
         capacity = stick_layout.capacity(layout)
         if needed > capacity:
@@ -241,7 +260,7 @@ class Planner:
             )
         return PlannedDevice(
             view=view,
-            lost=self._registry.losses(identity),
+            lost=self._registry.losses(view.device.identity),
             bytes_needed=needed,
             bytes_free=capacity - needed,
             layout=layout,
@@ -259,6 +278,16 @@ def check_bootable(stored: StoredImage) -> None:
         reason = recognition.reason or "no way of starting it is known"
         advice = f" {recognition.advice}" if recognition.advice else ""
         raise NotBootableError(f"{stored.name} cannot be started from a stick: {reason}.{advice}".replace("..", "."))
+
+
+def _renamed(images: Sequence[Wanted]) -> list[str]:
+    """What is said of images whose name another one has already."""
+    plain = [sanitise_name(image.called) for image in images]
+    return [
+        f"{image.called}: another image has that name too; on the stick this one is called {image.name}"
+        for image, name in zip(images, plain, strict=True)
+        if image.name != name
+    ]
 
 
 def _planned(wanted: Wanted, served: frozenset[Firmware]) -> PlannedImage:

@@ -13,7 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from luxusbd.errors import CancelledError, InternalError, JobStateError, LimitExceededError, LuxusbError
+from luxusbd.errors import (
+    CancelledError,
+    InternalError,
+    JobStateError,
+    LimitExceededError,
+    LuxusbError,
+    host_error,
+)
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
@@ -330,6 +337,9 @@ class JobQueue:
                 await self._stopped(entry)
             else:
                 await self._end(entry, JobState.FAILED, error=error)
+        except OSError as error:
+            log.exception("job %d failed at the daemon's own files", entry.job.id)
+            await self._end(entry, JobState.FAILED, error=host_error(error, f"job {entry.job.id} ({entry.job.title})"))
         except Exception:
             log.exception("job %d failed in a way nobody expected", entry.job.id)
             await self._end(entry, JobState.FAILED, error=_defect(entry.job))

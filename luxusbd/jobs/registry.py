@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from luxusbd.devices.guard import GuardPolicy, open_disk
+from luxusbd.devices.guard import GuardPolicy, identify_again, open_disk
 from luxusbd.devices.model import Device, DeviceEvent, DeviceIdentity, DeviceState, EventKind
 from luxusbd.devices.monitor import DeviceMonitor
 from luxusbd.errors import (
@@ -126,6 +126,16 @@ class DeviceRegistry:
                 f"{name_of(view)} is in use by job {view.current_job}; wait for it to end or cancel it"
             )
         return view
+
+    async def check_present(self, identity: DeviceIdentity) -> None:
+        """Look whether a disk is still there, in the kernel's tables and not only in ours, which may lag behind.
+
+        Raises:
+            DeviceNotFoundError, DeviceChangedError: it is not.
+        """
+        known = self._current(identity)
+        if known.fd < 0:
+            await asyncio.to_thread(identify_again, known.view.device, self._policy)
 
     def claim(self, identity: DeviceIdentity, job_id: int) -> None:
         """Let a job have the device; others are refused until `release`."""
@@ -361,7 +371,10 @@ def _check_target(fd: int, size: int) -> None:
     if flags & os.O_ACCMODE != os.O_RDWR or flags & os.O_APPEND:
         raise InvalidArgumentError("the descriptor has to be open for reading and writing, without O_APPEND")
     if (size or status.st_size) % SECTOR or not (size or status.st_size):
-        raise InvalidArgumentError(f"the size has to be a multiple of {SECTOR} bytes and not 0")
+        raise InvalidArgumentError(
+            f"the image file has {size or status.st_size} bytes; the size has to be a multiple of {SECTOR} bytes and"
+            " not 0: give another size, or take another file"
+        )
 
 
 def _open_read_only(node: str, fd: int) -> int:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from luxusbd.devices.model import DeviceIdentity, DeviceState
+from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.errors import (
     AlreadyExistsError,
+    DeviceChangedError,
     DeviceDamagedError,
+    DeviceNotFoundError,
     DeviceNotLuxusbError,
     FailedError,
     ImageNotFoundError,
@@ -369,9 +371,24 @@ class Sticks:
                 return await worker.execute(order, fds, directory=directory, progress=progress, on_pause=on_pause)
         except InterruptedJobError as error:
             raise InterruptedJobError(f"{error}; {_AGAIN[context.job.operation]}") from None
+        except LuxusbError as error:
+            await self._explain_absence(identity, device, context.job.operation, error)
+            raise
         finally:
             for fd in fds:
                 os.close(fd)
+
+    async def _explain_absence(
+        self, identity: DeviceIdentity, device: Device, operation: Operation, error: LuxusbError
+    ) -> None:
+        """Whatever a tool complained of: when the disk is gone, that is the reason."""
+        try:
+            await self._registry.check_present(identity)
+        except (DeviceNotFoundError, DeviceChangedError):
+            raise DeviceNotFoundError(
+                f"{device.node or 'the image file'} ({device.model}) went away during the job; plug it in again and"
+                f" leave it in: {_AGAIN[operation]} ({error})"
+            ) from error
 
     @contextlib.asynccontextmanager
     async def _room(self, job: Job) -> AsyncIterator[Path]:

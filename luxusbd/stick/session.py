@@ -203,9 +203,9 @@ class Session:
         try:
             for name in names:
                 await self.room.remove(f"/iso/{name}")
-        except LuxusbError:
+        except LuxusbError as error:
             # what made the job fail is more telling; the next job clears away what is left
-            log.exception("partial images could not be removed")
+            log.warning("partial images stay until the next job on the stick: %s", error)
 
     def _small(self, path: str, limit: int) -> bytes | None:
         return self._on_medium(lambda filesystem: filesystem.read_file(path, limit))

@@ -61,17 +61,21 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
     target.lock(order.fd)
     _check_sources(order.add)
     progress = Progress(report)
-    match order.operation:
-        case StickOperation.CREATE:
-            return await _create(order, progress, after_step)
-        case StickOperation.ADD:
-            return await _add(order, progress, after_step)
-        case StickOperation.REMOVE:
-            return await _remove(order, progress, after_step)
-        case StickOperation.REFRESH:
-            return await _refresh(order, progress, after_step)
-        case StickOperation.VERIFY:
-            return await _verify(order, progress)
+    try:
+        match order.operation:
+            case StickOperation.CREATE:
+                return await _create(order, progress, after_step)
+            case StickOperation.ADD:
+                return await _add(order, progress, after_step)
+            case StickOperation.REMOVE:
+                return await _remove(order, progress, after_step)
+            case StickOperation.REFRESH:
+                return await _refresh(order, progress, after_step)
+            case StickOperation.VERIFY:
+                return await _verify(order, progress)
+    except MalformedImageError as error:
+        # of the stick's own filesystem, not of an image that goes onto it
+        raise DeviceDamagedError(f"the data partition cannot be read: {error}; create the stick anew") from error
 
 
 async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
@@ -198,10 +202,7 @@ async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
             filesystem = reader.open_data(medium.read_at, found)
             return found, reader.load_manifest(filesystem), reader.load_menus(filesystem)
 
-    try:
-        stick, manifest, menus = await in_thread(look)
-    except MalformedImageError as error:
-        raise DeviceDamagedError(f"the data partition cannot be read: {error}") from error
+    stick, manifest, menus = await in_thread(look)
     progress.expect(
         sum(length for _what, _start, length, _sha256 in manifest.boot_files)
         + sum(image.size for image in manifest.images)

@@ -86,7 +86,10 @@ def copy_file(
     cloned = _clone(source, destination, size)
     lacking = size - free_space(destination)
     if lacking > 0 and not cloned:
-        raise NotEnoughSpaceError(f"a copy needs {size_text(size)}, and {size_text(lacking)} too little are free")
+        raise NotEnoughSpaceError(
+            f"a copy needs {size_text(size)}, and {size_text(lacking)} too little are free: free some space, then try"
+            " again"
+        )
     running = hashlib.sha256() if running is None else running
     fast = True
     position = 0

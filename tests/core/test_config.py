@@ -50,6 +50,9 @@ def test_values_replace_the_base() -> None:
         ("[devices]\nallow_loop = 7", "list of texts"),
         ("limits = 1", "write [limits]"),
         ("[limits", "not valid TOML"),
+        ('[paths]\nstate_dir = "here"', "begins with /"),
+        ('[catalog]\nfiles = ["/a.json", "b.json"]', "begins with /"),
+        ('[paths]\nstate_dir = "/a\\u0000b"', "cannot be shown"),
     ],
 )
 def test_mistakes_are_explained(text: str, said: str) -> None:

@@ -92,6 +92,9 @@ def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, opti
         from luxusb_cli.targets import open_targets
 
         async with open_targets(client, choice) as (target,):
+            if target.device.blocked_reason:
+                # the daemon's refusal, before a file is copied into its store for nothing
+                await client.add_images(target.device.path, [])
             references = await resolve_images(state, client, image_arguments, options)
             start = partial(client.add_images, target.device.path, references)
             return await one_job(
