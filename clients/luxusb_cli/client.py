@@ -44,6 +44,7 @@ class Work(Enum):
     REFRESH = ("RefreshStick", N_("Could not refresh the stick"))
     REPAIR = ("RepairStick", N_("Could not repair the stick"))
     VERIFY = ("VerifyStick", N_("Could not verify the stick"))
+    RESCAN = ("RescanStick", N_("Could not rescan the stick"))
     RESTORE = ("RestoreDisk", N_("Could not make it a plain drive again"))
     PROBE = ("ProbeCapacity", N_("Could not probe the capacity"))
 

@@ -49,6 +49,8 @@ class DeviceInfo:
     removable: bool
     state: str
     free_bytes: int
+    unlisted_images: int
+    """Image files on a LUXusb stick without an entry in its menu."""
     blocked_reason: str
     current_job: str
     """Path of the job that works on it, or empty."""
@@ -74,6 +76,7 @@ class DeviceInfo:
             removable=flag(wire, "Removable"),
             state=text(wire, "State"),
             free_bytes=number(wire, "FreeBytes"),
+            unlisted_images=number(wire, "UnlistedImages"),
             blocked_reason=text(wire, "BlockedReason"),
             current_job="" if job == "/" else job,
             images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),

@@ -34,7 +34,7 @@ BACK = N_("The daemon is back.")
 WORDS = (
     *(N_("queued"), N_("running"), N_("paused"), N_("succeeded"), N_("failed"), N_("cancelled"), N_("unknown")),
     *(N_("connect"), N_("transfer"), N_("verify"), N_("inspect"), N_("copy"), N_("download"), N_("partition")),
-    *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("menu")),
+    *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
 )
 """States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
 

@@ -11,6 +11,9 @@ control     job, optional paused, bandwidth            null; job 0 sets the band
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition
 look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
+stick-files    size (a disk or image file)             files: what lies in /iso
+stick-inspect  size, name (a disk or image file)       Recognition
+stick-hash     job, size, name (a disk or image file)  sha256, size
 hash        optional job (a regular file)              sha256, size
 copy        job, size (source, destination)            sha256, size
 ==========  =========================================  ====================================================
@@ -53,6 +56,8 @@ INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one job."""
+PAUSE_LOOK = 0.2
+"""Seconds after which a copy that stands still looks whether it was cancelled meanwhile."""
 COPY_THREADS = 4
 LOOK_THREADS = 8
 
@@ -115,6 +120,8 @@ class TransferChild:
         self._limits = limits or TransferLimits()
         self._controls: dict[int, Control] = {}
         self._ended: dict[int, asyncio.Event] = {}
+        self._going: dict[int, threading.Event] = {}
+        """By job: cleared while a copy or hash is to stand still."""
         self._copies = ThreadPoolExecutor(COPY_THREADS, "copy")
         self._looks = ThreadPoolExecutor(LOOK_THREADS, "look")
         self._channel = Channel(
@@ -125,6 +132,9 @@ class TransferChild:
                 "discard": self._discard,
                 "inspect": self._inspect,
                 "look": self._look,
+                "stick-files": self._stick_files,
+                "stick-inspect": self._stick_inspect,
+                "stick-hash": self._stick_hash,
                 "hash": self._hash,
                 "copy": self._copy,
             },
@@ -178,6 +188,9 @@ class TransferChild:
             self._downloader.bucket.set_rate(bandwidth or 0)
             return
         control = self._controls.get(job)
+        if control is None and paused is not None and job in self._going:
+            (self._going[job].clear if paused else self._going[job].set)()
+            return
         if control is None:
             raise JobStateError(f"job {job} is not being downloaded")
         if bandwidth is not None:
@@ -217,6 +230,40 @@ class TransferChild:
 
         return await self._foreign(fd, look)
 
+    async def _stick_files(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        from luxusbd.stick.codec import files_to_json
+        from luxusbd.stick.isofiles import list_files
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size = _integer(params, "size")
+        return {"files": await self._foreign(fd, lambda own: files_to_json(list_files(open_stick(own, size))))}
+
+    async def _stick_inspect(self, params: Params, fds: Sequence[int]) -> Any:
+        from luxusbd.images.codec import recognition_to_json
+        from luxusbd.images.recognise import recognise
+        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size, name = _integer(params, "size"), _name(params)
+        return await self._foreign(
+            fd, lambda own: recognition_to_json(recognise(StickFile(open_stick(own, size), name)))
+        )
+
+    async def _stick_hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size, name = _integer(params, "size"), _name(params)
+
+        def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> LocalFile:
+            file = StickFile(open_stick(fd, size), name)
+            return LocalFile(file.sha256(progress, stop), file.size)
+
+        return await self._local(_integer(params, "job"), work)
+
     async def _hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         (fd,) = _descriptors(fds, 1)
         return await self._local(
@@ -237,12 +284,24 @@ class TransferChild:
     ) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
+        going = self._going[job] = threading.Event()
+        going.set()
+
+        def stopped() -> bool:
+            while not stop.is_set() and not going.wait(PAUSE_LOOK):
+                continue
+            return stop.is_set()
+
         async with self._pump(job) as pump:
 
             def report(done: int, total: int) -> None:
                 loop.call_soon_threadsafe(pump.put, {"bytes_done": done, "bytes_total": total})
 
-            found = await in_thread(self._copies, work, report, stop.is_set, stop=stop)
+            try:
+                found = await in_thread(self._copies, work, report, stopped, stop=stop)
+            finally:
+                if self._going.get(job) is going:
+                    del self._going[job]
         return {"sha256": found.sha256, "size": found.size}
 
     async def _foreign(self, fd: int, work: Callable[[int], _R]) -> _R:
@@ -283,6 +342,13 @@ def _integer(params: Params, key: str) -> int:
     if type(value) is not int:
         raise InvalidArgumentError(f"`{key}` must be a whole number, not {value!r}")
     return value
+
+
+def _name(params: Params) -> str:
+    name = params.get("name")
+    if not isinstance(name, str):
+        raise InvalidArgumentError("`name` must be the name of a file in /iso")
+    return name
 
 
 def _descriptors(fds: Sequence[int], count: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""A read-only view of an ISO 9660 image behind a descriptor.
+"""A read-only view of an ISO 9660 image.
 
 The image comes from anywhere, so it is data to distrust: directories are read one by one when a path is asked for, and
 the number of reads, the bytes, the entries and the depth are bounded. That is why this is not pycdlib, which parses the
@@ -10,9 +10,7 @@ names in lower case.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import struct
 from collections import OrderedDict, deque
 from collections.abc import Iterator
@@ -37,6 +35,7 @@ from luxusbd.images.iso9660_records import (
     parse_volume,
     plain_name,
 )
+from luxusbd.images.source import FileSource, ImageSource
 
 MAX_READS = 20_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -77,25 +76,22 @@ class Node:
 
 
 class IsoImage:
-    """An image behind `fd`, which stays the caller's and keeps its offset.
+    """An image: what a source gives, or the regular file behind a descriptor, which stays the caller's.
 
     Raises:
         MalformedImageError: here and in every method, when the image is empty, short, truncated, of another kind or
             inconsistent, or when it exceeds the bounds of this module.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, source: int | ImageSource) -> None:
+        self._source = FileSource(source) if isinstance(source, int) else source
         self._reads = 0
         self._bytes = 0
         self._entries = 0
         self._continued = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._directories: dict[tuple[tuple[int, int], ...], dict[str, Node]] = {}
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise MalformedImageError("the image is not a regular file")
-        self.size = status.st_size
+        self.size = self._source.size
         """Bytes of the file."""
         self._primary, self._joliet, boot_catalogue, self.udf = self._descriptors()
         claimed = self._primary.blocks * self._primary.block_size
@@ -281,7 +277,7 @@ class IsoImage:
         data = bytearray()
         while len(data) < length:
             try:
-                part = os.pread(self._fd, length - len(data), start + len(data))
+                part = self._source.read(start + len(data), length - len(data))
             except OSError as error:
                 raise MalformedImageError(f"the image cannot be read at byte {start}: {error.strerror}") from error
             if not part:

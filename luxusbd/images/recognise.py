@@ -8,24 +8,25 @@ from luxusbd.images.iso9660 import IsoImage
 from luxusbd.images.match import Match, guess_architecture, match
 from luxusbd.images.model import Recognition
 from luxusbd.images.recipes import Recipe, packaged_recipes
+from luxusbd.images.source import ImageSource
 from luxusbd.text import clean
 
 REASON_LIMIT = 500
 LABEL_LIMIT = 128
 
 
-def recognise(fd: int, recipes: Sequence[Recipe] | None = None) -> Recognition:
-    """Look at the image behind `fd`, which stays open and keeps its offset. Blocks; takes well under a second.
+def recognise(source: int | ImageSource, recipes: Sequence[Recipe] | None = None) -> Recognition:
+    """Look at an image. Blocks; takes well under a second.
 
     Args:
-        fd: a regular file, readable.
+        source: what gives its bytes, or a regular file, readable, which stays open and keeps its offset.
         recipes: those to try; the packaged ones by default.
 
     Raises:
         MalformedImageError: it is no ISO 9660 image, or a damaged one; the text says which.
         CatalogError: a packaged recipe is malformed.
     """
-    image = IsoImage(fd)
+    image = IsoImage(source)
     found = match(image, packaged_recipes() if recipes is None else recipes)
     if found is None:
         return _unknown(image)

@@ -18,6 +18,7 @@ class Operation(StrEnum):
     REMOVE = "remove"
     REFRESH = "refresh"
     VERIFY = "verify"
+    RESCAN = "rescan"
 
 
 class JobState(StrEnum):

@@ -315,13 +315,14 @@ class DeviceRegistry:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:
                 state = DeviceState.DAMAGED
-            known.view = replace(known.view, state=state, images=(), free_bytes=0)
+            known.view = replace(known.view, state=state, images=(), free_bytes=0, unlisted_images=0)
         else:
             known.view = replace(
                 known.view,
                 state=DeviceState.DAMAGED if contents.damage else DeviceState.LUXUSB,
                 images=contents.manifest.images,
                 free_bytes=contents.free_bytes,
+                unlisted_images=contents.unlisted,
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,8 @@ from luxusbd.children.supervisor import TransferSupervisor
 from luxusbd.errors import InterruptedJobError, MalformedImageError
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.model import Recognition
-from luxusbd.stick.codec import contents_from_json
+from luxusbd.stick.codec import contents_from_json, files_from_json
+from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.model import StickContents
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
 
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 MAX_DEATHS = 5
 """How often in a row the process may die under one download that gets no further before the job fails."""
+
+DEADLY = "the process that reads images died over this one; it is damaged or made to do harm"
 
 ProgressCallback = Callable[[DownloadProgress], None]
 
@@ -109,9 +113,7 @@ class Transfers:
         try:
             answer = await self._alone_if_deadly("inspect", {}, [fd])
         except InterruptedJobError:
-            raise MalformedImageError(
-                "the process that reads images died over this one; it is damaged or made to do harm"
-            ) from None
+            raise MalformedImageError(DEADLY) from None
         return recognition_from_json(answer)
 
     async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...]]:
@@ -119,6 +121,40 @@ class Transfers:
         answer = await self._alone_if_deadly("look", {"size": size}, [fd])
         contents = contents_from_json(answer["contents"]) if answer["contents"] is not None else None
         return contents, tuple(str(line)[:300] for line in answer["losses"][:64])
+
+    async def stick_files(self, fd: int, size: int) -> tuple[FoundFile, ...]:
+        """What lies in /iso of the stick behind a descriptor; the names are untrusted."""
+        answer = await self._alone_if_deadly("stick-files", {"size": size}, [fd])
+        return files_from_json(answer["files"])
+
+    async def inspect_on_stick(self, fd: int, size: int, name: str) -> Recognition:
+        """What a file in /iso of a stick is.
+
+        Raises:
+            MalformedImageError: as `inspect`.
+        """
+        try:
+            answer = await self._alone_if_deadly("stick-inspect", {"size": size, "name": name}, [fd])
+        except InterruptedJobError:
+            raise MalformedImageError(DEADLY) from None
+        return recognition_from_json(answer)
+
+    async def hash_on_stick(self, job_id: int, fd: int, size: int, name: str, progress: ProgressCallback) -> str:
+        """SHA-256 of a file in /iso of a stick; `hold` lets it stand still."""
+        self._progress[job_id] = progress
+        try:
+            answer = await self._again("stick-hash", {"job": job_id, "size": size, "name": name}, [fd])
+        finally:
+            del self._progress[job_id]
+        return _sha256(answer)
+
+    async def hold(self, job_id: int, *, paused: bool) -> None:
+        """Stop a hash or copy in place, or let it go on.
+
+        Raises:
+            JobStateError: none runs.
+        """
+        await self.supervisor.request("control", {"job": job_id, "paused": paused})
 
     async def _again(self, method: str, params: Params, fds: Sequence[int]) -> Any:
         """Ask for what does no harm when it is done anew, through deaths of the process."""
@@ -156,6 +192,13 @@ class Transfers:
                     note=str(params.get("note", ""))[:500],
                 )
             )
+
+
+def _sha256(answer: Params) -> str:
+    found = str(answer["sha256"])
+    if not re.fullmatch(r"[0-9a-f]{64}", found):
+        raise InterruptedJobError("the transfer process sent nonsense for a hash")
+    return found
 
 
 def _int(params: Params, key: str) -> int:

@@ -1,0 +1,84 @@
+"""What a user does to the files of a stick without LUXusb."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.daemon.conftest import Target
+from tests.daemon.sticks import data_partition, run
+
+
+class Hand:
+    """Changes /iso of a stick: through the kernel on a disk, as a user would; by debugfs in a file, without root."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def copy(self, source: Path, name: str) -> None:
+        """Put a file there, over one of that name."""
+        if self._target.node:
+            with self._mounted() as point:
+                shutil.copyfile(source, point / "iso" / name)
+        else:
+            self._debugfs(f'rm "/iso/{name}"', "cd /iso", f'write "{source}" "{name}"')
+
+    def delete(self, name: str) -> None:
+        if self._target.node:
+            with self._mounted() as point:
+                (point / "iso" / name).unlink()
+        else:
+            self._debugfs(f'rm "/iso/{name}"')
+
+    def rename(self, old: str, new: str) -> None:
+        if self._target.node:
+            with self._mounted() as point:
+                (point / "iso" / old).rename(point / "iso" / new)
+        else:
+            self._debugfs(f'ln "/iso/{old}" "/iso/{new}"', f'unlink "/iso/{old}"')
+
+    def make_directory(self, name: str) -> None:
+        if self._target.node:
+            with self._mounted() as point:
+                (point / "iso" / name).mkdir()
+        else:
+            self._debugfs(f'mkdir "/iso/{name}"')
+
+    def leave_unclean(self) -> None:
+        """Pull the stick while it is mounted: its journal is to be replayed."""
+        self._debugfs("feature needs_recovery")
+
+    def _debugfs(self, *commands: str) -> None:
+        part = data_partition(self._target.file)
+        subprocess.run(
+            ["debugfs", "-w", "-f", "-", f"{self._target.file}?offset={part.start}"],
+            input="".join(f"{command}\n" for command in commands),
+            text=True,
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    @contextlib.contextmanager
+    def _mounted(self) -> Iterator[Path]:
+        part = data_partition(self._target.file)
+        run("blockdev", "--flushbufs", self._target.node)
+        with tempfile.TemporaryDirectory(prefix="lux-hand-") as point:
+            node = run(
+                "losetup", "-f", "--show", "-o", str(part.start), "--sizelimit", str(part.size), str(self._target.file)
+            )
+            try:
+                run("mount", "-t", "ext4", node, point)
+                try:
+                    yield Path(point)
+                finally:
+                    run("umount", point)
+            finally:
+                run("losetup", "-d", node)
+        os.sync()
+        run("blockdev", "--flushbufs", self._target.node)
