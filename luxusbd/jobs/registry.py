@@ -138,7 +138,10 @@ class DeviceRegistry:
         known = self._known.get(device_id)
         if known is None or known.view.current_job != job_id:
             return
-        if known.fd < 0:
+        if known.fd >= 0:
+            # ours is a duplicate of the descriptor that the job locked, and would keep the lock
+            fcntl.flock(known.fd, fcntl.LOCK_UN)
+        else:
             # the job's own mount has been seen as somebody's use of the disk
             await self._monitor.rescan(known.view.device.node)
         known.view = replace(known.view, current_job=None)

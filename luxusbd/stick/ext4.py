@@ -17,6 +17,7 @@ from luxusbd.stick.blockio import ReadAt
 
 MAGIC = 0xEF53
 ROOT_INODE = 2
+JOURNAL_INODE = 8
 DIRECTORY_LIMIT = 8 * 1024 * 1024
 """Bytes of one directory that are read."""
 EXTENT_LIMIT = 262144
@@ -34,6 +35,7 @@ _FLAG_EXTENTS = 0x80000
 _FLAG_INLINE_DATA = 0x10000000
 _FLAG_ENCRYPTED = 0x800
 _EXTENT_MAGIC = 0xF30A
+_JOURNAL_MAGIC = 0xC03B3998
 _LONGEST_EXTENT = 32768
 _MAXIMUM_BLOCKS = 1 << 48
 
@@ -131,6 +133,21 @@ class Ext4:
     def clean(self) -> bool:
         """Whether it was unmounted in order: neither errors nor a journal to replay."""
         return self.state & 3 == 1 and not self.incompat & INCOMPAT_RECOVER
+
+    @property
+    def needs_recovery(self) -> bool:
+        """Whether its superblock says that the journal is to be replayed."""
+        return bool(self.incompat & INCOMPAT_RECOVER)
+
+    def journal_empty(self) -> bool:
+        """Whether the journal holds nothing to replay: s_start of its superblock is 0 (Documentation, jbd2)."""
+        extent = next(self._extents(self._inode(JOURNAL_INODE)), None)
+        if extent is None or extent.logical:
+            raise MalformedImageError("ext4 with a journal that has no beginning")
+        head = self._read(extent.physical * self.block_size, 1024)
+        if int.from_bytes(head[:4], "big") != _JOURNAL_MAGIC:
+            raise MalformedImageError("ext4 with a journal that is none")
+        return not any(head[0x1C:0x20])
 
     def lookup(self, path: str) -> Inode | None:
         """The file or directory at an absolute path, or None; links are not followed."""

@@ -53,6 +53,15 @@ class Hand:
         """Pull the stick while it is mounted: its journal is to be replayed."""
         self._debugfs("feature needs_recovery")
 
+    def copied_and_pulled(self, source: Path, name: str, medium: Path) -> Path:
+        """The medium as it is when the stick is pulled after the copy, before it is unmounted."""
+        with self._mounted() as point:
+            shutil.copyfile(source, point / "iso" / name)
+            with (point / "iso" / name).open("rb") as file:
+                os.fsync(file.fileno())
+            run("cp", "--sparse=always", str(self._target.file), str(medium))
+        return medium
+
     def _debugfs(self, *commands: str) -> None:
         part = data_partition(self._target.file)
         subprocess.run(
@@ -67,7 +76,7 @@ class Hand:
     @contextlib.contextmanager
     def _mounted(self) -> Iterator[Path]:
         part = data_partition(self._target.file)
-        run("blockdev", "--flushbufs", self._target.node)
+        self._flush()
         with tempfile.TemporaryDirectory(prefix="lux-hand-") as point:
             node = run(
                 "losetup", "-f", "--show", "-o", str(part.start), "--sizelimit", str(part.size), str(self._target.file)
@@ -80,5 +89,8 @@ class Hand:
                     run("umount", point)
             finally:
                 run("losetup", "-d", node)
-        os.sync()
-        run("blockdev", "--flushbufs", self._target.node)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._target.node:
+            run("blockdev", "--flushbufs", self._target.node)

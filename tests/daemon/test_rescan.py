@@ -151,6 +151,17 @@ async def test_a_stick_that_was_pulled_while_mounted(caller: Caller, stick: Path
     assert sticks.check(stick) == {"alpha.iso": images.alpha.sha256, "memtest.iso": images.memtest.sha256}
 
 
+@pytest.mark.root
+async def test_a_journal_that_holds_the_copied_file(caller: Caller, stick: Path, images: Images, place: Path) -> None:
+    device = await caller.target(stick)
+    await caller.created([device], ["distro:alpha"])
+    pulled = Hand(Target(stick)).copied_and_pulled(images.memtest.path, "memtest.iso", place / "pulled.img")
+    assert "memtest.iso" not in sticks.files(pulled, "/iso"), "only its journal may know of the file"
+    result = await rescan(caller, await caller.target(pulled))
+    assert [item["name"] for item in result["added"]] == ["memtest.iso"]
+    assert sticks.check(pulled) == {"alpha.iso": images.alpha.sha256, "memtest.iso": images.memtest.sha256}
+
+
 async def test_what_is_no_stick(caller: Caller, stick: Path) -> None:
     with pytest.raises(DaemonError) as refused:
         await caller.client.work_on(await caller.target(stick), Work.RESCAN)
