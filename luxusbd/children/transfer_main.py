@@ -247,9 +247,14 @@ class TransferChild:
 
         (fd,) = _descriptors(fds, 1)
         size, name = _integer(params, "size"), _name(params)
-        return await self._foreign(
-            fd, lambda own: recognition_to_json(recognise(StickFile(open_stick(own, size), name)))
-        )
+
+        def look(own: int) -> Any:
+            file = StickFile(open_stick(own, size), name)
+            found = recognise(file)
+            file.check_for_grub()
+            return recognition_to_json(found)
+
+        return await self._foreign(fd, look)
 
     async def _stick_hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         from luxusbd.stick.isofiles import StickFile
@@ -260,6 +265,7 @@ class TransferChild:
 
         def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> LocalFile:
             file = StickFile(open_stick(fd, size), name)
+            file.check_for_grub()
             return LocalFile(file.sha256(progress, stop), file.size)
 
         return await self._local(_integer(params, "job"), work)

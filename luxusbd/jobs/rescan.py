@@ -198,7 +198,10 @@ class Rescan:
             fresh = await self._again(image, files[image.name]) if image.name in suspects else image
             made.put(image if fresh is None else fresh, _State.LOST if fresh is None else _state(image, fresh))
         for file, seen in candidates:
-            fresh = self._image(file, seen, await self._hash(file))
+            sha256 = await self._hash(file)
+            if sha256 is None:
+                continue
+            fresh = self._image(file, seen, sha256)
             old = next((each for each in self._listed if each.name in gone and each.sha256 == fresh.sha256), None)
             if old is not None:
                 made.renamed[fresh.name] = old.name
@@ -261,6 +264,8 @@ class Rescan:
     async def _again(self, image: ManifestImage, file: FoundFile) -> ManifestImage | None:
         """A listed image as its file is now: the same object when nothing changed, None when it cannot be started."""
         sha256 = await self._hash(file)
+        if sha256 is None:
+            return None
         if sha256 == image.sha256 and file.size == image.size:
             return image
         seen = await self._look(file)
@@ -269,11 +274,16 @@ class Rescan:
             return None
         return self._image(file, seen, sha256)
 
-    async def _hash(self, file: FoundFile) -> str:
+    async def _hash(self, file: FoundFile) -> str | None:
+        """Hash of a file; None, and told as left out, where the stick cannot be read or GRUB could not read it."""
         self._report(file.name, self._done, self._total)
-        sha256 = await self._reader.sha256(
-            file.name, lambda done: self._report(file.name, self._done + done, self._total)
-        )
+        sha256: str | None = None
+        try:
+            sha256 = await self._reader.sha256(
+                file.name, lambda done: self._report(file.name, self._done + done, self._total)
+            )
+        except MalformedImageError as error:
+            self._skip(file.name, error.message)
         self._done += file.size
         self._report(file.name, self._done, self._total)
         return sha256

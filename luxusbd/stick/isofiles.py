@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -76,11 +76,27 @@ def pieces(extents: Sequence[Extent], block: int, size: int) -> Iterator[Piece]:
         yield Piece(at, size - at, None, True)
 
 
-class StickFile:
-    """A regular file in /iso as GRUB would read it; an `images.source.ImageSource`.
+def check_beginning(parts: Iterable[Piece]) -> None:
+    """Refuse a file that begins with a hole, which only the kernel can read.
+
+    GRUB looks for the last extent that begins at or before a block, and gives up where there is none ("something wrong
+    with extent", grub_ext2_read_block in grub-core/fs/ext2.c); holes further behind read as zeros.
 
     Raises:
-        MalformedImageError: there is none of that name, or GRUB could not read it.
+        MalformedImageError: it does; the text says what to do.
+    """
+    first = next(iter(parts), None)
+    if first is not None and first.place is None:
+        raise MalformedImageError(
+            "it begins with a hole, which GRUB cannot read; copy it again without holes: cp --sparse=never"
+        )
+
+
+class StickFile:
+    """A regular file in /iso; an `images.source.ImageSource`.
+
+    Raises:
+        MalformedImageError: there is none of that name, or the filesystem is inconsistent.
     """
 
     def __init__(self, filesystem: Ext4, name: str) -> None:
@@ -91,14 +107,22 @@ class StickFile:
         self._filesystem = filesystem
         self._size = inode.size
         self._pieces = tuple(pieces(filesystem.extents(path), filesystem.block_size, inode.size))
-        if not all(piece.initialised for piece in self._pieces):
-            raise MalformedImageError("a part of it is only reserved on the stick, not written; copy it again")
         self._offsets = [piece.offset for piece in self._pieces]
 
     @property
     def size(self) -> int:
         """Its bytes."""
         return self._size
+
+    def check_for_grub(self) -> None:
+        """Make sure that GRUB would read the same as the kernel does.
+
+        Raises:
+            MalformedImageError: it would not; the text says what to do.
+        """
+        check_beginning(self._pieces)
+        if not all(piece.initialised for piece in self._pieces):
+            raise MalformedImageError("a part of it is only reserved on the stick, not written; copy it again")
 
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset` on; empty at the end.
@@ -111,7 +135,7 @@ class StickFile:
         piece = self._pieces[bisect_right(self._offsets, offset) - 1]
         inside = offset - piece.offset
         count = min(length, piece.length - inside, CHUNK)
-        if piece.place is None:
+        if piece.place is None or not piece.initialised:
             return bytes(count)
         try:
             return self._filesystem.read_bytes(piece.place + inside, count)

@@ -18,7 +18,7 @@ from luxusbd.stick import manifest as manifests
 from luxusbd.stick import menu, reader
 from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
 from luxusbd.stick.ext4 import Ext4
-from luxusbd.stick.isofiles import PARTIAL, PENDING, pending, pieces
+from luxusbd.stick.isofiles import PARTIAL, PENDING, check_beginning, pending, pieces
 from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom, Sink
@@ -246,7 +246,7 @@ async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Pro
     """SHA-256 of a file on the data partition, read from the medium without mounting.
 
     Raises:
-        MalformedImageError: the file is not there.
+        MalformedImageError: the file is not there, or GRUB could not read it.
     """
     base = layout.partition(PartitionRole.DATA).start
     medium = MediumReader(fd)
@@ -255,7 +255,9 @@ async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Pro
         extents = await in_thread(filesystem.extents, path)
         block = filesystem.block_size
         hasher = hashlib.sha256()
-        for piece in pieces(extents, block, size):
+        parts = tuple(pieces(extents, block, size))
+        check_beginning(parts)
+        for piece in parts:
             for offset in range(0, piece.length, CHUNK):
                 count = min(CHUNK, piece.length - offset)
                 if piece.place is None:

@@ -10,6 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from luxusbd.stick import target
+from luxusbd.stick.blockio import read_at
+from luxusbd.stick.imagefile import FileRoom
 from tests.daemon.conftest import Target
 from tests.daemon.sticks import data_partition, run
 
@@ -17,16 +20,33 @@ from tests.daemon.sticks import data_partition, run
 class Hand:
     """Changes /iso of a stick: through the kernel on a disk, as a user would; by debugfs in a file, without root."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, stick: Target) -> None:
+        self._target = stick
 
-    def copy(self, source: Path, name: str) -> None:
+    async def copy(self, source: Path, name: str) -> None:
         """Put a file there, over one of that name."""
         if self._target.node:
             with self._mounted() as point:
                 shutil.copyfile(source, point / "iso" / name)
-        else:
-            self._debugfs(f'rm "/iso/{name}"', "cd /iso", f'write "{source}" "{name}"')
+            return
+        # debugfs alone would make holes of zeros
+        with tempfile.TemporaryDirectory() as work, self._target.file.open("r+b") as file:
+            size = self._target.file.stat().st_size
+            room = FileRoom(file.fileno(), target.stick_layout(read_at(file.fileno()), size), Path(work))
+            data = source.read_bytes()
+            if data:
+                (await room.allocate("/iso/by-hand.tmp", len(data))).write(memoryview(data), 0)
+                await room.publish("/iso/by-hand.tmp", "/iso/by-hand")
+            else:
+                await room.write_small("/iso/by-hand", data)
+        self._debugfs(f'rm "/iso/{name}"')
+        self.rename("by-hand", name)
+
+    def copy_with_holes(self, source: Path, name: str) -> None:
+        """Put a file there whose zeros are holes, as `cp --sparse=always` does."""
+        with tempfile.NamedTemporaryFile() as sparse:
+            run("cp", "--sparse=always", str(source), sparse.name)
+            self._debugfs("cd /iso", f'write "{sparse.name}" "{name}"')
 
     def delete(self, name: str) -> None:
         if self._target.node:

@@ -37,15 +37,15 @@ async def test_files_that_come_and_go(caller: Caller, target: Target, images: Im
     (place / "cut.iso").write_bytes(images.large.path.read_bytes()[: 5 * MIB])
     (place / "notes").write_text("buy milk\n")
     (place / "empty").write_bytes(b"")
-    hand.copy(images.memtest.path, "memtest.iso")
-    hand.copy(images.rescue.path, "My own (1).iso")
-    hand.copy(images.large.path, ".hidden.iso")
-    hand.copy(images.dull.path, "dull.iso")
-    hand.copy(images.alpha.path, "twin.iso")
-    hand.copy(images.beta.path, "ALPHA.iso")
-    hand.copy(place / "cut.iso", "cut.iso")
-    hand.copy(place / "notes", "notes.txt")
-    hand.copy(place / "empty", "empty.iso")
+    await hand.copy(images.memtest.path, "memtest.iso")
+    await hand.copy(images.rescue.path, "My own (1).iso")
+    await hand.copy(images.large.path, ".hidden.iso")
+    await hand.copy(images.dull.path, "dull.iso")
+    await hand.copy(images.alpha.path, "twin.iso")
+    await hand.copy(images.beta.path, "ALPHA.iso")
+    await hand.copy(place / "cut.iso", "cut.iso")
+    await hand.copy(place / "notes", "notes.txt")
+    await hand.copy(place / "empty", "empty.iso")
     hand.make_directory("folder.iso")
     hand.delete("beta.iso")
 
@@ -84,8 +84,8 @@ async def test_files_that_changed(caller: Caller, target: Target, images: Images
     device = await target.device(caller)
     await caller.created([device], ["distro:alpha", "distro:beta", "distro:large"])
     hand = Hand(target)
-    hand.copy(images.memtest.path, "alpha.iso")
-    hand.copy(images.dull.path, "beta.iso")
+    await hand.copy(images.memtest.path, "alpha.iso")
+    await hand.copy(images.dull.path, "beta.iso")
     hand.rename("large.iso", "mine.iso")
     result = await rescan(caller, device)
     assert [item["name"] for item in result["changed"]] == ["alpha.iso"]
@@ -126,9 +126,9 @@ async def test_a_file_of_the_same_size_that_looks_untouched(caller: Caller, targ
 async def test_the_device_says_that_a_rescan_would_help(caller: Caller, stick: Path, images: Images) -> None:
     await caller.created([await caller.target(stick)], ["distro:alpha"])
     hand = Hand(Target(stick))
-    hand.copy(images.memtest.path, "memtest.iso")
-    hand.copy(images.rescue.path, "rescue.iso")
-    hand.copy(Path("/etc/hostname"), "notes.txt")
+    await hand.copy(images.memtest.path, "memtest.iso")
+    await hand.copy(images.rescue.path, "rescue.iso")
+    await hand.copy(Path("/etc/hostname"), "notes.txt")
     device = await caller.target(stick)
     assert (await caller.client.device(device)).unlisted_images == 2
     await rescan(caller, device)
@@ -145,10 +145,28 @@ async def test_a_stick_that_was_pulled_while_mounted(caller: Caller, stick: Path
     device = await caller.target(stick)
     await caller.created([device], ["distro:alpha"])
     hand = Hand(Target(stick))
-    hand.copy(images.memtest.path, "memtest.iso")
+    await hand.copy(images.memtest.path, "memtest.iso")
     hand.leave_unclean()
     assert [item["name"] for item in (await rescan(caller, device))["added"]] == ["memtest.iso"]
     assert sticks.check(stick) == {"alpha.iso": images.alpha.sha256, "memtest.iso": images.memtest.sha256}
+
+
+async def test_a_file_that_only_the_kernel_can_read(caller: Caller, stick: Path, images: Images) -> None:
+    await caller.created([await caller.target(stick)], ["distro:beta"])
+    Hand(Target(stick)).copy_with_holes(images.alpha.path, "alpha.iso")
+    assert sticks.grub_file(stick, "/iso/alpha.iso") is None, "this GRUB reads what begins with a hole"
+    device = await caller.target(stick)
+    assert (await caller.client.device(device)).unlisted_images == 1
+    result = await rescan(caller, device)
+    assert (result["added"], result["images"]) == ([], ["beta.iso"])
+    assert "cp --sparse=never" in reasons(result)["alpha.iso"]
+    # the same done to a file that has an entry
+    hand = Hand(Target(stick))
+    hand.delete("beta.iso")
+    hand.copy_with_holes(images.beta.path, "beta.iso")
+    assert "beta.iso is corrupt" in (await caller.failed(await caller.client.verify(device))).error_message
+    result = await rescan(caller, device, thorough=True)
+    assert (result["removed"], result["images"]) == (["beta.iso"], [])
 
 
 @pytest.mark.root
@@ -184,8 +202,8 @@ async def test_names_that_only_the_kernel_can_make(caller: Caller, target: Targe
         "-x.iso",
     ]
     for name in names:
-        hand.copy(images.memtest.path, name)
-    hand.copy(images.memtest.path, b"\xff\xfe.iso".decode("utf-8", "surrogateescape"))
+        await hand.copy(images.memtest.path, name)
+    await hand.copy(images.memtest.path, b"\xff\xfe.iso".decode("utf-8", "surrogateescape"))
     result = await rescan(caller, device)
     assert result["added"] == []
     assert len(result["skipped"]) == len(names) + 1
