@@ -125,6 +125,30 @@ def job_number(path: str) -> int:
 
 
 @dataclass(frozen=True)
+class MirrorShare:
+    """What one mirror does for a download at the moment."""
+
+    host: str
+    country: str
+    """ISO 3166-1 alpha-2, or empty."""
+    state: str
+    rate: int
+    """Bytes per second."""
+    bytes_done: int
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> MirrorShare:
+        """From an entry of the mirrors in Details."""
+        return cls(
+            host=text(wire, "host"),
+            country=text(wire, "country"),
+            state=text(wire, "state"),
+            rate=number(wire, "rate"),
+            bytes_done=number(wire, "bytes_done"),
+        )
+
+
+@dataclass(frozen=True)
 class JobDetails:
     """What was asked of a job."""
 
@@ -137,6 +161,8 @@ class JobDetails:
     priority: int = 0
     bandwidth: int = 0
     log: tuple[str, ...] = ()
+    mirrors: tuple[MirrorShare, ...] = ()
+    """Those that a running download has asked."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> JobDetails:
@@ -151,6 +177,7 @@ class JobDetails:
             priority=number(wire, "priority"),
             bandwidth=number(wire, "bandwidth"),
             log=texts(wire, "log"),
+            mirrors=tuple(MirrorShare.from_wire(item) for item in wires(wire.get("mirrors", []), "mirrors")),
         )
 
 

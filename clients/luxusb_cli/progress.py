@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luxusb_cli.context import State, plain_terminal, to_json
-from luxusb_cli.i18n import N_, _
-from luxusb_cli.model import JobInfo, JobState
+from luxusb_cli.i18n import N_, _, ngettext
+from luxusb_cli.model import JobInfo, JobState, MirrorShare
 from luxusb_cli.text import clean, shorten
 from luxusb_cli.units import format_duration, format_rate, format_size
 
@@ -26,6 +26,8 @@ BAR_MOST, BAR_LEAST = 24, 6
 LABEL_MOST, LABEL_LEAST = 40, 14
 WIDE = 100
 """Columns from which on there is room to spell resumed bytes out; the bar marks them always."""
+MIRRORS_MOST = 8
+"""Mirrors of one job in the picture."""
 REDRAW_SECONDS = 0.1
 LOST = N_("The daemon went away; waiting for it to come back.")
 BACK = N_("The daemon is back.")
@@ -34,6 +36,7 @@ BACK = N_("The daemon is back.")
 WORDS = (
     *(N_("queued"), N_("running"), N_("paused"), N_("succeeded"), N_("failed"), N_("cancelled"), N_("unknown")),
     *(N_("connect"), N_("transfer"), N_("verify"), N_("inspect"), N_("copy"), N_("download"), N_("partition")),
+    *(N_("serving"), N_("waiting"), N_("given-up")),
     *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
 )
 """States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
@@ -95,11 +98,24 @@ def line(job: JobInfo, depth: int) -> str:
     return f"{head}, {figures}" if figures else head
 
 
-class LiveReporter:
-    """One line a job that is drawn anew in place."""
+def mirror_line(mirror: MirrorShare) -> str:
+    """One mirror in one line of plain text."""
+    name = clean(mirror.host) + (f" ({clean(mirror.country)})" if mirror.country else "")
+    if mirror.state == "serving":
+        figures = [format_rate(mirror.rate)] if mirror.rate else [_("serving")]
+    else:
+        figures = [_(clean(mirror.state))]
+    if mirror.bytes_done:
+        figures.append(format_size(mirror.bytes_done))
+    return f"{name}: {', '.join(figures)}"
 
-    def __init__(self, live: Live) -> None:
+
+class LiveReporter:
+    """One line a job that is drawn anew in place; with `verbose` also one for each mirror that was asked."""
+
+    def __init__(self, live: Live, *, verbose: bool = False) -> None:
         self._live = live
+        self._verbose = verbose
         self._drawn = 0.0
         self._shown: dict[str, JobState] = {}
 
@@ -111,7 +127,8 @@ class LiveReporter:
         self._shown[changed.path] = changed.state
         self._drawn = now
         screen = self._live.console
-        self._live.update(picture(tree, time.time(), screen.width, _unicode(screen.encoding)), refresh=True)
+        shown = picture(tree, time.time(), screen.width, _unicode(screen.encoding), mirrors=self._verbose)
+        self._live.update(shown, refresh=True)
 
     def daemon(self, *, lost: bool) -> None:
         """Print a line above the picture."""
@@ -125,19 +142,24 @@ class LiveReporter:
 
 
 class PlainReporter:
-    """A line whenever a job's state or stage changes."""
+    """A line whenever a job's state or stage changes; with `verbose` also when a mirror begins or ends to serve."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._shown: dict[str, tuple[JobState, str]] = {}
+        self._mirrors: dict[tuple[str, str], str] = {}
 
     def show(self, tree: Tree, changed: JobInfo) -> None:
         """Print a line when the state or the stage is another."""
-        what = (changed.state, changed.stage)
-        if self._shown.get(changed.path) == what:
-            return
-        self._shown[changed.path] = what
         depth = next((depth for depth, job in tree if job.path == changed.path), 0)
-        print(line(changed, depth), flush=True)
+        what = (changed.state, changed.stage)
+        if self._shown.get(changed.path) != what:
+            self._shown[changed.path] = what
+            print(line(changed, depth), flush=True)
+        for mirror in changed.details.mirrors if self._verbose else ():
+            if self._mirrors.get((changed.path, mirror.host)) != mirror.state:
+                self._mirrors[changed.path, mirror.host] = mirror.state
+                print(f"{'  ' * (depth + 1)}{mirror_line(mirror)}", flush=True)
 
     def daemon(self, *, lost: bool) -> None:
         """Print a line."""
@@ -184,24 +206,25 @@ def reporting(state: State, *, json_lines: bool = False) -> Iterator[Reporter]:
     if state.json:
         yield JsonReporter() if json_lines else SilentReporter()
     elif not sys.stdout.isatty() or plain_terminal():
-        yield PlainReporter()
+        yield PlainReporter(verbose=state.verbose)
     else:
         from rich.live import Live
 
         from luxusb_cli.render import console
 
         with Live(console=console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-            yield LiveReporter(live)
+            yield LiveReporter(live, verbose=state.verbose)
 
 
 def _unicode(encoding: str) -> bool:
     return encoding.lower().startswith("utf")
 
 
-def picture(tree: Tree, now: float, width: int, unicode: bool = True) -> Table:
+def picture(tree: Tree, now: float, width: int, unicode: bool = True, *, mirrors: bool = False) -> Table:
     """All jobs as a grid of at most `width` columns: name, stage, bar, bytes, rate, time left.
 
-    On a narrow terminal the name gives way first, then the bar.
+    On a narrow terminal the name gives way first, then the bar. With `mirrors` a line follows for each mirror that
+    serves a job.
     """
     from rich.table import Table
     from rich.text import Text
@@ -235,7 +258,23 @@ def picture(tree: Tree, now: float, width: int, unicode: bool = True) -> Table:
             Text(rate),
             Text(time_left),
         )
-    return grid
+    if not mirrors:
+        return grid
+    # lines of their own: in the columns of the jobs a long name would take the bars' room
+    outer = Table.grid()
+    outer.add_column(no_wrap=True)
+    outer.add_row(grid)
+    arrow = "←" if unicode else "<-"
+    for _depth, job in tree:
+        # those that serve first: a picture that is higher than the terminal cannot be drawn in place
+        found = sorted(job.details.mirrors, key=lambda mirror: mirror.state != "serving")
+        for mirror in found[:MIRRORS_MOST]:
+            said = shorten(f"  {job.id} {arrow} {mirror_line(mirror)}", width)
+            outer.add_row(Text(said, style="" if mirror.state == "serving" else "dim"))
+        if (more := len(found) - MIRRORS_MOST) > 0:
+            said = ngettext("and {count} more", "and {count} more", more).format(count=more)
+            outer.add_row(Text(shorten(f"  {job.id} {arrow} {said}", width), style="dim"))
+    return outer
 
 
 _STYLES = {

@@ -16,7 +16,7 @@ from typing import Any
 from luxusbd.errors import CancelledError, InternalError, JobStateError, LimitExceededError, LuxusbError
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
-from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.jobs.model import Job, JobState, LogLine, MirrorShare, Operation
 from luxusbd.jobs.running import Entry, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
 
@@ -267,6 +267,14 @@ class JobQueue:
         if now - entry.told >= PROGRESS_INTERVAL:
             self._tell_progress(entry)
 
+    def served(self, entry: Entry, mirrors: tuple[MirrorShare, ...]) -> None:
+        """Tell which mirrors serve a job; this comes once a second and is not worth storing."""
+        if mirrors == entry.job.mirrors:
+            return
+        entry.job = replace(entry.job, mirrors=mirrors)
+        for listener in self._listeners:
+            listener.job_changed(entry.job)
+
     def noted(self, entry: Entry, text: str) -> None:
         """Add a line to a job's history."""
         self._change(entry, log=_longer(entry.job.log, text))
@@ -317,6 +325,7 @@ class JobQueue:
                 entry.pause_hook = None
                 entry.task = None
                 entry.begun = False
+                entry.job = replace(entry.job, mirrors=())
         except asyncio.CancelledError:
             await self._stopped(entry)
         except LuxusbError as error:

@@ -11,13 +11,14 @@ from typing import Any
 
 from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import TransferSupervisor
-from luxusbd.errors import InterruptedJobError, MalformedImageError
+from luxusbd.errors import InterruptedJobError, InvalidArgumentError, MalformedImageError
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.model import Recognition
 from luxusbd.stick.codec import contents_from_json, files_from_json
 from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.model import StickContents
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+from luxusbd.transfer.codec import sources_from_json
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
 
 log = logging.getLogger(__name__)
 
@@ -190,8 +191,16 @@ class Transfers:
                     resumed_bytes=_int(params, "resumed_bytes"),
                     source=str(params.get("source", ""))[:255],
                     note=str(params.get("note", ""))[:500],
+                    sources=_sources(params),
                 )
             )
+
+
+def _sources(params: Params) -> tuple[SourceShare, ...]:
+    try:
+        return sources_from_json(params.get("sources", []))
+    except InvalidArgumentError as error:
+        raise InterruptedJobError(f"the transfer process sent nonsense: {error}") from None
 
 
 def _sha256(answer: Params) -> str:

@@ -80,6 +80,22 @@ def test_consent_to_remove_and_to_delete(spawn: Spawn, daemon: FakeDaemon) -> No
         assert command.finish() == code
 
 
+def test_live_picture_of_the_mirrors(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    command = spawn("download", "ubuntu", "-v", terminal=True)
+    daemon.wait_for(lambda: bool(daemon.jobs), "the job")
+    job = daemon.jobs[JOB]
+    said = {"host": "mirror.example\x1b[31m", "country": "DE", "state": "serving"}
+    entry = {key: Variant("s", value) for key, value in said.items()}
+    entry |= {"rate": Variant("t", 3 << 20), "bytes_done": Variant("t", 9 << 20)}
+    details = job.values["Details"] | {"mirrors": Variant("aa{sv}", [entry])}
+    daemon.do(lambda: daemon.change(job, Details=details, Stage="verify"))
+    daemon.do(lambda: daemon.change(job, State="paused"))
+    command.wait_for("1 ← mirror.example[31m (DE): 3 MiB/s, 9 MiB")
+    daemon.do(lambda: daemon.finish(job, "succeeded"))
+    assert command.finish() == 0
+
+
 def test_live_picture(spawn: Spawn, daemon: FakeDaemon) -> None:
     daemon.auto = False
     parent = daemon.do(lambda: daemon.new_job("create", "a stick"))
@@ -127,6 +143,37 @@ def test_the_picture_fits(width: int, unicode: bool) -> None:
         assert "  2 Debian transfer" in re.sub(" +transfer", " transfer", lines[1])
     assert ("(700 MiB resumed)" in lines[0]) == (width >= 100)
     assert unicode or all(line.replace("…", "").isascii() for line in lines)
+
+
+def mirror(host: str, state: str, rate: int = 0, done: int = 0, country: str = "") -> dict[str, object]:
+    return {"host": host, "country": country, "state": state, "rate": rate, "bytes_done": done}
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_picture_shows_who_serves(width: int) -> None:
+    mib = 1024**2
+    mirrors = [
+        mirror("slow.example", "waiting", done=mib),
+        mirror("fast.example", "serving", 7 * mib, 70 * mib, "DE"),
+        mirror("x" * 253, "connect"),
+        *(mirror(f"m{number}.example", "given-up") for number in range(9)),
+    ]
+    details = {"title": "Debian", "mirrors": mirrors}
+    job = JobInfo.from_wire(JOB, {"State": "running", "Stage": "transfer", "Details": details})
+    for unicode, arrow in ((True, "←"), (False, "<-")):
+        screen = Console(width=width, file=io.StringIO(), color_system=None)
+        screen.print(picture([(0, job)], 0.0, width, unicode, mirrors=True))
+        assert isinstance(screen.file, io.StringIO)
+        lines = [line.rstrip() for line in screen.file.getvalue().splitlines()]
+        assert lines[1].startswith(f"  1 {arrow} fast.example (DE): 7 MiB/s")
+        assert lines[2].startswith(f"  1 {arrow} slow.example: waiting, 1 MiB"[:width])
+        assert len(lines) == 1 + 8 + 1
+        assert lines[-1] == f"  1 {arrow} and 4 more"
+        assert all(len(line) <= width for line in lines)
+    screen = Console(width=width, file=io.StringIO(), color_system=None)
+    screen.print(picture([(0, job)], 0.0, width))
+    assert isinstance(screen.file, io.StringIO)
+    assert "example" not in screen.file.getvalue()
 
 
 def test_ctrl_c_on_a_terminal(spawn: Spawn, daemon: FakeDaemon) -> None:
