@@ -128,7 +128,7 @@ class Client:
 
     async def distribution(self, name: str) -> DistroInfo:
         """One distribution with its releases and mirrors."""
-        what = _("Could not show {name}").format(name=clean(name))
+        what = _("Could not look up {name}").format(name=clean(name))
         reply = await self._manager("GetDistribution", "sa{sv}", name, _NO_OPTIONS, what=what)
         return DistroInfo.from_wire(wire_of(_only(reply), "the distribution"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,6 +79,11 @@ def amount(job: JobInfo, *, resumed: bool = True) -> str:
     return _("{done} of {total}").format(done=done, total=total)
 
 
+def percent(job: JobInfo) -> str:
+    """How much of a job is done where there is little room."""
+    return f"{100 * job.bytes_done // job.bytes_total} %" if job.bytes_total else ""
+
+
 def remaining(job: JobInfo, now: float) -> str:
     """The time that is left, empty when nobody knows."""
     if job.state is not JobState.RUNNING:
@@ -127,7 +132,9 @@ class LiveReporter:
         self._shown[changed.path] = changed.state
         self._drawn = now
         screen = self._live.console
-        shown = picture(tree, time.time(), screen.width, _unicode(screen.encoding), mirrors=self._verbose)
+        # the terminal shows Ctrl-C as ^C behind the last line, which must not make it wrap
+        width = screen.width - len("^C") - 1
+        shown = picture(tree, time.time(), width, _unicode(screen.encoding), mirrors=self._verbose)
         self._live.update(shown, refresh=True)
 
     def daemon(self, *, lost: bool) -> None:
@@ -240,9 +247,10 @@ def picture(tree: Tree, now: float, width: int, unicode: bool = True, *, mirrors
         )
         for job in jobs
     ]
-    taken = sum(max((len(row[column]) for row in figures), default=0) + 1 for column in range(4))
-    left = max(LABEL_LEAST, width - taken - 1)
     label_width = min(max((len(label) for label in labels), default=0), LABEL_MOST)
+    if width - _taken(figures) < min(LABEL_LEAST, label_width):
+        figures = [(row[0], percent(job), *row[2:]) for job, row in zip(jobs, figures, strict=True)]
+    left = max(min(LABEL_LEAST, label_width), width - _taken(figures))
     bar_width = min(BAR_MOST, left - min(label_width, LABEL_LEAST))
     bar_width = 0 if bar_width < BAR_LEAST else max(min(bar_width, left - label_width), min(bar_width, BAR_LEAST))
     label_width = min(label_width, left - bar_width)
@@ -275,6 +283,11 @@ def picture(tree: Tree, now: float, width: int, unicode: bool = True, *, mirrors
             said = ngettext("and {count} more", "and {count} more", more).format(count=more)
             outer.add_row(Text(shorten(f"  {job.id} {arrow} {said}", width), style="dim"))
     return outer
+
+
+def _taken(figures: Sequence[tuple[str, ...]]) -> int:
+    """Columns that figures take with a space behind each, and one behind the bar."""
+    return sum(max((len(row[column]) for row in figures), default=0) + 1 for column in range(4)) + 1
 
 
 _STYLES = {

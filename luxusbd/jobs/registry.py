@@ -365,7 +365,9 @@ def _check_target(fd: int, size: int) -> None:
     if flags & os.O_ACCMODE != os.O_RDWR or flags & os.O_APPEND:
         raise InvalidArgumentError("the descriptor has to be open for reading and writing, without O_APPEND")
     if (size or status.st_size) % SECTOR or not (size or status.st_size):
-        raise InvalidArgumentError(f"the size has to be a multiple of {SECTOR} bytes and not 0")
+        raise InvalidArgumentError(
+            f"a disk image has a multiple of {SECTOR} bytes and not none; this would be one of {size or status.st_size}"
+        )
 
 
 def _open_read_only(node: str, fd: int) -> int:

@@ -16,6 +16,7 @@ from luxusb_cli.client import MANAGER, MANAGER_PATH
 from luxusb_cli.connection import Connection, Typed
 from luxusb_cli.model import JobInfo
 from luxusb_cli.progress import picture
+from luxusb_cli.render import table
 from rich.console import Console
 
 from tests.cli import world
@@ -332,3 +333,50 @@ def test_the_connection_survives_a_full_socket(daemon: FakeDaemon) -> None:
             return await asyncio.gather(*calls)
 
     assert asyncio.run(flood()) == [[[]]] * 100
+
+
+@pytest.mark.parametrize(("width", "shape"), [(200, "table"), (110, "wrapped"), (50, "blocks")])
+def test_a_table_fits_its_terminal(
+    width: int, shape: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    note = "it belongs to the running system; choose another disk, one that can be taken out and that nothing else uses"
+    table(("NODE", "MODEL", "SERIAL", "NOTE"), [("/dev/sda", "Kingston DataTraveler", "", note)])
+    lines = [line.rstrip() for line in ESCAPES.sub("", capsys.readouterr().out).splitlines()]
+    if shape == "table":
+        assert [line.split()[0] for line in lines] == ["NODE", "/dev/sda"]
+        assert lines[1].endswith(note)
+    elif shape == "wrapped":
+        assert len(lines) == 3
+        assert "/dev/sda  Kingston DataTraveler" in lines[1], "only the longest column gives way"
+    else:
+        assert lines[:2] == ["/dev/sda", "  MODEL   Kingston DataTraveler"]
+        assert " ".join(" ".join(lines[2:]).split()) == f"NOTE {note}"
+
+
+def test_figures_give_way_to_a_percentage() -> None:
+    mib = 1024**2
+    figures = {"State": "running", "Stage": "transfer", "BytesTotal": 2_440 * mib // 100, "BytesDone": 11 * mib}
+    job = JobInfo.from_wire(JOB, figures | {"Rate": 18 * mib // 10, "Details": {"title": "Large 1.0"}})
+    for width, amount in ((80, "11 MiB of 24.4 MiB"), (57, "11 MiB of 24.4 MiB"), (48, "45 %")):
+        screen = Console(width=width, file=io.StringIO(), color_system=None)
+        screen.print(picture([(0, job)], 0.0, width))
+        assert isinstance(screen.file, io.StringIO)
+        shown = screen.file.getvalue().rstrip()
+        assert amount in shown
+        assert shown.endswith("0:07"), "nothing may be cut off"
+
+
+def test_the_echo_of_ctrl_c_does_not_break_the_picture(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    daemon.title = "t" * 99
+    daemon.resumed = TOTAL // 4
+    command = spawn("download", "ubuntu", "--cancel-on-interrupt", terminal=True)
+    command.wait_for("0:30")
+    lines = [line for line in ESCAPES.sub("", command.output).splitlines() if "0:30" in line]
+    assert lines
+    assert max(map(len, lines)) <= 120 - len("^C")
+    command.interrupt()
+    assert command.finish() == 5

@@ -124,7 +124,7 @@ async def _suggesting(client: Client, error: DaemonError, path: str) -> CliError
     known = [str(job.id) for job in await client.jobs()]
     return CliError(
         _("There is no job {number}").format(number=number),
-        clean(error.why),
+        "",
         join_sentences(did_you_mean(number, known), _("See the jobs with `luxusb jobs`.")),
         name=FREEDESKTOP + "UnknownObject",
     )
