@@ -378,3 +378,51 @@ class VerifyResult:
                 for item in wires(wire.get("images", []), "images")
             ),
         )
+
+
+@dataclass(frozen=True)
+class RescannedImage:
+    """An image that a rescan entered into the menu."""
+
+    name: str
+    title: str
+    size: int
+    renamed_from: str
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> RescannedImage:
+        """From an entry of added or changed."""
+        return cls(text(wire, "name"), text(wire, "title"), number(wire, "size"), text(wire, "renamed_from"))
+
+
+@dataclass(frozen=True)
+class LeftFile:
+    """A file in /iso that got no entry."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RescanResult:
+    """What RescanStick did."""
+
+    images: tuple[str, ...]
+    """File names in the menu."""
+    added: tuple[RescannedImage, ...]
+    changed: tuple[RescannedImage, ...]
+    removed: tuple[str, ...]
+    skipped: tuple[LeftFile, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> RescanResult:
+        """From the Result of a rescan job."""
+        return cls(
+            texts(wire, "images"),
+            tuple(RescannedImage.from_wire(item) for item in wires(wire.get("added", []), "added")),
+            tuple(RescannedImage.from_wire(item) for item in wires(wire.get("changed", []), "changed")),
+            texts(wire, "removed"),
+            tuple(
+                LeftFile(text(item, "name"), text(item, "reason")) for item in wires(wire.get("skipped", []), "skipped")
+            ),
+        )

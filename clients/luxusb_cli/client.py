@@ -45,6 +45,7 @@ class Work(Enum):
     REFRESH = ("RefreshStick", N_("Could not refresh the stick"))
     REPAIR = ("RepairStick", N_("Could not repair the stick"))
     VERIFY = ("VerifyStick", N_("Could not verify the stick"))
+    RESCAN = ("RescanStick", N_("Could not rescan the stick"))
     RESTORE = ("RestoreDisk", N_("Could not make it a plain drive again"))
     PROBE = ("ProbeCapacity", N_("Could not probe the capacity"))
 
@@ -128,7 +129,7 @@ class Client:
 
     async def distribution(self, name: str) -> DistroInfo:
         """One distribution with its releases and mirrors."""
-        what = _("Could not show {name}").format(name=clean(name))
+        what = _("Could not look up {name}").format(name=clean(name))
         reply = await self._manager("GetDistribution", "sa{sv}", name, _NO_OPTIONS, what=what)
         return DistroInfo.from_wire(wire_of(_only(reply), "the distribution"))
 

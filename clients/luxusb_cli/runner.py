@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from luxusb_cli.context import State
+from luxusb_cli.context import State, verbose_option
 from luxusb_cli.errors import CliError, ExitCode, UsageError
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo
@@ -54,7 +54,7 @@ def job_options(command: F) -> F:
     decorated: Any = wrapper
     for option in options:
         decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return verbose_option(decorated)  # type: ignore[no-any-return]
 
 
 async def run_jobs(

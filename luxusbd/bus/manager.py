@@ -65,6 +65,7 @@ class ManagerMethods:
             "RemoveImages": self._remove_images,
             "RefreshStick": self._refresh_stick,
             "VerifyStick": self._verify_stick,
+            "RescanStick": self._rescan_stick,
             "ListStickImages": self._list_stick_images,
             "OpenImageTarget": self._open_image_target,
             "ListJobs": self._list_jobs,
@@ -188,6 +189,13 @@ class ManagerMethods:
         view = self._device(call, call.args[0])
         await self._gate.authorise(call, given, device.details([view]))
         return _job(await self._engine.verify_stick(call.caller, view.device.identity))
+
+    async def _rescan_stick(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(
+            await self._engine.rescan_stick(call.caller, view.device.identity, thorough=given[members.THOROUGH])
+        )
 
     async def _list_stick_images(self, call: Call, given: Options) -> Answer:
         del given

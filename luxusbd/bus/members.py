@@ -52,6 +52,7 @@ FILESYSTEM = Option("filesystem", "s", "ext4", choices=("ext4",))
 SERIAL_CONSOLE = Option("serial_console", "b", default=False)
 TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
+THOROUGH = Option("thorough", "b", default=False)
 CHECK = Option("check", "b", default=False)
 UNFINISHED = Option("unfinished", "b", default=False)
 ALL_USERS = Option("all_users", "b", default=False)
@@ -83,6 +84,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "RepairStick"): Rule(Action.WRITE_DEVICE),
     # Writes nothing, but locks the disk and lets the kernel mount it, which only an authorised job may.
     (MANAGER, "VerifyStick"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "RescanStick"): Rule(Action.WRITE_DEVICE, (THOROUGH,)),
     (MANAGER, "ListStickImages"): Rule(None),
     (MANAGER, "SetPersistence"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "OpenImageTarget"): Rule(None),

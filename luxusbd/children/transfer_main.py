@@ -12,6 +12,9 @@ discard     directory, name                            null
 inspect     (a regular file)                           Recognition
 explain     (a regular file)                           Inspection: a Recognition and more about it
 look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
+stick-files    size (a disk or image file)             files: what lies in /iso
+stick-inspect  size, name (a disk or image file)       Recognition
+stick-hash     job, size, name (a disk or image file)  sha256, size
 hash        optional job (a regular file)              sha256, size
 receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
             (source, destination)
@@ -52,7 +55,7 @@ from luxusbd.transfer.codec import progress_to_json, request_from_json, result_t
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
-from luxusbd.transfer.localcopy import hash_file
+from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.proof import prove, read_small
@@ -65,6 +68,8 @@ PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one job."""
 COPY_THREADS = 8
 """A silent pipe holds one; the core starts no more imports than there are threads."""
+PAUSE_LOOK = 0.2
+"""Seconds after which a copy that stands still looks whether it was cancelled meanwhile."""
 LOOK_THREADS = 8
 
 # malloc.h. asyncio allocates a fresh buffer for every read; with glibc's defaults each one is mapped and faulted in
@@ -126,6 +131,8 @@ class TransferChild:
         self._limits = limits or TransferLimits()
         self._controls: dict[int, Control] = {}
         self._ended: dict[int, asyncio.Event] = {}
+        self._going: dict[int, threading.Event] = {}
+        """By job: cleared while a copy or hash is to stand still."""
         self._copies = ThreadPoolExecutor(COPY_THREADS, "copy")
         self._looks = ThreadPoolExecutor(LOOK_THREADS, "look")
         self._channel = Channel(
@@ -137,6 +144,9 @@ class TransferChild:
                 "inspect": self._inspect,
                 "explain": self._explain,
                 "look": self._look,
+                "stick-files": self._stick_files,
+                "stick-inspect": self._stick_inspect,
+                "stick-hash": self._stick_hash,
                 "hash": self._hash,
                 "receive": self._receive,
                 "prove": self._prove,
@@ -191,6 +201,9 @@ class TransferChild:
             self._downloader.bucket.set_rate(bandwidth or 0)
             return
         control = self._controls.get(job)
+        if control is None and paused is not None and job in self._going:
+            (self._going[job].clear if paused else self._going[job].set)()
+            return
         if control is None:
             raise JobStateError(f"job {job} is not being downloaded")
         if bandwidth is not None:
@@ -237,6 +250,47 @@ class TransferChild:
 
         return await self._foreign(fd, look)
 
+    async def _stick_files(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        from luxusbd.stick.codec import files_to_json
+        from luxusbd.stick.isofiles import list_files
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size = _integer(params, "size")
+        return {"files": await self._foreign(fd, lambda own: files_to_json(list_files(open_stick(own, size))))}
+
+    async def _stick_inspect(self, params: Params, fds: Sequence[int]) -> Any:
+        from luxusbd.images.codec import recognition_to_json
+        from luxusbd.images.recognise import recognise
+        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size, name = _integer(params, "size"), _name(params)
+
+        def look(own: int) -> Any:
+            file = StickFile(open_stick(own, size), name)
+            found = recognise(file)
+            file.check_for_grub()
+            return recognition_to_json(found)
+
+        return await self._foreign(fd, look)
+
+    async def _stick_hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size, name = _integer(params, "size"), _name(params)
+
+        def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> LocalFile:
+            file = StickFile(open_stick(fd, size), name)
+            file.check_for_grub()
+            return LocalFile(file.sha256(progress, stop), file.size)
+
+        found = await self._local(_integer(params, "job"), work)
+        return {"sha256": found.sha256, "size": found.size}
+
     async def _hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         (fd,) = _descriptors(fds, 1)
         found = await self._local(
@@ -277,12 +331,24 @@ class TransferChild:
     async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
+        going = self._going[job] = threading.Event()
+        going.set()
+
+        def stopped() -> bool:
+            while not stop.is_set() and not going.wait(PAUSE_LOOK):
+                continue
+            return stop.is_set()
+
         async with self._pump(job) as pump:
 
             def report(done: int, total: int) -> None:
                 loop.call_soon_threadsafe(pump.put, {"bytes_done": done, "bytes_total": total})
 
-            return await in_thread(self._copies, work, report, stop.is_set, stop=stop)
+            try:
+                return await in_thread(self._copies, work, report, stopped, stop=stop)
+            finally:
+                if self._going.get(job) is going:
+                    del self._going[job]
 
     async def _foreign(self, fd: int, work: Callable[[int], _R]) -> _R:
         """Let a thread look at foreign bytes, on a descriptor of its own, and wait only so long for it."""
@@ -329,6 +395,13 @@ def _strings(params: Params, key: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
         raise InvalidArgumentError(f"`{key}` must be a list of texts, not {value!r}")
     return tuple(value)
+
+
+def _name(params: Params) -> str:
+    name = params.get("name")
+    if not isinstance(name, str):
+        raise InvalidArgumentError("`name` must be the name of a file in /iso")
+    return name
 
 
 def _descriptors(fds: Sequence[int], count: int) -> tuple[int, ...]:

@@ -6,10 +6,8 @@ bytes, so that work and memory end; all readers that look at one image share one
 
 from __future__ import annotations
 
-import os
-import stat
-
 from luxusbd.errors import MalformedImageError
+from luxusbd.images.source import FileSource, ImageSource
 
 MAX_READS = 20_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -19,21 +17,18 @@ MAX_READ = 16 * 1024 * 1024
 
 
 class BoundedReader:
-    """The regular file behind `fd`, which stays the caller's and keeps its offset.
+    """What a source gives, or the regular file behind a descriptor, which stays the caller's and keeps its offset.
 
     Raises:
-        MalformedImageError: it is no regular file.
+        MalformedImageError: the descriptor is no regular file.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, source: int | ImageSource) -> None:
+        self._source = FileSource(source) if isinstance(source, int) else source
         self.reads = 0
         """Reads so far: the unit in which work is bounded."""
         self.bytes = 0
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise MalformedImageError("the image is not a regular file")
-        self.size = status.st_size
+        self.size = self._source.size
         """Bytes of the file."""
 
     def read(self, start: int, length: int) -> bytes:
@@ -53,7 +48,7 @@ class BoundedReader:
         data = bytearray()
         while len(data) < length:
             try:
-                part = os.pread(self._fd, length - len(data), start + len(data))
+                part = self._source.read(start + len(data), length - len(data))
             except OSError as error:
                 raise MalformedImageError(f"the image cannot be read at byte {start}: {error.strerror}") from error
             if not part:

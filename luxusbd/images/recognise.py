@@ -17,6 +17,7 @@ from luxusbd.images.kernel import inspect_kernel
 from luxusbd.images.match import Match, guess_architecture, match
 from luxusbd.images.model import BootMethod, Recognition
 from luxusbd.images.recipes import Recipe, packaged_recipes
+from luxusbd.images.source import ImageSource
 from luxusbd.images.tree import FileTree
 from luxusbd.images.udf import UdfImage
 from luxusbd.images.volumes import Volumes, read_volumes
@@ -42,18 +43,18 @@ class _Looked:
     match: Match | None = None
 
 
-def recognise(fd: int, recipes: Sequence[Recipe] | None = None) -> Recognition:
-    """Look at the image behind `fd`, which stays open and keeps its offset. Blocks; takes well under a second.
+def recognise(source: int | ImageSource, recipes: Sequence[Recipe] | None = None) -> Recognition:
+    """Look at an image. Blocks; takes well under a second.
 
     Args:
-        fd: a regular file, readable.
+        source: what gives its bytes, or a regular file, readable, which stays open and keeps its offset.
         recipes: those to try; the packaged ones by default.
 
     Raises:
         MalformedImageError: it is no image, or a damaged one; the text says which.
         CatalogError: a packaged recipe is malformed.
     """
-    return _recognition(_look(fd, recipes))
+    return _recognition(_look(source, recipes))
 
 
 def inspect(fd: int, recipes: Sequence[Recipe] | None = None) -> Inspection:
@@ -63,8 +64,8 @@ def inspect(fd: int, recipes: Sequence[Recipe] | None = None) -> Inspection:
     return Inspection(recognition, _details(looked, recognition))
 
 
-def _look(fd: int, recipes: Sequence[Recipe] | None) -> _Looked:
-    reader = BoundedReader(fd)
+def _look(source: int | ImageSource, recipes: Sequence[Recipe] | None) -> _Looked:
+    reader = BoundedReader(source)
     if reader.size == 0:
         raise MalformedImageError("the file is empty")
     volumes = read_volumes(reader)

@@ -36,6 +36,8 @@ class DeviceView:
     images: tuple[ManifestImage, ...] = ()
     free_bytes: int = 0
     current_job: int | None = None
+    unlisted_images: int = 0
+    """Image files on the stick that have no entry in its menu."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -220,6 +222,9 @@ class Engine(Protocol):
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Compare everything on the stick with its manifest."""
+
+    async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
+        """Make manifest and menu fit the files on the stick; `thorough` reads those again that look untouched."""
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order; `DeviceNotLuxusbError`."""

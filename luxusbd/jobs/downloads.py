@@ -19,12 +19,15 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.model import Job, JobState, Operation
+from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
+from luxusbd.text import clean
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
+HOST_LIMIT = 253
+"""Characters of a host's name (RFC 1035, section 2.3.4)."""
 REPORT_INTERVAL = 0.25
 """Seconds between two looks at the downloads of a stick."""
 
@@ -92,6 +95,7 @@ class Downloads:
             "name": file_name(release.iso_url),
             "trust": release.trust.value,
             "urls": [mirror.url for mirror in release.mirrors],
+            "countries": [mirror.country for mirror in release.mirrors],
         }
         return await self._queue.submit(
             Operation.DOWNLOAD,
@@ -144,9 +148,12 @@ class Downloads:
 
     async def _fetch(self, context: JobContext, sha256: str) -> StoredImage:
         params = context.job.params
+        # a job of an older version has none
+        countries = dict(zip(params["urls"], params.get("countries", ()), strict=False))
 
         def progress(now: DownloadProgress) -> None:
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
+            context.served_by(() if now.stage is DownloadStage.VERIFY else _mirrors(now.sources, countries))
             if now.note:
                 context.note(now.note)
 
@@ -182,6 +189,19 @@ class Downloads:
             recognition=recognition,
             owner_uid=None,
         )
+
+
+def _mirrors(sources: Sequence[SourceShare], countries: Mapping[str, str]) -> tuple[MirrorShare, ...]:
+    return tuple(
+        MirrorShare(
+            clean(source.host, HOST_LIMIT),
+            countries.get(source.url, ""),
+            source.state.value,
+            source.rate,
+            source.bytes_done,
+        )
+        for source in sources
+    )
 
 
 def unrecognised(size: int, error: MalformedImageError) -> Recognition:

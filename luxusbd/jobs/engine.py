@@ -25,6 +25,7 @@ from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.running import Lane
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.transfers import Transfers
@@ -48,6 +49,7 @@ FEATURES = (
     "RemoveImages",
     "RefreshStick",
     "VerifyStick",
+    "RescanStick",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
@@ -98,7 +100,13 @@ class LuxusbEngine:
         )
         self._planner = Planner(catalog, self._images, self._registry)
         self._sticks = Sticks(
-            self._queue, self._registry, self._images, self._downloads, self._planner, staging=self._staging
+            self._queue,
+            self._registry,
+            self._images,
+            self._downloads,
+            self._planner,
+            Rescans(self._transfers, catalog),
+            staging=self._staging,
         )
         self._adopting: asyncio.Task[None] | None = None
         self._queue.add_listener(_Cleanup(self._imports, self._sticks))
@@ -264,6 +272,11 @@ class LuxusbEngine:
         """Compare everything on the stick with its manifest."""
         await self._registry.looked_at([device])
         return await self._sticks.verify(caller, device)
+
+    async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
+        """Make manifest and menu fit the files on the stick."""
+        await self._registry.looked_at([device])
+        return await self._sticks.rescan(caller, device, thorough=thorough)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:  # noqa: ARG002
         """The images on a stick in menu order."""

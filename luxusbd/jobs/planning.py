@@ -19,7 +19,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     PlanExpiredError,
 )
-from luxusbd.images.model import Firmware, StoredImage
+from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.downloads import file_name, release_title
@@ -56,8 +56,8 @@ class Wanted:
     called: str = ""
     """Its own name, where the one on the stick (`name`) may have had to be another."""
 
-    def manifest_image(self, stored: StoredImage, now: int) -> ManifestImage:
-        """The manifest's entry, once the image is stored."""
+    def manifest_image(self, stored: StoredImage, added: int) -> ManifestImage:
+        """The manifest's entry, once the image is stored; `added` is 0 until it is on the stick."""
         recognition = stored.recognition
         return ManifestImage(
             name=self.name,
@@ -71,7 +71,7 @@ class Wanted:
             architecture=recognition.architecture,
             volume_id=recognition.volume_id,
             iso_uuid=recognition.iso_uuid,
-            added=now,
+            added=added,
             entries=recognition.entries,
         )
 
@@ -229,17 +229,13 @@ class Planner:
     def _of_stored(self, stored: StoredImage) -> Wanted:
         check_bootable(stored)
         genuine = self._catalog.find_by_hash(stored.sha256)
-        recognition = stored.recognition
-        seen = " ".join(part for part in (recognition.system, recognition.version) if part)
-        if recognition.version and recognition.version in recognition.system:
-            seen = recognition.system
         return Wanted(
             reference=stored.reference,
             sha256=stored.sha256,
             size=stored.size,
             exact=True,
             name=stored.name,
-            title=release_title(*genuine) if genuine else seen or stored.name,
+            title=release_title(*genuine) if genuine else recognised_title(stored.recognition, stored.name),
             stored=stored,
         )
 
@@ -273,11 +269,22 @@ def check_bootable(stored: StoredImage) -> None:
     Raises:
         NotBootableError: with the reason and what to do instead.
     """
-    recognition = stored.recognition
-    if not recognition.bootable:
-        reason = recognition.reason or "no way of starting it is known"
-        advice = f" {recognition.advice}" if recognition.advice else ""
-        raise NotBootableError(f"{stored.name} cannot be started from a stick: {reason}.{advice}".replace("..", "."))
+    if not stored.recognition.bootable:
+        raise NotBootableError(f"{stored.name} cannot be started from a stick: {why_not_bootable(stored.recognition)}")
+
+
+def why_not_bootable(recognition: Recognition) -> str:
+    """The reason, and what to do instead."""
+    reason = recognition.reason or "no way of starting it is known"
+    advice = f" {recognition.advice}" if recognition.advice else ""
+    return f"{reason}.{advice}".replace("..", ".")
+
+
+def recognised_title(recognition: Recognition, fallback: str) -> str:
+    """A name for people, from what the image says about itself."""
+    if recognition.version and recognition.version in recognition.system:
+        return recognition.system
+    return " ".join(part for part in (recognition.system, recognition.version) if part) or fallback
 
 
 def _renamed(images: Sequence[Wanted]) -> list[str]:

@@ -23,7 +23,7 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
-from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.jobs.model import Job, JobState, LogLine, MirrorShare, Operation
 from luxusbd.jobs.running import Entry, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
 
@@ -278,6 +278,14 @@ class JobQueue:
             wait = PROGRESS_INTERVAL - (now - entry.told)
             entry.late = asyncio.get_running_loop().call_later(wait, self._tell_late, entry)
 
+    def served(self, entry: Entry, mirrors: tuple[MirrorShare, ...]) -> None:
+        """Tell which mirrors serve a job; this comes once a second and is not worth storing."""
+        if mirrors == entry.job.mirrors:
+            return
+        entry.job = replace(entry.job, mirrors=mirrors)
+        for listener in self._listeners:
+            listener.job_changed(entry.job)
+
     def noted(self, entry: Entry, text: str) -> None:
         """Add a line to a job's history."""
         self._change(entry, log=_longer(entry.job.log, text))
@@ -328,6 +336,7 @@ class JobQueue:
                 entry.pause_hook = None
                 entry.task = None
                 entry.begun = False
+                entry.job = replace(entry.job, mirrors=())
         except asyncio.CancelledError:
             await self._stopped(entry)
         except LuxusbError as error:

@@ -148,7 +148,10 @@ class DeviceRegistry:
         known = self._known.get(device_id)
         if known is None or known.view.current_job != job_id:
             return
-        if known.fd < 0:
+        if known.fd >= 0:
+            # ours is a duplicate of the descriptor that the job locked, and would keep the lock
+            fcntl.flock(known.fd, fcntl.LOCK_UN)
+        else:
             # the job's own mount has been seen as somebody's use of the disk
             await self._monitor.rescan(known.view.device.node)
         known.view = replace(known.view, current_job=None)
@@ -325,13 +328,14 @@ class DeviceRegistry:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:
                 state = DeviceState.DAMAGED
-            known.view = replace(known.view, state=state, images=(), free_bytes=0)
+            known.view = replace(known.view, state=state, images=(), free_bytes=0, unlisted_images=0)
         else:
             known.view = replace(
                 known.view,
                 state=DeviceState.DAMAGED if contents.damage else DeviceState.LUXUSB,
                 images=contents.manifest.images,
                 free_bytes=contents.free_bytes,
+                unlisted_images=contents.unlisted,
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner, Wanted, check_bootable
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
+from luxusbd.jobs.rescan import Comparison, Rescans
 from luxusbd.jobs.running import JobContext, Lane, Runner
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.model import (
@@ -58,6 +59,7 @@ _AGAIN = {
     Operation.REMOVE: "the stick still starts: remove the images again",
     Operation.REFRESH: "refresh the stick again",
     Operation.VERIFY: "nothing was written: verify again",
+    Operation.RESCAN: "the stick still starts what it started before: rescan it again",
 }
 
 
@@ -94,6 +96,10 @@ class _Overall:
         self.fetched = (done, total)
         self._report("download")
 
+    def reading(self, done: int, total: int) -> None:
+        self.fetched = (done, total)
+        self._report("read-image")
+
     def device(self, device_id: str, progress: StickProgress) -> None:
         self.written[device_id] = (progress.bytes_done, progress.bytes_total)
         self._report(progress.stage)
@@ -115,6 +121,7 @@ class Sticks:
         store: ImageStore,
         downloads: Downloads,
         planner: Planner,
+        rescans: Rescans,
         *,
         staging: Path,
     ) -> None:
@@ -125,6 +132,7 @@ class Sticks:
         self._store = store
         self._downloads = downloads
         self._planner = planner
+        self._rescans = rescans
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -218,6 +226,52 @@ class Sticks:
         """Start comparing everything on the stick with its manifest."""
         view = self._stick(identity, damaged=True)
         return await self._simple(caller, view, Operation.VERIFY, StickOperation.VERIFY)
+
+    async def rescan(self, caller: Caller, identity: DeviceIdentity, *, thorough: bool) -> Job:
+        """Start making manifest and menu fit the files on the stick."""
+        view = self._stick(identity, damaged=True)
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = _Overall(context, 0, 1)
+            # held over all steps, so that nobody else changes the disk between the look and the writing
+            target = await self._registry.open_for_writing(identity)
+            try:
+                work = functools.partial(self._work, context, identity, overall=overall, target=target)
+                made = await work(StickOperation.CHECK)
+                found = await self._compare(context, identity, overall, target, thorough=thorough)
+                if not found.empty:
+                    made = await work(StickOperation.RESCAN, found=found.found, remove=found.removed)
+            finally:
+                os.close(target)
+            return {**made, **found.result()}
+
+        return await self._submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
+
+    async def _compare(
+        self, context: JobContext, identity: DeviceIdentity, overall: _Overall, target: int, *, thorough: bool
+    ) -> Comparison:
+        noted = ""
+
+        def report(name: str, done: int, total: int) -> None:
+            nonlocal noted
+            if name != noted:
+                context.note(f"reading {name}")
+                noted = name
+            overall.reading(done, total)
+
+        overall.reading(0, 0)
+        fd = await asyncio.to_thread(os.open, f"/proc/self/fd/{target}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return await self._rescans.compare(
+                context.job.id,
+                fd,
+                identity.size,
+                thorough=thorough,
+                report=report,
+                on_pause=functools.partial(overall.on_pause, identity.id),
+            )
+        finally:
+            os.close(fd)
 
     async def images(self, identity: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order."""
@@ -323,8 +377,8 @@ class Sticks:
         ]
         if children:
             await wait_for_children(self._queue, children, overall.downloads)
-        now = int(time.time())
-        return tuple(image.manifest_image(self._stored(caller, image), now) for image in images)
+        # the worker notes when it is on the stick; a file that was changed after that is found by a rescan
+        return tuple(image.manifest_image(self._stored(caller, image), 0) for image in images)
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, image.sha256)
@@ -340,10 +394,13 @@ class Sticks:
         *,
         images: Sequence[ManifestImage] = (),
         remove: tuple[str, ...] = (),
+        found: tuple[ManifestImage, ...] = (),
         options: StickOptions | None = None,
+        target: int | None = None,
     ) -> Mapping[str, Any]:
+        """Let a worker carry out one order; `target` is the device where it is open and locked already."""
         device = self._registry.current(identity).device
-        fds = [await self._registry.open_for_writing(identity)]
+        fds = [await self._registry.open_for_writing(identity) if target is None else os.dup(target)]
         try:
             for image in images:
                 fd = await asyncio.to_thread(self._store.open, context.job.owner_uid, image.sha256)
@@ -357,6 +414,7 @@ class Sticks:
                 options=options or StickOptions(),
                 add=tuple(SourceImage(-1, image) for image in images),
                 remove=remove,
+                found=found,
             )
 
             def progress(now: StickProgress) -> None:
@@ -439,7 +497,7 @@ def _combine(
 
 def _verdict(name: str, result: Mapping[str, Any]) -> str:
     bad = [f"{part['name']} is {part['state']}" for part in result["images"] if part["state"] != "ok"]
-    bad += [f"{part['name']} is {part['state']}" for part in result["boot_files"] if part["state"] != "ok"]
+    bad += [f"{part['what']} is {part['state']}" for part in result["boot_files"] if part["state"] != "ok"]
     return f"{name}: {', '.join(bad)}; remove and add the bad images again, refresh the boot files, or create it anew"
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import TransferSupervisor
-from luxusbd.errors import InterruptedJobError, MalformedImageError
+from luxusbd.errors import InterruptedJobError, InvalidArgumentError, MalformedImageError
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.details import Inspection
 from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Recognition
-from luxusbd.stick.codec import contents_from_json
+from luxusbd.stick.codec import contents_from_json, files_from_json
+from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.model import StickContents
+from luxusbd.transfer.codec import sources_from_json
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
 from luxusbd.transfer.proof import Proof
 from luxusbd.transfer.receive import Order, Received
 
@@ -162,6 +165,49 @@ class Transfers:
         except InterruptedJobError:
             raise MalformedImageError(DEADLY) from None
 
+    async def stick_files(self, fd: int, size: int) -> tuple[FoundFile, ...]:
+        """What lies in /iso of the stick behind a descriptor; the names are untrusted."""
+        answer = await self._alone_if_deadly("stick-files", {"size": size}, [fd])
+        return files_from_json(answer["files"])
+
+    async def inspect_on_stick(self, fd: int, size: int, name: str) -> Recognition:
+        """What a file in /iso of a stick is.
+
+        Raises:
+            MalformedImageError: as `inspect`.
+        """
+        try:
+            answer = await self._alone_if_deadly("stick-inspect", {"size": size, "name": name}, [fd])
+        except InterruptedJobError:
+            raise MalformedImageError(DEADLY) from None
+        return recognition_from_json(answer)
+
+    async def hash_on_stick(self, job_id: int, fd: int, size: int, name: str, progress: ProgressCallback) -> str:
+        """SHA-256 of a file in /iso of a stick; `hold` lets it stand still."""
+        self._progress[job_id] = progress
+        try:
+            answer = await self._again("stick-hash", {"job": job_id, "size": size, "name": name}, [fd])
+        finally:
+            del self._progress[job_id]
+        return _sha256(answer)
+
+    async def hold(self, job_id: int, *, paused: bool) -> None:
+        """Stop a hash or copy in place, or let it go on.
+
+        Raises:
+            JobStateError: none runs.
+        """
+        await self.supervisor.request("control", {"job": job_id, "paused": paused})
+
+    async def _again(self, method: str, params: Params, fds: Sequence[int]) -> Any:
+        """Ask for what does no harm when it is done anew, through deaths of the process."""
+        for deaths in range(1, MAX_DEATHS):
+            try:
+                return await self.supervisor.request(method, params, fds)
+            except InterruptedJobError:
+                log.warning("%s: asked again after the transfer process died (%d)", method, deaths)
+        return await self.supervisor.request(method, params, fds)
+
     async def _alone_if_deadly(self, method: str, params: Params, fds: Sequence[int]) -> Any:
         """Ask for a look at foreign bytes, which may be what kills the process: or others, or somebody's signal.
 
@@ -187,8 +233,23 @@ class Transfers:
                     resumed_bytes=_int(params, "resumed_bytes"),
                     source=str(params.get("source", ""))[:255],
                     note=str(params.get("note", ""))[:500],
+                    sources=_sources(params),
                 )
             )
+
+
+def _sources(params: Params) -> tuple[SourceShare, ...]:
+    try:
+        return sources_from_json(params.get("sources", []))
+    except InvalidArgumentError as error:
+        raise InterruptedJobError(f"the transfer process sent nonsense: {error}") from None
+
+
+def _sha256(answer: Params) -> str:
+    found = str(answer["sha256"])
+    if not re.fullmatch(r"[0-9a-f]{64}", found):
+        raise InterruptedJobError("the transfer process sent nonsense for a hash")
+    return found
 
 
 def _int(params: Params, key: str) -> int:

@@ -39,6 +39,7 @@ FEATURES = (
     "RemoveImages",
     "RefreshStick",
     "VerifyStick",
+    "RescanStick",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
@@ -294,6 +295,10 @@ class FakeEngine:
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         return self.new_job(caller, Operation.VERIFY, device.id)
+
+    async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
+        self.calls.append(("rescan_stick", device, thorough))
+        return self.new_job(caller, Operation.RESCAN, device.id)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         return self.views[device.id].images

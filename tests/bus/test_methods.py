@@ -180,12 +180,18 @@ async def test_plans_are_bounded(client: Client) -> None:
         ("RemoveImages", "oasa{sv}", [["debian.iso"]]),
         ("RefreshStick", "oa{sv}", []),
         ("VerifyStick", "oa{sv}", []),
+        ("RescanStick", "oa{sv}", []),
     ],
 )
 async def test_jobs_on_a_stick(client: Client, member: str, signature: str, args: list[Any]) -> None:
     assert await client.call(member, signature, DEVICE, *args, {}) == JOB["path"]
     name, _text = await client.fails(member, signature, "/org/luxusb/devices/none", *args, {})
     assert name == "org.freedesktop.DBus.Error.UnknownObject"
+
+
+async def test_a_rescan_takes_its_option(client: Client, engine: FakeEngine) -> None:
+    await client.call("RescanStick", "oa{sv}", DEVICE, {"thorough": Variant("b", True)})
+    assert engine.calls[-1] == ("rescan_stick", IDENTITY, True)
 
 
 async def test_what_is_on_a_stick(client: Client) -> None:
@@ -241,7 +247,8 @@ async def test_steering_a_job(client: Client, engine: FakeEngine) -> None:
 
 
 async def test_the_device_shows_what_its_stick_holds(client: Client, engine: FakeEngine) -> None:
-    engine.put_device(view("other", free_bytes=99))
+    engine.put_device(view("other", free_bytes=99, unlisted_images=3))
     shown = await client.get_all("/org/luxusb/devices/other", "org.luxusb.Device")
     assert shown["Images"] == [{"name": "debian.iso", "title": "Debian", "sha256": SHA, "size": 42}]
+    assert shown["UnlistedImages"] == 3
     assert (shown["FreeBytes"], shown["DiskSeq"], shown["Updates"], shown["State"]) == (99, 7, [], "luxusb")

@@ -52,6 +52,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "InspectImage": {"sha256": "s"},
     "PlanStick": {"filesystem": "s", "serial_console": "b", "timeout": "u", "label": "s", "raw": "b"},
     "UpdateStick": {"check": "b"},
+    "RescanStick": {"thorough": "b"},
     "SetMirrorPreference": {"mode": "s", "url": "s", "prefer": "as", "exclude": "as"},
     "ListJobs": {"unfinished": "b", "all_users": "b", "limit": "u"},
     "Cancel": {"keep_partial": "b"},

@@ -36,6 +36,8 @@ class Handlers(Jobs):
         self.plan_changes: dict[str, Variant] = {}
         """Keys that replace those of every plan."""
         self.verify_ok = True
+        self.rescanned: dict[str, Variant] = {}
+        """Result of a rescan."""
         self.inspected: dict[str, Variant] = {}
         self.imported: dict[str, Variant] = {}
         """Keys that are added to the result of every import."""
@@ -180,6 +182,8 @@ class Handlers(Jobs):
                 ]
                 outcome = {"ok": Variant("b", self.verify_ok), "images": Variant("aa{sv}", images)}
                 job = self.new_job("verify", title, devices=[path], outcome=outcome)
+            case "RescanStick":
+                job = self.new_job("rescan", title, devices=[path], outcome=self.rescanned)
             case "UpdateStick":
                 job = self.new_job("update", title, devices=[path])
             case "RepairStick":

@@ -77,7 +77,7 @@ def test_info_of_an_unknown_distribution_suggests(luxusb: Run, daemon: FakeDaemo
     assert result.code == 1
     assert result.out == ""
     assert result.err.splitlines() == [
-        "luxusb: Could not show ubunut",
+        "luxusb: Could not look up ubunut",
         "  why: The catalogue has no distribution ubunut.",
         "  what to do: Did you mean ubuntu? See the names with `luxusb distros`.",
     ]

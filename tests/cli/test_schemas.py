@@ -41,6 +41,7 @@ COMMANDS: dict[str, list[str]] = {
     "remove": ["remove", "--device", "sdc", "arch.iso", *STICK_CONSENT],
     "refresh": ["refresh", "--device", "sdc"],
     "verify": ["verify", "--device", "sdc"],
+    "rescan": ["rescan", "--device", "sdc"],
     "jobs": ["jobs"],
     "watch": ["watch"],
     "pause": ["pause", "1"],

@@ -37,6 +37,7 @@ def device(path_id: str, **changed: Any) -> Dict:
         "State": "blank",
         "Images": [],
         "FreeBytes": 0,
+        "UnlistedImages": 0,
         "Updates": [],
         "BlockedReason": "",
         "CurrentJob": "/",

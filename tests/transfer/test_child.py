@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import types
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from luxusbd.children.protocol import Channel, Params
 from luxusbd.children.transfer_main import TransferChild
 from luxusbd.errors import (
     AlreadyExistsError,
+    DeviceNotLuxusbError,
     InvalidArgumentError,
     JobStateError,
     LuxusbError,
@@ -32,6 +34,7 @@ from luxusbd.errors import (
 )
 from luxusbd.resources import import_root
 from luxusbd.transfer.codec import progress_from_json, request_to_json, result_from_json
+from luxusbd.transfer.localcopy import LocalFile
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 from tests.transfer.conftest import DATA, FAST, SHA256
 from tests.transfer.fault_server import FaultServer, file, half, status
@@ -358,8 +361,6 @@ async def test_explain(core: Core, tmp_path: Path) -> None:
 async def test_inspect_that_never_ends(
     core: Core, foreign: types.SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     monkeypatch.setattr(transfer_main, "INSPECT_TIMEOUT", 0.05)
     release = threading.Event()
     foreign.recognise = lambda _fd: release.wait()
@@ -449,3 +450,68 @@ async def test_signatures_are_checked_in_the_process(process: Core, tmp_path: Pa
     with (tmp_path / "large").open("rb") as one:
         with pytest.raises(InvalidArgumentError, match="has more than"):
             await process.channel.request("prove", {"names": ["x.iso"]}, [one.fileno()])
+
+
+@dataclass
+class SlowHash:
+    """A hash that stands before its second look at the switch until the test lets it go on."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    said: list[str] = field(default_factory=list)
+
+    def __call__(self, _fd: int, progress: Callable[[int, int], None], stop: Callable[[], bool]) -> LocalFile:
+        assert not stop()
+        progress(1, 2)
+        self.gate.wait()
+        self.said.append("asked")
+        self.said.append("stopped" if stop() else "went on")
+        return LocalFile("0" * 64, 2)
+
+
+@pytest.fixture
+def slow_hash(monkeypatch: pytest.MonkeyPatch) -> SlowHash:
+    made = SlowHash()
+    monkeypatch.setattr(transfer_main, "hash_file", made)
+    return made
+
+
+async def test_a_hash_stands_still_while_its_job_is_paused(core: Core, slow_hash: SlowHash, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    with (tmp_path / "file").open("rb") as one:
+        hashing = asyncio.create_task(core.channel.request("hash", {"job": 5}, [one.fileno()]))
+        await core.seen(lambda params: params["bytes_done"] == 1)
+        await core.channel.request("control", {"job": 5, "paused": True})
+        slow_hash.gate.set()
+        for _turn in range(20):
+            # enough time for a hash that does not stand still to go on
+            await core.channel.request("control", {"job": 0, "bandwidth": 0})
+        slow_hash.said.append("resumed")
+        await core.channel.request("control", {"job": 5, "paused": False})
+        assert (await hashing)["size"] == 2
+    assert [word for word in slow_hash.said if word != "asked"] == ["resumed", "went on"]
+    with pytest.raises(JobStateError):
+        await core.channel.request("control", {"job": 5, "paused": True})
+
+
+async def test_a_paused_hash_can_be_cancelled(core: Core, slow_hash: SlowHash, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    with (tmp_path / "file").open("rb") as one:
+        hashing = asyncio.create_task(core.channel.request("hash", {"job": 5}, [one.fileno()]))
+        await core.seen(lambda params: params["bytes_done"] == 1)
+        await core.channel.request("control", {"job": 5, "paused": True})
+        slow_hash.gate.set()
+        hashing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hashing
+    while "stopped" not in slow_hash.said:
+        await core.channel.request("control", {"job": 0, "bandwidth": 0})
+
+
+async def test_files_on_a_stick(process: Core, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(1 << 20))
+    with (tmp_path / "file").open("rb") as one:
+        for method in ("stick-files", "stick-inspect", "stick-hash"):
+            with pytest.raises(DeviceNotLuxusbError):
+                await process.channel.request(method, {"job": 1, "size": 1 << 20, "name": "a.iso"}, [one.fileno()])
+        with pytest.raises(InvalidArgumentError):
+            await process.channel.request("stick-inspect", {"size": 1 << 20, "name": 3}, [one.fileno()])

@@ -10,6 +10,7 @@ import click
 
 from luxusb_cli import completion
 from luxusb_cli.catalog import VerifyResult
+from luxusb_cli.commands.devices import unlisted_note
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
@@ -45,8 +46,11 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
         async with open_targets(client, choice) as (target,):
             found = await client.contents(target.device.path)
         if state.json:
-            state.emit({"images": found})
-        elif not found:
+            state.emit({"images": found, "unlisted_images": target.device.unlisted_images})
+            return ExitCode.DONE
+        if target.device.unlisted_images:
+            say(unlisted_note(target.device), "yellow")
+        if not found:
             say(_("There is no image on it. Add one with `luxusb add`."))
         else:
             table(
