@@ -18,7 +18,6 @@ from luxusbd.errors import (
     ImageInUseError,
     ImageNotFoundError,
     InvalidArgumentError,
-    NotEnoughSpaceError,
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
@@ -67,7 +66,7 @@ def test_imported_images_are_seen_by_their_uid_and_root_alone(store: ImageStore,
     for use in (
         lambda: store.get(BOB, SHA),
         lambda: store.open(BOB, SHA),
-        lambda: store.delete(BOB, SHA, in_use=False),
+        lambda: store.delete(BOB, SHA),
     ):
         with pytest.raises(ImageNotFoundError):
             use()
@@ -79,9 +78,9 @@ def test_two_uids_with_the_same_bytes_keep_their_own_names(store: ImageStore, tm
     assert (names(store, ALICE), names(store, BOB)) == (["Alice's"], ["Bob's"])
     assert len(names(store, ROOT)) == 1
     assert len(list((tmp_path / "store").glob("*.iso"))) == 1
-    assert store.delete(ALICE, SHA, in_use=False) is False
+    assert store.delete(ALICE, SHA) is False
     assert (names(store, ALICE), names(store, BOB)) == ([], ["Bob's"])
-    assert store.delete(BOB, SHA, in_use=False) is True
+    assert store.delete(BOB, SHA) is True
     assert list((tmp_path / "store").iterdir()) == []
 
 
@@ -90,7 +89,7 @@ def test_downloaded_images_are_seen_by_all_and_lend_their_trust(store: ImageStor
     add(store, tmp_path, None, name="Debian", trust=Trust.SIGNED)
     assert (names(store, ALICE), names(store, BOB)) == (["mine"], ["Debian"])
     assert store.get(ALICE, SHA).trust is Trust.SIGNED
-    assert store.delete(BOB, SHA, in_use=False) is False
+    assert store.delete(BOB, SHA) is False
     assert (names(store, ALICE), names(store, BOB)) == (["mine"], [])
     assert store.get(ALICE, SHA).trust is Trust.NONE
 
@@ -98,14 +97,14 @@ def test_downloaded_images_are_seen_by_all_and_lend_their_trust(store: ImageStor
 def test_root_takes_an_image_from_everybody(store: ImageStore, tmp_path: Path) -> None:
     add(store, tmp_path, ALICE)
     add(store, tmp_path, None)
-    assert store.delete(ROOT, SHA, in_use=False) is True
+    assert store.delete(ROOT, SHA) is True
     assert store.list(ROOT) == ()
 
 
 def test_image_in_use_stays(store: ImageStore, tmp_path: Path) -> None:
     add(store, tmp_path, ALICE)
-    with pytest.raises(ImageInUseError, match="Name"):
-        store.delete(ALICE, SHA, in_use=True)
+    with pytest.raises(ImageInUseError, match="Name is needed by job 7"):
+        store.delete(ALICE, SHA, held_by='job 7')
     assert names(store, ALICE) == ["Name"]
 
 
@@ -201,13 +200,6 @@ def test_sidecar_that_does_not_fit_its_image_is_set_aside(store: ImageStore, tmp
     assert len(again.orphans()) == 1
 
 
-def test_space(store: ImageStore) -> None:
-    store.require_space(1, reserve=0)
-    assert store.free_bytes() > 0
-    with pytest.raises(NotEnoughSpaceError, match="MiB free"):
-        store.require_space(2**60)
-
-
 KILLER = textwrap.dedent(
     """
     import os, signal, sys
@@ -237,7 +229,7 @@ KILLER = textwrap.dedent(
     if action == "add":
         store.add(source, sha, "Name", "import", Trust.NONE, recognition, 1000)
     else:
-        store.delete(1000, sha, in_use=False)
+        store.delete(1000, sha)
     """
 )
 
