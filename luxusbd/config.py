@@ -106,7 +106,7 @@ class ImagesConfig:
 
     quota: int = _size(
         0,
-        "Bytes that images and unfinished downloads may take together, such as \"200GiB\". Images that can be downloaded"
+        'Bytes that images and unfinished downloads may take together, such as "200GiB". Images that can be downloaded'
         " again and were not used for longest make room for new ones. 0: as much as the filesystem holds.",
     )
     quota_per_user: int = _size(

@@ -43,7 +43,8 @@ def parse_size(text: str) -> int:
     if found is None or (found[3] and not found[2]):
         raise ValueError(f"{text!r} is no size; write it like 200GiB, 512M or 4096")
     base = 1000 if found[2] and found[4] and not found[3] else 1024
-    return int(found[1]) * base ** (" kmgtp".index(found[2].lower()) if found[2] else 0)
+    power = " kmgtp".index(found[2].lower()) if found[2] else 0
+    return int(found[1]) * int(base**power)
 
 
 def exact_size(count: int) -> str:

@@ -159,10 +159,7 @@ def _bounds(need: Need, now: Situation, limits: Limits) -> Iterable[_Bound]:
         yield _Bound(
             lambda _: True,
             lambda left: (
-                promised
-                + need.missing
-                + limits.reserve
-                - (now.free + everything - sum(one.size for one in left))
+                promised + need.missing + limits.reserve - (now.free + everything - sum(one.size for one in left))
             ),
             now.free - limits.reserve - promised,
             promised,

@@ -90,9 +90,7 @@ class Record:
         if not views:
             return None
         kept = frozenset(uid for uid in self.pins if uid == ROOT or PUBLIC in views or str(uid) in views)
-        return replace(
-            self, views=views, pins=kept, requested_by=self.requested_by if PUBLIC in views else frozenset()
-        )
+        return replace(self, views=views, pins=kept, requested_by=self.requested_by if PUBLIC in views else frozenset())
 
     def seen_by(self, uid: int) -> StoredImage | None:
         """The image as `uid` sees it, or None; the strongest trust of all views counts, for the bytes are the same."""

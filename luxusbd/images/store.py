@@ -145,21 +145,22 @@ class ImageStore:
             return self._visible(uid, sha256)[1]
 
     def held(self, uid: int, sha256: str) -> StoredImage | None:
-        """The image of this hash if `uid` sees it, be it the catalogue's or his own import, else None."""
-        with self._lock:
-            record = self._records.get(sha256)
-            return record.seen_by(uid) if record is not None else None
+        """The image of this hash if a download by `uid` is not needed: it is the catalogue's, or his own import.
 
-    def requested(self, uid: int, sha256: str) -> None:
-        """Note that `uid` asked for a download that is there already.
-
-        Raises:
-            ImageNotFoundError: as `get`.
+        What others imported does not count, for root neither: what root downloads is for everybody.
         """
         with self._lock:
-            record, _image = self._visible(uid, sha256)
-            asked = record.requested_by | {uid} if record.public else record.requested_by
-            self._note_use(record, replace(record.used_by(uid, int(time.time())), requested_by=asked))
+            return self._held(uid, sha256)
+
+    def request(self, uid: int, sha256: str) -> StoredImage | None:
+        """As `held`; where it is there, note that `uid` asked for it and uses it."""
+        with self._lock:
+            image = self._held(uid, sha256)
+            if image is not None:
+                record = self._records[sha256]
+                asked = record.requested_by | {uid} if record.public else record.requested_by
+                self._note_use(record, replace(record.used_by(uid, int(time.time())), requested_by=asked))
+            return image
 
     def pin(self, uid: int, sha256: str, pinned: bool) -> None:
         """Keep an image from being removed for space, or let go of it; root does so for all.
@@ -341,6 +342,12 @@ class ImageStore:
         if record is None or image is None:
             raise ImageNotFoundError(f"the image store has no image {clean(sha256, 64)}; `luxusb images` lists them")
         return record, image
+
+    def _held(self, uid: int, sha256: str) -> StoredImage | None:
+        record = self._records.get(sha256)
+        if record is None or not (record.public or uid in record.imported_by):
+            return None
+        return record.seen_by(uid)
 
     def _orphan(self, sha256: str) -> Path:
         path = self._files.image(sha256)

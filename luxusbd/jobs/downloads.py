@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,10 +27,12 @@ from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 
+MIB = 1024 * 1024
 REPORT_INTERVAL = 0.25
 """Seconds between two looks at the downloads of a stick."""
 
@@ -62,6 +66,7 @@ class Downloads:
         store: ImageStore,
         catalog: Catalog,
         *,
+        room: Room,
         incoming: Path,
         staging: Path,
     ) -> None:
@@ -70,6 +75,7 @@ class Downloads:
         self._transfers = transfers
         self._store = store
         self._catalog = catalog
+        self._room = room
         self._incoming = incoming
         self._staging = staging
         self._locks: dict[str, asyncio.Lock] = {}
@@ -98,6 +104,7 @@ class Downloads:
             "reference": reference_to(distribution, release),
             "sha256": release.sha256,
             "size": release.size,
+            "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
             "trust": release.trust.value,
             "urls": [mirror.url for mirror in release.mirrors],
@@ -127,9 +134,11 @@ class Downloads:
         lock = self._locks.setdefault(sha256, asyncio.Lock())
         try:
             async with lock:
-                image = await asyncio.to_thread(self._store.public, sha256)
+                image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
                 if image is None:
-                    image = await self._fetch(context, sha256)
+                    expected = int(params.get("expected", params["size"]))
+                    async with self._room.promised(context, expected, sha256=sha256) as promise:
+                        image = await self._fetch(context, sha256, promise)
         finally:
             if not lock.locked():
                 self._locks.pop(sha256, None)
@@ -144,7 +153,7 @@ class Downloads:
             NotEnoughSpaceError: the store has no room.
         """
         size = readable_size(fd)
-        self._store.require_space(size)
+        await self._room.check(owner_uid, size)
         copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
         try:
             job = await self._queue.submit(
@@ -182,7 +191,7 @@ class Downloads:
         except MalformedImageError as error:
             return unrecognised(size, error)
 
-    async def _fetch(self, context: JobContext, sha256: str) -> StoredImage:
+    async def _fetch(self, context: JobContext, sha256: str, promise: Promise) -> StoredImage:
         params = context.job.params
 
         def progress(now: DownloadProgress) -> None:
@@ -212,7 +221,7 @@ class Downloads:
         finally:
             os.close(fd)
         context.note(f"{size} bytes from {result.url}")
-        return await asyncio.to_thread(
+        move = partial(
             self._store.add,
             path,
             sha256=sha256,
@@ -221,7 +230,9 @@ class Downloads:
             trust=Trust(params["trust"]),
             recognition=recognition,
             owner_uid=None,
+            requested_by=context.job.owner_uid,
         )
+        return await self._room.store(context, promise, size, move)
 
     async def _run_import(self, context: JobContext) -> Mapping[str, Any]:
         params = context.job.params
@@ -232,9 +243,11 @@ class Downloads:
         def progress(now: DownloadProgress) -> None:
             context.report(now.bytes_done, size, stage="copy")
 
+        stack = contextlib.AsyncExitStack()
         fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             context.report(0, size, stage="copy")
+            promise = await stack.enter_async_context(self._room.promised(context, size, place=target))
             sha256, copied = await self._transfers.copy(context.job.id, source, fd, size, progress)
             if params["sha256"] and sha256 != params["sha256"]:
                 raise VerificationError(
@@ -242,7 +255,7 @@ class Downloads:
                 )
             context.report(copied, copied, stage="inspect")
             recognition = await self._transfers.inspect(fd)
-            image = await asyncio.to_thread(
+            move = partial(
                 self._store.add,
                 target,
                 sha256=sha256,
@@ -252,9 +265,11 @@ class Downloads:
                 recognition=recognition,
                 owner_uid=context.job.owner_uid,
             )
+            image = await self._room.store(context, promise, copied, move)
         finally:
             os.close(fd)
             await asyncio.to_thread(target.unlink, missing_ok=True)
+            await stack.aclose()
         return image_result(image)
 
 

@@ -170,7 +170,8 @@ class Planner:
         stored = self._plans.get(token)
         if stored is None or stored.uid != caller.uid:
             raise PlanExpiredError(
-                "there is no such plan: it was used, is older than ten minutes, or an image of it was deleted; plan again"
+                "there is no such plan: it was used, is older than ten minutes, or an image of it was deleted;"
+                " plan again"
             )
         return stored
 

@@ -104,7 +104,7 @@ def test_root_takes_an_image_from_everybody(store: ImageStore, tmp_path: Path) -
 def test_image_in_use_stays(store: ImageStore, tmp_path: Path) -> None:
     add(store, tmp_path, ALICE)
     with pytest.raises(ImageInUseError, match="Name is needed by job 7"):
-        store.delete(ALICE, SHA, held_by='job 7')
+        store.delete(ALICE, SHA, held_by="job 7")
     assert names(store, ALICE) == ["Name"]
 
 
