@@ -49,6 +49,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "ListDistributions": {"text": "s", "category": "s", "architecture": "s"},
     "Download": {"priority": "i", "bandwidth": "t"},
     "ImportImage": {"sha256": "s"},
+    "PruneImages": {"dry_run": "b", "older_than": "t", "imports": "b", "only": "as"},
     "PlanStick": {"filesystem": "s", "serial_console": "b", "timeout": "u", "label": "s", "raw": "b"},
     "UpdateStick": {"check": "b"},
     "SetMirrorPreference": {"mode": "s", "url": "s", "prefer": "as", "exclude": "as"},
