@@ -121,11 +121,13 @@ class Room:
 
     async def situation(self) -> Situation:
         """What takes the space at this moment."""
-        held = {hold.sha256 for hold in self._holds.all()}
+        held = {hold.sha256 for hold in self._holds.all()} | {promise.sha256 for promise in self._promises}
         owners: dict[str, set[int]] = {}
         for hold in self._holds.all():
             if hold.job is not None and hold.job.operation is Operation.DOWNLOAD:
                 owners.setdefault(hold.sha256, set()).add(hold.uid)
+        for promise in self._promises:
+            owners.setdefault(promise.sha256, set()).add(promise.uid)
         return await asyncio.to_thread(self._look, tuple(self._promises), held, owners)
 
     def _look(self, promises: Collection[Promise], held: Collection[str], owners: dict[str, set[int]]) -> Situation:
@@ -182,7 +184,7 @@ class Room:
 
     async def _remove(self, one: Holding, uid: int, note: Callable[[str], None]) -> None:
         if any(hold.sha256 == one.key for hold in self._holds.all()):
-            return
+            return  # since we looked
         if one.kind is Kind.PARTIAL:
             await asyncio.to_thread(partials.remove, self._incoming, one.key)
             text = f"removed an unfinished download ({size_text(one.size)}) to make room"

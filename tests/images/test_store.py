@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,8 +18,10 @@ from luxusbd.errors import (
     FailedError,
     ImageInUseError,
     ImageNotFoundError,
+    ImagePinnedError,
     InvalidArgumentError,
 )
+from luxusbd.images import store as module
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 
@@ -228,6 +231,10 @@ KILLER = textwrap.dedent(
     recognition = Recognition(8, "LABEL", "", "", "", "System", "1", "amd64", reason="r", advice="a")
     if action == "add":
         store.add(source, sha, "Name", "import", Trust.NONE, recognition, 1000)
+    elif action == "pin":
+        store.pin(1000, sha, pinned=True)
+    elif action == "withdraw":
+        store.discard(store.withdraw(sha))
     else:
         store.delete(1000, sha)
     """
@@ -285,3 +292,178 @@ def test_a_kill_while_deleting_leaves_all_or_nothing(tmp_path: Path) -> None:
             break
         point += 1
     assert point > 2
+
+
+OLD_SIDECAR = {
+    "format": 1,
+    "sha256": SHA,
+    "size": 8,
+    "views": {
+        "*": {"name": "Debian", "source": "distro:x@1", "trust": "hash", "added": 1000},
+        "1000": {"name": "mine", "source": "import", "trust": "none", "added": 2000},
+    },
+}
+
+
+def test_a_sidecar_of_the_first_format_is_read(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    recognised = json.loads(sidecar.read_text())["recognition"]
+    sidecar.write_text(json.dumps({**OLD_SIDECAR, "recognition": recognised}))
+    again = ImageStore(tmp_path / "store")
+    assert (again.get(BOB, SHA).last_used, again.get(ALICE, SHA).last_used) == (1000, 2000)
+    assert again.get(ROOT, SHA).pinned is False
+    (record,) = again.records()
+    assert record.charged == {ALICE}
+    again.pin(BOB, SHA, pinned=True)
+    written = json.loads(sidecar.read_text())
+    assert (written["format"], written["pins"], written["requested_by"]) == (2, [BOB], [])
+    assert ImageStore(tmp_path / "store").get(BOB, SHA).pinned is True
+
+
+@pytest.mark.parametrize(("key", "value"), [("pins", ["1000"]), ("pins", [-1]), ("requested_by", 7), ("pins", [True])])
+def test_uids_that_are_none_are_refused(store: ImageStore, tmp_path: Path, key: str, value: object) -> None:
+    add(store, tmp_path, ALICE)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), key: value}))
+    assert len(ImageStore(tmp_path / "store").orphans()) == 1
+
+
+def test_pins_hold_until_their_users_let_go(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, None, name="Debian")
+    store.pin(ALICE, SHA, pinned=True)
+    assert [store.get(uid, SHA).pinned for uid in (ALICE, BOB, ROOT)] == [True, False, False]
+    with pytest.raises(ImagePinnedError, match="luxusb unpin"):
+        store.delete(ALICE, SHA)
+    with pytest.raises(ImagePinnedError, match="another user"):
+        store.delete(BOB, SHA)
+    add(store, tmp_path, BOB, name="Bob's")
+    assert store.delete(BOB, SHA) is False
+    assert names(store, BOB) == ["Debian"]
+    store.pin(ALICE, SHA, pinned=False)
+    store.pin(ROOT, SHA, pinned=True)
+    assert [store.get(uid, SHA).pinned for uid in (ALICE, BOB, ROOT)] == [True, True, True]
+    store.pin(ROOT, SHA, pinned=False)
+    store.pin(ALICE, SHA, pinned=True)
+    assert store.delete(ROOT, SHA) is True
+    with pytest.raises(ImageNotFoundError):
+        store.pin(ALICE, SHA, pinned=True)
+
+
+def test_a_pin_goes_with_the_view(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    add(store, tmp_path, BOB)
+    store.pin(BOB, SHA, pinned=True)
+    assert store.get(ALICE, SHA).pinned is False
+    assert store.delete(ALICE, SHA) is False
+    store.pin(BOB, SHA, pinned=False)
+    assert store.delete(BOB, SHA) is True
+
+
+def test_whose_quota_bytes_count_for(store: ImageStore, tmp_path: Path) -> None:
+    def charged() -> frozenset[int]:
+        return store.records()[0].charged
+
+    add(store, tmp_path, None)
+    assert charged() == frozenset()
+    assert store.request(BOB, SHA) is not None
+    assert charged() == {BOB}
+    store.request(ROOT, SHA)
+    assert charged() == frozenset()
+    store.pin(ALICE, SHA, pinned=True)
+    add(store, tmp_path, BOB)
+    assert charged() == {ALICE, BOB}
+
+
+def test_an_own_import_needs_no_download_and_anothers_does(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    assert [store.held(uid, SHA) is None for uid in (ALICE, BOB, ROOT)] == [False, True, True]
+    assert store.request(BOB, SHA) is None
+    assert store.records()[0].requested_by == frozenset()
+
+
+def test_use_is_written_now_and_then_and_seen_by_the_user_alone(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000_000
+    monkeypatch.setattr(module.time, "time", lambda: now)
+    add(store, tmp_path, ALICE)
+    add(store, tmp_path, BOB)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    before = sidecar.stat().st_ino
+    now += module.USE_GRAIN - 1
+    os.close(store.open(ALICE, SHA))
+    assert sidecar.stat().st_ino == before
+    now += 1
+    os.close(store.open(ALICE, SHA))
+    assert (store.get(ALICE, SHA).last_used, store.get(BOB, SHA).last_used) == (now, 1_000_000)
+    assert ImageStore(tmp_path / "store").records()[0].last_used == now
+    now += module.USE_GRAIN
+    monkeypatch.setattr(module.StoreFiles, "write", refuse)
+    os.close(store.open(ALICE, SHA))
+    assert store.get(ALICE, SHA).last_used == now
+    with pytest.raises(FailedError, match="No space"):
+        store.pin(ALICE, SHA, pinned=True)
+    assert store.get(ALICE, SHA).pinned is False
+
+
+def refuse(*_arguments: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_withdrawn_image_may_come_again_before_its_bytes_are_gone(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, None)
+    withdrawn = store.withdraw(SHA)
+    assert store.list(ROOT) == ()
+    assert store.orphans() == ()
+    with pytest.raises(ImageNotFoundError):
+        store.withdraw(SHA)
+    add(store, tmp_path, ALICE, name="again")
+    store.discard(withdrawn)
+    assert names(ImageStore(tmp_path / "store"), ALICE) == ["again"]
+    assert (tmp_path / "store" / f"{SHA}.iso").read_bytes() == CONTENT
+    assert len(list((tmp_path / "store").iterdir())) == 2
+
+
+def test_an_orphan_is_removed(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    with pytest.raises(ImageNotFoundError):
+        store.remove_orphan(SHA)
+    (tmp_path / "store" / f"{SHA}.json").write_text("{")
+    again = ImageStore(tmp_path / "store")
+    again.remove_orphan(SHA)
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+@pytest.mark.chaos
+def test_a_kill_while_pinning_keeps_the_old_or_the_new_mark(tmp_path: Path) -> None:
+    point = 0
+    while True:
+        directory = tmp_path / f"store{point}"
+        add(ImageStore(directory), tmp_path, ALICE)
+        killed = killed_at(point, "pin", directory, tmp_path)
+        store = ImageStore(directory)
+        assert names(store, ALICE) == ["Name"]
+        assert killed or store.get(ALICE, SHA).pinned
+        assert len(list(directory.iterdir())) == 2
+        if not killed:
+            break
+        point += 1
+    assert point > 2
+
+
+@pytest.mark.chaos
+def test_a_kill_while_making_room_leaves_all_or_nothing(tmp_path: Path) -> None:
+    point = 0
+    while True:
+        directory = tmp_path / f"store{point}"
+        add(ImageStore(directory), tmp_path, None)
+        killed = killed_at(point, "withdraw", directory, tmp_path)
+        store = ImageStore(directory)
+        assert store.orphans() == ()
+        assert names(store, ALICE) == (["Name"] if (directory / f"{SHA}.iso").exists() else [])
+        assert len(list(directory.iterdir())) == 2 * len(names(store, ALICE))
+        if not killed:
+            break
+        point += 1
+    assert point > 4
