@@ -64,11 +64,14 @@ class Room:
         Raises:
             NotEnoughSpaceError: there is none, and none can be made; the text says what holds it.
         """
-        promise = Promise(context.job.owner_uid, size, sha256, place)
-        async with self._lock:
-            await self._remove_for(Need(promise.uid, await self._missing(promise)), context.note)
-            self._promises.append(promise)
+        # of no size at first: it keeps what is there of its own file from making room for the rest
+        promise = Promise(context.job.owner_uid, 0, sha256, place)
+        self._promises.append(promise)
         try:
+            async with self._lock:
+                missing = max(0, size - await self._written(promise))
+                await self._remove_for(Need(promise.uid, missing), context.note)
+                promise.size = size
             yield promise
         finally:
             self._promises.remove(promise)
@@ -159,13 +162,12 @@ class Room:
         # the filesystem is asked last: what is written meanwhile counts twice then, and not never
         return Situation(tuple(holdings), promised, self._store.free_bytes())
 
-    async def _missing(self, promise: Promise) -> int:
-        """What is still to be written of a file that an earlier run may have begun."""
-        there = 0
-        if promise.sha256:
-            found = await asyncio.to_thread(partials.scan, self._incoming)
-            there = sum(part.size for part in found if part.sha256 == promise.sha256)
-        return max(0, promise.size - there)
+    async def _written(self, promise: Promise) -> int:
+        """What an earlier run has left of a download."""
+        if not promise.sha256:
+            return 0
+        found = await asyncio.to_thread(partials.scan, self._incoming)
+        return sum(part.size for part in found if part.sha256 == promise.sha256)
 
     async def _remove_for(self, need: Need, note: Callable[[str], None]) -> None:
         stuck: set[str] = set()
