@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from luxusbd.errors import (
 from luxusbd.images import store as module
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.images.storefiles import StoreFiles
 
 ALICE, BOB, ROOT = 1000, 1001, 0
 CONTENT = b"an image"
@@ -386,7 +388,7 @@ def test_use_is_written_now_and_then_and_seen_by_the_user_alone(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000_000
-    monkeypatch.setattr(module.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     add(store, tmp_path, ALICE)
     add(store, tmp_path, BOB)
     sidecar = tmp_path / "store" / f"{SHA}.json"
@@ -399,7 +401,7 @@ def test_use_is_written_now_and_then_and_seen_by_the_user_alone(
     assert (store.get(ALICE, SHA).last_used, store.get(BOB, SHA).last_used) == (now, 1_000_000)
     assert ImageStore(tmp_path / "store").records()[0].last_used == now
     now += module.USE_GRAIN
-    monkeypatch.setattr(module.StoreFiles, "write", refuse)
+    monkeypatch.setattr(StoreFiles, "write", refuse)
     os.close(store.open(ALICE, SHA))
     assert store.get(ALICE, SHA).last_used == now
     with pytest.raises(FailedError, match="No space"):
