@@ -188,7 +188,7 @@ class Room:
         if any(hold.sha256 == one.key for hold in self._holds.all()):
             return  # since we looked
         if one.kind is Kind.PARTIAL:
-            await asyncio.to_thread(partials.remove, self._incoming, one.key)
+            await partials.remove(self._incoming, one.key)
             text = f"removed an unfinished download ({size_text(one.size)}) to make room"
         else:
             image = self._store.held(uid, one.key)

@@ -135,7 +135,7 @@ class StoreKeeper:
             if part.changed > before or self._held(part.sha256):
                 continue
             try:
-                await asyncio.to_thread(partials.remove, self._incoming, part.sha256)
+                await partials.remove(self._incoming, part.sha256)
             except LuxusbError as error:
                 log.warning("an old unfinished download stays: %s", error)
             else:
@@ -195,7 +195,7 @@ class StoreKeeper:
         elif one.kind is PrunedKind.PARTIAL:
             if self._held(one.sha256):
                 raise ImageInUseError(f"{one.name} is being downloaded")
-            await asyncio.to_thread(partials.remove, self._incoming, one.sha256)
+            await partials.remove(self._incoming, one.sha256)
         else:
             record = self._record(one.sha256)
             if record is None or not self._may_prune(uid, record, imports=one.kind is PrunedKind.IMPORT):
