@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from luxusbd.errors import ConfigError
+from luxusbd.text import exact_size, parse_size
 
 DEFAULT_PATH = Path("/etc/luxusb/luxusbd.toml")
 
@@ -29,6 +30,16 @@ def _key(
     path: bool = False,
 ) -> Any:
     return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "path": path})
+
+
+MAX_SIZE = 1 << 50
+
+
+def _size(default: int, doc: str) -> Any:
+    """A number of bytes, which the file may also give as a text with a unit."""
+    return field(
+        default=default, metadata={"doc": doc, "low": 0, "high": MAX_SIZE, "choices": (), "unit": exact_size(MAX_SIZE)}
+    )
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,35 @@ class ImagesConfig:
     """Section [images]."""
 
     max_unpacked: int = _key(64, "GiB to which a compressed image may unpack while it is imported.", low=1, high=16384)
+    quota: int = _size(
+        0,
+        'Bytes that images and unfinished downloads may take together, such as "200GiB". Images that can be downloaded'
+        " again and were not used for longest make room for new ones. 0: as much as the filesystem holds.",
+    )
+    quota_per_user: int = _size(
+        0,
+        "Bytes that may count for one user: what he imported, what he pinned, and what he downloaded and nobody else"
+        " asked for; root is not limited. 0: no limit.",
+    )
+    reserve: int = _size(256 * 1024 * 1024, "Bytes of the filesystem that images leave free.")
+    clean_imports: bool = _key(
+        False,
+        "Whether imported images make room, too. They may be the only copy; without this they go only when a user says"
+        " so.",
+    )
+
+
+@dataclass(frozen=True)
+class DownloadsConfig:
+    """Section [downloads]."""
+
+    keep_partial: int = _key(
+        14,
+        "Days after which the bytes of a download go that failed, or was cancelled and kept. 0: not before their space"
+        " is needed.",
+        low=0,
+        high=3650,
+    )
 
 
 @dataclass(frozen=True)
@@ -135,6 +175,7 @@ class Config:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    downloads: DownloadsConfig = field(default_factory=DownloadsConfig)
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
 
@@ -193,10 +234,22 @@ def document() -> str:
         for key in fields(part):
             lines += [
                 f"# {key.metadata['doc']}{_range(key.metadata)}",
-                f"#{key.name} = {_toml(getattr(part, key.name))}",
+                f"#{key.name} = {written(getattr(part, key.name), key.metadata)}",
             ]
         lines.append("")
     return "\n".join(lines)
+
+
+def written(value: Value, metadata: Mapping[str, Any]) -> str:
+    """A value as it stands in the file, sizes with their unit; `metadata` is that of the key's field."""
+    if "unit" in metadata and isinstance(value, int) and value:
+        return f'"{exact_size(value)}"'
+    return _toml(value)
+
+
+def highest(metadata: Mapping[str, Any]) -> str:
+    """The largest value that a key takes, for people."""
+    return str(metadata.get("unit", metadata["high"]))
 
 
 def _section(name: str, section: str, values: Mapping[str, Any], base: Any) -> Any:
@@ -216,6 +269,11 @@ def _value(where: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Valu
         if isinstance(value, bool):
             return value
         raise ConfigError(f"{where}: has to be true or false, not {_shown(value)}")
+    if kind is int and "unit" in limits and isinstance(value, str):
+        try:
+            value = parse_size(value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from error
     if kind is int:
         low, high = limits["low"], limits["high"]
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
@@ -256,7 +314,7 @@ def _nearest(word: str, known: Mapping[str, Any]) -> str:
 
 
 def _range(limits: Mapping[str, Any]) -> str:
-    return f" ({limits['low']} to {limits['high']})" if limits["low"] is not None else ""
+    return f" ({limits['low']} to {highest(limits)})" if limits["low"] is not None else ""
 
 
 def _toml(value: Value) -> str:

@@ -93,9 +93,15 @@ class ImageNotFoundError(LuxusbError):
 
 
 class ImageInUseError(LuxusbError):
-    """The image is needed by a job that runs or waits."""
+    """The image is needed by a job that runs or waits, or by a plan; the text names it."""
 
     dbus_name = PREFIX + "ImageInUse"
+
+
+class ImagePinnedError(ImageInUseError):
+    """A user wants the image kept."""
+
+    dbus_name = PREFIX + "ImagePinned"
 
 
 class NotBootableError(LuxusbError):

@@ -135,6 +135,11 @@ class ImageInfo:
     family: str
     system: str
     in_use: bool
+    pinned: bool
+    last_used: int
+    """Unix seconds."""
+    owners: int | None
+    """How many users imported it or asked for it; only root is told."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> ImageInfo:
@@ -153,6 +158,34 @@ class ImageInfo:
             family=text(wire, "family"),
             system=text(wire, "system"),
             in_use=flag(wire, "in_use"),
+            pinned=flag(wire, "pinned"),
+            last_used=number(wire, "last_used"),
+            owners=number(wire, "owners") if "owners" in wire else None,
+        )
+
+
+@dataclass(frozen=True)
+class PrunedInfo:
+    """One thing that was removed from the store, or would be."""
+
+    kind: str
+    reference: str
+    sha256: str
+    name: str
+    size: int
+    last_used: int
+    """Unix seconds, 0 when nobody knows."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> PrunedInfo:
+        """From an entry of PruneImages."""
+        return cls(
+            kind=text(wire, "kind"),
+            reference=text(wire, "reference"),
+            sha256=text(wire, "sha256"),
+            name=text(wire, "name"),
+            size=number(wire, "size"),
+            last_used=number(wire, "last_used"),
         )
 
 

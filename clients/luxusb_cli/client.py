@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from luxusb_cli.beside import Beside, descriptors
-from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState
+from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState, PrunedInfo
 from luxusb_cli.connection import Connection, Event, Options, Typed
 from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
 from luxusb_cli.i18n import N_, _
@@ -229,6 +229,29 @@ class Client:
             _NO_OPTIONS,
             what=_("Could not delete {reference}").format(reference=clean(reference)),
         )
+
+    async def pin_image(self, reference: str, *, pinned: bool) -> None:
+        """Keep an image when space is needed, or let go of it."""
+        name = clean(reference)
+        what = _("Could not pin {reference}") if pinned else _("Could not unpin {reference}")
+        await self._manager("PinImage", "sba{sv}", reference, pinned, _NO_OPTIONS, what=what.format(reference=name))
+
+    async def prune(
+        self, *, older_than: int = 0, imports: bool = False, dry_run: bool = False, only: Sequence[str] = ()
+    ) -> tuple[PrunedInfo, ...]:
+        """Remove what is not needed any more and was not used for `older_than` seconds; `only` what has these hashes.
+
+        The user's imports go with `imports`; with `dry_run` nothing goes. What went, or would.
+        """
+        options: dict[str, Typed] = {
+            key: Typed("b", True) for key, on in (("imports", imports), ("dry_run", dry_run)) if on
+        }
+        if older_than:
+            options["older_than"] = Typed("t", older_than)
+        if only:
+            options["only"] = Typed("as", list(only))
+        reply = await self._manager("PruneImages", "a{sv}", options, what=_("Could not clean up the image store"))
+        return tuple(PrunedInfo.from_wire(item) for item in wires(_only(reply), "what was removed"))
 
     # Sticks
 

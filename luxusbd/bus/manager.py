@@ -14,7 +14,7 @@ from luxusbd.bus.options import Options
 from luxusbd.bus.standard import as_variants
 from luxusbd.bus.tree import Tree, device_path, job_path
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.jobs.api import DeviceView, Engine, ImportOptions
+from luxusbd.jobs.api import DeviceView, Engine, ImportOptions, PruneOptions
 from luxusbd.jobs.model import Job
 from luxusbd.stick.model import StickOptions
 
@@ -59,6 +59,8 @@ class ManagerMethods:
             "ListImages": self._list_images,
             "OpenImage": self._open_image,
             "DeleteImage": self._delete_image,
+            "PinImage": self._pin_image,
+            "PruneImages": self._prune_images,
             "PlanStick": self._plan_stick,
             "CreateStick": self._create_stick,
             "AddImages": self._add_images,
@@ -143,6 +145,24 @@ class ManagerMethods:
         await self._gate.authorise(call, given, {"reference": reference})
         await self._engine.delete_image(call.caller, reference)
         return Answer()
+
+    async def _pin_image(self, call: Call, given: Options) -> Answer:
+        reference, pinned = call.args[:2]
+        await self._gate.authorise(call, given, {"reference": reference})
+        await self._engine.pin_image(call.caller, reference, pinned)
+        return Answer()
+
+    async def _prune_images(self, call: Call, given: Options) -> Answer:
+        only: tuple[str, ...] = given[members.ONLY]
+        wanted = PruneOptions(
+            dry_run=given[members.DRY_RUN],
+            older_than=given[members.OLDER_THAN],
+            imports=given[members.IMPORTS],
+            only=frozenset(only),
+        )
+        if not wanted.dry_run:
+            await self._gate.authorise(call, given, {"imports": "yes" if wanted.imports else "no"})
+        return Answer(([render.pruned(one) for one in await self._engine.prune_images(call.caller, wanted)],))
 
     async def _plan_stick(self, call: Call, given: Options) -> Answer:
         paths, references = call.args[:2]

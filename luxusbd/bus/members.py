@@ -58,6 +58,10 @@ UNFINISHED = Option("unfinished", "b", default=False)
 ALL_USERS = Option("all_users", "b", default=False)
 LIMIT = Option("limit", "u", 0)
 KEEP_PARTIAL = Option("keep_partial", "b", default=False)
+DRY_RUN = Option("dry_run", "b", default=False)
+OLDER_THAN = Option("older_than", "t", 0)
+IMPORTS = Option("imports", "b", default=False)
+ONLY = Option("only", "as", _NO_STRINGS, maximum=10000)
 
 # None in the first column is a decision: these read, or touch nothing but what belongs to the caller's own uid.
 RULES: Mapping[tuple[str, str], Rule] = {
@@ -72,6 +76,9 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListImages"): Rule(None),
     (MANAGER, "OpenImage"): Rule(None),
     (MANAGER, "DeleteImage"): Rule(Action.IMPORT_IMAGE),
+    (MANAGER, "PinImage"): Rule(Action.IMPORT_IMAGE),
+    # A dry run removes nothing, and nobody is asked.
+    (MANAGER, "PruneImages"): Rule(Action.IMPORT_IMAGE, (DRY_RUN, OLDER_THAN, IMPORTS, ONLY)),
     (MANAGER, "ListMirrors"): Rule(None),
     (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD),
     (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),

@@ -11,7 +11,7 @@ from luxusbd.bus.values import Typed
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
-from luxusbd.jobs.api import ImageView, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.api import ImageView, Plan, PlannedDevice, PlannedImage, Pruned
 from luxusbd.stick.model import MIB, Layout, ManifestImage
 
 Entry = Mapping[str, Any]
@@ -156,6 +156,21 @@ def stored_image(view: ImageView) -> Entry:
         "family": image.recognition.family,
         "system": image.recognition.system,
         "in_use": view.in_use,
+        "pinned": image.pinned,
+        "last_used": image.last_used,
+        "owners": view.owners,
+    }
+
+
+def pruned(item: Pruned) -> Entry:
+    """One thing that was removed from the store, or would be."""
+    return {
+        "kind": item.kind.value,
+        "reference": item.reference,
+        "sha256": item.sha256,
+        "name": item.name,
+        "size": item.size,
+        "last_used": item.last_used,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from luxusbd.catalog.model import Distribution
@@ -52,6 +53,8 @@ class ImageView:
     in_use: bool
     genuine_reference: str = ""
     """The `distro:` reference of that release, or empty."""
+    owners: int | None = None
+    """How many uids imported it or asked for it; only root is told."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,48 @@ class ImportOptions:
     """A detached signature of the list."""
     key: int | None = None
     """OpenPGP public keys, one of which has to have signed the list."""
+
+
+class PrunedKind(StrEnum):
+    """What was removed from the store."""
+
+    IMAGE = "image"
+    """A catalogue image, which can be downloaded again."""
+    IMPORT = "import"
+    """An imported image."""
+    PARTIAL = "partial"
+    """What an unfinished download left."""
+    ORPHAN = "orphan"
+    """A damaged image that belongs to nobody."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """One thing that was removed from the store, or would be."""
+
+    kind: PrunedKind
+    sha256: str
+    reference: str
+    """`image:` for an image; `distro:` for an unfinished download of the catalogue, else empty."""
+    name: str
+    size: int
+    """Bytes; for an unfinished download those that it occupies."""
+    last_used: int
+    """Unix seconds, 0 when nobody knows."""
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """What is to be removed."""
+
+    dry_run: bool = False
+    """Only say what would be."""
+    older_than: int = 0
+    """Seconds for which it was not used."""
+    imports: bool = False
+    """Imported images too."""
+    only: frozenset[str] = frozenset()
+    """Hashes outside of which nothing is removed; empty for no such bound."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +239,13 @@ class Engine(Protocol):
         """A read-only descriptor, which the caller of this method closes."""
 
     async def delete_image(self, caller: Caller, reference: str) -> None:
-        """Out of the caller's view, and off the disk when nobody else sees it."""
+        """Out of the caller's view, and off the disk when nobody else sees it. The caller's plans with it expire."""
+
+    async def pin_image(self, caller: Caller, reference: str, pinned: bool) -> None:
+        """Keep an image from being removed for space, for the caller; root for all."""
+
+    async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
+        """Remove what the caller may remove and what can be had again, the least recently used first."""
 
     async def plan_stick(
         self,

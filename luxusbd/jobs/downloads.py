@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,7 @@ from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.text import clean
@@ -28,6 +30,7 @@ from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadSt
 
 HOST_LIMIT = 253
 """Characters of a host's name (RFC 1035, section 2.3.4)."""
+MIB = 1024 * 1024
 REPORT_INTERVAL = 0.25
 """Seconds between two looks at the downloads of a stick."""
 
@@ -60,12 +63,14 @@ class Downloads:
         transfers: Transfers,
         store: ImageStore,
         *,
+        room: Room,
         incoming: Path,
     ) -> None:
         """`incoming` is where the transfer process downloads to."""
         self._queue = queue
         self._transfers = transfers
         self._store = store
+        self._room = room
         self._incoming = incoming
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -92,6 +97,7 @@ class Downloads:
             "reference": reference_to(distribution, release),
             "sha256": release.sha256,
             "size": release.size,
+            "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
             "trust": release.trust.value,
             "urls": [mirror.url for mirror in release.mirrors],
@@ -122,9 +128,11 @@ class Downloads:
         lock = self._locks.setdefault(sha256, asyncio.Lock())
         try:
             async with lock:
-                image = await asyncio.to_thread(self._store.public, sha256)
+                image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
                 if image is None:
-                    image = await self._fetch(context, sha256)
+                    expected = int(params.get("expected", params["size"]))
+                    async with self._room.promised(context, expected, sha256=sha256) as promise:
+                        image = await self._fetch(context, sha256, promise)
         finally:
             if not lock.locked():
                 self._locks.pop(sha256, None)
@@ -146,7 +154,7 @@ class Downloads:
         except MalformedImageError as error:
             return unrecognised(size, error)
 
-    async def _fetch(self, context: JobContext, sha256: str) -> StoredImage:
+    async def _fetch(self, context: JobContext, sha256: str, promise: Promise) -> StoredImage:
         params = context.job.params
         # a job of an older version has none
         countries = dict(zip(params["urls"], params.get("countries", ()), strict=False))
@@ -179,7 +187,7 @@ class Downloads:
         finally:
             os.close(fd)
         context.note(f"{size} bytes from {result.url}")
-        return await asyncio.to_thread(
+        move = partial(
             self._store.add,
             path,
             sha256=sha256,
@@ -188,7 +196,9 @@ class Downloads:
             trust=Trust(params["trust"]),
             recognition=recognition,
             owner_uid=None,
+            requested_by=context.job.owner_uid,
         )
+        return await self._room.store(context, promise, size, move)
 
 
 def _mirrors(sources: Sequence[SourceShare], countries: Mapping[str, str]) -> tuple[MirrorShare, ...]:

@@ -16,18 +16,22 @@ from luxusbd.devices.guard import GuardPolicy
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import InterruptedJobError, JobStateError, LuxusbError
 from luxusbd.images.details import Inspection
+from luxusbd.images.keeping import Limits
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan
+from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan, Pruned, PruneOptions
 from luxusbd.jobs.downloads import Downloads, file_name, release_title
+from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports, readable_size
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
+from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
 from luxusbd.jobs.sticks import Sticks
+from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
@@ -43,6 +47,8 @@ FEATURES = (
     "ListImages",
     "OpenImage",
     "DeleteImage",
+    "PinImage",
+    "PruneImages",
     "PlanStick",
     "CreateStick",
     "AddImages",
@@ -84,21 +90,36 @@ class LuxusbEngine:
             keep_finished=config.daemon.keep_finished,
         )
         self._registry = DeviceRegistry(self._transfers, GuardPolicy(allow_loop=config.devices.allow_loop))
+        self._planner = Planner(catalog, self._images, self._registry)
+        holds = Holds(self._queue, self._planner)
+        incoming = Path(config.paths.download_dir)
+        room = Room(self._images, holds, _limits(config), incoming=incoming)
         self._downloads = Downloads(
             self._queue,
             self._transfers,
             self._images,
-            incoming=Path(config.paths.download_dir),
+            room=room,
+            incoming=incoming,
         )
         self._imports = Imports(
             self._queue,
             self._transfers,
             self._images,
             catalog,
+            room=room,
             staging=self._staging,
             max_unpacked=config.images.max_unpacked << 30,
+            reserve=config.images.reserve,
         )
-        self._planner = Planner(catalog, self._images, self._registry)
+        self._keeper = StoreKeeper(
+            self._images,
+            catalog,
+            self._planner,
+            holds,
+            room,
+            incoming=incoming,
+            keep_partial=config.downloads.keep_partial,
+        )
         self._sticks = Sticks(
             self._queue,
             self._registry,
@@ -106,9 +127,10 @@ class LuxusbEngine:
             self._downloads,
             self._planner,
             Rescans(self._transfers, catalog),
+            holds=holds,
             staging=self._staging,
         )
-        self._adopting: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._queue.add_listener(_Cleanup(self._imports, self._sticks))
 
     async def start(self) -> None:
@@ -131,7 +153,20 @@ class LuxusbEngine:
             else:
                 await self._queue.restore_failed(job, self._sticks.interrupted(job))
 
-        self._adopting = asyncio.get_running_loop().create_task(self._adopt_orphans(), name="orphans")
+        self._keeper.adopting = True
+        loop = asyncio.get_running_loop()
+        self._background = [
+            loop.create_task(self._adopt_orphans(), name="orphans"),
+            loop.create_task(self._clean_partials(), name="unfinished downloads"),
+        ]
+
+    async def _clean_partials(self) -> None:
+        while True:
+            try:
+                await self._keeper.clean_partials()
+            except LuxusbError as error:
+                log.warning("old unfinished downloads stay: %s", error)
+            await asyncio.sleep(DAY)
 
     async def _adopt_orphans(self) -> None:
         """Give images whose description was lost a new one; only root sees those that no catalogue knows."""
@@ -153,12 +188,13 @@ class LuxusbEngine:
                 )
             except (LuxusbError, OSError) as error:
                 log.warning("%s: its description was lost and cannot be made anew: %s", orphan.path, error)
+        self._keeper.adopting = False
 
     async def stop(self) -> None:
         """Stop everything so that the next start goes on where this one ends."""
-        if self._adopting is not None:
-            self._adopting.cancel()
-            await asyncio.gather(self._adopting, return_exceptions=True)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         await self._queue.close()
         await self._registry.stop()
         await self._transfers.stop()
@@ -221,13 +257,7 @@ class LuxusbEngine:
 
     async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
         """The images that the caller may see."""
-        in_use = self._in_use()
-        found = []
-        for image in await asyncio.to_thread(self._images.list, caller.uid):
-            genuine = self._catalog.find_by_hash(image.sha256)
-            title, reference = (release_title(*genuine), reference_to(*genuine)) if genuine else ("", "")
-            found.append(ImageView(image, title, image.sha256 in in_use, reference))
-        return tuple(found)
+        return await self._keeper.images(caller)
 
     async def open_image(self, caller: Caller, reference: str) -> int:
         """A read-only descriptor."""
@@ -235,8 +265,15 @@ class LuxusbEngine:
 
     async def delete_image(self, caller: Caller, reference: str) -> None:
         """Out of the caller's view."""
-        sha256 = _sha256(reference)
-        await asyncio.to_thread(self._images.delete, caller.uid, sha256, sha256 in self._in_use())
+        await self._keeper.delete(caller, _sha256(reference))
+
+    async def pin_image(self, caller: Caller, reference: str, pinned: bool) -> None:
+        """Keep an image, or let go of it."""
+        await self._keeper.pin(caller, _sha256(reference), pinned)
+
+    async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
+        """Remove what can be had again."""
+        return await self._keeper.prune(caller, options)
 
     async def plan_stick(
         self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
@@ -329,13 +366,10 @@ class LuxusbEngine:
             else:
                 left.unlink()
 
-    def _in_use(self) -> frozenset[str]:
-        wanted = set(self._planner.wanted_by_plans())
-        for job in self._queue.jobs():
-            if not job.state.finished:
-                wanted.update(job.params.get("images", ()))
-                wanted.add(str(job.params.get("sha256", "")))
-        return frozenset(wanted)
+
+def _limits(config: Config) -> Limits:
+    images = config.images
+    return Limits(images.quota, images.quota_per_user, images.reserve, images.clean_imports)
 
 
 class _Cleanup(Listener):

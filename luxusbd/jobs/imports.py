@@ -9,6 +9,7 @@ import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from luxusbd.jobs.api import ImportOptions
 from luxusbd.jobs.downloads import image_result, release_title
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.transfer.model import DownloadProgress
@@ -28,9 +30,6 @@ from luxusbd.transfer.packing import Packing, names_in_sums, unpacked_name
 from luxusbd.transfer.proof import Proof
 from luxusbd.transfer.receive import Order, Received
 from luxusbd.transfer.sums import Sum
-
-RESERVE = 256 * 1024 * 1024
-"""Bytes of the store's disk that an import leaves free."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,10 @@ class Imports:
         store: ImageStore,
         catalog: Catalog,
         *,
+        room: Room,
         staging: Path,
         max_unpacked: int,
+        reserve: int,
     ) -> None:
         """Prepare.
 
@@ -78,14 +79,18 @@ class Imports:
             transfers: reads the bytes.
             store: gets the images.
             catalog: knows the genuine ones.
+            room: grants space in the store.
             staging: ours alone, where images are written before they are moved into the store.
             max_unpacked: bytes to which a compressed image may unpack.
+            reserve: bytes of the filesystem that imports leave free.
         """
         self._queue = queue
         self._transfers = transfers
         self._store = store
         self._catalog = catalog
+        self._room = room
         self._staging = staging
+        self._reserve = reserve
         self._max_unpacked = max_unpacked
         self._held: dict[int, _Held] = {}
 
@@ -108,7 +113,7 @@ class Imports:
             source = await asyncio.to_thread(source_behind, held.source, name)
             if not source.stream and options.size not in (0, source.size):
                 raise InvalidArgumentError(f"the file has {source.size} bytes, not the {options.size} of option size")
-            self._make_room(source.size or options.size)
+            await self._room.check(owner_uid, source.size or options.size)
             job = await self._queue.submit(
                 Operation.IMPORT,
                 Lane.STREAM if source.stream else Lane.IMPORT,
@@ -135,15 +140,17 @@ class Imports:
         if (held := self._held.pop(job.id, None)) is not None:
             held.close()
 
-    def _make_room(self, size: int) -> None:
-        self._store.require_space(size, RESERVE)
-
     async def _run(self, context: JobContext) -> Mapping[str, Any]:
         held = self._held[context.job.id]
         if context.job.params["stream"]:
             context.on_pause(_refuse_pause)
         proof = await self._prove(context, held)
-        async with self._staged(context.job.id) as (target, fd):
+        size = int(context.job.params["size"])
+        async with (
+            self._staged(context.job.id) as (target, fd),
+            # what a compressed file becomes is known at its end
+            self._room.promised(context, size, place=target) as promise,
+        ):
             received = await self._receive(context, held, fd, proof)
             matched = _check(context, received, proof)
             came = (received.packed or received.image).size
@@ -151,7 +158,7 @@ class Imports:
             recognition = await self._transfers.inspect(fd)
             sha256 = received.image.digests["sha256"]
             genuine = self._catalog.find_by_hash(sha256)
-            image = await asyncio.to_thread(
+            move = partial(
                 self._store.add,
                 target,
                 sha256=sha256,
@@ -161,6 +168,7 @@ class Imports:
                 recognition=recognition,
                 owner_uid=context.job.owner_uid,
             )
+            image = await self._room.store(context, promise, received.image.size, move)
         return {
             **image_result(image),
             "genuine": release_title(*genuine) if genuine else "",
@@ -203,7 +211,7 @@ class Imports:
         order = Order(
             size=size,
             most=self._max_unpacked,
-            reserve=RESERVE,
+            reserve=self._reserve,
             algorithms=("sha256", *({entry.algorithm for entry in proof.sums} if proof else ())),
         )
         context.report(0, size, stage="copy")

@@ -23,6 +23,7 @@ from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.downloads import file_name, release_title
+from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.model import MIB, Layout, ManifestImage, StickOptions
@@ -174,7 +175,10 @@ class Planner:
         self._forget_old()
         stored = self._plans.get(token)
         if stored is None or stored.uid != caller.uid:
-            raise PlanExpiredError("there is no such plan: it was used, or is older than ten minutes; plan again")
+            raise PlanExpiredError(
+                "there is no such plan: it was used, is older than ten minutes, or an image of it was deleted;"
+                " plan again"
+            )
         return stored
 
     def use(self, caller: Caller, token: str) -> StoredPlan:
@@ -187,14 +191,21 @@ class Planner:
         del self._plans[token]
         return stored
 
-    def wanted_by_plans(self) -> frozenset[str]:
-        """Hashes of the stored images that plans count on; a plan whose devices are gone counts on nothing more."""
+    def plans(self) -> tuple[PlanHold, ...]:
+        """The plans that can still be carried out, with the images that they count on."""
         self._forget_old()
-        return frozenset(
-            image.sha256 for stored in self._plans.values() if self._possible(stored) for image in stored.images
+        return tuple(
+            PlanHold(token, stored.uid, stored.plan.expires, frozenset(image.sha256 for image in stored.images))
+            for token, stored in self._plans.items()
+            if self._possible(stored)
         )
 
+    def drop(self, token: str) -> None:
+        """Let a plan expire now; one that is gone already is none of this method's business."""
+        self._plans.pop(token, None)
+
     def _possible(self, stored: StoredPlan) -> bool:
+        """Whether its devices are still there."""
         try:
             for device in stored.plan.devices:
                 self._registry.current(device.view.device.identity)
@@ -211,7 +222,7 @@ class Planner:
             stored = self._store.get(caller.uid, reference.removeprefix("image:"))
             return self._of_stored(stored)
         distribution, release = self._catalog.resolve(reference, caller.uid)
-        held = self._store.public(release.sha256)
+        held = self._store.held(caller.uid, release.sha256)
         if held is not None:
             return replace(self._of_stored(held), title=release_title(distribution, release))
         return Wanted(

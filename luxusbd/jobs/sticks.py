@@ -34,6 +34,7 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import worker
 from luxusbd.jobs.api import Caller, DeviceView
 from luxusbd.jobs.downloads import Downloads, wait_for_children
+from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner, Wanted, check_bootable
 from luxusbd.jobs.queue import JobQueue
@@ -123,10 +124,12 @@ class Sticks:
         planner: Planner,
         rescans: Rescans,
         *,
+        holds: Holds,
         staging: Path,
     ) -> None:
         """`staging`, ours alone, is where the temporary files of workers go; what is left in it goes at each start."""
         self._staging = staging
+        self._holds = holds
         self._queue = queue
         self._registry = registry
         self._store = store
@@ -313,15 +316,17 @@ class Sticks:
                 # before the end is told: who waits for it wants to use the stick right then
                 await self.job_ended(context.job)
 
-        job = await self._queue.submit(
-            operation,
-            Lane.STICK,
-            run,
-            owner_uid=caller.uid,
-            params={**params, "devices": [identity.id for identity in identities]},
-            title=title,
-            device_ids=tuple(identity.id for identity in identities),
-        )
+        # the plan is used up, and the job does not exist before it is stored: nothing may be removed in between
+        with self._holds.keep(caller.uid, params.get("images", ())):
+            job = await self._queue.submit(
+                operation,
+                Lane.STICK,
+                run,
+                owner_uid=caller.uid,
+                params={**params, "devices": [identity.id for identity in identities]},
+                title=title,
+                device_ids=tuple(identity.id for identity in identities),
+            )
         try:
             for identity in identities:
                 self._registry.claim(identity, job.id)

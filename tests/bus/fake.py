@@ -20,7 +20,19 @@ from luxusbd.errors import (
 from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.api import (
+    Caller,
+    DeviceView,
+    ImageView,
+    ImportOptions,
+    Listener,
+    Plan,
+    PlannedDevice,
+    PlannedImage,
+    Pruned,
+    PrunedKind,
+    PruneOptions,
+)
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
 from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPartition, StickOptions
 
@@ -33,6 +45,8 @@ FEATURES = (
     "ListImages",
     "OpenImage",
     "DeleteImage",
+    "PinImage",
+    "PruneImages",
     "PlanStick",
     "CreateStick",
     "AddImages",
@@ -251,6 +265,13 @@ class FakeEngine:
 
     async def delete_image(self, caller: Caller, reference: str) -> None:
         self.calls.append(("delete_image", caller, reference))
+
+    async def pin_image(self, caller: Caller, reference: str, pinned: bool) -> None:
+        self.calls.append(("pin_image", caller, reference, pinned))
+
+    async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
+        self.calls.append(("prune_images", caller, options))
+        return (Pruned(PrunedKind.IMAGE, SHA, f"image:{SHA}", "debian.iso", 42, 7),)
 
     async def plan_stick(
         self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions

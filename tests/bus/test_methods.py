@@ -10,6 +10,7 @@ import pytest
 
 from luxusbd.bus._lib import Variant
 from luxusbd.devices.model import DeviceIdentity
+from luxusbd.jobs.api import PruneOptions
 from luxusbd.stick.model import StickOptions
 from tests.bus.client import Client
 from tests.bus.fake import SHA, FakeEngine, job, view
@@ -144,6 +145,29 @@ async def test_what_stands_beside_an_image(client: Client, engine: FakeEngine, t
     finally:
         for fd in files:
             os.close(fd)
+
+
+async def test_keeping_images(client: Client, engine: FakeEngine) -> None:
+    (stored,) = await client.call("ListImages", "a{sv}", {})
+    assert (stored["pinned"], stored["last_used"], "owners" in stored) == (False, 0, False)
+    await client.call("PinImage", "sba{sv}", f"image:{SHA}", True, {})
+    assert engine.calls[-1][2:] == (f"image:{SHA}", True)
+    options = {
+        "dry_run": Variant("b", True),
+        "older_than": Variant("t", 60),
+        "imports": Variant("b", True),
+        "only": Variant("as", [SHA]),
+    }
+    (removed,) = await client.call("PruneImages", "a{sv}", options)
+    assert engine.calls[-1][2] == PruneOptions(dry_run=True, older_than=60, imports=True, only=frozenset({SHA}))
+    assert removed == {
+        "kind": "image",
+        "reference": f"image:{SHA}",
+        "sha256": SHA,
+        "name": "debian.iso",
+        "size": 42,
+        "last_used": 7,
+    }
 
 
 async def test_a_stick_from_plan_to_job(client: Client, engine: FakeEngine) -> None:

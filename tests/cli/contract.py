@@ -50,6 +50,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "Download": {"priority": "i", "bandwidth": "t"},
     "ImportImage": {"sha256": "s", "size": "t", "sums": "h", "sums_name": "s", "signature": "h", "key": "h"},
     "InspectImage": {"sha256": "s"},
+    "PruneImages": {"dry_run": "b", "older_than": "t", "imports": "b", "only": "as"},
     "PlanStick": {"filesystem": "s", "serial_console": "b", "timeout": "u", "label": "s", "raw": "b"},
     "UpdateStick": {"check": "b"},
     "RescanStick": {"thorough": "b"},

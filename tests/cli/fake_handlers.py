@@ -31,6 +31,7 @@ class Handlers(Jobs):
         """Size of every image file when it came and when it was opened."""
         self.distros = world.distros()
         self.images = world.images()
+        self.unneeded = world.unneeded()
         self.settings = world.settings()
         self.plans: dict[str, tuple[list[str], list[str]]] = {}
         self.plan_changes: dict[str, Variant] = {}
@@ -113,6 +114,13 @@ class Handlers(Jobs):
                 if self.images.pop(body[0], None) is None:
                     raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
                 return None
+            case "PinImage":
+                if body[0] not in self.images:
+                    raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
+                self.images[body[0]]["pinned"] = Variant("b", body[1])
+                return None
+            case "PruneImages":
+                return self._prune(options)
             case "OpenImageTarget":
                 return self._open_target(fds[body[0]], body[1], sender)
             case "PlanStick":
@@ -201,6 +209,18 @@ class Handlers(Jobs):
         for key, field in (("text", "name"), ("category", "category")):
             if key in options:
                 found = [item for item in found if options[key].value.lower() in item[field].value.lower()]
+        return found
+
+    def _prune(self, options: Options) -> list[dict[str, Variant]]:
+        found = list(self.unneeded)
+        if "imports" in options:
+            found.append(world.pruned("import", "arch.iso", world.SHA_B))
+        if "only" in options:
+            found = [one for one in found if one["sha256"].value in options["only"].value]
+        if "dry_run" not in options:
+            self.unneeded = []
+            for one in found:
+                self.images.pop(one["reference"].value, None)
         return found
 
     def _set_settings(self, changes: Options) -> None:

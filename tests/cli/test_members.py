@@ -25,6 +25,8 @@ METHODS: dict[tuple[str, str], str] = {
     (MANAGER, "ListImages"): "images",
     (MANAGER, "OpenImage"): "export",
     (MANAGER, "DeleteImage"): "delete",
+    (MANAGER, "PinImage"): "pin",
+    (MANAGER, "PruneImages"): "images --prune --dry-run",
     (MANAGER, "ListMirrors"): "mirrors",
     (MANAGER, "RaceMirrors"): "mirrors",
     (MANAGER, "SetMirrorPreference"): "mirrors --country DE",

@@ -33,6 +33,8 @@ COMMANDS: dict[str, list[str]] = {
     "import": ["import", "ISO"],
     "inspect": ["inspect", "ISO"],
     "delete": ["delete", "image:a1a1a1", "--yes"],
+    "pin": ["pin", "image:a1a1a1"],
+    "unpin": ["unpin", "image:a1a1a1"],
     "download": ["download", "ubuntu"],
     "plan": ["plan", "--device", "sdb", "ubuntu", "ISO"],
     "create": ["create", "--device", "sdb", "ubuntu", *CONSENT],

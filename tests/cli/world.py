@@ -141,7 +141,24 @@ def stored(name: str, sha256: str) -> Dict:
         "family": Variant("s", "debian"),
         "system": Variant("s", "Debian GNU/Linux 12.5"),
         "in_use": Variant("b", False),
+        "pinned": Variant("b", False),
+        "last_used": Variant("t", 1_700_086_400),
     }
+
+
+def pruned(kind: str, name: str, sha256: str) -> Dict:
+    return {
+        "kind": Variant("s", kind),
+        "reference": Variant("s", f"image:{sha256}" if kind in {"image", "import"} else ""),
+        "sha256": Variant("s", sha256),
+        "name": Variant("s", name),
+        "size": Variant("t", 3 * GIB),
+        "last_used": Variant("t", 1_700_086_400),
+    }
+
+
+def unneeded() -> list[Dict]:
+    return [pruned("image", "debian.iso", SHA_A), pruned("partial", "Ubuntu 26.04", "c3" * 32)]
 
 
 def images() -> dict[str, Dict]:

@@ -12,11 +12,12 @@ import click
 
 from luxusb_cli import completion
 from luxusb_cli.catalog import ImageInfo
+from luxusb_cli.commands import keeping
 from luxusb_cli.commands.imports import import_command, show_stored
 from luxusb_cli.context import State, json_option, pass_state, run
-from luxusb_cli.errors import ExitCode
+from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import _
-from luxusb_cli.params import throttle_options
+from luxusb_cli.params import throttle_options, to_duration
 from luxusb_cli.render import date, say, table
 from luxusb_cli.runner import JobOptions, job_options, run_jobs
 from luxusb_cli.text import clean
@@ -27,15 +28,32 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--prune", is_flag=True, help="Remove what nobody pinned or needs, and what can be downloaded again.")
+@click.option("--dry-run", is_flag=True, help="With --prune: only show what would go.")
+@click.option(
+    "--older-than", callback=to_duration, metavar="TIME", help="With --prune: not used for so long, such as 30d or 12h."
+)
+@click.option("--all", "imports", is_flag=True, help="With --prune: your imported images too.")
+@click.option("--yes", is_flag=True, help="With --prune: do not ask.")
 @json_option
 @pass_state
-def images(state: State) -> ExitCode:
-    """List the stored images.
+def images(state: State, prune: bool, dry_run: bool, older_than: int | None, imports: bool, yes: bool) -> ExitCode:
+    """List the stored images, or remove those that are not needed any more.
 
     \b
     Examples:
       luxusb images
+      luxusb images --prune --dry-run
+      luxusb images --prune --older-than 30d --yes
     """
+    if prune:
+        return keeping.prune(state, keeping.PruneChoice(older_than or 0, imports, dry_run, yes))
+    if dry_run or imports or yes or older_than is not None:
+        raise UsageError(
+            _("Nothing is listed and nothing is removed"),
+            _("--dry-run, --older-than, --all and --yes belong to --prune."),
+            _("Add --prune."),
+        )
 
     async def body(client: Client) -> ExitCode:
         found = await client.images()
@@ -45,7 +63,7 @@ def images(state: State) -> ExitCode:
             say(_("No image is stored. Get one with `luxusb download` or `luxusb import`."))
         else:
             table(
-                (_("IMAGE"), _("NAME"), _("SIZE"), _("SYSTEM"), _("TRUST"), _("ADDED"), _("NOTE")),
+                (_("IMAGE"), _("NAME"), _("SIZE"), _("SYSTEM"), _("TRUST"), _("ADDED"), _("LAST USED"), _("NOTE")),
                 [_row(image) for image in found],
             )
         return ExitCode.DONE
@@ -58,6 +76,7 @@ def _row(image: ImageInfo) -> tuple[str, ...]:
         _("genuine {genuine}").format(genuine=image.genuine) if image.genuine else "",
         "" if image.bootable else _("does not start from a file"),
         _("in use") if image.in_use else "",
+        _("pinned") if image.pinned else "",
     ]
     return (
         image.reference[: len("image:") + 12],
@@ -66,6 +85,7 @@ def _row(image: ImageInfo) -> tuple[str, ...]:
         image.system,
         image.trust,
         date(image.added),
+        date(image.last_used),
         ", ".join(note for note in notes if note),
     )
 
