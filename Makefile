@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint bench man install uninstall clean
+.PHONY: help setup demo test lint bench fuzz man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ lint: setup ## Check style, types and the direction of imports
 
 bench: setup ## Measure the daemon's start and its memory
 	@$(PYTHON) -m tests.bench
+
+FUZZ_TARGETS ?=
+FUZZ_RUNS ?= 20000
+FUZZ_SEED ?= 1
+fuzz: setup ## Feed mutated images and documents to everything that reads foreign bytes (FUZZ_RUNS, FUZZ_SEED, FUZZ_TARGETS)
+	@$(PYTHON) -m tests.fuzz $(FUZZ_TARGETS) --runs $(FUZZ_RUNS) --seed $(FUZZ_SEED)
 
 man: ## Write the manual pages to build/man
 	@packaging/setup.sh demo

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from luxusbd import __version__, config
 from luxusbd.config import Config
-from luxusbd.errors import LuxusbError
+from luxusbd.errors import ConfigError, LuxusbError
+
+EX_CONFIG = 78
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,6 +42,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="over daemon.log_level")
     made.add_argument(
         "--until-eof", action="store_true", help="end when standard input is closed, as by the program that started it"
+    )
+    made.add_argument(
+        "--check-config",
+        metavar="FILE",
+        type=Path,
+        nargs="?",
+        const=config.DEFAULT_PATH,
+        help=f"say whether FILE ({config.DEFAULT_PATH} if left out) is well formed, and end",
     )
     made.add_argument("--print-config", action="store_true", help="print the documented default configuration and end")
     made.add_argument("--version", action="version", version=f"luxusbd {__version__}")
@@ -78,12 +88,20 @@ def settings(arguments: argparse.Namespace) -> Config:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the daemon; 0 at a clean end, 1 when it cannot start or the bus went away, 2 for a wrong command line."""
+    """Run the daemon; its exit status.
+
+    0 at a clean end, 1 when it cannot start or the bus went away, 2 for a wrong command line, 78 for a malformed
+    configuration (EX_CONFIG of sysexits.h), with which systemd need not try again.
+    """
     arguments = parser().parse_args(argv)
     if arguments.print_config:
         sys.stdout.write(config.document())
         return 0
     try:
+        if arguments.check_config is not None:
+            config.load(arguments.check_config)
+            sys.stdout.write(f"{arguments.check_config}: no mistakes found\n")
+            return 0
         chosen = settings(arguments)
         logging.basicConfig(
             level=chosen.daemon.log_level.upper(),
@@ -102,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         asyncio.run(service.run(chosen, options, _announce))
     except LuxusbError as error:
         sys.stderr.write(f"luxusbd: {error}\n")
-        return 1
+        return EX_CONFIG if isinstance(error, ConfigError) else 1
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from luxusbd.errors import ConfigError
+from luxusbd.text import exact_size, parse_size
 
 DEFAULT_PATH = Path("/etc/luxusb/luxusbd.toml")
 
@@ -20,9 +21,25 @@ Value = bool | int | str | tuple[str, ...]
 
 
 def _key(
-    default: Any, doc: str, *, low: int | None = None, high: int | None = None, choices: tuple[str, ...] = ()
+    default: Any,
+    doc: str,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    choices: tuple[str, ...] = (),
+    path: bool = False,
 ) -> Any:
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices})
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "path": path})
+
+
+MAX_SIZE = 1 << 50
+
+
+def _size(default: int, doc: str) -> Any:
+    """A number of bytes, which the file may also give as a text with a unit."""
+    return field(
+        default=default, metadata={"doc": doc, "low": 0, "high": MAX_SIZE, "choices": (), "unit": exact_size(MAX_SIZE)}
+    )
 
 
 @dataclass(frozen=True)
@@ -45,13 +62,16 @@ class DaemonConfig:
 class PathsConfig:
     """Section [paths]."""
 
-    state_dir: str = _key("/var/lib/luxusb", "Where jobs and the image store live.")
+    state_dir: str = _key("/var/lib/luxusb", "Where jobs and the image store live.", path=True)
     download_dir: str = _key(
         "/var/lib/luxusb/incoming",
         "Where unfinished downloads live. It has to be on the filesystem of state_dir and belongs to transfer.user.",
+        path=True,
     )
-    cache_dir: str = _key("/var/cache/luxusb", "Where the updated catalogue lives.")
-    catalog_dir: str = _key("/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.")
+    cache_dir: str = _key("/var/cache/luxusb", "Where the updated catalogue lives.", path=True)
+    catalog_dir: str = _key(
+        "/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.", path=True
+    )
 
 
 @dataclass(frozen=True)
@@ -90,6 +110,42 @@ class TransferConfig:
 
 
 @dataclass(frozen=True)
+class ImagesConfig:
+    """Section [images]."""
+
+    max_unpacked: int = _key(64, "GiB to which a compressed image may unpack while it is imported.", low=1, high=16384)
+    quota: int = _size(
+        0,
+        'Bytes that images and unfinished downloads may take together, such as "200GiB". Images that can be downloaded'
+        " again and were not used for longest make room for new ones. 0: as much as the filesystem holds.",
+    )
+    quota_per_user: int = _size(
+        0,
+        "Bytes that may count for one user: what he imported, what he pinned, and what he downloaded and nobody else"
+        " asked for; root is not limited. 0: no limit.",
+    )
+    reserve: int = _size(256 * 1024 * 1024, "Bytes of the filesystem that images leave free.")
+    clean_imports: bool = _key(
+        False,
+        "Whether imported images make room, too. They may be the only copy; without this they go only when a user says"
+        " so.",
+    )
+
+
+@dataclass(frozen=True)
+class DownloadsConfig:
+    """Section [downloads]."""
+
+    keep_partial: int = _key(
+        14,
+        "Days after which the bytes of a download go that failed, or was cancelled and kept. 0: not before their space"
+        " is needed.",
+        low=0,
+        high=3650,
+    )
+
+
+@dataclass(frozen=True)
 class DevicesConfig:
     """Section [devices]."""
 
@@ -104,7 +160,9 @@ class DevicesConfig:
 class CatalogConfig:
     """Section [catalog]."""
 
-    files: tuple[str, ...] = _key((), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.")
+    files: tuple[str, ...] = _key(
+        (), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.", path=True
+    )
 
 
 @dataclass(frozen=True)
@@ -116,6 +174,8 @@ class Config:
     authorization: AuthorizationConfig = field(default_factory=AuthorizationConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
+    downloads: DownloadsConfig = field(default_factory=DownloadsConfig)
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
 
@@ -152,7 +212,7 @@ def parse(text: str, name: str, base: Config) -> Config:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValueError too: of a number with thousands of digits
         raise ConfigError(f"{name}: is not valid TOML: {error}") from error
     sections = {section.name: getattr(base, section.name) for section in fields(base)}
     for section_name, values in document.items():
@@ -174,10 +234,22 @@ def document() -> str:
         for key in fields(part):
             lines += [
                 f"# {key.metadata['doc']}{_range(key.metadata)}",
-                f"#{key.name} = {_toml(getattr(part, key.name))}",
+                f"#{key.name} = {written(getattr(part, key.name), key.metadata)}",
             ]
         lines.append("")
     return "\n".join(lines)
+
+
+def written(value: Value, metadata: Mapping[str, Any]) -> str:
+    """A value as it stands in the file, sizes with their unit; `metadata` is that of the key's field."""
+    if "unit" in metadata and isinstance(value, int) and value:
+        return f'"{exact_size(value)}"'
+    return _toml(value)
+
+
+def highest(metadata: Mapping[str, Any]) -> str:
+    """The largest value that a key takes, for people."""
+    return str(metadata.get("unit", metadata["high"]))
 
 
 def _section(name: str, section: str, values: Mapping[str, Any], base: Any) -> Any:
@@ -196,21 +268,44 @@ def _value(where: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Valu
     if kind is bool:
         if isinstance(value, bool):
             return value
-        raise ConfigError(f"{where}: has to be true or false, not {value!r}")
+        raise ConfigError(f"{where}: has to be true or false, not {_shown(value)}")
+    if kind is int and "unit" in limits and isinstance(value, str):
+        try:
+            value = parse_size(value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from error
     if kind is int:
         low, high = limits["low"], limits["high"]
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
-        raise ConfigError(f"{where}: has to be a whole number from {low} to {high}, not {value!r}")
+        raise ConfigError(f"{where}: has to be a whole number from {low} to {high}, not {_shown(value)}")
     if kind is str:
         choices = limits["choices"]
         if isinstance(value, str) and (not choices or value in choices):
-            return value
+            return _text(where, value, limits)
         expected = "one of " + ", ".join(choices) if choices else "a text in quotes"
-        raise ConfigError(f"{where}: has to be {expected}, not {value!r}")
+        raise ConfigError(f"{where}: has to be {expected}, not {_shown(value)}")
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    raise ConfigError(f'{where}: has to be a list of texts such as ["/dev/loop7"], not {value!r}')
+        return tuple(_text(where, item, limits) for item in value)
+    raise ConfigError(f'{where}: has to be a list of texts such as ["/dev/loop7"], not {_shown(value)}')
+
+
+def _shown(value: object) -> str:
+    """A value in a message; of a number with thousands of digits Python makes no text at all (sys.int_info)."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number that is too long"
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _text(where: str, value: str, limits: Mapping[str, Any]) -> str:
+    if not value.isprintable():
+        raise ConfigError(f"{where}: {value!r} has a character that cannot be shown; write it without")
+    if limits["path"] and not value.startswith("/"):
+        # relative to what would depend on who starts the daemon
+        raise ConfigError(f"{where}: has to be a whole path, which begins with /, not {value!r}")
+    return value
 
 
 def _nearest(word: str, known: Mapping[str, Any]) -> str:
@@ -219,7 +314,7 @@ def _nearest(word: str, known: Mapping[str, Any]) -> str:
 
 
 def _range(limits: Mapping[str, Any]) -> str:
-    return f" ({limits['low']} to {limits['high']})" if limits["low"] is not None else ""
+    return f" ({limits['low']} to {highest(limits)})" if limits["low"] is not None else ""
 
 
 def _toml(value: Value) -> str:

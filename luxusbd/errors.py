@@ -5,6 +5,7 @@ The text of an error is written for the person who reads it in a terminal: what 
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 PREFIX = "org.luxusb.Error."
@@ -92,9 +93,15 @@ class ImageNotFoundError(LuxusbError):
 
 
 class ImageInUseError(LuxusbError):
-    """The image is needed by a job that runs or waits."""
+    """The image is needed by a job that runs or waits, or by a plan; the text names it."""
 
     dbus_name = PREFIX + "ImageInUse"
+
+
+class ImagePinnedError(ImageInUseError):
+    """A user wants the image kept."""
+
+    dbus_name = PREFIX + "ImagePinned"
 
 
 class NotBootableError(LuxusbError):
@@ -257,6 +264,17 @@ class DeviceDamagedError(DeviceError):
     """The LUXusb stick is damaged; the text says what is broken and how to repair it."""
 
     dbus_name = PREFIX + "DeviceDamaged"
+
+
+def host_error(error: OSError, doing: str) -> LuxusbError:
+    """The failure to show when this machine's own disk refuses `doing`, such as "writing /var/lib/luxusb/lock"."""
+    where = f" ({error.filename})" if isinstance(error.filename, str) and error.filename not in doing else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = "the disk quota is used up" if error.errno == errno.EDQUOT else "the disk is full"
+        return NotEnoughSpaceError(f"{doing} failed{where}: {what}; free some space, then try again")
+    if error.errno == errno.EROFS:
+        return FailedError(f"{doing} failed{where}: the filesystem is read-only; mount it for writing, then try again")
+    return FailedError(f"{doing} failed{where}: {error.strerror or error}")
 
 
 def _tree(root: type[LuxusbError]) -> dict[str, type[LuxusbError]]:

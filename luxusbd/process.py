@@ -19,23 +19,43 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+
+@dataclass(frozen=True)
+class Package:
+    """What brings a program, as the package managers of three families of distributions call it."""
+
+    debian: str
+    fedora: str = ""
+    arch: str = ""
+
+    def __str__(self) -> str:
+        others = {self.fedora or self.debian: "Fedora", self.arch or self.debian: "Arch"}
+        if (self.fedora or self.debian) == (self.arch or self.debian):
+            others = {self.fedora or self.debian: "Fedora, Arch"}
+        named = "; ".join(f"{names}: {package}" for package, names in others.items() if package != self.debian)
+        return f"{self.debian} ({named})" if named else self.debian
+
+
+_GRUB = Package("grub-common", "grub2-tools", "grub")
+
 PACKAGES = {
-    "mformat": "mtools",
-    "mcopy": "mtools",
-    "mmd": "mtools",
-    "mkfs.fat": "dosfstools",
-    "mke2fs": "e2fsprogs",
-    "e2fsck": "e2fsprogs",
-    "debugfs": "e2fsprogs",
-    "sfdisk": "fdisk",
-    "wipefs": "util-linux",
-    "setpriv": "util-linux",
-    "prlimit": "util-linux",
-    "grub-mkimage": "grub-common (or grub2-common)",
-    "grub-script-check": "grub-common (or grub2-common)",
-    "dbus-daemon": "dbus-daemon (or dbus)",
+    "mformat": Package("mtools"),
+    "mcopy": Package("mtools"),
+    "mmd": Package("mtools"),
+    "mkfs.fat": Package("dosfstools"),
+    "mke2fs": Package("e2fsprogs"),
+    "e2fsck": Package("e2fsprogs"),
+    "debugfs": Package("e2fsprogs"),
+    "sfdisk": Package("fdisk", "util-linux", "util-linux"),
+    "wipefs": Package("util-linux"),
+    "setpriv": Package("util-linux"),
+    "prlimit": Package("util-linux"),
+    "grub-mkimage": _GRUB,
+    "grub-script-check": _GRUB,
+    "dbus-daemon": Package("dbus-daemon", "dbus-daemon", "dbus"),
+    "gpgv": Package("gpgv", "gnupg2", "gnupg"),
 }
-"""Which Debian package brings a program, for the text of `ToolMissingError`."""
+"""Which package brings a program, for the text of `ToolMissingError`."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +72,35 @@ def find_program(name: str) -> str:
     """Absolute path of `name`, also where it sits in an sbin that the caller's PATH lacks.
 
     Raises:
-        ToolMissingError: it is not installed; the text names the Debian package.
+        ToolMissingError: it is not installed; the text names the package.
     """
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":" + SEARCH_PATH)
+    path = _found(name)
     if path is None:
         package = PACKAGES.get(Path(name).name)
         hint = f"; install the package {package}" if package else ""
         raise ToolMissingError(f"the program {name} is not installed{hint}")
     return path
+
+
+def require_programs(names: Sequence[str]) -> None:
+    """Find out that programs are missing before anything begins that needs them.
+
+    Raises:
+        ToolMissingError: the text names all that are, with their packages.
+    """
+    missing = [name for name in names if _found(name) is None]
+    if len(missing) == 1:
+        find_program(missing[0])
+    if missing:
+        packages = dict.fromkeys(str(PACKAGES[name]) for name in missing if name in PACKAGES)
+        plural = "s" if len(packages) > 1 else ""
+        raise ToolMissingError(
+            f"the programs {', '.join(missing)} are not installed; install the package{plural} {', '.join(packages)}"
+        )
+
+
+def _found(name: str) -> str | None:
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":" + SEARCH_PATH)
 
 
 async def run(

@@ -20,7 +20,7 @@ from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.children.launch import Launcher, Spawner, Units
 from luxusbd.children.supervisor import Identity
 from luxusbd.config import Config
-from luxusbd.errors import ConfigError, FailedError
+from luxusbd.errors import ConfigError, FailedError, host_error
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.engine import LuxusbEngine
 from luxusbd.systemd import notify, watchdog
@@ -164,7 +164,10 @@ def prepare_directories(config: Config) -> None:
 
 @contextlib.contextmanager
 def _only_instance(state: Path) -> Iterator[None]:
-    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise host_error(error, f"opening {state / 'lock'}") from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from luxusbd.errors import FailedError
+from luxusbd.errors import FailedError, LuxusbError, NotEnoughSpaceError, host_error
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+
+LOCK_PATIENCE = 5.0
+"""Seconds to wait for another program that has locked the file, such as a backup."""
 
 _SCHEMA = """
 CREATE TABLE jobs (
@@ -33,6 +37,10 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_unfinished ON jobs (finished) WHERE finished = 0;
 """
+
+_MAGIC = b"SQLite format 3\0"
+"""How every database begins (sqlite.org/fileformat.html, section 1.3)."""
+_COLUMNS = ("id", "owner_uid", "finished", "document")
 
 Result = TypeVar("Result")
 
@@ -61,7 +69,9 @@ class Store:
         """Open or create the file. A corrupt one is set aside and a new one is begun.
 
         Raises:
-            FailedError: the directory cannot be written.
+            NotEnoughSpaceError: its disk is full.
+            FailedError: it cannot be read or written, is locked, or is of a newer version of this program, whose
+                jobs would be lost if it were set aside.
         """
         await self._call(self._open)
 
@@ -113,9 +123,28 @@ class Store:
             try:
                 return work()
             except sqlite3.Error as error:
-                raise FailedError(f"the job database {self._path} cannot be used: {error}") from error
+                raise self._explained(error) from error
 
         return asyncio.get_running_loop().run_in_executor(self._thread, guarded)
+
+    def _explained(self, error: sqlite3.Error) -> LuxusbError:
+        # the primary result code is the low byte of the extended one (sqlite.org/rescode.html)
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        failed = f"the job database {self._path} cannot be used: {error}"
+        # for its shared memory it calls a full disk an I/O error
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._disk_is_full()):
+            return NotEnoughSpaceError(f"{failed}; free some space, then try again")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return FailedError(f"{failed}; end the program that has it open, then try again")
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+            return FailedError(
+                f"{failed}; look whether it is a file, whether its directory can be written, and whether its disk works"
+            )
+        return FailedError(failed)
+
+    def _disk_is_full(self) -> bool:
+        status = os.statvfs(self._path.parent)
+        return status.f_bavail * status.f_frsize < 65536
 
     @property
     def _open_db(self) -> sqlite3.Connection:
@@ -135,30 +164,51 @@ class Store:
                 db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (int(time.time()),))
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, check_same_thread=False, timeout=10.0)
+        if self._is_no_database():
+            # seen before SQLite opens it, which would remove the log beside it when it closes it again
+            raise sqlite3.DatabaseError("file is not a database")
+        db = sqlite3.connect(self._path, check_same_thread=False, timeout=LOCK_PATIENCE)
         try:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise FailedError(
+                    f"the job database {self._path} was written by a newer luxusbd (format {version}, this one knows"
+                    f" {SCHEMA_VERSION}): install that version again, or move the file away to begin without its jobs"
+                )
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             (answer,) = db.execute("PRAGMA quick_check(1)").fetchone()
             if answer != "ok":
                 raise sqlite3.DatabaseError(str(answer))
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if version == 0 and not tables:
                 with db:
                     db.executescript(_SCHEMA)
                     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise sqlite3.DatabaseError(f"written by another version (format {version})")
+            elif version != SCHEMA_VERSION or _columns(db) != _COLUMNS:
+                raise sqlite3.DatabaseError(f"it holds something else than jobs (format {version})")
         except BaseException:
             db.close()
             raise
         return db
 
+    def _is_no_database(self) -> bool:
+        if not self._path.is_file():
+            return False
+        try:
+            with self._path.open("rb") as file:
+                head = file.read(len(_MAGIC))
+        except OSError as error:
+            raise host_error(error, f"reading the job database {self._path}") from error
+        return bool(head) and head != _MAGIC
+
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
         aside = self._path.with_name(f"{self._path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        self._path.rename(aside)
+        # what was not yet brought into the file lies in the other two; who repairs it wants them beside it
+        for suffix in ("-wal", "-shm", ""):
+            part = self._path.with_name(self._path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
         self.rebuilt_from = aside
         log.error("the job database was corrupt (%s): kept as %s, a new one is begun", error, aside)
 
@@ -166,6 +216,10 @@ class Store:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+def _columns(db: sqlite3.Connection) -> tuple[str, ...]:
+    return tuple(str(row[1]) for row in db.execute("PRAGMA table_info(jobs)"))
 
 
 def _parsed(job_id: int, text: str) -> Mapping[str, Any]:

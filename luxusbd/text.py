@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 _SPACES = re.compile(r"\s+")
+_SIZE = re.compile(r"([0-9]{1,20})\s?([kmgtp]?)(i?)(b?)", re.ASCII | re.IGNORECASE)
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -28,6 +29,31 @@ def size_text(count: int) -> str:
         if value < 1024:
             return f"{value:.1f} {unit}"
     return f"{value / 1024:.1f} TiB"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a whole number with a unit: `200GiB`, `512M`, `8GB` or `4096`.
+
+    K, M, G, T, P and KiB ... PiB are powers of 1024; kB, MB, GB ... are powers of 1000, as disks are sold.
+
+    Raises:
+        ValueError: it is no size.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None or (found[3] and not found[2]):
+        raise ValueError(f"{text!r} is no size; write it like 200GiB, 512M or 4096")
+    base = 1000 if found[2] and found[4] and not found[3] else 1024
+    power = " kmgtp".index(found[2].lower()) if found[2] else 0
+    return int(found[1]) * int(base**power)
+
+
+def exact_size(count: int) -> str:
+    """The shortest text that `parse_size` turns into the same number: `256MiB`, `1000`."""
+    power = 0
+    while count and count % 1024 == 0 and power < 5:
+        count //= 1024
+        power += 1
+    return f"{count}{'KMGTP'[power - 1]}iB" if power else str(count)
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -175,7 +175,14 @@ def daemon_page() -> str:
         lines += [".TP", bold(names + takes), text((action.help or "").replace(argparse.SUPPRESS, ""))]
     lines += [
         ".SH EXIT STATUS",
-        *_pairs({"0": "A clean end.", "1": "It cannot start, or the bus went away.", "2": "A wrong command line."}),
+        *_pairs(
+            {
+                "0": "A clean end.",
+                "1": "It cannot start, or the bus went away.",
+                "2": "A wrong command line.",
+                "78": "A malformed configuration.",
+            }
+        ),
         ".SH FILES",
         *_pairs(_DAEMON_FILES),
         ".SH SEE ALSO",
@@ -206,19 +213,11 @@ def settings_page() -> str:
         part = getattr(defaults, section.name)
         for key in fields(part):
             meta = key.metadata
-            limits = f" From {meta['low']} to {meta['high']}." if meta["low"] is not None else ""
-            value = _toml(getattr(part, key.name))
+            limits = f" From {meta['low']} to {config.highest(meta)}." if meta["low"] is not None else ""
+            value = config.written(getattr(part, key.name), meta)
             lines += [".TP", bold(f"{key.name} = {value}"), text(meta["doc"] + limits)]
     lines += [".SH SEE ALSO", ".BR luxusbd (8),", ".BR luxusb (1)"]
     return "\n".join(lines) + "\n"
-
-
-def _toml(value: config.Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return "[" + ", ".join(f'"{item}"' for item in value) + "]"
-    return str(value) if isinstance(value, int) else f'"{value}"'
 
 
 PAGES = {"luxusb.1": command_page, "luxusbd.8": daemon_page, "luxusbd.toml.5": settings_page}

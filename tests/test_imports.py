@@ -23,7 +23,8 @@ ORDER = (
     ("catalog",),
     ("devices",),
     ("store",),
-    ("config", "process", "resources", "text"),
+    ("config", "process", "resources"),
+    ("text",),
     ("errors",),
 )
 """From the top down. What shares a line does not import each other."""

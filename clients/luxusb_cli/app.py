@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from luxusb_cli import commands, completion, helptexts, i18n
+from luxusb_cli import commands, completion, helptexts, i18n, streams
 from luxusb_cli.context import State, SuggestingGroup, json_option, run, to_json
 from luxusb_cli.errors import CLIENT, CliError, ExitCode, UsageError
 from luxusb_cli.i18n import _
@@ -95,6 +96,21 @@ commands.register(cli)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    streams.fill_closed()
+    try:
+        return _main(argv)
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough.
+        streams.drop_unwritable()
+    except OSError as error:
+        streams.drop_unwritable()
+        with contextlib.suppress(OSError):
+            print_error(CliError(_("Could not write the answer"), f"{error.strerror or error}."), sys.stderr)
+        streams.drop_unwritable()
+    return ExitCode.FAILED
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a question mark, not a traceback.
@@ -117,10 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CliError as error:
         as_json = state.json or (error.name == CLIENT + "Usage" and _wants_json(arguments))
         return _report(error, as_json=as_json)
-    except BrokenPipeError:
-        # The reader of a pipe has seen enough; the interpreter's own flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILED
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

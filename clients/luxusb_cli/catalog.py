@@ -129,10 +129,17 @@ class ImageInfo:
     trust: str
     genuine: str
     """The catalogue's name for this hash, or empty."""
+    genuine_reference: str
+    """The `distro:` reference of that release, or empty."""
     bootable: bool
     family: str
     system: str
     in_use: bool
+    pinned: bool
+    last_used: int
+    """Unix seconds."""
+    owners: int | None
+    """How many users imported it or asked for it; only root is told."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> ImageInfo:
@@ -146,10 +153,39 @@ class ImageInfo:
             source=text(wire, "source"),
             trust=text(wire, "trust"),
             genuine=text(wire, "genuine"),
+            genuine_reference=text(wire, "genuine_reference"),
             bootable=flag(wire, "bootable"),
             family=text(wire, "family"),
             system=text(wire, "system"),
             in_use=flag(wire, "in_use"),
+            pinned=flag(wire, "pinned"),
+            last_used=number(wire, "last_used"),
+            owners=number(wire, "owners") if "owners" in wire else None,
+        )
+
+
+@dataclass(frozen=True)
+class PrunedInfo:
+    """One thing that was removed from the store, or would be."""
+
+    kind: str
+    reference: str
+    sha256: str
+    name: str
+    size: int
+    last_used: int
+    """Unix seconds, 0 when nobody knows."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> PrunedInfo:
+        """From an entry of PruneImages."""
+        return cls(
+            kind=text(wire, "kind"),
+            reference=text(wire, "reference"),
+            sha256=text(wire, "sha256"),
+            name=text(wire, "name"),
+            size=number(wire, "size"),
+            last_used=number(wire, "last_used"),
         )
 
 
@@ -160,6 +196,9 @@ class BootEntryInfo:
     title: str
     method: str
     kernel: str
+    initrds: tuple[str, ...]
+    parameters: tuple[str, ...]
+    """Words of the command line; `{iso}` and `{data_uuid}` are filled in when a stick is made."""
     firmware: tuple[str, ...]
 
     @classmethod
@@ -169,7 +208,77 @@ class BootEntryInfo:
             title=text(wire, "title"),
             method=text(wire, "method"),
             kernel=text(wire, "kernel"),
+            initrds=texts(wire, "initrds"),
+            parameters=texts(wire, "parameters"),
             firmware=texts(wire, "firmware"),
+        )
+
+
+@dataclass(frozen=True)
+class PartitionInfo:
+    """A partition inside an image."""
+
+    number: int
+    type: str
+    label: str
+    filesystem: str
+    start: int
+    size: int
+    active: bool
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> PartitionInfo:
+        """From an entry of InspectImage's partitions."""
+        return cls(
+            number=number(wire, "number"),
+            type=text(wire, "type"),
+            label=text(wire, "label"),
+            filesystem=text(wire, "filesystem"),
+            start=number(wire, "start"),
+            size=number(wire, "size"),
+            active=flag(wire, "active"),
+        )
+
+
+@dataclass(frozen=True)
+class BootRecordInfo:
+    """An El Torito entry: how firmware starts the image from a disc."""
+
+    platform: str
+    emulation: str
+    bootable: bool
+    start: int
+    size: int
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> BootRecordInfo:
+        """From an entry of InspectImage's boot_records."""
+        return cls(
+            platform=text(wire, "platform"),
+            emulation=text(wire, "emulation"),
+            bootable=flag(wire, "bootable"),
+            start=number(wire, "start"),
+            size=number(wire, "size"),
+        )
+
+
+@dataclass(frozen=True)
+class ProgramInfo:
+    """A kernel or EFI program inside an image, and who signed it."""
+
+    path: str
+    architecture: str
+    signed: bool
+    signers: tuple[str, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> ProgramInfo:
+        """From an entry of InspectImage's programs."""
+        return cls(
+            path=text(wire, "path"),
+            architecture=text(wire, "architecture"),
+            signed=flag(wire, "signed"),
+            signers=texts(wire, "signers"),
         )
 
 
@@ -190,6 +299,22 @@ class InspectReport:
     entries: tuple[BootEntryInfo, ...]
     filesystems: tuple[str, ...]
     size: int
+    uuid: str
+    recipe_version: int
+    """0 without a recipe."""
+    minimum_memory: int
+    """Bytes, 0 when unknown."""
+    container: str
+    """iso9660, iso9660+udf, udf, disk or filesystem."""
+    names: str
+    partition_table: str
+    partitions: tuple[PartitionInfo, ...]
+    boot_records: tuple[BootRecordInfo, ...]
+    programs: tuple[ProgramInfo, ...]
+    sha256: str
+    """Of the file, empty when it was not computed."""
+    genuine: str
+    """The catalogue's name for this hash, or empty."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> InspectReport:
@@ -208,6 +333,19 @@ class InspectReport:
             entries=tuple(BootEntryInfo.from_wire(item) for item in wires(wire.get("entries", []), "entries")),
             filesystems=texts(wire, "filesystems"),
             size=number(wire, "size"),
+            uuid=text(wire, "uuid"),
+            recipe_version=number(wire, "recipe_version"),
+            minimum_memory=number(wire, "minimum_memory"),
+            container=text(wire, "container"),
+            names=text(wire, "names"),
+            partition_table=text(wire, "partition_table"),
+            partitions=tuple(PartitionInfo.from_wire(item) for item in wires(wire.get("partitions", []), "partitions")),
+            boot_records=tuple(
+                BootRecordInfo.from_wire(item) for item in wires(wire.get("boot_records", []), "boot_records")
+            ),
+            programs=tuple(ProgramInfo.from_wire(item) for item in wires(wire.get("programs", []), "programs")),
+            sha256=text(wire, "sha256"),
+            genuine=text(wire, "genuine"),
         )
 
 
@@ -220,11 +358,31 @@ class StoredResult:
     name: str
     size: int
     trust: str
+    genuine: str
+    """The catalogue's name for the hash of an import, or empty."""
+    genuine_reference: str
+    """The `distro:` reference of that release, or empty."""
+    unpacked_from: str
+    """The format in which an import was compressed, or empty."""
+    matched: str
+    """What a hash given with an import was of: image, packed, or empty."""
+    signed_by: str
+    """Fingerprint of the key that signed the list of hashes, or empty."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> StoredResult:
         """From the Result of a job."""
-        return cls(text(wire, "image"), text(wire, "name"), number(wire, "size"), text(wire, "trust"))
+        return cls(
+            image=text(wire, "image"),
+            name=text(wire, "name"),
+            size=number(wire, "size"),
+            trust=text(wire, "trust"),
+            genuine=text(wire, "genuine"),
+            genuine_reference=text(wire, "genuine_reference"),
+            unpacked_from=text(wire, "unpacked_from"),
+            matched=text(wire, "matched"),
+            signed_by=text(wire, "signed_by"),
+        )
 
 
 @dataclass(frozen=True)
@@ -251,5 +409,53 @@ class VerifyResult:
             tuple(
                 VerifiedImage(text(item, "name"), text(item, "sha256"), text(item, "state"))
                 for item in wires(wire.get("images", []), "images")
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class RescannedImage:
+    """An image that a rescan entered into the menu."""
+
+    name: str
+    title: str
+    size: int
+    renamed_from: str
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> RescannedImage:
+        """From an entry of added or changed."""
+        return cls(text(wire, "name"), text(wire, "title"), number(wire, "size"), text(wire, "renamed_from"))
+
+
+@dataclass(frozen=True)
+class LeftFile:
+    """A file in /iso that got no entry."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RescanResult:
+    """What RescanStick did."""
+
+    images: tuple[str, ...]
+    """File names in the menu."""
+    added: tuple[RescannedImage, ...]
+    changed: tuple[RescannedImage, ...]
+    removed: tuple[str, ...]
+    skipped: tuple[LeftFile, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> RescanResult:
+        """From the Result of a rescan job."""
+        return cls(
+            texts(wire, "images"),
+            tuple(RescannedImage.from_wire(item) for item in wires(wire.get("added", []), "added")),
+            tuple(RescannedImage.from_wire(item) for item in wires(wire.get("changed", []), "changed")),
+            texts(wire, "removed"),
+            tuple(
+                LeftFile(text(item, "name"), text(item, "reason")) for item in wires(wire.get("skipped", []), "skipped")
             ),
         )

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 
-from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState
+from luxusb_cli.beside import Beside, descriptors
+from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState, PrunedInfo
 from luxusb_cli.connection import Connection, Event, Options, Typed
 from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
 from luxusb_cli.i18n import N_, _
@@ -44,6 +45,7 @@ class Work(Enum):
     REFRESH = ("RefreshStick", N_("Could not refresh the stick"))
     REPAIR = ("RepairStick", N_("Could not repair the stick"))
     VERIFY = ("VerifyStick", N_("Could not verify the stick"))
+    RESCAN = ("RescanStick", N_("Could not rescan the stick"))
     RESTORE = ("RestoreDisk", N_("Could not make it a plain drive again"))
     PROBE = ("ProbeCapacity", N_("Could not probe the capacity"))
 
@@ -127,7 +129,7 @@ class Client:
 
     async def distribution(self, name: str) -> DistroInfo:
         """One distribution with its releases and mirrors."""
-        what = _("Could not show {name}").format(name=clean(name))
+        what = _("Could not look up {name}").format(name=clean(name))
         reply = await self._manager("GetDistribution", "sa{sv}", name, _NO_OPTIONS, what=what)
         return DistroInfo.from_wire(wire_of(_only(reply), "the distribution"))
 
@@ -182,16 +184,35 @@ class Client:
         what = _("Could not download {reference}").format(reference=clean(reference))
         return _path(await self._manager("Download", "sa{sv}", reference, options, what=what))
 
-    async def import_image(self, fd: int, name: str, *, sha256: str = "") -> str:
-        """Start copying the file behind `fd` into the store; the path of the job."""
-        options = {"sha256": Typed("s", sha256)} if sha256 else {}
-        what = _("Could not import {name}").format(name=clean(name))
-        return _path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=[fd]))
+    async def import_image(
+        self, fd: int, name: str, *, sha256: str = "", size: int = 0, beside: Beside | None = None
+    ) -> str:
+        """Start taking what is behind `fd` into the store; the path of the job.
 
-    async def inspect(self, fd: int, name: str) -> InspectReport:
-        """What the file behind `fd` is; `name` is for messages."""
+        Args:
+            fd: a regular file, or a pipe or socket, which is read to its end.
+            name: to be shown.
+            sha256: what its hash has to be.
+            size: bytes that have to come, 0 when that is not known.
+            beside: files that vouch for it.
+        """
+        options = {"sha256": Typed("s", sha256)} if sha256 else {}
+        if size:
+            options["size"] = Typed("t", size)
+        if beside is not None and beside.name:
+            options["sums_name"] = Typed("s", beside.name)
+        fds = [fd]
+        for option, given in descriptors(beside):
+            options[option] = Typed("h", len(fds))
+            fds.append(given)
+        what = _("Could not import {name}").format(name=clean(name))
+        return _path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=fds))
+
+    async def inspect(self, fd: int, name: str, *, sha256: str = "") -> InspectReport:
+        """What the file behind `fd` is; `name` is for messages, `sha256` its hash when that is known."""
+        options = {"sha256": Typed("s", sha256)} if sha256 else {}
         what = _("Could not inspect {name}").format(name=clean(name))
-        reply = await self._manager("InspectImage", "ha{sv}", 0, _NO_OPTIONS, what=what, fds=[fd])
+        reply = await self._manager("InspectImage", "ha{sv}", 0, options, what=what, fds=[fd])
         return InspectReport.from_wire(wire_of(_only(reply), "the report"))
 
     async def images(self) -> tuple[ImageInfo, ...]:
@@ -208,6 +229,29 @@ class Client:
             _NO_OPTIONS,
             what=_("Could not delete {reference}").format(reference=clean(reference)),
         )
+
+    async def pin_image(self, reference: str, *, pinned: bool) -> None:
+        """Keep an image when space is needed, or let go of it."""
+        name = clean(reference)
+        what = _("Could not pin {reference}") if pinned else _("Could not unpin {reference}")
+        await self._manager("PinImage", "sba{sv}", reference, pinned, _NO_OPTIONS, what=what.format(reference=name))
+
+    async def prune(
+        self, *, older_than: int = 0, imports: bool = False, dry_run: bool = False, only: Sequence[str] = ()
+    ) -> tuple[PrunedInfo, ...]:
+        """Remove what is not needed any more and was not used for `older_than` seconds; `only` what has these hashes.
+
+        The user's imports go with `imports`; with `dry_run` nothing goes. What went, or would.
+        """
+        options: dict[str, Typed] = {
+            key: Typed("b", True) for key, on in (("imports", imports), ("dry_run", dry_run)) if on
+        }
+        if older_than:
+            options["older_than"] = Typed("t", older_than)
+        if only:
+            options["only"] = Typed("as", list(only))
+        reply = await self._manager("PruneImages", "a{sv}", options, what=_("Could not clean up the image store"))
+        return tuple(PrunedInfo.from_wire(item) for item in wires(_only(reply), "what was removed"))
 
     # Sticks
 

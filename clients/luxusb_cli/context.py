@@ -27,6 +27,7 @@ class State:
 
     address: str | None = None
     json: bool = False
+    verbose: bool = False
 
     def emit(self, document: Mapping[str, object]) -> None:
         """Print the JSON answer of the command."""
@@ -79,6 +80,24 @@ def json_option(command: F) -> F:
         is_eager=True,
         callback=_set_json,
         help="Print one JSON document in place of text.",
+    )(command)
+
+
+def _set_verbose(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(State).verbose = True
+
+
+def verbose_option(command: F) -> F:
+    """Add -v to a command."""
+    return click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_set_verbose,
+        help="Show which mirrors serve, and how fast.",
     )(command)
 
 

@@ -1,4 +1,4 @@
-"""Copying what is behind a descriptor of the daemon's into a file of the user's."""
+"""Reading whole files in the client: copying what is behind a descriptor into a file of the user's, and hashing."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ async def copy_to_file(fd: int, path: Path, *, force: bool, sha256: str = "", pr
     Raises:
         CliError: the file cannot be written, or the bytes are others; nothing is left then.
     """
-    total = os.fstat(fd).st_size
-    shown = progress and sys.stdout.isatty() and not plain_terminal()
-    drawn = 0.0
+    line = _Line(os.fstat(fd).st_size, shown=progress)
     done = 0
     digest = hashlib.sha256()
     with new_file(path, force=force) as file:
@@ -51,13 +49,10 @@ async def copy_to_file(fd: int, path: Path, *, force: bool, sha256: str = "", pr
             file.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            if shown and time.monotonic() - drawn > REDRAW_SECONDS:
-                drawn = time.monotonic()
-                print(f"\r{format_size(done)} / {format_size(total)}\x1b[K", end="", flush=True)
+            line.draw(done)
             # Lets Ctrl-C in.
             await asyncio.sleep(0)
-        if shown:
-            print("\r\x1b[K", end="", flush=True)
+        line.clear()
         if sha256 and digest.hexdigest() != sha256:
             raise CliError(
                 _("{file} was not written").format(file=path),
@@ -66,3 +61,36 @@ async def copy_to_file(fd: int, path: Path, *, force: bool, sha256: str = "", pr
                 name=LUXUSB + "VerificationFailed",
             )
     return Copied(done, digest.hexdigest())
+
+
+async def hash_file(fd: int, *, progress: bool = False) -> str:
+    """The sha256 of all that is behind `fd`, read from its start; with `progress`, a terminal shows how far it is."""
+    line = _Line(os.fstat(fd).st_size, shown=progress)
+    done = 0
+    digest = hashlib.sha256()
+    while chunk := os.pread(fd, CHUNK, done):
+        digest.update(chunk)
+        done += len(chunk)
+        line.draw(done)
+        # Lets Ctrl-C in.
+        await asyncio.sleep(0)
+    line.clear()
+    return digest.hexdigest()
+
+
+class _Line:
+    """The line of a terminal that says how far it is."""
+
+    def __init__(self, total: int, *, shown: bool) -> None:
+        self._total = total
+        self._shown = shown and sys.stdout.isatty() and not plain_terminal()
+        self._drawn = 0.0
+
+    def draw(self, done: int) -> None:
+        if self._shown and time.monotonic() - self._drawn > REDRAW_SECONDS:
+            self._drawn = time.monotonic()
+            print(f"\r{format_size(done)} / {format_size(self._total)}\x1b[K", end="", flush=True)
+
+    def clear(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", flush=True)

@@ -68,6 +68,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "ImageNotFound": N_(
         "See the stored images with `luxusb images`, those of a stick with `luxusb contents`."
     ),
+    LUXUSB + "ImagePinned": N_("Unpin it first: `luxusb unpin IMAGE`; only root can do so for others."),
     LUXUSB + "ImageInUse": N_("Wait for the job that needs it, or cancel that job: `luxusb jobs --unfinished`."),
     LUXUSB + "NotBootable": N_("See what is known about the image with `luxusb inspect FILE`."),
     LUXUSB + "MalformedImage": N_("Get the file again, and compare its checksum with the publisher's."),

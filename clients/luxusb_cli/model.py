@@ -49,6 +49,8 @@ class DeviceInfo:
     removable: bool
     state: str
     free_bytes: int
+    unlisted_images: int
+    """Image files on a LUXusb stick without an entry in its menu."""
     blocked_reason: str
     current_job: str
     """Path of the job that works on it, or empty."""
@@ -74,6 +76,7 @@ class DeviceInfo:
             removable=flag(wire, "Removable"),
             state=text(wire, "State"),
             free_bytes=number(wire, "FreeBytes"),
+            unlisted_images=number(wire, "UnlistedImages"),
             blocked_reason=text(wire, "BlockedReason"),
             current_job="" if job == "/" else job,
             images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),
@@ -122,6 +125,30 @@ def job_number(path: str) -> int:
 
 
 @dataclass(frozen=True)
+class MirrorShare:
+    """What one mirror does for a download at the moment."""
+
+    host: str
+    country: str
+    """ISO 3166-1 alpha-2, or empty."""
+    state: str
+    rate: int
+    """Bytes per second."""
+    bytes_done: int
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> MirrorShare:
+        """From an entry of the mirrors in Details."""
+        return cls(
+            host=text(wire, "host"),
+            country=text(wire, "country"),
+            state=text(wire, "state"),
+            rate=number(wire, "rate"),
+            bytes_done=number(wire, "bytes_done"),
+        )
+
+
+@dataclass(frozen=True)
 class JobDetails:
     """What was asked of a job."""
 
@@ -134,6 +161,8 @@ class JobDetails:
     priority: int = 0
     bandwidth: int = 0
     log: tuple[str, ...] = ()
+    mirrors: tuple[MirrorShare, ...] = ()
+    """Those that a running download has asked."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> JobDetails:
@@ -148,6 +177,7 @@ class JobDetails:
             priority=number(wire, "priority"),
             bandwidth=number(wire, "bandwidth"),
             log=texts(wire, "log"),
+            mirrors=tuple(MirrorShare.from_wire(item) for item in wires(wire.get("mirrors", []), "mirrors")),
         )
 
 

@@ -13,7 +13,7 @@ from luxusb_cli import completion
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JOB_PREFIX
 from luxusb_cli.targets import TargetChoice
-from luxusb_cli.units import parse_size
+from luxusb_cli.units import parse_duration, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +24,16 @@ def to_size(_context: click.Context, _parameter: click.Parameter, value: str | N
         return None
     try:
         return parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def to_duration(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """Seconds, for an option that takes a length of time with a unit."""
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 

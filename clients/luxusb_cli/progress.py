@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luxusb_cli.context import State, plain_terminal, to_json
-from luxusb_cli.i18n import N_, _
-from luxusb_cli.model import JobInfo, JobState
+from luxusb_cli.i18n import N_, _, ngettext
+from luxusb_cli.model import JobInfo, JobState, MirrorShare
 from luxusb_cli.text import clean, shorten
 from luxusb_cli.units import format_duration, format_rate, format_size
 
@@ -26,6 +26,8 @@ BAR_MOST, BAR_LEAST = 24, 6
 LABEL_MOST, LABEL_LEAST = 40, 14
 WIDE = 100
 """Columns from which on there is room to spell resumed bytes out; the bar marks them always."""
+MIRRORS_MOST = 8
+"""Mirrors of one job in the picture."""
 REDRAW_SECONDS = 0.1
 LOST = N_("The daemon went away; waiting for it to come back.")
 BACK = N_("The daemon is back.")
@@ -34,7 +36,8 @@ BACK = N_("The daemon is back.")
 WORDS = (
     *(N_("queued"), N_("running"), N_("paused"), N_("succeeded"), N_("failed"), N_("cancelled"), N_("unknown")),
     *(N_("connect"), N_("transfer"), N_("verify"), N_("inspect"), N_("copy"), N_("download"), N_("partition")),
-    *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("menu")),
+    *(N_("serving"), N_("waiting"), N_("given-up")),
+    *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
 )
 """States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
 
@@ -76,6 +79,11 @@ def amount(job: JobInfo, *, resumed: bool = True) -> str:
     return _("{done} of {total}").format(done=done, total=total)
 
 
+def percent(job: JobInfo) -> str:
+    """How much of a job is done where there is little room."""
+    return f"{100 * job.bytes_done // job.bytes_total} %" if job.bytes_total else ""
+
+
 def remaining(job: JobInfo, now: float) -> str:
     """The time that is left, empty when nobody knows."""
     if job.state is not JobState.RUNNING:
@@ -95,11 +103,24 @@ def line(job: JobInfo, depth: int) -> str:
     return f"{head}, {figures}" if figures else head
 
 
-class LiveReporter:
-    """One line a job that is drawn anew in place."""
+def mirror_line(mirror: MirrorShare) -> str:
+    """One mirror in one line of plain text."""
+    name = clean(mirror.host) + (f" ({clean(mirror.country)})" if mirror.country else "")
+    if mirror.state == "serving":
+        figures = [format_rate(mirror.rate)] if mirror.rate else [_("serving")]
+    else:
+        figures = [_(clean(mirror.state))]
+    if mirror.bytes_done:
+        figures.append(format_size(mirror.bytes_done))
+    return f"{name}: {', '.join(figures)}"
 
-    def __init__(self, live: Live) -> None:
+
+class LiveReporter:
+    """One line a job that is drawn anew in place; with `verbose` also one for each mirror that was asked."""
+
+    def __init__(self, live: Live, *, verbose: bool = False) -> None:
         self._live = live
+        self._verbose = verbose
         self._drawn = 0.0
         self._shown: dict[str, JobState] = {}
 
@@ -111,7 +132,10 @@ class LiveReporter:
         self._shown[changed.path] = changed.state
         self._drawn = now
         screen = self._live.console
-        self._live.update(picture(tree, time.time(), screen.width, _unicode(screen.encoding)), refresh=True)
+        # the terminal shows Ctrl-C as ^C behind the last line, which must not make it wrap
+        width = screen.width - len("^C") - 1
+        shown = picture(tree, time.time(), width, _unicode(screen.encoding), mirrors=self._verbose)
+        self._live.update(shown, refresh=True)
 
     def daemon(self, *, lost: bool) -> None:
         """Print a line above the picture."""
@@ -125,19 +149,24 @@ class LiveReporter:
 
 
 class PlainReporter:
-    """A line whenever a job's state or stage changes."""
+    """A line whenever a job's state or stage changes; with `verbose` also when a mirror begins or ends to serve."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._shown: dict[str, tuple[JobState, str]] = {}
+        self._mirrors: dict[tuple[str, str], str] = {}
 
     def show(self, tree: Tree, changed: JobInfo) -> None:
         """Print a line when the state or the stage is another."""
-        what = (changed.state, changed.stage)
-        if self._shown.get(changed.path) == what:
-            return
-        self._shown[changed.path] = what
         depth = next((depth for depth, job in tree if job.path == changed.path), 0)
-        print(line(changed, depth), flush=True)
+        what = (changed.state, changed.stage)
+        if self._shown.get(changed.path) != what:
+            self._shown[changed.path] = what
+            print(line(changed, depth), flush=True)
+        for mirror in changed.details.mirrors if self._verbose else ():
+            if self._mirrors.get((changed.path, mirror.host)) != mirror.state:
+                self._mirrors[changed.path, mirror.host] = mirror.state
+                print(f"{'  ' * (depth + 1)}{mirror_line(mirror)}", flush=True)
 
     def daemon(self, *, lost: bool) -> None:
         """Print a line."""
@@ -184,24 +213,25 @@ def reporting(state: State, *, json_lines: bool = False) -> Iterator[Reporter]:
     if state.json:
         yield JsonReporter() if json_lines else SilentReporter()
     elif not sys.stdout.isatty() or plain_terminal():
-        yield PlainReporter()
+        yield PlainReporter(verbose=state.verbose)
     else:
         from rich.live import Live
 
         from luxusb_cli.render import console
 
         with Live(console=console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-            yield LiveReporter(live)
+            yield LiveReporter(live, verbose=state.verbose)
 
 
 def _unicode(encoding: str) -> bool:
     return encoding.lower().startswith("utf")
 
 
-def picture(tree: Tree, now: float, width: int, unicode: bool = True) -> Table:
+def picture(tree: Tree, now: float, width: int, unicode: bool = True, *, mirrors: bool = False) -> Table:
     """All jobs as a grid of at most `width` columns: name, stage, bar, bytes, rate, time left.
 
-    On a narrow terminal the name gives way first, then the bar.
+    On a narrow terminal the name gives way first, then the bar. With `mirrors` a line follows for each mirror that
+    serves a job.
     """
     from rich.table import Table
     from rich.text import Text
@@ -217,9 +247,10 @@ def picture(tree: Tree, now: float, width: int, unicode: bool = True) -> Table:
         )
         for job in jobs
     ]
-    taken = sum(max((len(row[column]) for row in figures), default=0) + 1 for column in range(4))
-    left = max(LABEL_LEAST, width - taken - 1)
     label_width = min(max((len(label) for label in labels), default=0), LABEL_MOST)
+    if width - _taken(figures) < min(LABEL_LEAST, label_width):
+        figures = [(row[0], percent(job), *row[2:]) for job, row in zip(jobs, figures, strict=True)]
+    left = max(min(LABEL_LEAST, label_width), width - _taken(figures))
     bar_width = min(BAR_MOST, left - min(label_width, LABEL_LEAST))
     bar_width = 0 if bar_width < BAR_LEAST else max(min(bar_width, left - label_width), min(bar_width, BAR_LEAST))
     label_width = min(label_width, left - bar_width)
@@ -235,7 +266,28 @@ def picture(tree: Tree, now: float, width: int, unicode: bool = True) -> Table:
             Text(rate),
             Text(time_left),
         )
-    return grid
+    if not mirrors:
+        return grid
+    # lines of their own: in the columns of the jobs a long name would take the bars' room
+    outer = Table.grid()
+    outer.add_column(no_wrap=True)
+    outer.add_row(grid)
+    arrow = "←" if unicode else "<-"
+    for _depth, job in tree:
+        # those that serve first: a picture that is higher than the terminal cannot be drawn in place
+        found = sorted(job.details.mirrors, key=lambda mirror: mirror.state != "serving")
+        for mirror in found[:MIRRORS_MOST]:
+            said = shorten(f"  {job.id} {arrow} {mirror_line(mirror)}", width)
+            outer.add_row(Text(said, style="" if mirror.state == "serving" else "dim"))
+        if (more := len(found) - MIRRORS_MOST) > 0:
+            said = ngettext("and {count} more", "and {count} more", more).format(count=more)
+            outer.add_row(Text(shorten(f"  {job.id} {arrow} {said}", width), style="dim"))
+    return outer
+
+
+def _taken(figures: Sequence[tuple[str, ...]]) -> int:
+    """Columns that figures take with a space behind each, and one behind the bar."""
+    return sum(max((len(row[column]) for row in figures), default=0) + 1 for column in range(4)) + 1
 
 
 _STYLES = {

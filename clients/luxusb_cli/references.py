@@ -18,7 +18,7 @@ from luxusb_cli.text import clean, did_you_mean, join_sentences
 if TYPE_CHECKING:
     from luxusb_cli.client import Client
 
-_SUFFIXES = frozenset({".iso", ".img", ".raw"})
+_SUFFIXES = frozenset({".iso", ".img", ".raw", ".xz", ".lzma", ".gz", ".zst", ".bz2", ".zip"})
 _CATALOGUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(@[^/@]+)?(/[^/@]+)?")
 _HASH = re.compile(r"[0-9a-f]{6,64}")
 
@@ -56,8 +56,9 @@ ImageArgument = Catalogued | Stored | LocalFile
 def classify(argument: str) -> ImageArgument:
     """What an IMAGE argument means.
 
-    `image:` and `distro:` say it themselves. A file is what starts with / or . or ends in .iso, .img or .raw, and any
-    other file that is there and whose name cannot be a reference. The rest is the catalogue's.
+    `image:` and `distro:` say it themselves. A file is what starts with / or . or ends in .iso, .img, .raw or the
+    suffix of a compressed file, and any other file that is there and whose name cannot be a reference. The rest is the
+    catalogue's.
     """
     if argument.startswith("image:"):
         return Stored(argument.lower())

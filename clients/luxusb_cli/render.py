@@ -15,6 +15,10 @@ from luxusb_cli.units import format_size
 if TYPE_CHECKING:
     from rich.console import Console
 
+GAP = "  "
+"""Between two columns."""
+WRAP_LEAST = 12
+"""Columns below which a wrapped column cannot be read."""
 _FIRMWARE = {"bios": "BIOS", "uefi": "UEFI", "uefi-sb": N_("UEFI with Secure Boot")}
 
 
@@ -34,26 +38,51 @@ def console() -> Console:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns; wrapped to a terminal, in full and without padding into a pipe."""
-    cells = [[clean(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        from rich.table import Table
-        from rich.text import Text
+    """Print rows in columns; fitted to a terminal, in full and without padding into a pipe.
 
-        grid = Table(box=None, pad_edge=False, header_style="bold")
-        for header in headers:
-            grid.add_column(header, overflow="fold")
-        for row in cells:
-            grid.add_row(*(Text(cell) for cell in row))
-        console().print(grid)
-        return
+    On a terminal the longest column is wrapped where the columns are too wide together; where that would leave too
+    little of it, there is a block of lines for each row.
+    """
     from rich.cells import cell_len
 
+    cells = [[clean(cell) for cell in row] for row in rows]
     everything = [list(headers), *cells]
     widths = [max(cell_len(row[column]) for row in everything) for column in range(len(headers))]
+    if sys.stdout.isatty():
+        screen = console()
+        longest = widths.index(max(widths))
+        room = screen.width - sum(widths) - len(GAP) * (len(widths) - 1) + widths[longest]
+        if room >= min(widths[longest], WRAP_LEAST):
+            _print_grid(screen, headers, cells, longest)
+        else:
+            _print_blocks(headers, cells)
+        return
     for row in everything:
         padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(padded).rstrip())
+        print(GAP.join(padded).rstrip())
+
+
+def _print_grid(screen: Console, headers: Sequence[str], cells: Sequence[Sequence[str]], wrapped: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, len(GAP), 0, 0))
+    for column, header in enumerate(headers):
+        grid.add_column(header, overflow="fold", no_wrap=column != wrapped)
+    for row in cells:
+        grid.add_row(*(Text(cell) for cell in row))
+    screen.print(grid)
+
+
+def _print_blocks(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len
+
+    width = max(cell_len(header) for header in headers[1:])
+    for row in cells:
+        say(row[0], "bold")
+        for header, cell in zip(headers[1:], row[1:], strict=True):
+            if cell:
+                say(f"  {header}{' ' * (width - cell_len(header))}{GAP}{cell}")
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from luxusb_cli.context import State
+from luxusb_cli.context import State, verbose_option
 from luxusb_cli.errors import CliError, ExitCode, UsageError
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo
@@ -18,10 +18,15 @@ from luxusb_cli.render import say
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from luxusb_cli.beside import Beside
     from luxusb_cli.client import Client, JobStart
     from luxusb_cli.references import LocalFile
     from luxusb_cli.targets import Target
 
+NAMELESS = "imported.iso"
+"""What an image from standard input is called when nobody says."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -49,7 +54,7 @@ def job_options(command: F) -> F:
     decorated: Any = wrapper
     for option in options:
         decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return verbose_option(decorated)  # type: ignore[no-any-return]
 
 
 async def run_jobs(
@@ -131,22 +136,34 @@ async def import_file(state: State, client: Client, image: LocalFile, options: J
     """Import a local file and wait for the end; the `image:` reference."""
     from luxusb_cli.catalog import StoredResult
 
-    job = await start_import(state, client, image, "", "", JobOptions(True, options.cancel_on_interrupt))
+    job = await start_import(state, client, image.path, JobOptions(True, options.cancel_on_interrupt))
     conclude([job], {"job": job})
     return StoredResult.from_wire(job.result).image
 
 
 async def start_import(
-    state: State, client: Client, image: LocalFile, name: str, sha256: str, options: JobOptions
+    state: State,
+    client: Client,
+    path: Path | None,
+    options: JobOptions,
+    *,
+    name: str = "",
+    sha256: str = "",
+    size: int = 0,
+    beside: Beside | None = None,
 ) -> JobInfo:
-    """Import a local file under `name`, or its own."""
-    from luxusb_cli.targets import open_for_reading
+    """Import a local file under `name`, or its own; without a path what comes in on standard input.
 
-    fd = open_for_reading(image.path)
-    shown = name or os.fsencode(image.path.name).decode(errors="replace")
+    What comes through a pipe comes once: Ctrl-C, which ends its writer too, then cancels the job.
+    """
+    from luxusb_cli.targets import open_source
+
+    fd, once = open_source(path)
+    shown = name or (NAMELESS if path is None else os.fsencode(path.name).decode(errors="replace"))
+    options = JobOptions(options.wait, options.cancel_on_interrupt or once)
 
     async def start() -> str:
-        return await client.import_image(fd, shown, sha256=sha256)
+        return await client.import_image(fd, shown, sha256=sha256, size=size, beside=beside)
 
     try:
         (job,) = await run_jobs(state, client, [start], options)

@@ -71,6 +71,13 @@ def find_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
     for device in devices:
         if names & {device.path, device.node, device.id} - {""}:
             return device
+    if whole := _whole_disk(name):
+        raise CliError(
+            _("There is no disk {name}").format(name=clean(name)),
+            _("{name} is a partition of {disk}, and a stick takes a whole disk.").format(name=clean(name), disk=whole),
+            _("Name the whole disk: --device {disk}.").format(disk=whole),
+            name=LUXUSB + "DeviceIsPartition",
+        )
     known = [known for device in devices for known in (device.node, device.id) if known]
     present = ", ".join(device.node for device in devices if device.node)
     raise CliError(
@@ -79,6 +86,12 @@ def find_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
         join_sentences(did_you_mean(name, known), _("See the disks with `luxusb devices`.")),
         name=LUXUSB + "DeviceNotFound",
     )
+
+
+def _whole_disk(name: str) -> str:
+    """The node of the disk that the partition `name` is on; empty for anything else."""
+    entry = Path("/sys/class/block", Path(os.path.realpath(Path("/dev", name))).name)
+    return f"/dev/{entry.resolve().parent.name}" if (entry / "partition").exists() else ""
 
 
 @asynccontextmanager
@@ -153,13 +166,52 @@ def open_for_reading(path: Path) -> int:
     Raises:
         CliError: it cannot be opened, or is something else.
     """
+    return _regular(_open(path), path)
+
+
+def _open(path: Path) -> int:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise CliError(
             _("Could not open {path}").format(path=path), f"{error.strerror}.", _file_advice(error)
         ) from error
-    return _regular(fd, path)
+
+
+def open_source(path: Path | None) -> tuple[int, bool]:
+    """A descriptor to import from, which the caller closes, and whether it can be read only once.
+
+    Args:
+        path: a regular file or a named pipe; None for standard input.
+
+    Raises:
+        CliError: it cannot be opened, or is something else.
+    """
+    if path is None:
+        return _standard_input()
+    # a named pipe is opened at once; the daemon waits for its writer
+    fd = _open(path)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return fd, True
+    return _regular(fd, path), False
+
+
+def _standard_input() -> tuple[int, bool]:
+    try:
+        fd = os.dup(0)
+    except OSError as error:
+        raise CliError(_("Could not read standard input"), f"{error.strerror}.") from error
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd, False
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        return fd, True
+    os.close(fd)
+    raise UsageError(
+        _("Nothing can be imported from standard input"),
+        _("It is neither a file nor a pipe."),
+        _("Write `curl ... | luxusb import -`, or name a file."),
+    )
 
 
 def _regular(fd: int, path: Path) -> int:

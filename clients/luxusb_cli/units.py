@@ -21,6 +21,8 @@ _FACTORS: dict[str, int] = {
     },
     **{f"{letter}b": 1000 ** (index + 1) for index, letter in enumerate("kmgtpe")},
 }
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_DURATION = re.compile(r"([0-9]{1,9}) ?([smhdw]?)", re.ASCII)
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]*)", re.ASCII)
 
 
@@ -40,6 +42,18 @@ def parse_size(text: str) -> int:
     if size > MAX_SIZE:
         raise ValueError(_("{text!r} is more than {limit}").format(text=text, limit=format_exact(2**64)))
     return size
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of a length of time such as `30d`, `12h`, `2w`, `45m`, `90s`; a number alone is days.
+
+    Raises:
+        ValueError: no length of time; the text says what is expected.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError(_("{text!r} is no length of time; write it like 30d, 2w or 12h").format(text=text))
+    return int(match[1]) * _SECONDS[match[2] or "d"]
 
 
 def format_exact(size: int) -> str:

@@ -332,7 +332,9 @@ def failure(job: JobInfo) -> CliError | None:
     """The error that a job's end amounts to, None for a success."""
     name = _("Job {id} ({about})").format(id=job.id, about=job.about)
     if job.state is JobState.CANCELLED:
-        return CancelledError(_("{name} was cancelled").format(name=name), job.error_message)
+        # that it was cancelled is said; another job that was is news
+        said = job.error_message.rstrip(".") == f"job {job.id} was cancelled"
+        return CancelledError(_("{name} was cancelled").format(name=name), "" if said else job.error_message)
     if job.state is JobState.FAILED:
         refused = exit_code(job.error_name) is ExitCode.NOT_AUTHORIZED
         return CliError(

@@ -25,6 +25,7 @@ _GETTERS: Mapping[str, Getter] = {
         {"name": image.name, "title": image.title, "sha256": image.sha256, "size": image.size} for image in view.images
     ],
     "FreeBytes": lambda view: view.free_bytes,
+    "UnlistedImages": lambda view: view.unlisted_images,
     # UpdateStick has no engine, so that nothing is known to be newer.
     "Updates": lambda _view: (),
     "BlockedReason": lambda view: view.device.blocked_reason,

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from luxusbd.bus._lib import Message, MessageFlag, MessageType
+from luxusbd.bus._lib import Message, MessageFlag, MessageType, Variant
 from luxusbd.bus.callers import CallerGoneError, Callers
 from luxusbd.bus.connection import Connection, DisconnectedError, close_fds
 from luxusbd.bus.contract import (
@@ -278,18 +278,32 @@ def standard_interfaces(tree: Tree, path: str) -> tuple[str, ...]:
 
 
 def _arguments(method: Method, message: Message, fds: tuple[int, ...]) -> tuple[Any, ...]:
-    """The body, with an index into the descriptors replaced by the descriptor."""
+    """The body, with each index into the descriptors replaced by the descriptor, also in a dictionary of options."""
     wanted = sum(arg.type == "h" for arg in method.inputs)
+    for arg, value in zip(method.inputs, message.body, strict=True):
+        if arg.type == "a{sv}":
+            wanted += sum(variant.signature == "h" for variant in value.values())
     if wanted != len(fds):
         raise ProtocolError("InvalidArgs", f"{method.name} takes {wanted} file descriptor(s), not {len(fds)}")
+
+    def descriptor(index: Any) -> int:
+        if not isinstance(index, int) or not 0 <= index < len(fds):
+            raise ProtocolError("InvalidArgs", f"{method.name}: the file descriptor does not exist")
+        return fds[index]
+
     values: list[Any] = []
     for arg, value in zip(method.inputs, message.body, strict=True):
-        if arg.type != "h":
-            values.append(value)
-        elif isinstance(value, int) and 0 <= value < len(fds):
-            values.append(fds[value])
+        if arg.type == "h":
+            values.append(descriptor(value))
+        elif arg.type == "a{sv}":
+            values.append(
+                {
+                    name: Variant("h", descriptor(variant.value)) if variant.signature == "h" else variant
+                    for name, variant in value.items()
+                }
+            )
         else:
-            raise ProtocolError("InvalidArgs", f"{method.name}: the file descriptor does not exist")
+            values.append(value)
     return tuple(values)
 
 

@@ -10,7 +10,7 @@ from luxusbd.bus.contract import JOB, interfaces
 from luxusbd.bus.dispatcher import Answer, Call, Getter, Handler, Implementation
 from luxusbd.bus.gate import Gate, Operation, parse_options
 from luxusbd.bus.options import Options
-from luxusbd.bus.render import strings
+from luxusbd.bus.render import entries, strings
 from luxusbd.bus.tree import Exported, Tree, device_path, job_path, unknown
 from luxusbd.bus.values import Typed
 from luxusbd.errors import NotAuthorizedError
@@ -29,6 +29,16 @@ def _details(job: Job) -> Mapping[str, Any]:
         "priority": Typed("i", job.priority),
         "bandwidth": job.bandwidth,
         "log": strings(f"{line.time} {line.text}" for line in job.log),
+        "mirrors": entries(
+            {
+                "host": mirror.host,
+                "country": mirror.country,
+                "state": mirror.state,
+                "rate": mirror.rate,
+                "bytes_done": mirror.bytes_done,
+            }
+            for mirror in job.mirrors
+        ),
     }
 
 

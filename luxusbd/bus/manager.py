@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from luxusbd.bus.options import Options
 from luxusbd.bus.standard import as_variants
 from luxusbd.bus.tree import Tree, device_path, job_path
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.jobs.api import DeviceView, Engine
+from luxusbd.jobs.api import DeviceView, Engine, ImportOptions, PruneOptions
 from luxusbd.jobs.model import Job
 from luxusbd.stick.model import StickOptions
 
@@ -58,12 +59,15 @@ class ManagerMethods:
             "ListImages": self._list_images,
             "OpenImage": self._open_image,
             "DeleteImage": self._delete_image,
+            "PinImage": self._pin_image,
+            "PruneImages": self._prune_images,
             "PlanStick": self._plan_stick,
             "CreateStick": self._create_stick,
             "AddImages": self._add_images,
             "RemoveImages": self._remove_images,
             "RefreshStick": self._refresh_stick,
             "VerifyStick": self._verify_stick,
+            "RescanStick": self._rescan_stick,
             "ListStickImages": self._list_stick_images,
             "OpenImageTarget": self._open_image_target,
             "ListJobs": self._list_jobs,
@@ -111,11 +115,22 @@ class ManagerMethods:
     async def _import_image(self, call: Call, given: Options) -> Answer:
         fd, name = call.args[:2]
         await self._gate.authorise(call, given, {"name": name})
-        return _job(await self._engine.import_image(call.caller, fd, name, sha256=given[members.SHA256]))
+        wanted = ImportOptions(
+            sha256=given[members.SHA256],
+            size=given[members.SIZE],
+            sums=given[members.SUMS],
+            sums_name=given[members.SUMS_NAME],
+            signature=given[members.SIGNATURE],
+            key=given[members.KEY],
+        )
+        return _job(await self._engine.import_image(call.caller, fd, name, wanted))
 
     async def _inspect_image(self, call: Call, given: Options) -> Answer:
-        del given
-        return Answer((render.recognition(await self._engine.inspect_image(call.caller, call.args[0])),))
+        sha256 = given[members.SHA256].lower()
+        if sha256 and not set(sha256) <= set(string.hexdigits):
+            raise InvalidArgumentError("the option sha256 must be 64 hex digits")
+        found = await self._engine.inspect_image(call.caller, call.args[0], sha256=sha256)
+        return Answer((render.inspection(found),))
 
     async def _list_images(self, call: Call, given: Options) -> Answer:
         del given
@@ -130,6 +145,24 @@ class ManagerMethods:
         await self._gate.authorise(call, given, {"reference": reference})
         await self._engine.delete_image(call.caller, reference)
         return Answer()
+
+    async def _pin_image(self, call: Call, given: Options) -> Answer:
+        reference, pinned = call.args[:2]
+        await self._gate.authorise(call, given, {"reference": reference})
+        await self._engine.pin_image(call.caller, reference, pinned)
+        return Answer()
+
+    async def _prune_images(self, call: Call, given: Options) -> Answer:
+        only: tuple[str, ...] = given[members.ONLY]
+        wanted = PruneOptions(
+            dry_run=given[members.DRY_RUN],
+            older_than=given[members.OLDER_THAN],
+            imports=given[members.IMPORTS],
+            only=frozenset(only),
+        )
+        if not wanted.dry_run:
+            await self._gate.authorise(call, given, {"imports": "yes" if wanted.imports else "no"})
+        return Answer(([render.pruned(one) for one in await self._engine.prune_images(call.caller, wanted)],))
 
     async def _plan_stick(self, call: Call, given: Options) -> Answer:
         paths, references = call.args[:2]
@@ -176,6 +209,13 @@ class ManagerMethods:
         view = self._device(call, call.args[0])
         await self._gate.authorise(call, given, device.details([view]))
         return _job(await self._engine.verify_stick(call.caller, view.device.identity))
+
+    async def _rescan_stick(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(
+            await self._engine.rescan_stick(call.caller, view.device.identity, thorough=given[members.THOROUGH])
+        )
 
     async def _list_stick_images(self, call: Call, given: Options) -> Answer:
         del given

@@ -31,6 +31,7 @@ class Rule:
 
 
 _NO_STRINGS: tuple[str, ...] = ()
+_NO_FD: int | None = None
 
 TEXT = Option("text", "s", "", maximum=200)
 CATEGORY = Option("category", "s", "", maximum=200)
@@ -38,6 +39,11 @@ ARCHITECTURE = Option("architecture", "s", "", maximum=40)
 PRIORITY = Option("priority", "i", 0, minimum=-10, maximum=10)
 BANDWIDTH = Option("bandwidth", "t", 0)
 SHA256 = Option("sha256", "s", "", minimum=64, maximum=64)
+SIZE = Option("size", "t", 0, maximum=1 << 50)
+SUMS = Option("sums", "h", _NO_FD)
+SUMS_NAME = Option("sums_name", "s", "", maximum=255)
+SIGNATURE = Option("signature", "h", _NO_FD)
+KEY = Option("key", "h", _NO_FD)
 MODE = Option("mode", "s", "auto", choices=("auto", "pinned"))
 URL = Option("url", "s", "", maximum=2000)
 PREFER = Option("prefer", "as", _NO_STRINGS, maximum=300)
@@ -46,11 +52,16 @@ FILESYSTEM = Option("filesystem", "s", "ext4", choices=("ext4",))
 SERIAL_CONSOLE = Option("serial_console", "b", default=False)
 TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
+THOROUGH = Option("thorough", "b", default=False)
 CHECK = Option("check", "b", default=False)
 UNFINISHED = Option("unfinished", "b", default=False)
 ALL_USERS = Option("all_users", "b", default=False)
 LIMIT = Option("limit", "u", 0)
 KEEP_PARTIAL = Option("keep_partial", "b", default=False)
+DRY_RUN = Option("dry_run", "b", default=False)
+OLDER_THAN = Option("older_than", "t", 0)
+IMPORTS = Option("imports", "b", default=False)
+ONLY = Option("only", "as", _NO_STRINGS, maximum=10000)
 
 # None in the first column is a decision: these read, or touch nothing but what belongs to the caller's own uid.
 RULES: Mapping[tuple[str, str], Rule] = {
@@ -60,11 +71,14 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ImportCatalog"): Rule(None),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
-    (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256,)),
-    (MANAGER, "InspectImage"): Rule(None),
+    (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256, SIZE, SUMS, SUMS_NAME, SIGNATURE, KEY)),
+    (MANAGER, "InspectImage"): Rule(None, (SHA256,)),
     (MANAGER, "ListImages"): Rule(None),
     (MANAGER, "OpenImage"): Rule(None),
     (MANAGER, "DeleteImage"): Rule(Action.IMPORT_IMAGE),
+    (MANAGER, "PinImage"): Rule(Action.IMPORT_IMAGE),
+    # A dry run removes nothing, and nobody is asked.
+    (MANAGER, "PruneImages"): Rule(Action.IMPORT_IMAGE, (DRY_RUN, OLDER_THAN, IMPORTS, ONLY)),
     (MANAGER, "ListMirrors"): Rule(None),
     (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD),
     (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),
@@ -77,6 +91,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "RepairStick"): Rule(Action.WRITE_DEVICE),
     # Writes nothing, but locks the disk and lets the kernel mount it, which only an authorised job may.
     (MANAGER, "VerifyStick"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "RescanStick"): Rule(Action.WRITE_DEVICE, (THOROUGH,)),
     (MANAGER, "ListStickImages"): Rule(None),
     (MANAGER, "SetPersistence"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "OpenImageTarget"): Rule(None),

@@ -19,6 +19,7 @@ TYPE_NAMES = {
     "t": "unsigned 64-bit integer (t)",
     "s": "string (s)",
     "as": "array of strings (as)",
+    "h": "file descriptor (h)",
 }
 
 
@@ -27,7 +28,7 @@ class Option(Generic[T]):
     """One key that a method understands.
 
     `minimum` and `maximum` bound a number, or the length of a string or of an array; `choices` lists all strings that
-    are allowed.
+    are allowed. The value of a file descriptor is the descriptor itself, which lives as long as the call.
     """
 
     name: str

@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from luxusbd import process, resources
-from luxusbd.errors import FailedError, InternalError
+from luxusbd.errors import FailedError, InternalError, host_error
 
 SUN_PATH_MAX = 107
 """Bytes of a socket's path without its NUL (unix(7))."""
@@ -92,7 +92,10 @@ async def private_bus(directory: Path, *, users: Sequence[int] = (), extra_polic
         socket_path = holder / "bus"
         await asyncio.to_thread(_check_free, socket_path)
         config = directory / "bus.conf"
-        config.write_text(bus_config(socket_path, os.getuid(), users, extra_policy), encoding="utf-8")
+        try:
+            config.write_text(bus_config(socket_path, os.getuid(), users, extra_policy), encoding="utf-8")
+        except OSError as error:
+            raise host_error(error, f"writing {config}") from error
         daemon = await _Daemon.start(config)
         try:
             yield _address(socket_path)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
 from luxusbd.catalog.model import Distribution, Release
-from luxusbd.images.model import Firmware, Recognition
-from luxusbd.jobs.api import ImageView, Plan, PlannedDevice, PlannedImage
-from luxusbd.stick.model import Layout, ManifestImage
+from luxusbd.images.details import Inspection
+from luxusbd.images.model import BootEntry, Firmware, Recognition
+from luxusbd.jobs.api import ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.stick.model import MIB, Layout, ManifestImage
 
 Entry = Mapping[str, Any]
 
@@ -61,8 +63,9 @@ def _release(item: Release, *, mirrors: bool) -> Entry:
     return shown
 
 
-def recognition(item: Recognition) -> Entry:
-    """What an image is."""
+def inspection(found: Inspection) -> Entry:
+    """What a file is, in full."""
+    item, details = found.recognition, found.details
     return {
         "label": item.volume_id,
         "system": item.system,
@@ -74,13 +77,66 @@ def recognition(item: Recognition) -> Entry:
         "reason": item.reason,
         "advice": item.advice,
         "firmware": firmware(item.firmware),
-        "entries": entries(
-            {"title": entry.title, "method": entry.method.value, "firmware": firmware(entry.firmware)}
-            for entry in item.entries
-        ),
+        "entries": entries(_boot_entry(entry, item) for entry in item.entries),
         "filesystems": strings(sorted(item.filesystems)),
         "size": item.size,
+        "uuid": item.iso_uuid,
+        "recipe_version": details.recipe_version,
+        "minimum_memory": details.minimum_memory * MIB,
+        "container": details.container.value,
+        "names": details.names,
+        "partition_table": details.table,
+        "partitions": entries(
+            {
+                "number": part.number,
+                "type": part.kind,
+                "label": part.label,
+                "filesystem": part.filesystem,
+                "start": part.start,
+                "size": part.size,
+                "active": part.active,
+            }
+            for part in details.partitions
+        ),
+        "boot_records": entries(
+            {
+                "platform": record.platform,
+                "emulation": record.emulation,
+                "bootable": record.bootable,
+                "start": record.start,
+                "size": record.size,
+            }
+            for record in details.boot_records
+        ),
+        "programs": entries(
+            {
+                "path": program.path,
+                "architecture": program.architecture,
+                "signed": program.signed,
+                "signers": strings(program.signers),
+            }
+            for program in details.programs
+        ),
+        "sha256": found.sha256,
+        "genuine": found.genuine,
     }
+
+
+def _boot_entry(entry: BootEntry, image: Recognition) -> Entry:
+    known = {"{iso_uuid}": image.iso_uuid, "{volume_id}": image.volume_id}
+    return {
+        "title": entry.title,
+        "method": entry.method.value,
+        "firmware": firmware(entry.firmware),
+        "kernel": entry.kernel,
+        "initrds": strings(entry.initrds),
+        # word by word, as they will be passed; where the file will lie is known when a stick is made
+        "parameters": strings(_filled(word, known) for word in entry.parameters),
+    }
+
+
+def _filled(word: str, known: Mapping[str, str]) -> str:
+    return re.sub(r"\{(?:iso_uuid|volume_id)\}", lambda match: known[match[0]], word)
 
 
 def stored_image(view: ImageView) -> Entry:
@@ -95,10 +151,26 @@ def stored_image(view: ImageView) -> Entry:
         "source": image.source,
         "trust": image.trust.value,
         "genuine": view.genuine,
+        "genuine_reference": view.genuine_reference,
         "bootable": image.recognition.bootable,
         "family": image.recognition.family,
         "system": image.recognition.system,
         "in_use": view.in_use,
+        "pinned": image.pinned,
+        "last_used": image.last_used,
+        "owners": view.owners,
+    }
+
+
+def pruned(item: Pruned) -> Entry:
+    """One thing that was removed from the store, or would be."""
+    return {
+        "kind": item.kind.value,
+        "reference": item.reference,
+        "sha256": item.sha256,
+        "name": item.name,
+        "size": item.size,
+        "last_used": item.last_used,
     }
 
 

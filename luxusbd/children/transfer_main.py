@@ -10,9 +10,16 @@ download    job, and the fields of DownloadRequest     fields of DownloadResult;
 control     job, optional paused, bandwidth            null; job 0 sets the bandwidth of all jobs together
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition
+explain     (a regular file)                           Inspection: a Recognition and more about it
 look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
+stick-files    size (a disk or image file)             files: what lies in /iso
+stick-inspect  size, name (a disk or image file)       Recognition
+stick-hash     job, size, name (a disk or image file)  sha256, size
 hash        optional job (a regular file)              sha256, size
-copy        job, size (source, destination)            sha256, size
+receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
+            (source, destination)
+prove       names, signature, key (the list of         sums, fingerprint, signing_key
+            hashes, and what the two say is there)
 hello                                                  pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -33,6 +40,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 from luxusbd.children.protocol import Channel, Params
@@ -50,14 +59,21 @@ from luxusbd.transfer.codec import progress_to_json, request_from_json, result_t
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
-from luxusbd.transfer.localcopy import LocalFile, copy_file, hash_file
+from luxusbd.transfer.localcopy import LocalFile, hash_file
+from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
+from luxusbd.transfer.proof import prove, read_small
+from luxusbd.transfer.receive import ALGORITHMS, Order, receive
+from luxusbd.transfer.sums import MAX_SUMS
 
 INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one job."""
-COPY_THREADS = 4
+COPY_THREADS = 8
+"""A silent pipe holds one; the core starts no more imports than there are threads."""
+PAUSE_LOOK = 0.2
+"""Seconds after which a copy that stands still looks whether it was cancelled meanwhile."""
 LOOK_THREADS = 8
 
 # malloc.h. asyncio allocates a fresh buffer for every read; with glibc's defaults each one is mapped and faulted in
@@ -119,6 +135,8 @@ class TransferChild:
         self._limits = limits or TransferLimits()
         self._controls: dict[int, Control] = {}
         self._ended: dict[int, asyncio.Event] = {}
+        self._going: dict[int, threading.Event] = {}
+        """By job: cleared while a copy or hash is to stand still."""
         self._copies = ThreadPoolExecutor(COPY_THREADS, "copy")
         self._looks = ThreadPoolExecutor(LOOK_THREADS, "look")
         self._channel = Channel(
@@ -128,9 +146,14 @@ class TransferChild:
                 "control": self._control,
                 "discard": self._discard,
                 "inspect": self._inspect,
+                "explain": self._explain,
                 "look": self._look,
+                "stick-files": self._stick_files,
+                "stick-inspect": self._stick_inspect,
+                "stick-hash": self._stick_hash,
                 "hash": self._hash,
-                "copy": self._copy,
+                "receive": self._receive,
+                "prove": self._prove,
                 "hello": self._hello,
                 "limit": self._limit,
             },
@@ -191,6 +214,9 @@ class TransferChild:
             self._downloader.bucket.set_rate(bandwidth or 0)
             return
         control = self._controls.get(job)
+        if control is None and paused is not None and job in self._going:
+            (self._going[job].clear if paused else self._going[job].set)()
+            return
         if control is None:
             raise JobStateError(f"job {job} is not being downloaded")
         if bandwidth is not None:
@@ -214,6 +240,13 @@ class TransferChild:
         (fd,) = _descriptors(fds, 1)
         return await self._foreign(fd, lambda own: recognition_to_json(recognise(own)))
 
+    async def _explain(self, _params: Params, fds: Sequence[int]) -> Any:
+        from luxusbd.images.details_codec import inspection_to_json
+        from luxusbd.images.recognise import inspect
+
+        (fd,) = _descriptors(fds, 1)
+        return await self._foreign(fd, lambda own: inspection_to_json(inspect(own)))
+
     async def _look(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         from luxusbd.stick.codec import contents_to_json
         from luxusbd.stick.reader import describe_contents, read_stick
@@ -230,33 +263,105 @@ class TransferChild:
 
         return await self._foreign(fd, look)
 
+    async def _stick_files(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        from luxusbd.stick.codec import files_to_json
+        from luxusbd.stick.isofiles import list_files
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size = _integer(params, "size")
+        return {"files": await self._foreign(fd, lambda own: files_to_json(list_files(open_stick(own, size))))}
+
+    async def _stick_inspect(self, params: Params, fds: Sequence[int]) -> Any:
+        from luxusbd.images.codec import recognition_to_json
+        from luxusbd.images.recognise import recognise
+        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size, name = _integer(params, "size"), _name(params)
+
+        def look(own: int) -> Any:
+            file = StickFile(open_stick(own, size), name)
+            found = recognise(file)
+            file.check_for_grub()
+            return recognition_to_json(found)
+
+        return await self._foreign(fd, look)
+
+    async def _stick_hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = _descriptors(fds, 1)
+        size, name = _integer(params, "size"), _name(params)
+
+        def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> LocalFile:
+            file = StickFile(open_stick(fd, size), name)
+            file.check_for_grub()
+            return LocalFile(file.sha256(progress, stop), file.size)
+
+        found = await self._local(_integer(params, "job"), work)
+        return {"sha256": found.sha256, "size": found.size}
+
     async def _hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         (fd,) = _descriptors(fds, 1)
-        return await self._local(
+        found = await self._local(
             _integer(params, "job") if "job" in params else 0,
             lambda progress, stop: hash_file(fd, progress, stop),
         )
+        return {"sha256": found.sha256, "size": found.size}
 
-    async def _copy(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+    async def _receive(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         source, destination = _descriptors(fds, 2)
-        size = _integer(params, "size")
-        return await self._local(
-            _integer(params, "job"),
-            lambda progress, stop: copy_file(source, destination, size, progress, stop),
+        order = Order(
+            size=_integer(params, "size"),
+            most=_integer(params, "most"),
+            reserve=_integer(params, "reserve"),
+            algorithms=tuple(name for name in _strings(params, "algorithms") if name in ALGORITHMS),
         )
+        found = await self._local(
+            _integer(params, "job"),
+            lambda progress, stop: receive(source, destination, order, progress, stop),
+        )
+        return asdict(found)
 
-    async def _local(
-        self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], LocalFile]
-    ) -> dict[str, Any]:
+    async def _prove(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        given = [
+            ("the list of hashes", MAX_SUMS),
+            *([("the signature", MAX_SIGNATURE)] if params.get("signature") else []),
+            *([("the file of keys", MAX_KEY)] if params.get("key") else []),
+        ]
+        texts = [
+            await self._foreign(fd, partial(read_small, most=most, what=what))
+            for fd, (what, most) in zip(_descriptors(fds, len(given)), given, strict=True)
+        ]
+        sums = texts.pop(0)
+        key = texts.pop() if params.get("key") else None
+        signature = texts.pop() if params.get("signature") else None
+        return asdict(await prove(sums, signature, key, _strings(params, "names")))
+
+    async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
+        going = self._going[job] = threading.Event()
+        going.set()
+
+        def stopped() -> bool:
+            while not stop.is_set() and not going.wait(PAUSE_LOOK):
+                continue
+            return stop.is_set()
+
         async with self._pump(job) as pump:
 
             def report(done: int, total: int) -> None:
                 loop.call_soon_threadsafe(pump.put, {"bytes_done": done, "bytes_total": total})
 
-            found = await in_thread(self._copies, work, report, stop.is_set, stop=stop)
-        return {"sha256": found.sha256, "size": found.size}
+            try:
+                return await in_thread(self._copies, work, report, stopped, stop=stop)
+            finally:
+                if self._going.get(job) is going:
+                    del self._going[job]
 
     async def _foreign(self, fd: int, work: Callable[[int], _R]) -> _R:
         """Let a thread look at foreign bytes, on a descriptor of its own, and wait only so long for it."""
@@ -296,6 +401,20 @@ def _integer(params: Params, key: str) -> int:
     if type(value) is not int:
         raise InvalidArgumentError(f"`{key}` must be a whole number, not {value!r}")
     return value
+
+
+def _strings(params: Params, key: str) -> tuple[str, ...]:
+    value = params.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise InvalidArgumentError(f"`{key}` must be a list of texts, not {value!r}")
+    return tuple(value)
+
+
+def _name(params: Params) -> str:
+    name = params.get("name")
+    if not isinstance(name, str):
+        raise InvalidArgumentError("`name` must be the name of a file in /iso")
+    return name
 
 
 def _descriptors(fds: Sequence[int], count: int) -> tuple[int, ...]:

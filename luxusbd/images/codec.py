@@ -59,7 +59,7 @@ def recognition_from_json(value: object) -> Recognition:
     Raises:
         FailedError: it is anything else; the text names the JSON path.
     """
-    fields = _object(
+    fields = read_object(
         value,
         "$",
         (
@@ -77,22 +77,27 @@ def recognition_from_json(value: object) -> Recognition:
             "advice",
         ),
     )
-    entries = tuple(_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json))
+    entries = tuple(read_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json))
     return Recognition(
-        size=_size(fields["size"], "$.size"),
-        volume_id=_text(fields["volume_id"], "$.volume_id", MAX_TITLE),
-        iso_uuid=_matching(fields["iso_uuid"], "$.iso_uuid", _UUID, 32),
-        recipe=_matching(fields["recipe"], "$.recipe", _ID, 48),
-        family=_matching(fields["family"], "$.family", _ID, 48),
-        system=_text(fields["system"], "$.system", MAX_TITLE),
-        version=_text(fields["version"], "$.version", MAX_TITLE),
-        architecture=_matching(fields["architecture"], "$.architecture", _ARCHITECTURE, 16),
+        size=read_size(fields["size"], "$.size"),
+        volume_id=read_text(fields["volume_id"], "$.volume_id", MAX_TITLE),
+        iso_uuid=read_matching(fields["iso_uuid"], "$.iso_uuid", _UUID, 32),
+        recipe=read_matching(fields["recipe"], "$.recipe", _ID, 48),
+        family=read_matching(fields["family"], "$.family", _ID, 48),
+        system=read_text(fields["system"], "$.system", MAX_TITLE),
+        version=read_text(fields["version"], "$.version", MAX_TITLE),
+        architecture=read_matching(fields["architecture"], "$.architecture", _ARCHITECTURE, 16),
         entries=entries,
         filesystems=frozenset(
-            _list(fields["filesystems"], "$.filesystems", 16, lambda item, path: _matching(item, path, _FILESYSTEM, 16))
+            read_list(
+                fields["filesystems"],
+                "$.filesystems",
+                16,
+                lambda item, path: read_matching(item, path, _FILESYSTEM, 16),
+            )
         ),
-        reason=_text(fields["reason"], "$.reason", MAX_TEXT),
-        advice=_text(fields["advice"], "$.advice", MAX_TEXT),
+        reason=read_text(fields["reason"], "$.reason", MAX_TEXT),
+        advice=read_text(fields["advice"], "$.advice", MAX_TEXT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
     )
 
@@ -115,72 +120,79 @@ def boot_entry_from_json(value: object, path: str = "$") -> BootEntry:
     Raises:
         FailedError: it is anything else.
     """
-    fields = _object(value, path, ("title", "method", "firmware", "kernel", "initrds", "parameters"))
-    firmware = _list(fields["firmware"], f"{path}.firmware", len(Firmware), lambda v, p: _enum(v, p, Firmware))
+    fields = read_object(value, path, ("title", "method", "firmware", "kernel", "initrds", "parameters"))
+    firmware = read_list(fields["firmware"], f"{path}.firmware", len(Firmware), lambda v, p: read_enum(v, p, Firmware))
     if not firmware:
-        raise _wrong(f"{path}.firmware", fields["firmware"], "at least one firmware")
+        raise wrong(f"{path}.firmware", fields["firmware"], "at least one firmware")
     return BootEntry(
-        title=_text(fields["title"], f"{path}.title", MAX_TITLE),
-        method=_enum(fields["method"], f"{path}.method", BootMethod),
+        title=read_text(fields["title"], f"{path}.title", MAX_TITLE),
+        method=read_enum(fields["method"], f"{path}.method", BootMethod),
         firmware=frozenset(firmware),
         kernel=_path(fields["kernel"], f"{path}.kernel"),
-        initrds=tuple(_list(fields["initrds"], f"{path}.initrds", MAX_INITRDS, _path)),
+        initrds=tuple(read_list(fields["initrds"], f"{path}.initrds", MAX_INITRDS, _path)),
         parameters=tuple(
-            _list(
+            read_list(
                 fields["parameters"],
                 f"{path}.parameters",
                 MAX_PARAMETERS,
-                lambda item, where: _matching(item, where, _WORD, MAX_WORD),
+                lambda item, where: read_matching(item, where, _WORD, MAX_WORD),
             )
         ),
     )
 
 
-def _wrong(path: str, found: object, expected: str) -> FailedError:
+def wrong(path: str, found: object, expected: str) -> FailedError:
+    """The error for a value that is not what was expected at a JSON path."""
     shown = repr(found)
     return FailedError(f"a recognition record is malformed: {path}: found {clean(shown, 80)}, expected {expected}")
 
 
-def _object(value: object, path: str, keys: Iterable[str]) -> dict[str, object]:
+def read_object(value: object, path: str, keys: Iterable[str]) -> dict[str, object]:
+    """A JSON object with exactly these keys."""
     wanted = tuple(keys)
     if not isinstance(value, dict) or set(value) != set(wanted):
-        raise _wrong(path, value, f"an object with exactly {', '.join(wanted)}")
+        raise wrong(path, value, f"an object with exactly {', '.join(wanted)}")
     return value
 
 
-def _list(value: object, path: str, limit: int, read: Callable[[object, str], T]) -> list[T]:
+def read_list(value: object, path: str, limit: int, read: Callable[[object, str], T]) -> list[T]:
+    """A JSON list of at most `limit` items, each read by `read` with its path."""
     if not isinstance(value, list) or len(value) > limit:
-        raise _wrong(path, value, f"a list of at most {limit} items")
+        raise wrong(path, value, f"a list of at most {limit} items")
     return [read(item, f"{path}[{index}]") for index, item in enumerate(value)]
 
 
-def _size(value: object, path: str) -> int:
+def read_size(value: object, path: str) -> int:
+    """A whole number that is not negative."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_SIZE:
-        raise _wrong(path, value, "a number of bytes")
+        raise wrong(path, value, "a number of bytes")
     return value
 
 
-def _text(value: object, path: str, limit: int) -> str:
+def read_text(value: object, path: str, limit: int) -> str:
+    """A text, cleaned, of at most `limit` characters."""
     if not isinstance(value, str) or len(value) > limit:
-        raise _wrong(path, value, f"a text of at most {limit} characters")
+        raise wrong(path, value, f"a text of at most {limit} characters")
     return clean(value, limit)
 
 
-def _matching(value: object, path: str, regex: re.Pattern[str], limit: int) -> str:
+def read_matching(value: object, path: str, regex: re.Pattern[str], limit: int) -> str:
+    """A text of the form `regex`."""
     if not isinstance(value, str) or len(value) > limit or not regex.fullmatch(value):
-        raise _wrong(path, value, f"a text of the form {regex.pattern}")
+        raise wrong(path, value, f"a text of the form {regex.pattern}")
     return value
 
 
 def _path(value: object, path: str) -> str:
-    text = _matching(value, path, _PATH, MAX_PATH)
+    text = read_matching(value, path, _PATH, MAX_PATH)
     if ".." in text.split("/"):
-        raise _wrong(path, value, "a path without ..")
+        raise wrong(path, value, "a path without ..")
     return text
 
 
-def _enum(value: object, path: str, kind: type[E]) -> E:
+def read_enum(value: object, path: str, kind: type[E]) -> E:
+    """A value of the enumeration `kind`."""
     for member in kind:
         if member.value == value:
             return member
-    raise _wrong(path, value, f"one of {', '.join(member.value for member in kind)}")
+    raise wrong(path, value, f"one of {', '.join(member.value for member in kind)}")

@@ -1,7 +1,7 @@
 """The on-disc structures of ISO 9660 and its extensions, parsed from bytes; nothing here touches a file.
 
 Sources: ECMA-119 (volume descriptors in section 8, directory records in 9.1), the System Use Sharing Protocol (IEEE
-P1281), Rock Ridge (IEEE P1282), the Joliet specification, and "El Torito" Bootable CD-ROM Format 1.0.
+P1281), Rock Ridge (IEEE P1282), and the Joliet specification.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from luxusbd.errors import MalformedImageError
+from luxusbd.images.tree import MAX_NAME
 
 SECTOR = 2048
 """Bytes of a volume descriptor and the unit in which directories are padded."""
@@ -21,19 +22,9 @@ FLAG_ASSOCIATED = 0x04
 FLAG_MULTI_EXTENT = 0x80
 
 MAX_CONTINUATIONS = 16
-MAX_NAME = 255
 MAX_LINK = 4096
 
 _JOLIET_ESCAPES = (b"%/@", b"%/C", b"%/E")
-_EFI_PLATFORM = 0xEF
-_PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"\xfd7zXZ\0": "xz",
-    b"BZh": "bzip2",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"7z\xbc\xaf\x27\x1c": "7-zip",
-}
 
 
 @dataclass(frozen=True)
@@ -217,41 +208,6 @@ def _parse_link(components: bytes, found: SystemUse) -> None:
         offset += 2 + length
 
 
-def parse_boot_catalogue(data: bytes) -> frozenset[str]:
-    """The platforms ("bios", "uefi", or "platform-N") for which an El Torito catalogue holds a bootable entry."""
-    if len(data) < 64 or data[0] != 0x01 or data[30:32] != b"\x55\xaa":
-        return frozenset()
-    found = set()
-    platform = data[1]
-    if data[32] == 0x88:
-        found.add(_platform(platform))
-    offset = 64
-    while offset + 32 <= len(data):
-        header = data[offset]
-        if header not in (0x90, 0x91):
-            break
-        platform = data[offset + 1]
-        count = struct.unpack_from("<H", data, offset + 2)[0]
-        offset += 32
-        while count and offset + 32 <= len(data):
-            if data[offset] == 0x44:  # an extension belongs to the entry before it and is not counted
-                offset += 32
-                continue
-            if data[offset] == 0x88:
-                found.add(_platform(platform))
-            count -= 1
-            offset += 32
-        while offset + 32 <= len(data) and data[offset] == 0x44:
-            offset += 32
-        if header == 0x91:
-            break
-    return frozenset(found)
-
-
-def _platform(number: int) -> str:
-    return {0: "bios", _EFI_PLATFORM: "uefi"}.get(number, f"platform-{number}")
-
-
 def plain_name(raw: bytes) -> str:
     """An ISO 9660 name without version and trailing dot, in lower case as GRUB and Linux show it."""
     return raw.decode("utf-8", "replace").split(";")[0].removesuffix(".").lower()
@@ -260,15 +216,3 @@ def plain_name(raw: bytes) -> str:
 def joliet_name(raw: bytes) -> str:
     """A Joliet name without its version."""
     return raw.decode("utf-16-be", "replace").split(";")[0]
-
-
-def foreign_format(head: bytes, udf: bool) -> str:
-    """What a file is that has no ISO 9660 volume, for an error's text; `head` is its first 512 bytes."""
-    if udf:
-        return "the file is a UDF image without an ISO 9660 volume, which cannot be read here"
-    for magic, name in _PACKED.items():
-        if head.startswith(magic):
-            return f"the file is not an ISO 9660 image but a {name} archive; unpack it first"
-    if head[510:512] == b"\x55\xaa":
-        return "the file is not an ISO 9660 image but looks like an image of a whole disk"
-    return "the file is not an ISO 9660 image"

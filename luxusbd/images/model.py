@@ -95,6 +95,10 @@ class StoredImage:
     """The `distro:` reference it was downloaded as, or `import`."""
     trust: Trust
     recognition: Recognition
+    last_used: int = 0
+    """Unix seconds, of this uid's own use and, where all see the image, of anybody's; exact to some minutes."""
+    pinned: bool = False
+    """Whether this uid, or root for all, wants it kept."""
 
     @property
     def reference(self) -> str:

@@ -108,6 +108,8 @@ class Recipe:
     extras: tuple[Extra, ...] = ()
     reason: str = ""
     advice: str = ""
+    minimum_memory: int = 0
+    """MiB that the system needs to start; 0 when unknown."""
 
 
 def parse_recipe(document: object, name: str) -> Recipe:
@@ -199,6 +201,7 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         extras=tuple(Extra(extra["of"], extra["title"], tuple(extra["add"])) for extra in data.get("extras", ())),
         reason=refuse.get("reason", ""),
         advice=refuse.get("advice", ""),
+        minimum_memory=int(data.get("minimum_memory_mb", 0)),
     )
 
 

@@ -1,7 +1,7 @@
 """The image store: verified images in one directory, named by their hash, each seen by those who may see it.
 
     <sha256>.iso    the bytes, read-only
-    <sha256>.json   the sidecar: who sees it under which name, and what recognition said
+    <sha256>.json   the sidecar: who sees it under which name, who wants it kept, and what recognition said
 
 The sidecar is written before the image is moved in by renames, so that a kill at any point leaves either no image (and
 the caller still has its file) or one that the next start completes, with its owners. All methods block for a few
@@ -10,10 +10,8 @@ milliseconds; call them through `asyncio.to_thread`. One process owns a store di
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-import re
-import stat
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -24,17 +22,19 @@ from luxusbd.errors import (
     FailedError,
     ImageInUseError,
     ImageNotFoundError,
+    ImagePinnedError,
     InvalidArgumentError,
-    NotEnoughSpaceError,
+    host_error,
 )
 from luxusbd.images.model import Recognition, StoredImage
-from luxusbd.images.sidecar import MAX_NAME, MAX_SOURCE, PUBLIC, ROOT, Record, View, read_record, record_to_json
+from luxusbd.images.sidecar import MAX_NAME, MAX_SOURCE, PUBLIC, ROOT, Record, View
+from luxusbd.images.storefiles import HASH, StoreFiles, Withdrawn, checked_size
 from luxusbd.text import clean
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_NO_UID = -1
-_INCOMING = ".incoming-"
-_TEMPORARY = ".tmp-"
+USE_GRAIN = 600
+"""Seconds by which the noted time of the last use may be wrong: so often at most is it written."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class ImageStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._files = StoreFiles(directory)
         self._lock = threading.Lock()
-        self._records: dict[str, Record] = {}
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._recover()
+            self._records = self._files.recover()
         except OSError as error:
-            raise FailedError(f"the image store {directory} cannot be opened: {error.strerror}") from error
+            raise host_error(error, f"opening the image store {directory}") from error
 
     def add(
         self,
@@ -75,6 +75,7 @@ class ImageStore:
         trust: Trust,
         recognition: Recognition,
         owner_uid: int | None,
+        requested_by: int | None = None,
     ) -> StoredImage:
         """Move the verified file at `path`, which lies in the same filesystem, into the store.
 
@@ -89,22 +90,25 @@ class ImageStore:
             trust: how sure the bytes are.
             recognition: what `recognise` said about this file.
             owner_uid: who imported it; None for a catalogue image, which all uids see.
+            requested_by: who asked for a catalogue image.
 
         Returns:
             the image as the owner sees it.
 
         Raises:
             InvalidArgumentError: the hash is malformed.
+            NotEnoughSpaceError: its disk has no room for the sidecar.
             FailedError: the file is not a single regular file of the recognised size, lies elsewhere, or cannot be
                 moved.
         """
         _check_hash(sha256)
-        view = View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, int(time.time()))
+        view = _view(sha256, name, source, trust)
+        asked = frozenset(() if requested_by is None else (requested_by,))
         with self._lock:
             try:
-                record = self._admit(path, sha256, view, recognition, owner_uid)
+                record = self._admit(path, sha256, view, recognition, owner_uid, asked)
             except OSError as error:
-                raise FailedError(f"{path} cannot be moved into the image store: {error.strerror}") from error
+                raise host_error(error, f"moving {view.name} into the image store {self._directory}") from error
         seen = record.seen_by(ROOT if owner_uid is None else owner_uid)
         assert seen is not None
         return seen
@@ -118,11 +122,9 @@ class ImageStore:
             ImageNotFoundError: there is no such orphan.
         """
         _check_hash(sha256)
-        view = View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, int(time.time()))
+        view = _view(sha256, name, source, trust)
         with self._lock:
-            if sha256 in self._records or not self._image(sha256).is_file():
-                raise ImageNotFoundError(f"the image store has no orphan {sha256}")
-            size = self._image(sha256).stat().st_size
+            size = self._orphan(sha256).stat().st_size
             record = Record(sha256, size, recognition, {_key(owner_uid): view})
             self._write(record)
         seen = record.seen_by(ROOT if owner_uid is None else owner_uid)
@@ -144,62 +146,160 @@ class ImageStore:
         with self._lock:
             return self._visible(uid, sha256)[1]
 
-    def public(self, sha256: str) -> StoredImage | None:
-        """The image of this hash as every uid sees it, or None when it is not there or was only imported."""
+    def held(self, uid: int, sha256: str) -> StoredImage | None:
+        """The image of this hash if a download by `uid` is not needed: it is the catalogue's, or his own import.
+
+        What others imported does not count, for root neither: what root downloads is for everybody.
+        """
         with self._lock:
-            record = self._records.get(sha256)
-            return record.seen_by(_NO_UID) if record is not None else None
+            return self._held(uid, sha256)
+
+    def request(self, uid: int, sha256: str) -> StoredImage | None:
+        """As `held`; where it is there, note that `uid` asked for it and uses it."""
+        with self._lock:
+            image = self._held(uid, sha256)
+            if image is not None:
+                record = self._records[sha256]
+                asked = record.requested_by | {uid} if record.public else record.requested_by
+                self._note_use(record, replace(record.used_by(uid, int(time.time())), requested_by=asked))
+            return image
+
+    def pin(self, uid: int, sha256: str, pinned: bool) -> None:
+        """Keep an image from being removed for space, or let go of it; root does so for all.
+
+        Raises:
+            ImageNotFoundError: as `get`.
+            FailedError: it cannot be written down.
+        """
+        with self._lock:
+            record, image = self._visible(uid, sha256)
+            pins = record.pins | {uid} if pinned else record.pins - {uid}
+            if pins == record.pins:
+                return
+            try:
+                self._write(replace(record, pins=pins))
+            except OSError as error:
+                raise FailedError(f"{image.name} cannot be marked: {error.strerror}") from error
+
+    def records(self) -> tuple[Record, ...]:
+        """Everything that is stored, for the one who keeps house; not for callers."""
+        with self._lock:
+            return tuple(self._records.values())
 
     def open(self, uid: int, sha256: str) -> int:
-        """A read-only descriptor, which the caller closes.
+        """A read-only descriptor, which the caller closes. Counts as use.
 
         Raises:
             ImageNotFoundError: as `get`, or its file was taken away behind the store's back.
         """
         with self._lock:
-            self._visible(uid, sha256)
+            record, _image = self._visible(uid, sha256)
             try:
-                return os.open(self._image(sha256), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                fd = os.open(self._files.image(sha256), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             except OSError as error:
                 raise ImageNotFoundError(f"the image {sha256} cannot be opened: {error.strerror}") from error
+            self._note_use(record, record.used_by(uid, int(time.time())))
+            return fd
 
-    def delete(self, uid: int, sha256: str, in_use: bool) -> bool:
+    def delete(self, uid: int, sha256: str, held_by: str = "") -> bool:
         """Take an image out of the view of `uid`; a catalogue image goes for all, but stays for those who imported it.
 
-        Root takes it away from everybody.
+        A catalogue image that somebody else has pinned stays, and only the own view of `uid` goes. Root takes an image
+        away from everybody, whoever pinned it.
+
+        Args:
+            uid: who wants it gone.
+            sha256: which one.
+            held_by: what needs it, for the message; empty when nothing does.
 
         Returns:
             whether the bytes are gone too.
 
         Raises:
             ImageNotFoundError: as `get`.
-            ImageInUseError: `in_use` is set.
+            ImageInUseError: `held_by` is set.
+            ImagePinnedError: `uid` has pinned it, or only others keep it.
+            FailedError: the disk failed.
         """
         with self._lock:
             record, image = self._visible(uid, sha256)
-            if in_use:
-                raise ImageInUseError(
-                    f"{image.name} is needed by a job that runs or waits; cancel the job or wait for its end"
-                )
-            gone = {PUBLIC, str(uid)} if uid != ROOT else set(record.views)
-            left = {key: view for key, view in record.views.items() if key not in gone}
-            if left:
-                self._write(replace(record, views=left))
-                return False
-            # The image goes first: a kill in between leaves a sidecar alone, which the next start removes.
-            self._image(sha256).unlink(missing_ok=True)
-            self._sync()
-            self._sidecar(sha256).unlink(missing_ok=True)
-            del self._records[sha256]
-            return True
+            if held_by:
+                raise ImageInUseError(f"{image.name} is needed by {held_by}")
+            if uid in record.pins:
+                raise ImagePinnedError(f"you have pinned {image.name}; unpin it first: luxusb unpin {sha256[:12]}")
+            gone = frozenset({PUBLIC, str(uid)} if uid != ROOT else record.views)
+            if uid != ROOT and record.public and record.pins:
+                gone = frozenset({str(uid)})
+                if str(uid) not in record.views:
+                    raise ImagePinnedError(f"{image.name} is kept: another user or the administrator has pinned it")
+            left = record.without(gone)
+            try:
+                if left is not None:
+                    self._write(left)
+                    return False
+                withdrawn = self._set_aside(sha256)
+            except OSError as error:
+                raise FailedError(f"{image.name} cannot be deleted: {error.strerror}") from error
+        self.discard(withdrawn)
+        return True
+
+    def withdraw(self, sha256: str) -> Withdrawn:
+        """Take an image from everybody at once; its bytes go with `discard`, which may take long for a large file.
+
+        Raises:
+            ImageNotFoundError: it is not there any more.
+            FailedError: the disk failed; the image is still there.
+        """
+        with self._lock:
+            if sha256 not in self._records:
+                raise ImageNotFoundError(f"the image store has no image {sha256}")
+            try:
+                return self._set_aside(sha256)
+            except OSError as error:
+                raise FailedError(f"the image {sha256} cannot be removed: {error.strerror}") from error
+
+    def discard(self, withdrawn: Withdrawn) -> None:
+        """Remove the bytes of a withdrawn image. What a kill leaves of them goes at the next start.
+
+        Raises:
+            FailedError: the disk failed.
+        """
+        try:
+            with self._lock:
+                # the renaming has to be on the disk first: a sidecar without an image is nothing, the other way round
+                # is an orphan
+                self._files.sync()
+                if withdrawn.sha256 not in self._records:
+                    self._files.sidecar(withdrawn.sha256).unlink(missing_ok=True)
+            withdrawn.path.unlink(missing_ok=True)
+            self._files.sync()
+        except OSError as error:
+            raise FailedError(f"the image {withdrawn.sha256} cannot be removed: {error.strerror}") from error
+
+    def remove_orphan(self, sha256: str) -> None:
+        """Remove an image without a sidecar, and the damaged sidecar that was set aside.
+
+        Raises:
+            ImageNotFoundError: there is no such orphan.
+            FailedError: the disk failed.
+        """
+        _check_hash(sha256)
+        with self._lock:
+            path = self._orphan(sha256)
+            try:
+                path.unlink()
+                self._files.damaged_sidecar(sha256).unlink(missing_ok=True)
+                self._files.sync()
+            except OSError as error:
+                raise FailedError(f"{path} cannot be removed: {error.strerror}") from error
 
     def orphans(self) -> tuple[Orphan, ...]:
         """Images without a readable sidecar; the caller hashes and recognises them and calls `adopt`."""
         with self._lock:
             return tuple(
-                Orphan(path.stem, path, path.stat().st_size)
-                for path in sorted(self._directory.glob("*.iso"))
-                if _SHA256.fullmatch(path.stem) and path.stem not in self._records and path.is_file()
+                Orphan(sha256, path, path.stat().st_size)
+                for sha256, path in self._files.images()
+                if sha256 not in self._records
             )
 
     def free_bytes(self) -> int:
@@ -207,59 +307,36 @@ class ImageStore:
         status = os.statvfs(self._directory)
         return status.f_bavail * status.f_frsize
 
-    def require_space(self, needed: int, reserve: int = 256 * 1024 * 1024) -> None:
-        """Check that `needed` bytes fit and `reserve` bytes stay free for the rest of the system.
-
-        Raises:
-            NotEnoughSpaceError: they do not.
-        """
-        free = self.free_bytes()
-        if needed + reserve > free:
-            raise NotEnoughSpaceError(
-                f"the image store {self._directory} has {free // 2**20} MiB free and needs"
-                f" {-(-needed // 2**20)} MiB and {reserve // 2**20} MiB of reserve;"
-                " delete images that you no longer need"
-            )
-
-    def _admit(self, path: Path, sha256: str, view: View, recognition: Recognition, owner_uid: int | None) -> Record:
-        size = _checked_size(path, recognition.size)
+    def _admit(
+        self,
+        path: Path,
+        sha256: str,
+        view: View,
+        recognition: Recognition,
+        owner_uid: int | None,
+        asked: frozenset[int],
+    ) -> Record:
+        size = checked_size(path, recognition.size)
         known = self._records.get(sha256)
-        views = {**(known.views if known is not None else {}), _key(owner_uid): view}
-        record = Record(sha256, size, recognition, views)
+        record = Record(sha256, size, recognition, {_key(owner_uid): view}, requested_by=asked)
+        if known is not None:
+            record = replace(
+                record,
+                views={**known.views, **record.views},
+                pins=known.pins,
+                requested_by=known.requested_by | asked,
+            )
         self._write(record)
-        if self._image(sha256).is_file():
+        if self._files.image(sha256).is_file():
             path.unlink()
             return record
         try:
-            self._move_in(path, sha256, size)
+            self._files.move_in(path, sha256, size)
         except BaseException:
-            self._sidecar(sha256).unlink(missing_ok=True)
+            self._files.sidecar(sha256).unlink(missing_ok=True)
             self._records.pop(sha256, None)
             raise
         return record
-
-    def _move_in(self, path: Path, sha256: str, size: int) -> None:
-        # Judged again after the first rename: in this directory nobody else can exchange the file.
-        incoming = self._directory / f"{_INCOMING}{sha256}"
-        path.rename(incoming)
-        try:
-            self._complete(incoming, sha256, size)
-        except BaseException:
-            incoming.rename(path)
-            raise
-
-    def _complete(self, incoming: Path, sha256: str, size: int) -> None:
-        _checked_size(incoming, size)
-        fd = os.open(incoming, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            if os.geteuid() == ROOT:
-                os.fchown(fd, ROOT, ROOT)
-            os.fchmod(fd, 0o400)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        incoming.rename(self._image(sha256))
-        self._sync()
 
     def _visible(self, uid: int, sha256: str) -> tuple[Record, StoredImage]:
         record = self._records.get(sha256)
@@ -268,55 +345,42 @@ class ImageStore:
             raise ImageNotFoundError(f"the image store has no image {clean(sha256, 64)}; `luxusb images` lists them")
         return record, image
 
-    def _recover(self) -> None:
-        for path in sorted(self._directory.glob(f"{_TEMPORARY}*")):
-            path.unlink()
-        for path in sorted(self._directory.glob("*.json")):
-            if _SHA256.fullmatch(path.stem):
-                self._recover_one(path)
-        for path in sorted(self._directory.glob(f"{_INCOMING}*")):
-            path.unlink()
+    def _held(self, uid: int, sha256: str) -> StoredImage | None:
+        record = self._records.get(sha256)
+        if record is None or not (record.public or uid in record.imported_by):
+            return None
+        return record.seen_by(uid)
 
-    def _recover_one(self, sidecar: Path) -> None:
-        image = self._image(sidecar.stem)
-        incoming = self._directory / f"{_INCOMING}{sidecar.stem}"
-        present = image if image.is_file() else incoming
-        if not present.is_file():
-            sidecar.unlink()
+    def _orphan(self, sha256: str) -> Path:
+        path = self._files.image(sha256)
+        if sha256 in self._records or not path.is_file():
+            raise ImageNotFoundError(f"the image store has no orphan {sha256}")
+        return path
+
+    def _note_use(self, record: Record, used: Record) -> None:
+        changed = [view.last_used - record.views[key].last_used for key, view in used.views.items()]
+        if used.requested_by == record.requested_by and all(abs(seconds) < USE_GRAIN for seconds in changed):
             return
         try:
-            record = read_record(sidecar, present.stat().st_size)
-            if present is incoming:
-                self._complete(incoming, record.sha256, record.size)
-        except (FailedError, ValueError, RecursionError):
-            sidecar.replace(sidecar.with_suffix(".json.corrupt"))
-            return
-        self._records[record.sha256] = record
+            self._write(used)
+        except OSError as error:
+            # on a full disk, say: the image can be used all the same
+            log.warning("the use of %s cannot be written down: %s", record.sha256, error.strerror)
+            self._records[record.sha256] = used
+
+    def _set_aside(self, sha256: str) -> Withdrawn:
+        withdrawn = self._files.set_aside(sha256)
+        del self._records[sha256]
+        return withdrawn
 
     def _write(self, record: Record) -> None:
-        temporary = self._directory / f"{_TEMPORARY}{record.sha256}"
-        data = json.dumps(record_to_json(record), indent=1).encode()
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self._sidecar(record.sha256))
-        self._sync()
+        self._files.write(record)
         self._records[record.sha256] = record
 
-    def _sync(self) -> None:
-        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
-    def _image(self, sha256: str) -> Path:
-        return self._directory / f"{sha256}.iso"
-
-    def _sidecar(self, sha256: str) -> Path:
-        return self._directory / f"{sha256}.json"
+def _view(sha256: str, name: str, source: str, trust: Trust) -> View:
+    now = int(time.time())
+    return View(clean(name, MAX_NAME) or sha256[:12], clean(source, MAX_SOURCE), trust, now, now)
 
 
 def _key(owner_uid: int | None) -> str:
@@ -324,14 +388,5 @@ def _key(owner_uid: int | None) -> str:
 
 
 def _check_hash(sha256: str) -> None:
-    if not _SHA256.fullmatch(sha256):
+    if not HASH.fullmatch(sha256):
         raise InvalidArgumentError(f"{clean(sha256, 80)!r} is no SHA-256 hash: 64 lower-case hex digits are expected")
-
-
-def _checked_size(path: Path, expected: int) -> int:
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        raise FailedError(f"{path} is not a regular file with one name")
-    if status.st_size != expected:
-        raise FailedError(f"{path} has {status.st_size} bytes, and {expected} were recognised")
-    return expected

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from luxusbd.catalog.model import Distribution
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
-from luxusbd.images.model import Firmware, Recognition, StoredImage
+from luxusbd.images.details import Inspection
+from luxusbd.images.model import Firmware, StoredImage
 from luxusbd.jobs.model import Job
 from luxusbd.stick.model import Layout, ManifestImage, StickOptions
 
@@ -35,6 +37,8 @@ class DeviceView:
     images: tuple[ManifestImage, ...] = ()
     free_bytes: int = 0
     current_job: int | None = None
+    unlisted_images: int = 0
+    """Image files on the stick that have no entry in its menu."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -47,6 +51,70 @@ class ImageView:
     genuine: str
     """Name of the catalogue's release with this hash, or empty."""
     in_use: bool
+    genuine_reference: str = ""
+    """The `distro:` reference of that release, or empty."""
+    owners: int | None = None
+    """How many uids imported it or asked for it; only root is told."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What a user says of an image that is imported; descriptors stay the caller's."""
+
+    sha256: str = ""
+    """Of the image, or of the file that it is compressed in."""
+    size: int = 0
+    """Bytes that come through the descriptor, 0 when that is not known."""
+    sums: int | None = None
+    """A list of hashes."""
+    sums_name: str = ""
+    """Under which name the image stands in it; empty: under its display name."""
+    signature: int | None = None
+    """A detached signature of the list."""
+    key: int | None = None
+    """OpenPGP public keys, one of which has to have signed the list."""
+
+
+class PrunedKind(StrEnum):
+    """What was removed from the store."""
+
+    IMAGE = "image"
+    """A catalogue image, which can be downloaded again."""
+    IMPORT = "import"
+    """An imported image."""
+    PARTIAL = "partial"
+    """What an unfinished download left."""
+    ORPHAN = "orphan"
+    """A damaged image that belongs to nobody."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """One thing that was removed from the store, or would be."""
+
+    kind: PrunedKind
+    sha256: str
+    reference: str
+    """`image:` for an image; `distro:` for an unfinished download of the catalogue, else empty."""
+    name: str
+    size: int
+    """Bytes; for an unfinished download those that it occupies."""
+    last_used: int
+    """Unix seconds, 0 when nobody knows."""
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """What is to be removed."""
+
+    dry_run: bool = False
+    """Only say what would be."""
+    older_than: int = 0
+    """Seconds for which it was not used."""
+    imports: bool = False
+    """Imported images too."""
+    only: frozenset[str] = frozenset()
+    """Hashes outside of which nothing is removed; empty for no such bound."""
 
 
 @dataclass(frozen=True)
@@ -158,11 +226,11 @@ class Engine(Protocol):
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""
 
-    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
-        """Copy a regular file into the store. `fd` stays the caller's; it is duplicated before this returns."""
+    async def import_image(self, caller: Caller, fd: int, name: str, options: ImportOptions) -> Job:
+        """Take a file or a stream into the store. `fd` stays the caller's; it is duplicated before this returns."""
 
-    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:
-        """What a file is, without storing it."""
+    async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
+        """What a file is, without storing it; `sha256` is what the caller found its hash to be, and is looked up."""
 
     async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
         """The images that the caller may see."""
@@ -171,7 +239,13 @@ class Engine(Protocol):
         """A read-only descriptor, which the caller of this method closes."""
 
     async def delete_image(self, caller: Caller, reference: str) -> None:
-        """Out of the caller's view, and off the disk when nobody else sees it."""
+        """Out of the caller's view, and off the disk when nobody else sees it. The caller's plans with it expire."""
+
+    async def pin_image(self, caller: Caller, reference: str, pinned: bool) -> None:
+        """Keep an image from being removed for space, for the caller; root for all."""
+
+    async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
+        """Remove what the caller may remove and what can be had again, the least recently used first."""
 
     async def plan_stick(
         self,
@@ -199,6 +273,9 @@ class Engine(Protocol):
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Compare everything on the stick with its manifest."""
+
+    async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
+        """Make manifest and menu fit the files on the stick; `thorough` reads those again that look untouched."""
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order; `DeviceNotLuxusbError`."""

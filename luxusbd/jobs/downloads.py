@@ -1,34 +1,36 @@
-"""Download and import: the two ways in which an image comes into the store."""
+"""Downloads: images that come into the store from mirrors."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import Catalog, reference_to
+from luxusbd.catalog.catalog import reference_to
 from luxusbd.catalog.model import Distribution, Release, Trust
 from luxusbd.errors import (
     CancelledError,
-    InvalidArgumentError,
     MalformedImageError,
-    VerificationError,
     from_name,
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.model import Job, JobState, Operation
+from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
+from luxusbd.text import clean
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
+HOST_LIMIT = 253
+"""Characters of a host's name (RFC 1035, section 2.3.4)."""
+MIB = 1024 * 1024
 REPORT_INTERVAL = 0.25
 """Seconds between two looks at the downloads of a stick."""
 
@@ -60,20 +62,17 @@ class Downloads:
         queue: JobQueue,
         transfers: Transfers,
         store: ImageStore,
-        catalog: Catalog,
         *,
+        room: Room,
         incoming: Path,
-        staging: Path,
     ) -> None:
-        """`incoming` is where the transfer process downloads to; `staging`, ours alone, where imports are copied to."""
+        """`incoming` is where the transfer process downloads to."""
         self._queue = queue
         self._transfers = transfers
         self._store = store
-        self._catalog = catalog
+        self._room = room
         self._incoming = incoming
-        self._staging = staging
         self._locks: dict[str, asyncio.Lock] = {}
-        self._import_fds: dict[int, int] = {}
 
     async def download(
         self,
@@ -98,9 +97,11 @@ class Downloads:
             "reference": reference_to(distribution, release),
             "sha256": release.sha256,
             "size": release.size,
+            "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
             "trust": release.trust.value,
             "urls": [mirror.url for mirror in release.mirrors],
+            "countries": [mirror.country for mirror in release.mirrors],
         }
         return await self._queue.submit(
             Operation.DOWNLOAD,
@@ -127,44 +128,15 @@ class Downloads:
         lock = self._locks.setdefault(sha256, asyncio.Lock())
         try:
             async with lock:
-                image = await asyncio.to_thread(self._store.public, sha256)
+                image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
                 if image is None:
-                    image = await self._fetch(context, sha256)
+                    expected = int(params.get("expected", params["size"]))
+                    async with self._room.promised(context, expected, sha256=sha256) as promise:
+                        image = await self._fetch(context, sha256, promise)
         finally:
             if not lock.locked():
                 self._locks.pop(sha256, None)
         return image_result(image)
-
-    async def import_image(self, owner_uid: int, fd: int, name: str, sha256: str) -> Job:
-        """Start an import of the regular file behind `fd`, which is duplicated.
-
-        Raises:
-            InvalidArgumentError: no regular file, or not open for reading.
-            MalformedImageError: it is empty.
-            NotEnoughSpaceError: the store has no room.
-        """
-        size = readable_size(fd)
-        self._store.require_space(size)
-        copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-        try:
-            job = await self._queue.submit(
-                Operation.IMPORT,
-                Lane.IMPORT,
-                self._run_import,
-                owner_uid=owner_uid,
-                params={"name": name, "sha256": sha256, "size": size, "fd": copy},
-                title=name,
-            )
-        except BaseException:
-            os.close(copy)
-            raise
-        self._import_fds[job.id] = copy
-        return job
-
-    def job_ended(self, job: Job) -> None:
-        """Give back what an import held."""
-        if (fd := self._import_fds.pop(job.id, None)) is not None:
-            os.close(fd)
 
     async def examine(self, path: Path) -> Examined:
         """Hash and recognise a file of the store."""
@@ -182,11 +154,14 @@ class Downloads:
         except MalformedImageError as error:
             return unrecognised(size, error)
 
-    async def _fetch(self, context: JobContext, sha256: str) -> StoredImage:
+    async def _fetch(self, context: JobContext, sha256: str, promise: Promise) -> StoredImage:
         params = context.job.params
+        # a job of an older version has none
+        countries = dict(zip(params["urls"], params.get("countries", ()), strict=False))
 
         def progress(now: DownloadProgress) -> None:
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
+            context.served_by(() if now.stage is DownloadStage.VERIFY else _mirrors(now.sources, countries))
             if now.note:
                 context.note(now.note)
 
@@ -212,7 +187,7 @@ class Downloads:
         finally:
             os.close(fd)
         context.note(f"{size} bytes from {result.url}")
-        return await asyncio.to_thread(
+        move = partial(
             self._store.add,
             path,
             sha256=sha256,
@@ -221,58 +196,22 @@ class Downloads:
             trust=Trust(params["trust"]),
             recognition=recognition,
             owner_uid=None,
+            requested_by=context.job.owner_uid,
         )
-
-    async def _run_import(self, context: JobContext) -> Mapping[str, Any]:
-        params = context.job.params
-        size = int(params["size"])
-        source = self._import_fds.get(context.job.id, int(params["fd"]))
-        target = self._staging / f"import-{context.job.id}"
-
-        def progress(now: DownloadProgress) -> None:
-            context.report(now.bytes_done, size, stage="copy")
-
-        fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            context.report(0, size, stage="copy")
-            sha256, copied = await self._transfers.copy(context.job.id, source, fd, size, progress)
-            if params["sha256"] and sha256 != params["sha256"]:
-                raise VerificationError(
-                    f"{params['name']}: its sha256 is {sha256}, not {params['sha256']}; nothing was imported"
-                )
-            context.report(copied, copied, stage="inspect")
-            recognition = await self._transfers.inspect(fd)
-            image = await asyncio.to_thread(
-                self._store.add,
-                target,
-                sha256=sha256,
-                name=str(params["name"]),
-                source="import",
-                trust=Trust.NONE if self._catalog.find_by_hash(sha256) is None else Trust.HASH,
-                recognition=recognition,
-                owner_uid=context.job.owner_uid,
-            )
-        finally:
-            os.close(fd)
-            await asyncio.to_thread(target.unlink, missing_ok=True)
-        return image_result(image)
+        return await self._room.store(context, promise, size, move)
 
 
-def readable_size(fd: int) -> int:
-    """Size of the regular file behind a descriptor that a caller passed.
-
-    Raises:
-        InvalidArgumentError: no regular file, or not open for reading.
-        MalformedImageError: it is empty.
-    """
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidArgumentError("the descriptor is no regular file; pass an image file opened for reading")
-    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
-        raise InvalidArgumentError("the descriptor is not open for reading")
-    if status.st_size == 0:
-        raise MalformedImageError("the file is empty")
-    return status.st_size
+def _mirrors(sources: Sequence[SourceShare], countries: Mapping[str, str]) -> tuple[MirrorShare, ...]:
+    return tuple(
+        MirrorShare(
+            clean(source.host, HOST_LIMIT),
+            countries.get(source.url, ""),
+            source.state.value,
+            source.rate,
+            source.bytes_done,
+        )
+        for source in sources
+    )
 
 
 def unrecognised(size: int, error: MalformedImageError) -> Recognition:

@@ -16,17 +16,23 @@ from luxusbd.config import Config, Value
 from luxusbd.devices.guard import GuardPolicy
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import InterruptedJobError, JobStateError, LuxusbError
-from luxusbd.images.model import Recognition
+from luxusbd.images.details import Inspection
+from luxusbd.images.keeping import Limits
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan
-from luxusbd.jobs.downloads import Downloads, file_name, readable_size, release_title
+from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan, Pruned, PruneOptions
+from luxusbd.jobs.downloads import Downloads, file_name, release_title
+from luxusbd.jobs.holds import Holds
+from luxusbd.jobs.imports import Imports, readable_size
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.jobs.rescan import Rescans
+from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
 from luxusbd.jobs.sticks import Sticks
+from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
@@ -42,12 +48,15 @@ FEATURES = (
     "ListImages",
     "OpenImage",
     "DeleteImage",
+    "PinImage",
+    "PruneImages",
     "PlanStick",
     "CreateStick",
     "AddImages",
     "RemoveImages",
     "RefreshStick",
     "VerifyStick",
+    "RescanStick",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
@@ -74,6 +83,7 @@ class LuxusbEngine:
             slots={
                 Lane.DOWNLOAD: config.limits.active_downloads,
                 Lane.IMPORT: 2,
+                Lane.STREAM: 4,
                 Lane.STICK: config.limits.active_sticks,
             },
             max_jobs=config.limits.jobs,
@@ -81,26 +91,49 @@ class LuxusbEngine:
             keep_finished=config.daemon.keep_finished,
         )
         self._registry = DeviceRegistry(self._transfers, GuardPolicy(allow_loop=config.devices.allow_loop))
+        self._planner = Planner(catalog, self._images, self._registry)
+        holds = Holds(self._queue, self._planner)
+        incoming = Path(config.paths.download_dir)
+        room = Room(self._images, holds, _limits(config), incoming=incoming)
         self._downloads = Downloads(
             self._queue,
             self._transfers,
             self._images,
-            catalog,
-            incoming=Path(config.paths.download_dir),
-            staging=self._staging,
+            room=room,
+            incoming=incoming,
         )
-        self._planner = Planner(catalog, self._images, self._registry)
+        self._imports = Imports(
+            self._queue,
+            self._transfers,
+            self._images,
+            catalog,
+            room=room,
+            staging=self._staging,
+            max_unpacked=config.images.max_unpacked << 30,
+            reserve=config.images.reserve,
+        )
+        self._keeper = StoreKeeper(
+            self._images,
+            catalog,
+            self._planner,
+            holds,
+            room,
+            incoming=incoming,
+            keep_partial=config.downloads.keep_partial,
+        )
         self._sticks = Sticks(
             self._queue,
             self._registry,
             self._images,
             self._downloads,
             self._planner,
+            Rescans(self._transfers, catalog),
             launcher,
+            holds=holds,
             staging=self._staging,
         )
-        self._adopting: asyncio.Task[None] | None = None
-        self._queue.add_listener(_Cleanup(self._downloads, self._sticks))
+        self._background: list[asyncio.Task[None]] = []
+        self._queue.add_listener(_Cleanup(self._imports, self._sticks))
         self._mark = _UnfinishedMark(state / "unfinished")
         self._queue.add_listener(self._mark)
 
@@ -124,7 +157,21 @@ class LuxusbEngine:
             else:
                 await self._queue.restore_failed(job, self._sticks.interrupted(job))
         self._mark.busy_changed(self._queue.busy)
-        self._adopting = asyncio.get_running_loop().create_task(self._adopt_orphans(), name="orphans")
+
+        self._keeper.adopting = True
+        loop = asyncio.get_running_loop()
+        self._background = [
+            loop.create_task(self._adopt_orphans(), name="orphans"),
+            loop.create_task(self._clean_partials(), name="unfinished downloads"),
+        ]
+
+    async def _clean_partials(self) -> None:
+        while True:
+            try:
+                await self._keeper.clean_partials()
+            except LuxusbError as error:
+                log.warning("old unfinished downloads stay: %s", error)
+            await asyncio.sleep(DAY)
 
     async def _adopt_orphans(self) -> None:
         """Give images whose description was lost a new one; only root sees those that no catalogue knows."""
@@ -146,12 +193,13 @@ class LuxusbEngine:
                 )
             except (LuxusbError, OSError) as error:
                 log.warning("%s: its description was lost and cannot be made anew: %s", orphan.path, error)
+        self._keeper.adopting = False
 
     async def stop(self) -> None:
         """Stop everything so that the next start goes on where this one ends."""
-        if self._adopting is not None:
-            self._adopting.cancel()
-            await asyncio.gather(self._adopting, return_exceptions=True)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         self._mark.freeze()
         await self._queue.close()
         await self._registry.stop()
@@ -200,23 +248,22 @@ class LuxusbEngine:
         distribution, release = self._catalog.resolve(reference, caller.uid)
         return await self._downloads.download(caller.uid, distribution, release, priority=priority, bandwidth=bandwidth)
 
-    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
-        """Copy a regular file into the store."""
-        return await self._downloads.import_image(caller.uid, fd, name, sha256)
+    async def import_image(self, caller: Caller, fd: int, name: str, options: ImportOptions) -> Job:
+        """Take a file or a stream into the store."""
+        return await self._imports.start(caller.uid, fd, name, options)
 
-    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:  # noqa: ARG002 - the same for everybody
+    async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
         """What a file is."""
         readable_size(fd)
-        return await self._transfers.inspect(fd)
+        found = await self._transfers.explain(fd)
+        if not sha256:
+            return found
+        genuine = self._catalog.find_by_hash(sha256, caller.uid)
+        return replace(found, sha256=sha256, genuine=release_title(*genuine) if genuine else "")
 
     async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
         """The images that the caller may see."""
-        in_use = self._in_use()
-        found = []
-        for image in await asyncio.to_thread(self._images.list, caller.uid):
-            genuine = self._catalog.find_by_hash(image.sha256)
-            found.append(ImageView(image, release_title(*genuine) if genuine else "", image.sha256 in in_use))
-        return tuple(found)
+        return await self._keeper.images(caller)
 
     async def open_image(self, caller: Caller, reference: str) -> int:
         """A read-only descriptor."""
@@ -224,8 +271,15 @@ class LuxusbEngine:
 
     async def delete_image(self, caller: Caller, reference: str) -> None:
         """Out of the caller's view."""
-        sha256 = _sha256(reference)
-        await asyncio.to_thread(self._images.delete, caller.uid, sha256, sha256 in self._in_use())
+        await self._keeper.delete(caller, _sha256(reference))
+
+    async def pin_image(self, caller: Caller, reference: str, pinned: bool) -> None:
+        """Keep an image, or let go of it."""
+        await self._keeper.pin(caller, _sha256(reference), pinned)
+
+    async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
+        """Remove what can be had again."""
+        return await self._keeper.prune(caller, options)
 
     async def plan_stick(
         self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
@@ -261,6 +315,11 @@ class LuxusbEngine:
         """Compare everything on the stick with its manifest."""
         await self._registry.looked_at([device])
         return await self._sticks.verify(caller, device)
+
+    async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
+        """Make manifest and menu fit the files on the stick."""
+        await self._registry.looked_at([device])
+        return await self._sticks.rescan(caller, device, thorough=thorough)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:  # noqa: ARG002
         """The images on a stick in menu order."""
@@ -313,25 +372,22 @@ class LuxusbEngine:
             else:
                 left.unlink()
 
-    def _in_use(self) -> frozenset[str]:
-        wanted = set(self._planner.wanted_by_plans())
-        for job in self._queue.jobs():
-            if not job.state.finished:
-                wanted.update(job.params.get("images", ()))
-                wanted.add(str(job.params.get("sha256", "")))
-        return frozenset(wanted)
+
+def _limits(config: Config) -> Limits:
+    images = config.images
+    return Limits(images.quota, images.quota_per_user, images.reserve, images.clean_imports)
 
 
 class _Cleanup(Listener):
     """Gives back what a job held, also when it ended without ever having run."""
 
-    def __init__(self, downloads: Downloads, sticks: Sticks) -> None:
-        self._downloads = downloads
+    def __init__(self, imports: Imports, sticks: Sticks) -> None:
+        self._imports = imports
         self._sticks = sticks
         self._tasks: set[asyncio.Task[None]] = set()
 
     def job_finished(self, job: Job) -> None:
-        self._downloads.job_ended(job)
+        self._imports.job_ended(job)
         if job.device_ids:
             task = asyncio.get_running_loop().create_task(self._sticks.job_ended(job))
             self._tasks.add(task)

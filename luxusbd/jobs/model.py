@@ -18,6 +18,7 @@ class Operation(StrEnum):
     REMOVE = "remove"
     REFRESH = "refresh"
     VERIFY = "verify"
+    RESCAN = "rescan"
 
 
 class JobState(StrEnum):
@@ -43,6 +44,21 @@ class LogLine:
     time: int
     """Unix seconds."""
     text: str
+
+
+@dataclass(frozen=True)
+class MirrorShare:
+    """What one mirror does for a download at the moment."""
+
+    host: str
+    country: str
+    """ISO 3166-1 alpha-2, or empty where the catalogue does not know it."""
+    state: str
+    """connect, serving, waiting or given-up."""
+    rate: int
+    """Bytes per second."""
+    bytes_done: int
+    """Bytes it brought since the download was started or taken up again."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,8 @@ class Job:
     result: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""
     log: tuple[LogLine, ...] = ()
+    mirrors: tuple[MirrorShare, ...] = ()
+    """Of a download that runs; not stored."""
 
     @property
     def progress(self) -> float:

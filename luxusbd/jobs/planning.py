@@ -12,21 +12,23 @@ from luxusbd.catalog.model import Distribution, Release
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
     AlreadyExistsError,
+    DeviceError,
     InvalidArgumentError,
     LimitExceededError,
     NotBootableError,
     NotEnoughSpaceError,
     PlanExpiredError,
 )
-from luxusbd.images.model import Firmware, StoredImage
+from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.api import Caller, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.downloads import file_name, release_title
+from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.stick import layout as stick_layout
-from luxusbd.stick.grub import require_any
-from luxusbd.stick.model import MIB, ManifestImage, StickOptions
+from luxusbd.stick.model import MIB, Layout, ManifestImage, StickOptions
 from luxusbd.stick.text import sanitise_name
+from luxusbd.stick.tools import require_all
 from luxusbd.text import size_text
 
 LIFETIME = 600
@@ -52,9 +54,11 @@ class Wanted:
     stored: StoredImage | None
     distribution: Distribution | None = None
     release: Release | None = None
+    called: str = ""
+    """Its own name, where the one on the stick (`name`) may have had to be another."""
 
-    def manifest_image(self, stored: StoredImage, now: int) -> ManifestImage:
-        """The manifest's entry, once the image is stored."""
+    def manifest_image(self, stored: StoredImage, added: int) -> ManifestImage:
+        """The manifest's entry, once the image is stored; `added` is 0 until it is on the stick."""
         recognition = stored.recognition
         return ManifestImage(
             name=self.name,
@@ -68,7 +72,7 @@ class Wanted:
             architecture=recognition.architecture,
             volume_id=recognition.volume_id,
             iso_uuid=recognition.iso_uuid,
-            added=now,
+            added=added,
             entries=recognition.entries,
         )
 
@@ -117,7 +121,7 @@ class Planner:
                 raise AlreadyExistsError(f"{reference}: {wanted.title} was named twice")
             name = sanitise_name(wanted.name, names)
             names.append(name)
-            found.append(replace(wanted, name=name))
+            found.append(replace(wanted, name=name, called=wanted.name))
         return tuple(found)
 
     def make(
@@ -138,10 +142,13 @@ class Planner:
         if len(set(devices)) != len(devices):
             raise InvalidArgumentError("a device was named twice")
         stick_layout.check_options(options)
+        # what needs no image comes first: whoever asks with an image that is not there yet is spared the wait for it
+        layouts = [self._layout(identity, options) for identity in devices]
+        firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts))
         images = self.resolve(caller, references)
-        firmware = require_any()
         planned_images = tuple(_planned(wanted, firmware) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
+        warnings += _renamed(images)
         if Firmware.UEFI not in firmware:
             warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
         if Firmware.BIOS not in firmware:
@@ -149,7 +156,7 @@ class Planner:
         plan = Plan(
             token=secrets.token_urlsafe(24),
             expires=int(time.time()) + LIFETIME,
-            devices=tuple(self._planned_device(identity, images, options) for identity in devices),
+            devices=tuple(self._planned_device(view, layout, images) for view, layout in layouts),
             images=planned_images,
             options=options,
             firmware=firmware,
@@ -168,7 +175,10 @@ class Planner:
         self._forget_old()
         stored = self._plans.get(token)
         if stored is None or stored.uid != caller.uid:
-            raise PlanExpiredError("there is no such plan: it was used, or is older than ten minutes; plan again")
+            raise PlanExpiredError(
+                "there is no such plan: it was used, is older than ten minutes, or an image of it was deleted;"
+                " plan again"
+            )
         return stored
 
     def use(self, caller: Caller, token: str) -> StoredPlan:
@@ -181,10 +191,27 @@ class Planner:
         del self._plans[token]
         return stored
 
-    def wanted_by_plans(self) -> frozenset[str]:
-        """Hashes of the stored images that plans count on."""
+    def plans(self) -> tuple[PlanHold, ...]:
+        """The plans that can still be carried out, with the images that they count on."""
         self._forget_old()
-        return frozenset(image.sha256 for stored in self._plans.values() for image in stored.images)
+        return tuple(
+            PlanHold(token, stored.uid, stored.plan.expires, frozenset(image.sha256 for image in stored.images))
+            for token, stored in self._plans.items()
+            if self._possible(stored)
+        )
+
+    def drop(self, token: str) -> None:
+        """Let a plan expire now; one that is gone already is none of this method's business."""
+        self._plans.pop(token, None)
+
+    def _possible(self, stored: StoredPlan) -> bool:
+        """Whether its devices are still there."""
+        try:
+            for device in stored.plan.devices:
+                self._registry.current(device.view.device.identity)
+        except DeviceError:
+            return False
+        return True
 
     def _forget_old(self) -> None:
         now = time.time()
@@ -195,7 +222,7 @@ class Planner:
             stored = self._store.get(caller.uid, reference.removeprefix("image:"))
             return self._of_stored(stored)
         distribution, release = self._catalog.resolve(reference, caller.uid)
-        held = self._store.public(release.sha256)
+        held = self._store.held(caller.uid, release.sha256)
         if held is not None:
             return replace(self._of_stored(held), title=release_title(distribution, release))
         return Wanted(
@@ -213,25 +240,24 @@ class Planner:
     def _of_stored(self, stored: StoredImage) -> Wanted:
         check_bootable(stored)
         genuine = self._catalog.find_by_hash(stored.sha256)
-        recognition = stored.recognition
-        seen = " ".join(part for part in (recognition.system, recognition.version) if part)
-        if recognition.version and recognition.version in recognition.system:
-            seen = recognition.system
         return Wanted(
             reference=stored.reference,
             sha256=stored.sha256,
             size=stored.size,
             exact=True,
             name=stored.name,
-            title=release_title(*genuine) if genuine else seen or stored.name,
+            title=release_title(*genuine) if genuine else recognised_title(stored.recognition, stored.name),
             stored=stored,
         )
 
-    def _planned_device(
-        self, identity: DeviceIdentity, images: Sequence[Wanted], options: StickOptions
-    ) -> PlannedDevice:
+    def _layout(self, identity: DeviceIdentity, options: StickOptions) -> tuple[DeviceView, Layout]:
         view = self._registry.check_writable(identity)
-        layout = stick_layout.plan(identity.size, options)
+        try:
+            return view, stick_layout.plan(identity.size, options)
+        except NotEnoughSpaceError as error:
+            raise NotEnoughSpaceError(f"{name_of(view)} is too small: {error}; take a larger one") from None
+
+    def _planned_device(self, view: DeviceView, layout: Layout, images: Sequence[Wanted]) -> PlannedDevice:
         needed = stick_layout.bytes_needed([wanted.size for wanted in images])
         capacity = stick_layout.capacity(layout)
         if needed > capacity:
@@ -241,7 +267,7 @@ class Planner:
             )
         return PlannedDevice(
             view=view,
-            lost=self._registry.losses(identity),
+            lost=self._registry.losses(view.device.identity),
             bytes_needed=needed,
             bytes_free=capacity - needed,
             layout=layout,
@@ -254,11 +280,32 @@ def check_bootable(stored: StoredImage) -> None:
     Raises:
         NotBootableError: with the reason and what to do instead.
     """
-    recognition = stored.recognition
-    if not recognition.bootable:
-        reason = recognition.reason or "no way of starting it is known"
-        advice = f" {recognition.advice}" if recognition.advice else ""
-        raise NotBootableError(f"{stored.name} cannot be started from a stick: {reason}.{advice}".replace("..", "."))
+    if not stored.recognition.bootable:
+        raise NotBootableError(f"{stored.name} cannot be started from a stick: {why_not_bootable(stored.recognition)}")
+
+
+def why_not_bootable(recognition: Recognition) -> str:
+    """The reason, and what to do instead."""
+    reason = recognition.reason or "no way of starting it is known"
+    advice = f" {recognition.advice}" if recognition.advice else ""
+    return f"{reason}.{advice}".replace("..", ".")
+
+
+def recognised_title(recognition: Recognition, fallback: str) -> str:
+    """A name for people, from what the image says about itself."""
+    if recognition.version and recognition.version in recognition.system:
+        return recognition.system
+    return " ".join(part for part in (recognition.system, recognition.version) if part) or fallback
+
+
+def _renamed(images: Sequence[Wanted]) -> list[str]:
+    """What is said of images whose name another one has already."""
+    plain = [sanitise_name(image.called) for image in images]
+    return [
+        f"{image.called}: another image has that name too; on the stick this one is called {image.name}"
+        for image, name in zip(images, plain, strict=True)
+        if image.name != name
+    ]
 
 
 def _planned(wanted: Wanted, served: frozenset[Firmware]) -> PlannedImage:

@@ -13,10 +13,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from luxusbd.errors import CancelledError, InternalError, JobStateError, LimitExceededError, LuxusbError
+from luxusbd.errors import (
+    CancelledError,
+    InternalError,
+    JobStateError,
+    LimitExceededError,
+    LuxusbError,
+    host_error,
+)
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
-from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.jobs.model import Job, JobState, LogLine, MirrorShare, Operation
 from luxusbd.jobs.running import Entry, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
 
@@ -266,6 +273,18 @@ class JobQueue:
             self._change(entry, **slow)
         if now - entry.told >= PROGRESS_INTERVAL:
             self._tell_progress(entry)
+        elif entry.late is None:
+            # nothing may come for long, and what came last is to be seen meanwhile
+            wait = PROGRESS_INTERVAL - (now - entry.told)
+            entry.late = asyncio.get_running_loop().call_later(wait, self._tell_late, entry)
+
+    def served(self, entry: Entry, mirrors: tuple[MirrorShare, ...]) -> None:
+        """Tell which mirrors serve a job; this comes once a second and is not worth storing."""
+        if mirrors == entry.job.mirrors:
+            return
+        entry.job = replace(entry.job, mirrors=mirrors)
+        for listener in self._listeners:
+            listener.job_changed(entry.job)
 
     def noted(self, entry: Entry, text: str) -> None:
         """Add a line to a job's history."""
@@ -317,6 +336,7 @@ class JobQueue:
                 entry.pause_hook = None
                 entry.task = None
                 entry.begun = False
+                entry.job = replace(entry.job, mirrors=())
         except asyncio.CancelledError:
             await self._stopped(entry)
         except LuxusbError as error:
@@ -326,6 +346,9 @@ class JobQueue:
                 await self._stopped(entry)
             else:
                 await self._end(entry, JobState.FAILED, error=error)
+        except OSError as error:
+            log.exception("job %d failed at the daemon's own files", entry.job.id)
+            await self._end(entry, JobState.FAILED, error=host_error(error, f"job {entry.job.id} ({entry.job.title})"))
         except Exception:
             log.exception("job %d failed in a way nobody expected", entry.job.id)
             await self._end(entry, JobState.FAILED, error=_defect(entry.job))
@@ -401,8 +424,16 @@ class JobQueue:
         if "state" in changes:
             self._tell_busy()
 
+    def _tell_late(self, entry: Entry) -> None:
+        entry.late = None
+        if entry.job.state is JobState.RUNNING and not self._closing:
+            self._tell_progress(entry)
+
     def _tell_progress(self, entry: Entry) -> None:
         now = time.monotonic()
+        if entry.late is not None:
+            entry.late.cancel()
+            entry.late = None
         entry.told = now
         estimate = entry.meter.estimate(now, entry.job.bytes_total)
         expected = int(time.time() + estimate.remaining) if estimate.remaining is not None else 0

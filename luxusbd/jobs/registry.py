@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from luxusbd.devices.guard import GuardPolicy, open_disk
+from luxusbd.devices.guard import GuardPolicy, identify_again, open_disk
 from luxusbd.devices.model import Device, DeviceEvent, DeviceIdentity, DeviceState, EventKind
 from luxusbd.devices.monitor import DeviceMonitor
 from luxusbd.errors import (
@@ -127,6 +127,16 @@ class DeviceRegistry:
             )
         return view
 
+    async def check_present(self, identity: DeviceIdentity) -> None:
+        """Look whether a disk is still there, in the kernel's tables and not only in ours, which may lag behind.
+
+        Raises:
+            DeviceNotFoundError, DeviceChangedError: it is not.
+        """
+        known = self._current(identity)
+        if known.fd < 0:
+            await asyncio.to_thread(identify_again, known.view.device, self._policy)
+
     def claim(self, identity: DeviceIdentity, job_id: int) -> None:
         """Let a job have the device; others are refused until `release`."""
         self.check_writable(identity)
@@ -138,7 +148,10 @@ class DeviceRegistry:
         known = self._known.get(device_id)
         if known is None or known.view.current_job != job_id:
             return
-        if known.fd < 0:
+        if known.fd >= 0:
+            # ours is a duplicate of the descriptor that the job locked, and would keep the lock
+            fcntl.flock(known.fd, fcntl.LOCK_UN)
+        else:
             # the job's own mount has been seen as somebody's use of the disk
             await self._monitor.rescan(known.view.device.node)
         known.view = replace(known.view, current_job=None)
@@ -315,13 +328,14 @@ class DeviceRegistry:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:
                 state = DeviceState.DAMAGED
-            known.view = replace(known.view, state=state, images=(), free_bytes=0)
+            known.view = replace(known.view, state=state, images=(), free_bytes=0, unlisted_images=0)
         else:
             known.view = replace(
                 known.view,
                 state=DeviceState.DAMAGED if contents.damage else DeviceState.LUXUSB,
                 images=contents.manifest.images,
                 free_bytes=contents.free_bytes,
+                unlisted_images=contents.unlisted,
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:
@@ -361,7 +375,10 @@ def _check_target(fd: int, size: int) -> None:
     if flags & os.O_ACCMODE != os.O_RDWR or flags & os.O_APPEND:
         raise InvalidArgumentError("the descriptor has to be open for reading and writing, without O_APPEND")
     if (size or status.st_size) % SECTOR or not (size or status.st_size):
-        raise InvalidArgumentError(f"the size has to be a multiple of {SECTOR} bytes and not 0")
+        raise InvalidArgumentError(
+            f"the image file has {size or status.st_size} bytes; the size has to be a multiple of {SECTOR} bytes and"
+            " not 0: give another size, or take another file"
+        )
 
 
 def _open_read_only(node: str, fd: int) -> int:

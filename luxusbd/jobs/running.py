@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from luxusbd.jobs.model import Job
+from luxusbd.jobs.model import Job, MirrorShare
 from luxusbd.jobs.progress import RateMeter
 
 
@@ -17,6 +17,8 @@ class Lane(StrEnum):
 
     DOWNLOAD = "download"
     IMPORT = "import"
+    STREAM = "stream"
+    """Imports from pipes: they take as long as their writers like, and must not hold up the others."""
     STICK = "stick"
 
 
@@ -45,6 +47,8 @@ class Entry:
     stop: Stop | None = None
     keep_partial: bool = False
     told: float = 0.0
+    late: asyncio.TimerHandle | None = None
+    """Tells of a progress that came too soon after the last one."""
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     pause_hook: Callable[[bool], None] | None = None
     cleanup: Callable[[], Awaitable[None]] | None = None
@@ -55,6 +59,9 @@ class Reporter(Protocol):
 
     def reported(self, entry: Entry, done: int, total: int, stage: str | None, resumed: int | None) -> None:
         """Bytes moved, or another stage began."""
+
+    def served(self, entry: Entry, mirrors: tuple[MirrorShare, ...]) -> None:
+        """Other mirrors serve, or at other rates."""
 
     def noted(self, entry: Entry, text: str) -> None:
         """A line for the job's history."""
@@ -75,6 +82,10 @@ class JobContext:
     def report(self, done: int, total: int, *, stage: str | None = None, resumed: int | None = None) -> None:
         """Say how far the job is, in bytes; cheap, may be called for every chunk."""
         self._queue.reported(self._entry, done, total, stage, resumed)
+
+    def served_by(self, mirrors: tuple[MirrorShare, ...]) -> None:
+        """Say which mirrors serve the job now; cheap while they are the same."""
+        self._queue.served(self._entry, mirrors)
 
     def note(self, text: str) -> None:
         """Add a line to the job's history."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from luxusbd.children.launch import Launcher
-from luxusbd.devices.model import DeviceIdentity, DeviceState
+from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.errors import (
     AlreadyExistsError,
+    DeviceChangedError,
     DeviceDamagedError,
+    DeviceNotFoundError,
     DeviceNotLuxusbError,
     FailedError,
     ImageNotFoundError,
@@ -33,10 +35,12 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import worker
 from luxusbd.jobs.api import Caller, DeviceView
 from luxusbd.jobs.downloads import Downloads, wait_for_children
+from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner, Wanted, check_bootable
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
+from luxusbd.jobs.rescan import Comparison, Rescans
 from luxusbd.jobs.running import JobContext, Lane, Runner
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.model import (
@@ -57,6 +61,7 @@ _AGAIN = {
     Operation.REMOVE: "the stick still starts: remove the images again",
     Operation.REFRESH: "refresh the stick again",
     Operation.VERIFY: "nothing was written: verify again",
+    Operation.RESCAN: "the stick still starts what it started before: rescan it again",
 }
 
 
@@ -93,6 +98,10 @@ class _Overall:
         self.fetched = (done, total)
         self._report("download")
 
+    def reading(self, done: int, total: int) -> None:
+        self.fetched = (done, total)
+        self._report("read-image")
+
     def device(self, device_id: str, progress: StickProgress) -> None:
         self.written[device_id] = (progress.bytes_done, progress.bytes_total)
         self._report(progress.stage)
@@ -114,17 +123,21 @@ class Sticks:
         store: ImageStore,
         downloads: Downloads,
         planner: Planner,
+        rescans: Rescans,
         launcher: Launcher,
         *,
+        holds: Holds,
         staging: Path,
     ) -> None:
         """`staging`, ours alone, is where the temporary files of workers go; what is left in it goes at each start."""
         self._staging = staging
+        self._holds = holds
         self._queue = queue
         self._registry = registry
         self._store = store
         self._downloads = downloads
         self._planner = planner
+        self._rescans = rescans
         self._launcher = launcher
 
     async def create(self, caller: Caller, token: str) -> Job:
@@ -220,6 +233,52 @@ class Sticks:
         view = self._stick(identity, damaged=True)
         return await self._simple(caller, view, Operation.VERIFY, StickOperation.VERIFY)
 
+    async def rescan(self, caller: Caller, identity: DeviceIdentity, *, thorough: bool) -> Job:
+        """Start making manifest and menu fit the files on the stick."""
+        view = self._stick(identity, damaged=True)
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = _Overall(context, 0, 1)
+            # held over all steps, so that nobody else changes the disk between the look and the writing
+            target = await self._registry.open_for_writing(identity)
+            try:
+                work = functools.partial(self._work, context, identity, overall=overall, target=target)
+                made = await work(StickOperation.CHECK)
+                found = await self._compare(context, identity, overall, target, thorough=thorough)
+                if not found.empty:
+                    made = await work(StickOperation.RESCAN, found=found.found, remove=found.removed)
+            finally:
+                os.close(target)
+            return {**made, **found.result()}
+
+        return await self._submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
+
+    async def _compare(
+        self, context: JobContext, identity: DeviceIdentity, overall: _Overall, target: int, *, thorough: bool
+    ) -> Comparison:
+        noted = ""
+
+        def report(name: str, done: int, total: int) -> None:
+            nonlocal noted
+            if name != noted:
+                context.note(f"reading {name}")
+                noted = name
+            overall.reading(done, total)
+
+        overall.reading(0, 0)
+        fd = await asyncio.to_thread(os.open, f"/proc/self/fd/{target}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return await self._rescans.compare(
+                context.job.id,
+                fd,
+                identity.size,
+                thorough=thorough,
+                report=report,
+                on_pause=functools.partial(overall.on_pause, identity.id),
+            )
+        finally:
+            os.close(fd)
+
     async def images(self, identity: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order."""
         return self._stick(identity, damaged=True, idle=False).images
@@ -260,15 +319,17 @@ class Sticks:
                 # before the end is told: who waits for it wants to use the stick right then
                 await self.job_ended(context.job)
 
-        job = await self._queue.submit(
-            operation,
-            Lane.STICK,
-            run,
-            owner_uid=caller.uid,
-            params={**params, "devices": [identity.id for identity in identities]},
-            title=title,
-            device_ids=tuple(identity.id for identity in identities),
-        )
+        # the plan is used up, and the job does not exist before it is stored: nothing may be removed in between
+        with self._holds.keep(caller.uid, params.get("images", ())):
+            job = await self._queue.submit(
+                operation,
+                Lane.STICK,
+                run,
+                owner_uid=caller.uid,
+                params={**params, "devices": [identity.id for identity in identities]},
+                title=title,
+                device_ids=tuple(identity.id for identity in identities),
+            )
         try:
             for identity in identities:
                 self._registry.claim(identity, job.id)
@@ -324,8 +385,8 @@ class Sticks:
         ]
         if children:
             await wait_for_children(self._queue, children, overall.downloads)
-        now = int(time.time())
-        return tuple(image.manifest_image(self._stored(caller, image), now) for image in images)
+        # the worker notes when it is on the stick; a file that was changed after that is found by a rescan
+        return tuple(image.manifest_image(self._stored(caller, image), 0) for image in images)
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, image.sha256)
@@ -341,10 +402,13 @@ class Sticks:
         *,
         images: Sequence[ManifestImage] = (),
         remove: tuple[str, ...] = (),
+        found: tuple[ManifestImage, ...] = (),
         options: StickOptions | None = None,
+        target: int | None = None,
     ) -> Mapping[str, Any]:
+        """Let a worker carry out one order; `target` is the device where it is open and locked already."""
         device = self._registry.current(identity).device
-        fds = [await self._registry.open_for_writing(identity)]
+        fds = [await self._registry.open_for_writing(identity) if target is None else os.dup(target)]
         try:
             for image in images:
                 fd = await asyncio.to_thread(self._store.open, context.job.owner_uid, image.sha256)
@@ -358,6 +422,7 @@ class Sticks:
                 options=options or StickOptions(),
                 add=tuple(SourceImage(-1, image) for image in images),
                 remove=remove,
+                found=found,
             )
 
             def progress(now: StickProgress) -> None:
@@ -374,9 +439,24 @@ class Sticks:
                 )
         except InterruptedJobError as error:
             raise InterruptedJobError(f"{error}; {_AGAIN[context.job.operation]}") from None
+        except LuxusbError as error:
+            await self._explain_absence(identity, device, context.job.operation, error)
+            raise
         finally:
             for fd in fds:
                 os.close(fd)
+
+    async def _explain_absence(
+        self, identity: DeviceIdentity, device: Device, operation: Operation, error: LuxusbError
+    ) -> None:
+        """Whatever a tool complained of: when the disk is gone, that is the reason."""
+        try:
+            await self._registry.check_present(identity)
+        except (DeviceNotFoundError, DeviceChangedError):
+            raise DeviceNotFoundError(
+                f"{device.node or 'the image file'} ({device.model}) went away during the job; plug it in again and"
+                f" leave it in: {_AGAIN[operation]} ({error})"
+            ) from error
 
     @contextlib.asynccontextmanager
     async def _room(self, job: Job) -> AsyncIterator[Path]:
@@ -427,7 +507,7 @@ def _combine(
 
 def _verdict(name: str, result: Mapping[str, Any]) -> str:
     bad = [f"{part['name']} is {part['state']}" for part in result["images"] if part["state"] != "ok"]
-    bad += [f"{part['name']} is {part['state']}" for part in result["boot_files"] if part["state"] != "ok"]
+    bad += [f"{part['what']} is {part['state']}" for part in result["boot_files"] if part["state"] != "ok"]
     return f"{name}: {', '.join(bad)}; remove and add the bad images again, refresh the boot files, or create it anew"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,17 +12,26 @@ from typing import Any
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import TransferSupervisor
-from luxusbd.errors import InterruptedJobError, MalformedImageError
+from luxusbd.errors import InterruptedJobError, InvalidArgumentError, MalformedImageError
 from luxusbd.images.codec import recognition_from_json
+from luxusbd.images.details import Inspection
+from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Recognition
-from luxusbd.stick.codec import contents_from_json
+from luxusbd.stick.codec import contents_from_json, files_from_json
+from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.model import StickContents
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+from luxusbd.transfer.codec import sources_from_json
+from luxusbd.transfer.importcodec import proof_from_json, received_from_json
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
+from luxusbd.transfer.proof import Proof
+from luxusbd.transfer.receive import Order, Received
 
 log = logging.getLogger(__name__)
 
 MAX_DEATHS = 5
 """How often in a row the process may die under one download that gets no further before the job fails."""
+
+DEADLY = "the process that reads images died over this one; it is damaged or made to do harm"
 
 ProgressCallback = Callable[[DownloadProgress], None]
 
@@ -86,16 +96,47 @@ class Transfers:
         """Delete the partial of a download."""
         await self.supervisor.request("discard", {"directory": directory, "name": name})
 
-    async def copy(
-        self, job_id: int, source: int, destination: int, size: int, progress: ProgressCallback
-    ) -> tuple[str, int]:
-        """Copy `size` bytes between two regular files; returns sha256 and size."""
+    async def receive(
+        self, job_id: int, source: int, destination: int, order: Order, progress: ProgressCallback, *, again: bool
+    ) -> Received:
+        """Take what is behind `source`, compressed or not, into the regular file `destination`.
+
+        Args:
+            job_id: names the progress.
+            source: a regular file, or a pipe or socket, which is read to its end.
+            destination: is replaced.
+            order: what may come.
+            progress: is told how many bytes came.
+            again: whether it can be read anew when the process dies.
+
+        Raises:
+            MalformedImageError: reading it killed the process, or what came is damaged.
+            LuxusbError: as `luxusbd.transfer.receive.receive`.
+        """
         self._progress[job_id] = progress
+        params, fds = {"job": job_id, **asdict(order)}, [source, destination]
         try:
-            answer = await self._again("copy", {"job": job_id, "size": size}, [source, destination])
+            if again:
+                answer = await self._alone_if_deadly("receive", params, fds)
+            else:
+                answer = await self.supervisor.request("receive", params, fds)
+        except InterruptedJobError as error:
+            if not again:
+                raise InterruptedJobError(f"what came through the pipe is lost ({error}); send it again") from error
+            raise MalformedImageError(DEADLY) from None
         finally:
             del self._progress[job_id]
-        return str(answer["sha256"]), int(answer["size"])
+        return received_from_json(answer)
+
+    async def prove(self, sums: int, signature: int | None, key: int | None, names: Sequence[str]) -> Proof:
+        """Find an image in a list of hashes, after checking who signed that.
+
+        Raises:
+            LuxusbError: as `luxusbd.transfer.proof.prove`.
+        """
+        params = {"names": list(names), "signature": signature is not None, "key": key is not None}
+        fds = [fd for fd in (sums, signature, key) if fd is not None]
+        return proof_from_json(await self._alone_if_deadly("prove", params, fds))
 
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""
@@ -107,19 +148,57 @@ class Transfers:
         Raises:
             MalformedImageError: it cannot be read as an image, or reading it killed the process twice.
         """
-        try:
-            answer = await self._alone_if_deadly("inspect", {}, [fd])
-        except InterruptedJobError:
-            raise MalformedImageError(
-                "the process that reads images died over this one; it is damaged or made to do harm"
-            ) from None
-        return recognition_from_json(answer)
+        return recognition_from_json(await self._image("inspect", fd))
+
+    async def explain(self, fd: int) -> Inspection:
+        """Everything that can be told about the image behind a descriptor; raises as `inspect`."""
+        return inspection_from_json(await self._image("explain", fd))
 
     async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...]]:
         """What is on a disk, and what an erase would destroy, a line each."""
         answer = await self._alone_if_deadly("look", {"size": size}, [fd])
         contents = contents_from_json(answer["contents"]) if answer["contents"] is not None else None
         return contents, tuple(str(line)[:300] for line in answer["losses"][:64])
+
+    async def _image(self, method: str, fd: int) -> Any:
+        try:
+            return await self._alone_if_deadly(method, {}, [fd])
+        except InterruptedJobError:
+            raise MalformedImageError(DEADLY) from None
+
+    async def stick_files(self, fd: int, size: int) -> tuple[FoundFile, ...]:
+        """What lies in /iso of the stick behind a descriptor; the names are untrusted."""
+        answer = await self._alone_if_deadly("stick-files", {"size": size}, [fd])
+        return files_from_json(answer["files"])
+
+    async def inspect_on_stick(self, fd: int, size: int, name: str) -> Recognition:
+        """What a file in /iso of a stick is.
+
+        Raises:
+            MalformedImageError: as `inspect`.
+        """
+        try:
+            answer = await self._alone_if_deadly("stick-inspect", {"size": size, "name": name}, [fd])
+        except InterruptedJobError:
+            raise MalformedImageError(DEADLY) from None
+        return recognition_from_json(answer)
+
+    async def hash_on_stick(self, job_id: int, fd: int, size: int, name: str, progress: ProgressCallback) -> str:
+        """SHA-256 of a file in /iso of a stick; `hold` lets it stand still."""
+        self._progress[job_id] = progress
+        try:
+            answer = await self._again("stick-hash", {"job": job_id, "size": size, "name": name}, [fd])
+        finally:
+            del self._progress[job_id]
+        return _sha256(answer)
+
+    async def hold(self, job_id: int, *, paused: bool) -> None:
+        """Stop a hash or copy in place, or let it go on.
+
+        Raises:
+            JobStateError: none runs.
+        """
+        await self.supervisor.request("control", {"job": job_id, "paused": paused})
 
     async def _again(self, method: str, params: Params, fds: Sequence[int]) -> Any:
         """Ask for what does no harm when it is done anew, through deaths of the process."""
@@ -155,8 +234,23 @@ class Transfers:
                     resumed_bytes=_int(params, "resumed_bytes"),
                     source=str(params.get("source", ""))[:255],
                     note=str(params.get("note", ""))[:500],
+                    sources=_sources(params),
                 )
             )
+
+
+def _sources(params: Params) -> tuple[SourceShare, ...]:
+    try:
+        return sources_from_json(params.get("sources", []))
+    except InvalidArgumentError as error:
+        raise InterruptedJobError(f"the transfer process sent nonsense: {error}") from None
+
+
+def _sha256(answer: Params) -> str:
+    found = str(answer["sha256"])
+    if not re.fullmatch(r"[0-9a-f]{64}", found):
+        raise InterruptedJobError("the transfer process sent nonsense for a hash")
+    return found
 
 
 def _int(params: Params, key: str) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from luxusbd.errors import InternalError
 from luxusbd.stick import manifest as manifests
+from luxusbd.stick.isofiles import FileKind, FoundFile
 from luxusbd.stick.model import (
     SourceImage,
     StickContents,
@@ -14,6 +15,9 @@ from luxusbd.stick.model import (
     StickOrder,
     StickProgress,
 )
+
+LATEST = 1 << 40
+"""Unix seconds beyond any date that a filesystem can hold."""
 
 
 def order_to_json(order: StickOrder) -> dict[str, Any]:
@@ -26,6 +30,7 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "options": manifests.options_to_json(order.options),
         "add": [manifests.image_to_json(source.image) for source in order.add],
         "remove": list(order.remove),
+        "found": [manifests.image_to_json(image) for image in order.found],
     }
 
 
@@ -54,6 +59,7 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
             for fd, image in zip(fds[1:], document["add"], strict=True)
         ),
         remove=tuple(document["remove"]),
+        found=tuple(manifests.image_from_json(image) for image in document["found"]),
     )
 
 
@@ -78,6 +84,7 @@ def contents_to_json(contents: StickContents) -> dict[str, Any]:
         "manifest": manifests.to_json(contents.manifest),
         "free_bytes": contents.free_bytes,
         "damage": contents.damage,
+        "unlisted": contents.unlisted,
     }
 
 
@@ -88,5 +95,21 @@ def contents_from_json(document: Mapping[str, Any]) -> StickContents:
         DeviceDamagedError: the manifest does not fit the schema.
     """
     return StickContents(
-        manifests.from_json(document["manifest"]), int(document["free_bytes"]), str(document["damage"])
+        manifests.from_json(document["manifest"]),
+        int(document["free_bytes"]),
+        str(document["damage"]),
+        int(document["unlisted"]),
+    )
+
+
+def files_to_json(files: Iterable[FoundFile]) -> list[dict[str, Any]]:
+    """What lies in /iso, as JSON objects."""
+    return [{"name": file.name, "kind": file.kind.value, "size": file.size, "changed": file.changed} for file in files]
+
+
+def files_from_json(documents: Iterable[Mapping[str, Any]]) -> tuple[FoundFile, ...]:
+    """What `files_to_json` made. The names are untrusted."""
+    return tuple(
+        FoundFile(str(item["name"]), FileKind(item["kind"]), int(item["size"]), min(int(item["changed"]), LATEST))
+        for item in documents
     )

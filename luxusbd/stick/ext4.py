@@ -17,6 +17,7 @@ from luxusbd.stick.blockio import ReadAt
 
 MAGIC = 0xEF53
 ROOT_INODE = 2
+JOURNAL_INODE = 8
 DIRECTORY_LIMIT = 8 * 1024 * 1024
 """Bytes of one directory that are read."""
 EXTENT_LIMIT = 262144
@@ -34,6 +35,7 @@ _FLAG_EXTENTS = 0x80000
 _FLAG_INLINE_DATA = 0x10000000
 _FLAG_ENCRYPTED = 0x800
 _EXTENT_MAGIC = 0xF30A
+_JOURNAL_MAGIC = 0xC03B3998
 _LONGEST_EXTENT = 32768
 _MAXIMUM_BLOCKS = 1 << 48
 
@@ -49,6 +51,8 @@ class Inode:
     flags: int
     block: bytes
     """The 60 bytes of i_block."""
+    changed: int
+    """When its content, name or attributes changed last (i_ctime), in Unix seconds."""
 
     @property
     def is_directory(self) -> bool:
@@ -130,6 +134,21 @@ class Ext4:
         """Whether it was unmounted in order: neither errors nor a journal to replay."""
         return self.state & 3 == 1 and not self.incompat & INCOMPAT_RECOVER
 
+    @property
+    def needs_recovery(self) -> bool:
+        """Whether its superblock says that the journal is to be replayed."""
+        return bool(self.incompat & INCOMPAT_RECOVER)
+
+    def journal_empty(self) -> bool:
+        """Whether the journal holds nothing to replay: s_start of its superblock is 0 (Documentation, jbd2)."""
+        extent = next(self._extents(self._inode(JOURNAL_INODE)), None)
+        if extent is None or extent.logical:
+            raise MalformedImageError("ext4 with a journal that has no beginning")
+        head = self._read(extent.physical * self.block_size, 1024)
+        if int.from_bytes(head[:4], "big") != _JOURNAL_MAGIC:
+            raise MalformedImageError("ext4 with a journal that is none")
+        return not any(head[0x1C:0x20])
+
     def lookup(self, path: str) -> Inode | None:
         """The file or directory at an absolute path, or None; links are not followed."""
         inode = self._inode(ROOT_INODE)
@@ -154,6 +173,14 @@ class Ext4:
             name.decode("utf-8", "replace") for name, _number in self._entries(inode) if name not in (b".", b"..")
         )
 
+    def entries(self, path: str, limit: int) -> tuple[tuple[bytes, Inode], ...]:
+        """The first `limit` names in a directory with what they name; empty when there is no such directory."""
+        inode = self.lookup(path)
+        if inode is None or not inode.is_directory:
+            return ()
+        found = [(name, number) for name, number in self._entries(inode) if name not in (b".", b"..")]
+        return tuple((name, self._inode(number)) for name, number in found[:limit])
+
     def read_file(self, path: str, limit: int) -> bytes | None:
         """Content of a regular file of at most `limit` bytes, or None when there is none."""
         inode = self.lookup(path)
@@ -167,6 +194,10 @@ class Ext4:
         if inode is None or not inode.is_file:
             raise MalformedImageError(f"no file {path!r} on the data partition")
         return tuple(self._extents(inode))
+
+    def read_bytes(self, place: int, length: int) -> bytes:
+        """Bytes of the partition, as an extent of a file names them in blocks."""
+        return self._read(place, length)
 
     def free_bytes(self) -> int:
         """Unallocated bytes, as the group descriptors count them; the superblock's sum is stale while mounted."""
@@ -203,9 +234,9 @@ class Ext4:
         start = table * self.block_size + index * self._inode_size
         if start + self._inode_size > self.blocks * self.block_size:
             raise MalformedImageError("ext4 whose inodes lie outside of it")
-        raw = self._read(start, 128)
+        raw = self._read(start, min(self._inode_size, 256))
         size = _u32(raw, 0x04) | _u32(raw, 0x6C) << 32
-        return Inode(number, _u16(raw, 0), size, _u32(raw, 0x20), raw[0x28 : 0x28 + 60])
+        return Inode(number, _u16(raw, 0), size, _u32(raw, 0x20), raw[0x28 : 0x28 + 60], _changed(raw))
 
     def _extents(self, inode: Inode) -> Iterator[Extent]:
         if not inode.flags & _FLAG_EXTENTS or inode.flags & (_FLAG_INLINE_DATA | _FLAG_ENCRYPTED):
@@ -271,6 +302,15 @@ class Ext4:
                 if number:
                     yield block[at + 8 : at + 8 + name_length], number
                 at += length
+
+
+def _changed(inode: bytes) -> int:
+    # the two low bits of i_ctime_extra count how often the 32 bits went round since 1970; i_extra_isize says whether
+    # the field is there
+    (seconds,) = struct.unpack_from("<i", inode, 0x0C)
+    if len(inode) < 0x88 or 0x80 + _u16(inode, 0x80) < 0x88:
+        return int(seconds)
+    return int(seconds) + ((_u32(inode, 0x84) & 3) << 32)
 
 
 def _u16(data: bytes, offset: int) -> int:

@@ -1,61 +1,18 @@
-"""Reads a GUID partition table (UEFI specification 2.10, section 5.3); pure but for the reads it is given."""
+"""A stick's partition table: finds the parts of a LUXusb stick in a GUID partition table."""
 
 from __future__ import annotations
 
-import struct
-import uuid
-import zlib
-from dataclasses import dataclass
-
-from luxusbd.stick.blockio import ReadAt
-from luxusbd.stick.layout import DATA_NAME, SECTOR, TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX
+from luxusbd.images.gpt import GptEntry, GptTable, read
+from luxusbd.stick.layout import DATA_NAME, TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX
 from luxusbd.stick.model import Layout, PartitionRole, PlannedPartition
 
-_ENTRY_LIMIT = 1024
+__all__ = ["GptEntry", "GptTable", "read", "stick_layout"]
+
 _ROLES = {
     (TYPE_BIOS_BOOT, "LUXBIOS"): PartitionRole.BIOS_BOOT,
     (TYPE_ESP, "LUXESP"): PartitionRole.ESP,
     (TYPE_LINUX, DATA_NAME): PartitionRole.DATA,
 }
-
-
-@dataclass(frozen=True)
-class GptEntry:
-    """One used row; bytes."""
-
-    number: int
-    type_guid: str
-    guid: str
-    name: str
-    start: int
-    size: int
-
-
-@dataclass(frozen=True)
-class GptTable:
-    """A table whose checksums are right."""
-
-    entries: tuple[GptEntry, ...]
-    guid: str
-    damage: str
-    """Says which of the two copies is broken; empty when both are whole."""
-
-
-def read(read_at: ReadAt, size: int) -> GptTable | None:
-    """The table of a disk of `size` bytes, from the primary copy or else the backup; None when there is none."""
-    sectors = size // SECTOR
-    if sectors < 68:
-        return None
-    primary = _copy(read_at, 1, sectors)
-    backup = _copy(read_at, sectors - 1, sectors)
-    if primary is None and backup is None:
-        return None
-    if primary is None:
-        assert backup is not None
-        return GptTable(*backup, "the first copy of the partition table is broken; the second one is used")
-    if backup is None:
-        return GptTable(*primary, "the second copy of the partition table is broken or not at the end of the disk")
-    return GptTable(*primary, "" if primary == backup else "the two copies of the partition table differ")
 
 
 def stick_layout(table: GptTable, size: int) -> Layout | None:
@@ -68,52 +25,3 @@ def stick_layout(table: GptTable, size: int) -> Layout | None:
     if set(parts) != set(PartitionRole):
         return None
     return Layout(size, tuple(sorted(parts.values(), key=lambda part: part.number)))
-
-
-def _copy(read_at: ReadAt, lba: int, sectors: int) -> tuple[tuple[GptEntry, ...], str] | None:
-    header = read_at(lba * SECTOR, SECTOR)
-    (
-        signature,
-        _revision,
-        length,
-        crc,
-        _reserved,
-        own,
-        _other,
-        first,
-        last,
-        guid,
-        table,
-        count,
-        entry_size,
-        table_crc,
-    ) = struct.unpack_from("<8sIIIIQQQQ16sQIII", header)
-    if signature != b"EFI PART" or not 92 <= length <= SECTOR or own != lba:
-        return None
-    if zlib.crc32(header[:16] + bytes(4) + header[20:length]) != crc:
-        return None
-    if not 1 <= count <= _ENTRY_LIMIT or entry_size not in (128, 256, 512):
-        return None
-    if table < 2 or table * SECTOR + count * entry_size > sectors * SECTOR:
-        return None
-    raw = read_at(table * SECTOR, count * entry_size)
-    if zlib.crc32(raw) != table_crc:
-        return None
-    entries = []
-    for index in range(count):
-        kind, own_guid, start, end, _flags, name = struct.unpack_from("<16s16sQQQ72s", raw, index * entry_size)
-        if kind == bytes(16):
-            continue
-        if not first <= start <= end <= last or end >= sectors:
-            return None
-        entries.append(
-            GptEntry(
-                index + 1,
-                str(uuid.UUID(bytes_le=kind)).upper(),
-                str(uuid.UUID(bytes_le=own_guid)),
-                name.decode("utf-16-le", "replace").split("\0")[0],
-                start * SECTOR,
-                (end - start + 1) * SECTOR,
-            )
-        )
-    return tuple(entries), str(uuid.UUID(bytes_le=guid))

@@ -71,18 +71,22 @@ class Platform:
 
     name: str
     firmware: Firmware
-    package: str
+    package: process.Package
     needed: tuple[str, ...]
     wanted: tuple[str, ...]
 
 
 BIOS = Platform(
-    "i386-pc", Firmware.BIOS, "grub-pc-bin", (*_NEEDED, "biosdisk", "linux16"), (*_WANTED, "ntldr", "vbe", "vga")
+    "i386-pc",
+    Firmware.BIOS,
+    process.Package("grub-pc-bin", "grub2-pc-modules", "grub"),
+    (*_NEEDED, "biosdisk", "linux16"),
+    (*_WANTED, "ntldr", "vbe", "vga"),
 )
 UEFI = Platform(
     "x86_64-efi",
     Firmware.UEFI,
-    "grub-efi-amd64-bin",
+    process.Package("grub-efi-amd64-bin", "grub2-efi-x64-modules", "grub"),
     (*_NEEDED, "chain"),
     (*_WANTED, "efi_gop", "efi_uga", "efifwsetup"),
 )

@@ -118,6 +118,10 @@ class StickOperation(StrEnum):
     REMOVE = "remove"
     REFRESH = "refresh"
     VERIFY = "verify"
+    CHECK = "check"
+    """Bring the filesystem in order and clear away what a job that was cut has left; nothing else changes."""
+    RESCAN = "rescan"
+    """Make manifest and menu fit the files that lie in /iso."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ class StickOrder:
     add: tuple[SourceImage, ...] = ()
     remove: tuple[str, ...] = ()
     """File names in /iso."""
+    found: tuple[ManifestImage, ...] = ()
+    """Images that lie in /iso already; `added` is not before the last change of their file."""
 
 
 @dataclass(frozen=True)
@@ -164,3 +170,5 @@ class StickContents:
     free_bytes: int
     damage: str = ""
     """What is broken, for people; empty for a sound stick."""
+    unlisted: int = 0
+    """Image files in /iso that the manifest does not list."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luxusbd.errors import DeviceDamagedError, DeviceError, MalformedImageError
-from luxusbd.stick import gpt, manifest, menu
+from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError
+from luxusbd.stick import gpt, isofiles, manifest, menu
 from luxusbd.stick.blockio import ReadAt, read_at
 from luxusbd.stick.ext4 import Ext4
 from luxusbd.stick.model import Layout, Manifest, PartitionRole, StickContents
@@ -55,11 +55,31 @@ def read_stick(fd: int, size: int) -> StickContents | None:
         found = load_manifest(filesystem)
         damage = [table.damage] if table.damage else []
         damage += content_damage(filesystem, found)
-        return StickContents(found, filesystem.free_bytes(), "; ".join(damage))
+        unlisted = isofiles.unlisted(filesystem, {image.name for image in found.images})
+        return StickContents(found, filesystem.free_bytes(), "; ".join(damage), unlisted)
     except (MalformedImageError, DeviceError) as error:
         if isinstance(error, DeviceDamagedError):
             raise
         raise DeviceDamagedError(f"the data partition of the stick cannot be read: {error}") from error
+
+
+def open_stick(fd: int, size: int) -> Ext4:
+    """The data filesystem of a stick.
+
+    Args:
+        fd: the disk or image file, open for reading.
+        size: its bytes.
+
+    Raises:
+        DeviceNotLuxusbError: the disk is no stick.
+        MalformedImageError: its data partition holds no filesystem that can be read.
+    """
+    read = read_at(fd)
+    table = gpt.read(read, size)
+    layout = gpt.stick_layout(table, size) if table is not None else None
+    if layout is None:
+        raise DeviceNotLuxusbError("this is not a LUXusb stick any more")
+    return open_data(read, layout)
 
 
 def open_data(read: ReadAt, layout: Layout) -> Ext4:
@@ -116,9 +136,10 @@ def content_damage(filesystem: Ext4, found: Manifest) -> list[str]:
         try:
             inode = filesystem.lookup(f"/iso/{image.name}")
             if inode is None or not inode.is_file:
-                damage.append(f"the image {image.name} is missing; remove it from the stick, or add it again")
+                damage.append(f"the image {image.name} is missing; add it again, or rescan the stick")
             elif inode.size != image.size:
-                damage.append(f"the image {image.name} has {inode.size} bytes instead of {image.size}; add it again")
+                wrong = f"the image {image.name} has {inode.size} bytes instead of {image.size}"
+                damage.append(f"{wrong}; add it again, or rescan the stick")
         except MalformedImageError as error:
             damage.append(f"the image {image.name} cannot be read ({error})")
     newest = load_menus(filesystem).newest

@@ -13,21 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from luxusbd.errors import AlreadyExistsError, LuxusbError, MalformedImageError, VerificationError
+from luxusbd.errors import AlreadyExistsError, DeviceChangedError, LuxusbError, VerificationError
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick import menu, reader
 from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
 from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.isofiles import PARTIAL, PENDING, check_beginning, pending, pieces
 from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom, Sink
+from luxusbd.stick.text import IMAGE_NAME
 
-PARTIAL = ".lux-part"
-"""Suffix of an image that is being written."""
-PENDING = "/luxusb/pending"
-"""Names in /iso that a running job is about to add or remove: those the manifest does not know are leftovers."""
 SYNC_EVERY = 16 * 1024 * 1024
-PENDING_LIMIT = 1024 * 1024
 
 T = TypeVar("T")
 AfterStep = Callable[[str], None]
@@ -76,10 +73,11 @@ class Session:
             changed = True
         known = {image.name for image in manifest.images}
         present = await self.room.names("/iso")
-        leftovers = [name for name in present if name.endswith(PARTIAL)]
+        # a stranger's file may have any name; ours have good ones
+        leftovers = [name for name in present if name.endswith(PARTIAL) and IMAGE_NAME.match(name)]
         if PENDING.rsplit("/", 1)[1] in names:
-            pending = await in_thread(self._pending)
-            leftovers += [name for name in present if name in pending and name not in known]
+            cut = await in_thread(self._on_medium, pending)
+            leftovers += [name for name in present if name in cut and name not in known]
         for name in leftovers:
             log.info("removing %s, left by a job that was cut", name)
             await self.room.remove(f"/iso/{name}")
@@ -102,7 +100,8 @@ class Session:
         for source in sources:
             if source.image.name.lower() in present:
                 raise AlreadyExistsError(
-                    f"a file {source.image.name} is on the stick already and does not belong to it; rename or delete it"
+                    f"a file {source.image.name} is on the stick already and does not belong to it; rename or delete"
+                    " it, or rescan the stick to give it an entry"
                 )
         try:
             for source in sources:
@@ -130,6 +129,22 @@ class Session:
         """Note which names in /iso are about to come or go."""
         await self.room.write_small(PENDING, "".join(f"{name}\n" for name in names).encode("ascii"))
         self.after_step("announced")
+
+    async def check_found(self, images: Sequence[ManifestImage]) -> None:
+        """Make sure that files which were looked at before are still the same.
+
+        Raises:
+            DeviceChangedError: one is gone, or was changed after its `added`.
+        """
+
+        def check(filesystem: Ext4) -> None:
+            for image in images:
+                inode = filesystem.lookup(f"/iso/{image.name}")
+                if inode is None or not inode.is_file or inode.size != image.size or inode.changed > image.added:
+                    raise DeviceChangedError(f"{image.name} was changed while it was looked at; rescan the stick again")
+
+        await in_thread(self._on_medium, check)
+        self.after_step("found-checked")
 
     async def settle(self) -> None:
         """All that was announced is done."""
@@ -203,9 +218,9 @@ class Session:
         try:
             for name in names:
                 await self.room.remove(f"/iso/{name}")
-        except LuxusbError:
+        except LuxusbError as error:
             # what made the job fail is more telling; the next job clears away what is left
-            log.exception("partial images could not be removed")
+            log.warning("partial images stay until the next job on the stick: %s", error)
 
     def _small(self, path: str, limit: int) -> bytes | None:
         return self._on_medium(lambda filesystem: filesystem.read_file(path, limit))
@@ -222,15 +237,6 @@ class Session:
         except LuxusbError:
             return False
 
-    def _pending(self) -> frozenset[str]:
-        def read(filesystem: Ext4) -> bytes:
-            return filesystem.read_file(PENDING, PENDING_LIMIT) or b""
-
-        try:
-            return frozenset(self._on_medium(read).decode("ascii", "replace").splitlines())
-        except MalformedImageError:
-            return frozenset()
-
     def _on_medium(self, look: Callable[[Ext4], T]) -> T:
         with self.medium() as medium:
             return look(reader.open_data(medium.read_at, self.layout))
@@ -240,7 +246,7 @@ async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Pro
     """SHA-256 of a file on the data partition, read from the medium without mounting.
 
     Raises:
-        MalformedImageError: the file is not there or has no blocks for some of its bytes.
+        MalformedImageError: the file is not there, or GRUB could not read it.
     """
     base = layout.partition(PartitionRole.DATA).start
     medium = MediumReader(fd)
@@ -249,19 +255,18 @@ async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Pro
         extents = await in_thread(filesystem.extents, path)
         block = filesystem.block_size
         hasher = hashlib.sha256()
-        done = 0
-        for extent in extents:
-            if extent.logical * block != done or done >= size:
-                break
-            length = min(extent.length * block, size - done)
-            start = base + extent.physical * block
-            for offset in range(0, length, CHUNK):
-                count = min(CHUNK, length - offset)
-                hasher.update(await in_thread(medium.read_at, start + offset, count))
+        parts = tuple(pieces(extents, block, size))
+        check_beginning(parts)
+        for piece in parts:
+            for offset in range(0, piece.length, CHUNK):
+                count = min(CHUNK, piece.length - offset)
+                if piece.place is None:
+                    # a copy made by hand may have holes, which GRUB reads as zeros
+                    data = bytes(count)
+                else:
+                    data = await in_thread(medium.read_at, base + piece.place + offset, count)
+                hasher.update(data)
                 progress.advance(count)
-            done += length
-        if done != size:
-            raise MalformedImageError(f"{path} has no data from byte {done} on")
         return hasher.hexdigest()
     finally:
         medium.close()
@@ -281,5 +286,6 @@ def _all_whole(filesystem: Ext4, images: Sequence[ManifestImage]) -> None:
         inode = filesystem.lookup(f"/iso/{image.name}")
         if inode is None or inode.size != image.size:
             raise VerificationError(f"{image.name} is not whole on the medium: verify the stick, then add it again")
-        if not all(extent.initialised for extent in filesystem.extents(f"/iso/{image.name}")):
+        extents = filesystem.extents(f"/iso/{image.name}")
+        if not all(piece.initialised for piece in pieces(extents, filesystem.block_size, image.size)):
             raise VerificationError(f"{image.name} is only reserved on the medium, not written: the stick is defective")

@@ -61,17 +61,27 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
     target.lock(order.fd)
     _check_sources(order.add)
     progress = Progress(report)
-    match order.operation:
-        case StickOperation.CREATE:
-            return await _create(order, progress, after_step)
-        case StickOperation.ADD:
-            return await _add(order, progress, after_step)
-        case StickOperation.REMOVE:
-            return await _remove(order, progress, after_step)
-        case StickOperation.REFRESH:
-            return await _refresh(order, progress, after_step)
-        case StickOperation.VERIFY:
-            return await _verify(order, progress)
+    try:
+        match order.operation:
+            case StickOperation.CREATE:
+                return await _create(order, progress, after_step)
+            case StickOperation.ADD:
+                return await _add(order, progress, after_step)
+            case StickOperation.REMOVE:
+                return await _remove(order, progress, after_step)
+            case StickOperation.REFRESH:
+                return await _refresh(order, progress, after_step)
+            case StickOperation.VERIFY:
+                return await _verify(order, progress)
+            case StickOperation.CHECK:
+                async with _existing(order, progress, after_step) as session:
+                    manifest, _menus = await session.look()
+                    return await _result(session, manifest, 0)
+            case StickOperation.RESCAN:
+                return await _rescan(order, progress, after_step)
+    except MalformedImageError as error:
+        # of the stick's own filesystem, not of an image that goes onto it
+        raise DeviceDamagedError(f"the data partition cannot be read: {error}; create the stick anew") from error
 
 
 async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
@@ -191,6 +201,19 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
         return await _result(session, manifest, files.size)
 
 
+async def _rescan(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
+    _check_images(order.found)
+    async with _existing(order, progress, after_step) as session:
+        manifest, _menus = await session.look()
+        await session.check_found(order.found)
+        found = {image.name: image for image in order.found}
+        images = [found.pop(image.name, image) for image in manifest.images if image.name not in order.remove]
+        images += found.values()
+        # the files lie there already, so that nothing is announced: what is announced and not listed would be removed
+        manifest = await _commit(session, dataclasses.replace(manifest, images=tuple(images)), order.found)
+        return await _result(session, manifest, 0)
+
+
 async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
     def look() -> tuple[Layout, Manifest, reader.Menus]:
         with MediumReader(order.fd) as medium:
@@ -198,10 +221,7 @@ async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
             filesystem = reader.open_data(medium.read_at, found)
             return found, reader.load_manifest(filesystem), reader.load_menus(filesystem)
 
-    try:
-        stick, manifest, menus = await in_thread(look)
-    except MalformedImageError as error:
-        raise DeviceDamagedError(f"the data partition cannot be read: {error}") from error
+    stick, manifest, menus = await in_thread(look)
     progress.expect(
         sum(length for _what, _start, length, _sha256 in manifest.boot_files)
         + sum(image.size for image in manifest.images)
@@ -328,14 +348,18 @@ async def _session(
 
 
 def _check_sources(sources: Sequence[SourceImage]) -> None:
-    for source in sources:
-        if not IMAGE_NAME.match(source.image.name):
-            raise InvalidArgumentError(f"{source.image.name!r} cannot be the name of an image on a stick")
-        if source.image.size <= 0:
-            raise InvalidArgumentError(f"{source.image.name} is empty")
+    _check_images([source.image for source in sources])
+
+
+def _check_images(images: Sequence[ManifestImage]) -> None:
+    for image in images:
+        if not IMAGE_NAME.match(image.name):
+            raise InvalidArgumentError(f"{image.name!r} cannot be the name of an image on a stick")
+        if image.size <= 0:
+            raise InvalidArgumentError(f"{image.name} is empty")
     for key, what in (
-        ([source.image.name.lower() for source in sources], "name"),
-        ([source.image.sha256 for source in sources], "content"),
+        ([image.name.lower() for image in images], "name"),
+        ([image.sha256 for image in images], "content"),
     ):
         if len(set(key)) != len(key):
             raise AlreadyExistsError(f"two of the images have the same {what}")

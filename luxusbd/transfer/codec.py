@@ -7,7 +7,15 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+from luxusbd.transfer.model import (
+    DownloadProgress,
+    DownloadRequest,
+    DownloadResult,
+    DownloadStage,
+    SourceShare,
+    SourceState,
+)
+from luxusbd.transfer.shares import MAX_SOURCES
 
 _T = TypeVar("_T", str, int)
 
@@ -38,7 +46,8 @@ def request_from_json(value: Mapping[str, Any]) -> DownloadRequest:
 
 def progress_to_json(progress: DownloadProgress) -> dict[str, Any]:
     """A progress report as a JSON object; the keys are the names of its fields."""
-    return {**asdict(progress), "stage": progress.stage.value}
+    sources = [{**asdict(source), "state": source.state.value} for source in progress.sources]
+    return {**asdict(progress), "stage": progress.stage.value, "sources": sources}
 
 
 def progress_from_json(value: Mapping[str, Any]) -> DownloadProgress:
@@ -58,7 +67,31 @@ def progress_from_json(value: Mapping[str, Any]) -> DownloadProgress:
         resumed_bytes=_typed(value.get("resumed_bytes"), int, "resumed_bytes"),
         source=_typed(value.get("source"), str, "source"),
         note=_typed(value.get("note", ""), str, "note"),
+        sources=sources_from_json(value.get("sources", [])),
     )
+
+
+def sources_from_json(values: Any) -> tuple[SourceShare, ...]:
+    """The mirrors of a progress report; at most as many as one may name.
+
+    Raises:
+        InvalidArgumentError: a field is missing or of the wrong type.
+    """
+    if not isinstance(values, list):
+        raise InvalidArgumentError("`sources` of a download must be a list")
+    try:
+        return tuple(
+            SourceShare(
+                url=_typed(value.get("url"), str, "url"),
+                host=_typed(value.get("host"), str, "host"),
+                state=SourceState(_typed(value.get("state"), str, "state")),
+                rate=max(0, _typed(value.get("rate"), int, "rate")),
+                bytes_done=max(0, _typed(value.get("bytes_done"), int, "bytes_done")),
+            )
+            for value in values[:MAX_SOURCES]
+        )
+    except (AttributeError, ValueError) as error:
+        raise InvalidArgumentError("`sources` of a download does not hold mirrors") from error
 
 
 def result_to_json(result: DownloadResult) -> dict[str, Any]:

@@ -33,6 +33,32 @@ class DownloadStage(StrEnum):
     VERIFY = "verify"
 
 
+class SourceState(StrEnum):
+    """What a mirror does for a download."""
+
+    CONNECT = "connect"
+    SERVING = "serving"
+    WAITING = "waiting"
+    """It was asked, and is not at the moment."""
+    GIVEN_UP = "given-up"
+    """It is not asked again."""
+
+
+@dataclass(frozen=True)
+class SourceShare:
+    """What one mirror has done for a download so far."""
+
+    url: str
+    """As it was asked for."""
+    host: str
+    """Where the bytes come from, behind its redirects."""
+    state: SourceState
+    rate: int
+    """Bytes per second over the last seconds."""
+    bytes_done: int
+    """Bytes it brought since the download was started or taken up again."""
+
+
 @dataclass(frozen=True)
 class DownloadProgress:
     """How far a download is; sent whenever something changed, the receiver thins it out."""
@@ -47,6 +73,8 @@ class DownloadProgress:
     """Host that serves now, or empty."""
     note: str = ""
     """What it waits for, or what a mirror did, for the log."""
+    sources: tuple[SourceShare, ...] = ()
+    """The mirrors that were asked, anew about once a second."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from luxusbd.transfer.mirrors import Mirror, MirrorBook
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 from luxusbd.transfer.pace import Control, TokenBucket
 from luxusbd.transfer.segments import Span
+from luxusbd.transfer.shares import Shares
 from luxusbd.transfer.source import Body, HttpSource
 from luxusbd.transfer.writer import BatchWriter
 
@@ -59,6 +60,7 @@ class DownloadRun:
         self._report = report
         self._book = MirrorBook(request.urls, means.limits, asyncio.get_running_loop().time)
         self._host = ""
+        self._shares = Shares(asyncio.get_running_loop().time)
         self._answers = 0
         """How many answers the bytes were put together from, those of an earlier run counting as one."""
         self._told_by_close: Mirror | None = None
@@ -100,6 +102,7 @@ class DownloadRun:
             await self._unless_paused(self._attempt(mirror))
         except SourceError as error:
             self._book.failed(mirror, error, brought_bytes=self._keeper.written.total > before)
+            self._shares.left(mirror.url, for_good=not self._book.alive(mirror))
             self._tell(DownloadStage.CONNECT, f"{_host(mirror.url)} {error}")
         else:
             if self._keeper.written.total > before:
@@ -143,6 +146,7 @@ class DownloadRun:
 
     async def _attempt(self, mirror: Mirror) -> None:
         self._host = _host(mirror.url)
+        self._shares.asked(mirror.url, self._host)
         self._tell(DownloadStage.CONNECT)
         asked = self._ask(mirror)
         async with self._means.source.open(mirror.url, asked, lambda: self._replaceable(mirror)) as body:
@@ -240,6 +244,7 @@ class DownloadRun:
                 chunk = await body.read(self._portion())
                 if not chunk:
                     break
+                self._shares.received(mirror.url, body.host, len(chunk))
                 await self._control.bucket.pay(len(chunk))
                 await self._means.bucket.pay(len(chunk))
                 if keeper.total is not None and position + len(chunk) > keeper.total:
@@ -356,6 +361,7 @@ class DownloadRun:
                 resumed_bytes=self.resumed,
                 source=self._host if stage is not DownloadStage.WAIT else "",
                 note=note,
+                sources=self._shares.picture(),
             )
         )
 

@@ -17,8 +17,22 @@ from luxusbd.errors import (
     JobStateError,
     PlanExpiredError,
 )
+from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
+from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, Listener, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.api import (
+    Caller,
+    DeviceView,
+    ImageView,
+    ImportOptions,
+    Listener,
+    Plan,
+    PlannedDevice,
+    PlannedImage,
+    Pruned,
+    PrunedKind,
+    PruneOptions,
+)
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
 from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPartition, StickOptions
 
@@ -31,19 +45,29 @@ FEATURES = (
     "ListImages",
     "OpenImage",
     "DeleteImage",
+    "PinImage",
+    "PruneImages",
     "PlanStick",
     "CreateStick",
     "AddImages",
     "RemoveImages",
     "RefreshStick",
     "VerifyStick",
+    "RescanStick",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
     "GetSettings",
 )
 SHA = "ab" * 32
-ENTRY = BootEntry("Live", BootMethod.LINUX, frozenset({Firmware.BIOS, Firmware.UEFI}), "/vmlinuz")
+ENTRY = BootEntry(
+    "Live",
+    BootMethod.LINUX,
+    frozenset({Firmware.BIOS, Firmware.UEFI}),
+    "/vmlinuz",
+    ("/initrd",),
+    ("a={iso}", "u={iso_uuid}", "l={volume_id}", "{iso_uuid}{data_uuid}"),
+)
 RECOGNITION = Recognition(
     size=42,
     volume_id="DEBIAN",
@@ -56,6 +80,16 @@ RECOGNITION = Recognition(
     entries=(ENTRY,),
     filesystems=frozenset({"ext4"}),
     firmware=ENTRY.firmware,
+)
+DETAILS = Details(
+    container=Container.ISO9660,
+    names="rock-ridge",
+    recipe_version=3,
+    minimum_memory=512,
+    table="gpt",
+    partitions=(PartitionInfo(1, "83", "\0ROOT", "ext4", 1 << 20, 5, active=True),),
+    boot_records=(BootRecord("bios", "", bootable=True, start=2048, size=512),),
+    programs=(ProgramInfo("/vmlinuz", "amd64", signed=True, signers=("Debian",)),),
 )
 DISTRIBUTION = Distribution(
     id="debian",
@@ -206,13 +240,17 @@ class FakeEngine:
         self.calls.append(("download", caller, reference, priority, bandwidth))
         return self.new_job(caller, Operation.DOWNLOAD, priority=priority, bandwidth=bandwidth)
 
-    async def import_image(self, caller: Caller, fd: int, name: str, *, sha256: str = "") -> Job:
-        self.calls.append(("import_image", os.pread(fd, 100, 0), name, sha256))
+    async def import_image(self, caller: Caller, fd: int, name: str, options: ImportOptions) -> Job:
+        beside = [
+            None if given is None else os.pread(given, 100, 0)
+            for given in (options.sums, options.signature, options.key)
+        ]
+        self.calls.append(("import_image", os.pread(fd, 100, 0), name, options.sha256, options.size, *beside))
         return self.new_job(caller, Operation.IMPORT)
 
-    async def inspect_image(self, caller: Caller, fd: int) -> Recognition:
-        self.calls.append(("inspect_image", os.pread(fd, 100, 0), os.get_inheritable(fd)))
-        return RECOGNITION
+    async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
+        self.calls.append(("inspect_image", os.pread(fd, 100, 0), os.get_inheritable(fd), sha256))
+        return Inspection(RECOGNITION, DETAILS, sha256, "Debian 12.5" if sha256 == SHA else "")
 
     async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
         return (ImageView(StoredImage(SHA, "debian.iso", 42, 1, "import", Trust.HASH, RECOGNITION), "", in_use=False),)
@@ -227,6 +265,13 @@ class FakeEngine:
 
     async def delete_image(self, caller: Caller, reference: str) -> None:
         self.calls.append(("delete_image", caller, reference))
+
+    async def pin_image(self, caller: Caller, reference: str, pinned: bool) -> None:
+        self.calls.append(("pin_image", caller, reference, pinned))
+
+    async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
+        self.calls.append(("prune_images", caller, options))
+        return (Pruned(PrunedKind.IMAGE, SHA, f"image:{SHA}", "debian.iso", 42, 7),)
 
     async def plan_stick(
         self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
@@ -271,6 +316,10 @@ class FakeEngine:
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         return self.new_job(caller, Operation.VERIFY, device.id)
+
+    async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
+        self.calls.append(("rescan_stick", device, thorough))
+        return self.new_job(caller, Operation.RESCAN, device.id)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         return self.views[device.id].images

@@ -112,6 +112,10 @@ async def test_descriptors_are_closed_whatever_becomes_of_the_call(
             await client.fails("InspectImage", "ha{sv}", 5, {}, fds=[fd])
             await client.fails("InspectImage", "ha{sv}", 0, {})
             await client.fails("ImportCatalog", "ha{sv}", 0, {}, fds=[fd])
+            beside = {"sums": Variant("h", 1), "key": Variant("h", 2)}
+            await client.call("ImportImage", "hsa{sv}", 0, "x", beside, fds=[fd, fd, fd])
+            await client.fails("ImportImage", "hsa{sv}", 0, "x", {**beside, "size": _wrong()}, fds=[fd, fd, fd])
+            await client.fails("ImportImage", "hsa{sv}", 0, "x", {"sums": Variant("h", 7)}, fds=[fd, fd])
             reply = await client.raw("OpenImage", "sa{sv}", f"image:{SHA}", {})
             os.close(reply.unix_fds[0])
         assert open_descriptors() == before

@@ -10,6 +10,7 @@ import pytest
 
 from luxusbd.bus._lib import Variant
 from luxusbd.devices.model import DeviceIdentity
+from luxusbd.jobs.api import PruneOptions
 from luxusbd.stick.model import StickOptions
 from tests.bus.client import Client
 from tests.bus.fake import SHA, FakeEngine, job, view
@@ -51,11 +52,54 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
             "ImportImage", "hsa{sv}", 0, "my.iso", {"sha256": Variant("s", SHA)}, fds=[opened.fileno()]
         )
         assert path == JOB["path"]
-        report = await client.call("InspectImage", "ha{sv}", 0, {}, fds=[opened.fileno()])
-    assert engine.calls == [("import_image", b"content", "my.iso", SHA), ("inspect_image", b"content", False)]
+        report = await client.call("InspectImage", "ha{sv}", 0, {"sha256": Variant("s", SHA)}, fds=[opened.fileno()])
+    assert engine.calls == [
+        ("import_image", b"content", "my.iso", SHA, 0, None, None, None),
+        ("inspect_image", b"content", False, SHA),
+    ]
     assert report["system"] == "Debian \ufffd ? Live"
     assert report["firmware"] == ["bios", "uefi"]
-    assert report["entries"] == [{"title": "Live", "method": "linux", "firmware": ["bios", "uefi"]}]
+    assert report["entries"] == [
+        {
+            "title": "Live",
+            "method": "linux",
+            "firmware": ["bios", "uefi"],
+            "kernel": "/vmlinuz",
+            "initrds": ["/initrd"],
+            # what is known of the image is filled in, what is known of a stick alone is not
+            "parameters": [
+                "a={iso}",
+                "u=2024-01-01-00-00-00-00",
+                "l=DEBIAN",
+                "2024-01-01-00-00-00-00{data_uuid}",
+            ],
+        }
+    ]
+    assert report["partitions"] == [
+        {
+            "number": 1,
+            "type": "83",
+            "label": "\ufffdROOT",
+            "filesystem": "ext4",
+            "start": 1 << 20,
+            "size": 5,
+            "active": True,
+        }
+    ]
+    assert report["boot_records"] == [
+        {"platform": "bios", "emulation": "", "bootable": True, "start": 2048, "size": 512}
+    ]
+    assert report["programs"] == [{"path": "/vmlinuz", "architecture": "amd64", "signed": True, "signers": ["Debian"]}]
+    assert (report["container"], report["partition_table"], report["names"]) == ("iso9660", "gpt", "rock-ridge")
+    assert (report["recipe_version"], report["minimum_memory"]) == (3, 512 << 20)
+    assert (report["sha256"], report["genuine"]) == (SHA, "Debian 12.5")
+    with file.open("rb") as opened:
+        plain = await client.call("InspectImage", "ha{sv}", 0, {}, fds=[opened.fileno()])
+        assert (plain["sha256"], plain["genuine"]) == ("", "")
+        for wrong in ("g" * 64, "ab"):
+            options = {"sha256": Variant("s", wrong)}
+            name, _text = await client.fails("InspectImage", "ha{sv}", 0, options, fds=[opened.fileno()])
+            assert name == "org.luxusb.Error.InvalidArgument"
     (stored,) = await client.call("ListImages", "a{sv}", {})
     assert (stored["reference"], stored["trust"], stored["bootable"]) == (f"image:{SHA}", "hash", True)
     reply = await client.raw("OpenImage", "sa{sv}", f"image:{SHA}", {})
@@ -64,6 +108,66 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
         assert image.read() == b"the image"
     await client.call("DeleteImage", "sa{sv}", f"image:{SHA}", {})
     assert engine.calls[-1][2] == f"image:{SHA}"
+
+
+async def test_what_stands_beside_an_image(client: Client, engine: FakeEngine, tmp_path: Path) -> None:
+    files = []
+    for name in ("image", "sums", "signature", "key"):
+        (tmp_path / name).write_bytes(name.encode())
+        files.append(os.open(tmp_path / name, os.O_RDONLY))
+    try:
+        # the order in the message is the caller's business
+        options = {
+            "key": Variant("h", 0),
+            "signature": Variant("h", 1),
+            "sums": Variant("h", 2),
+            "size": Variant("t", 2**40),
+            "sums_name": Variant("s", "x.iso"),
+        }
+        await client.call("ImportImage", "hsa{sv}", 3, "my.iso", options, fds=files[::-1])
+        assert engine.calls == [("import_image", b"image", "my.iso", "", 2**40, b"sums", b"signature", b"key")]
+        for wrong, said in (
+            ({"sums": Variant("h", 2)}, "does not exist"),
+            ({"sums": Variant("u", 1)}, "takes 1 file descriptor"),
+            ({}, "takes 1 file descriptor"),
+            ({"sums": Variant("h", 1), "key": Variant("h", 1)}, "takes 3 file descriptor"),
+        ):
+            name, text = await client.fails("ImportImage", "hsa{sv}", 0, "my.iso", wrong, fds=files[:2])
+            assert (name, said in text) == ("org.freedesktop.DBus.Error.InvalidArgs", True), text
+        for wrong in ({"nonsense": Variant("h", 1)}, {"sha256": Variant("h", 1)}):
+            name, text = await client.fails("ImportImage", "hsa{sv}", 0, "my.iso", wrong, fds=files[:2])
+            assert name == "org.luxusb.Error.InvalidArgument"
+        name, text = await client.fails(
+            "ImportImage", "hsa{sv}", 0, "my.iso", {"sums": Variant("s", "x")}, fds=files[:1]
+        )
+        assert "the option sums must be a file descriptor (h), not of type s" in text
+        assert len(engine.calls) == 1
+    finally:
+        for fd in files:
+            os.close(fd)
+
+
+async def test_keeping_images(client: Client, engine: FakeEngine) -> None:
+    (stored,) = await client.call("ListImages", "a{sv}", {})
+    assert (stored["pinned"], stored["last_used"], "owners" in stored) == (False, 0, False)
+    await client.call("PinImage", "sba{sv}", f"image:{SHA}", True, {})
+    assert engine.calls[-1][2:] == (f"image:{SHA}", True)
+    options = {
+        "dry_run": Variant("b", True),
+        "older_than": Variant("t", 60),
+        "imports": Variant("b", True),
+        "only": Variant("as", [SHA]),
+    }
+    (removed,) = await client.call("PruneImages", "a{sv}", options)
+    assert engine.calls[-1][2] == PruneOptions(dry_run=True, older_than=60, imports=True, only=frozenset({SHA}))
+    assert removed == {
+        "kind": "image",
+        "reference": f"image:{SHA}",
+        "sha256": SHA,
+        "name": "debian.iso",
+        "size": 42,
+        "last_used": 7,
+    }
 
 
 async def test_a_stick_from_plan_to_job(client: Client, engine: FakeEngine) -> None:
@@ -100,12 +204,18 @@ async def test_plans_are_bounded(client: Client) -> None:
         ("RemoveImages", "oasa{sv}", [["debian.iso"]]),
         ("RefreshStick", "oa{sv}", []),
         ("VerifyStick", "oa{sv}", []),
+        ("RescanStick", "oa{sv}", []),
     ],
 )
 async def test_jobs_on_a_stick(client: Client, member: str, signature: str, args: list[Any]) -> None:
     assert await client.call(member, signature, DEVICE, *args, {}) == JOB["path"]
     name, _text = await client.fails(member, signature, "/org/luxusb/devices/none", *args, {})
     assert name == "org.freedesktop.DBus.Error.UnknownObject"
+
+
+async def test_a_rescan_takes_its_option(client: Client, engine: FakeEngine) -> None:
+    await client.call("RescanStick", "oa{sv}", DEVICE, {"thorough": Variant("b", True)})
+    assert engine.calls[-1] == ("rescan_stick", IDENTITY, True)
 
 
 async def test_what_is_on_a_stick(client: Client) -> None:
@@ -161,7 +271,8 @@ async def test_steering_a_job(client: Client, engine: FakeEngine) -> None:
 
 
 async def test_the_device_shows_what_its_stick_holds(client: Client, engine: FakeEngine) -> None:
-    engine.put_device(view("other", free_bytes=99))
+    engine.put_device(view("other", free_bytes=99, unlisted_images=3))
     shown = await client.get_all("/org/luxusb/devices/other", "org.luxusb.Device")
     assert shown["Images"] == [{"name": "debian.iso", "title": "Debian", "sha256": SHA, "size": 42}]
+    assert shown["UnlistedImages"] == 3
     assert (shown["FreeBytes"], shown["DiskSeq"], shown["Updates"], shown["State"]) == (99, 7, [], "luxusb")

@@ -48,9 +48,12 @@ def _arguments(member: ET.Element, direction: str | None) -> str:
 OPTIONS: dict[str, dict[str, str]] = {
     "ListDistributions": {"text": "s", "category": "s", "architecture": "s"},
     "Download": {"priority": "i", "bandwidth": "t"},
-    "ImportImage": {"sha256": "s"},
+    "ImportImage": {"sha256": "s", "size": "t", "sums": "h", "sums_name": "s", "signature": "h", "key": "h"},
+    "InspectImage": {"sha256": "s"},
+    "PruneImages": {"dry_run": "b", "older_than": "t", "imports": "b", "only": "as"},
     "PlanStick": {"filesystem": "s", "serial_console": "b", "timeout": "u", "label": "s", "raw": "b"},
     "UpdateStick": {"check": "b"},
+    "RescanStick": {"thorough": "b"},
     "SetMirrorPreference": {"mode": "s", "url": "s", "prefer": "as", "exclude": "as"},
     "ListJobs": {"unfinished": "b", "all_users": "b", "limit": "u"},
     "Cancel": {"keep_partial": "b"},

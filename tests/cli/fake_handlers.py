@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from typing import Any
 
 from dbus_next.signature import Variant
@@ -30,12 +31,19 @@ class Handlers(Jobs):
         """Size of every image file when it came and when it was opened."""
         self.distros = world.distros()
         self.images = world.images()
+        self.unneeded = world.unneeded()
         self.settings = world.settings()
         self.plans: dict[str, tuple[list[str], list[str]]] = {}
         self.plan_changes: dict[str, Variant] = {}
         """Keys that replace those of every plan."""
         self.verify_ok = True
+        self.rescanned: dict[str, Variant] = {}
+        """Result of a rescan."""
         self.inspected: dict[str, Variant] = {}
+        self.imported: dict[str, Variant] = {}
+        """Keys that are added to the result of every import."""
+        self.beside: dict[str, bytes] = {}
+        """What the last import had beside its image, by the names of the options."""
         self.image_bytes = world.IMAGE_BYTES
         self.missing: set[str] = set()
         """Members without an engine."""
@@ -88,19 +96,31 @@ class Handlers(Jobs):
                 self._distribution(name.partition("@")[0].partition("/")[0])
                 return self._store_job("download", name, f"{name}.iso", world.SHA_A, 3 * world.GIB).path
             case "ImportImage":
-                data = os.pread(fds[body[0]], 1 << 20, 0)
+                data = _all_of(fds[body[0]])
+                self.beside = {
+                    name: os.pread(fds[option.value], 1 << 20, 0)
+                    for name, option in options.items()
+                    if option.signature == "h"
+                }
                 digest = hashlib.sha256(data).hexdigest()
                 if "sha256" in options and options["sha256"].value != digest:
                     raise RefusalError(f"{ERROR}VerificationFailed", f"{body[1]} has the sha256 {digest}.")
-                return self._store_job("import", body[1], body[1], digest, len(data)).path
+                return self._store_job("import", body[1], body[1], digest, len(data), more=self.imported).path
             case "InspectImage":
-                return self._inspect(fds[body[0]])
+                return self._inspect(fds[body[0]], options)
             case "ListImages":
                 return list(self.images.values())
             case "DeleteImage":
                 if self.images.pop(body[0], None) is None:
                     raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
                 return None
+            case "PinImage":
+                if body[0] not in self.images:
+                    raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
+                self.images[body[0]]["pinned"] = Variant("b", body[1])
+                return None
+            case "PruneImages":
+                return self._prune(options)
             case "OpenImageTarget":
                 return self._open_target(fds[body[0]], body[1], sender)
             case "PlanStick":
@@ -170,6 +190,8 @@ class Handlers(Jobs):
                 ]
                 outcome = {"ok": Variant("b", self.verify_ok), "images": Variant("aa{sv}", images)}
                 job = self.new_job("verify", title, devices=[path], outcome=outcome)
+            case "RescanStick":
+                job = self.new_job("rescan", title, devices=[path], outcome=self.rescanned)
             case "UpdateStick":
                 job = self.new_job("update", title, devices=[path])
             case "RepairStick":
@@ -189,6 +211,18 @@ class Handlers(Jobs):
                 found = [item for item in found if options[key].value.lower() in item[field].value.lower()]
         return found
 
+    def _prune(self, options: Options) -> list[dict[str, Variant]]:
+        found = list(self.unneeded)
+        if "imports" in options:
+            found.append(world.pruned("import", "arch.iso", world.SHA_B))
+        if "only" in options:
+            found = [one for one in found if one["sha256"].value in options["only"].value]
+        if "dry_run" not in options:
+            self.unneeded = []
+            for one in found:
+                self.images.pop(one["reference"].value, None)
+        return found
+
     def _set_settings(self, changes: Options) -> None:
         for key, value in changes.items():
             if key not in self.settings or value.signature.replace("t", "u") != self.settings[key].signature:
@@ -201,17 +235,27 @@ class Handlers(Jobs):
                 return item
         raise RefusalError(f"{ERROR}DistributionNotFound", f"The catalogue has no distribution {name}.")
 
-    def _store_job(self, operation: str, title: str, name: str, digest: str, size: int, parent: str = "/") -> FakeJob:
+    def _store_job(
+        self,
+        operation: str,
+        title: str,
+        name: str,
+        digest: str,
+        size: int,
+        parent: str = "/",
+        more: dict[str, Variant] | None = None,
+    ) -> FakeJob:
         outcome = {
             "image": Variant("s", f"image:{digest}"),
             "name": Variant("s", name),
             "size": Variant("t", size),
             "trust": Variant("s", "signed" if operation == "download" else "none"),
+            **(more or {}),
         }
         self.images.setdefault(f"image:{digest}", world.stored(name, digest))
         return self.new_job(operation, title, outcome=outcome, parent=parent)
 
-    def _inspect(self, fd: int) -> dict[str, Variant]:
+    def _inspect(self, fd: int, options: dict[str, Variant]) -> dict[str, Variant]:
         size = os.fstat(fd).st_size
         if not size:
             raise RefusalError(f"{ERROR}MalformedImage", "The file is empty.")
@@ -219,6 +263,8 @@ class Handlers(Jobs):
             "title": Variant("s", "Live system"),
             "method": Variant("s", "linux"),
             "kernel": Variant("s", "/live/vmlinuz"),
+            "initrds": Variant("as", ["/live/initrd.img"]),
+            "parameters": Variant("as", ["boot=live", "findiso={iso}", "root={data_uuid}"]),
             "firmware": Variant("as", ["bios", "uefi"]),
         }
         report = {
@@ -235,7 +281,12 @@ class Handlers(Jobs):
             "entries": Variant("aa{sv}", [entry]),
             "filesystems": Variant("as", ["ext4"]),
             "size": Variant("t", size),
+            **world.inspected(),
         }
+        if "sha256" in options:
+            digest = options["sha256"].value
+            report["sha256"] = Variant("s", digest)
+            report["genuine"] = Variant("s", "Debian Live 12.5" if digest == world.ISO_SHA else "")
         return report | self.inspected
 
     def _known_device(self, path: str, sender: str) -> str:
@@ -327,6 +378,13 @@ class Handlers(Jobs):
         for job in found:
             job.seen.set()
         return [{"path": Variant("o", job.path), **job.wire()} for job in found]
+
+
+def _all_of(fd: int) -> bytes:
+    """What is behind a descriptor, which may be a pipe whose writer has ended."""
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return os.pread(fd, 1 << 20, 0)
+    return b"".join(iter(lambda: os.read(fd, 65536), b""))
 
 
 def _partition(number: int, name: str) -> dict[str, Variant]:

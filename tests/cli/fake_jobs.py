@@ -25,6 +25,7 @@ STAGES = {
     "remove": ("menu",),
     "refresh": ("boot-files", "menu"),
     "verify": ("read-back",),
+    "rescan": ("read-image", "menu"),
     "update": ("write-image", "menu"),
     "repair": ("boot-files", "menu"),
     "persistence": ("partition", "menu"),

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from tests.cli import world
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, Spawn
 from tests.cli.fake_daemon import FakeDaemon
 
 
@@ -16,7 +16,10 @@ def test_import(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
     assert result.code == 0
     lines = result.out.splitlines()
     assert lines[0].startswith("job 1 import my.iso: ")
-    assert lines[-1] == f"Stored my.iso (500 B, trust: none) as image:{digest}"
+    assert lines[-2:] == [
+        f"Stored my.iso (500 B, trust: none) as image:{digest}",
+        "Not in the catalogue: nobody vouches for it.",
+    ]
     document = luxusb("import", iso, "--name", "Ours", "--sha256", digest.upper(), "--json").document
     assert document["job"]["state"] == "succeeded"
     assert document["job"]["result"]["name"] == "Ours"
@@ -138,3 +141,69 @@ def test_a_failed_download(luxusb: Run, daemon: FakeDaemon) -> None:
     assert failed.code == 1
     assert failed.document["error"]["name"] == "org.luxusb.Error.NetworkFailed"
     assert failed.document["jobs"][0]["state"] == "failed"
+
+
+def test_pin_and_unpin(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("pin", "image:a1a1a1").out == "debian.iso is kept.\n"
+    assert daemon.called("PinImage")[0].body[:2] == [f"image:{world.SHA_A}", True]
+    assert "pinned" in luxusb("images").out.splitlines()[1]
+    listed = {image["name"]: image for image in luxusb("images", "--json").document["images"]}
+    assert (listed["debian.iso"]["pinned"], listed["arch.iso"]["pinned"]) == (True, False)
+    assert (listed["arch.iso"]["last_used"], listed["arch.iso"]["owners"]) == (1_700_086_400, None)
+    unpinned = luxusb("unpin", "debian.iso", "--json").document
+    assert unpinned == {"image": f"image:{world.SHA_A}", "pinned": False}
+    assert luxusb("unpin", "debian.iso").out == "debian.iso may be removed when space is needed.\n"
+    daemon.errors["DeleteImage"] = ("org.luxusb.Error.ImagePinned", "Debian is kept.")
+    assert "`luxusb unpin IMAGE`" in luxusb("delete", "debian.iso", "--yes").err
+
+
+def test_prune_shows_what_goes_and_removes_exactly_that(luxusb: Run, daemon: FakeDaemon) -> None:
+    shown = luxusb("images", "--prune", "--dry-run", "--older-than", "30d")
+    assert shown.code == 0
+    rows = shown.out.splitlines()
+    assert [row.split("  ")[0].strip() for row in rows] == ["IMAGE", world.SHA_A[:12], "c3" * 6]
+    assert "can be downloaded again" in rows[1]
+    assert "unfinished download" in rows[2]
+    (asked,) = daemon.called("PruneImages")
+    assert {key: value.value for key, value in asked.body[0].items()} == {"dry_run": True, "older_than": 30 * 86400}
+    assert len(daemon.images) == 2
+
+    done = luxusb("images", "--prune", "--all", "--yes")
+    assert done.out.splitlines()[-1] == "Removed 3 (9 GiB)."
+    assert "imported, maybe the only copy" in done.out
+    options = {key: value.value for key, value in daemon.called("PruneImages")[-1].body[0].items()}
+    assert options == {"imports": True, "only": [world.SHA_A, "c3" * 32, world.SHA_B]}
+    assert daemon.images == {}
+    assert luxusb("images", "--prune", "--yes").out == "There is nothing to remove.\n"
+
+
+def test_prune_as_json(luxusb: Run, daemon: FakeDaemon) -> None:
+    document = luxusb("images", "--prune", "--dry-run", "--json").document
+    assert document["dry_run"] is True
+    assert [(one["kind"], one["size"]) for one in document["pruned"]] == [
+        ("image", 3 * world.GIB),
+        ("partial", 3 * world.GIB),
+    ]
+    assert luxusb("images", "--prune", "--yes", "--json").document == {**document, "dry_run": False}
+    assert luxusb("images", "--prune", "--yes", "--json").document == {"pruned": [], "dry_run": False}
+
+
+def test_prune_needs_consent(luxusb: Run, daemon: FakeDaemon, spawn: Spawn) -> None:
+    for arguments in (["images", "--prune"], ["images", "--prune", "--json"]):
+        assert luxusb(*arguments).code == 2
+    assert daemon.called("PruneImages") == []
+    for answer, code, left in (("n\n", 5, 2), ("y\n", 0, 1)):
+        command = spawn("images", "--prune", terminal=True)
+        command.wait_for("Remove all of these (6 GiB)? [y/N] ")
+        command.type(answer)
+        assert command.finish() == code
+        assert len(daemon.images) == left
+
+
+def test_options_of_prune_alone_do_nothing(luxusb: Run, daemon: FakeDaemon) -> None:
+    for option in (["--dry-run"], ["--all"], ["--yes"], ["--older-than", "1d"]):
+        result = luxusb("images", *option)
+        assert (result.code, "Add --prune." in result.err) == (2, True)
+    for wrong in ("soon", "-1d", "3y", "9999999999d"):
+        assert luxusb("images", "--prune", "--older-than", wrong).code == 2
+    assert daemon.calls == []

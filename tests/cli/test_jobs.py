@@ -186,3 +186,49 @@ def test_the_end_is_not_missed_when_it_comes_before_the_first_look(luxusb: Run, 
         result = luxusb("download", "ubuntu", "--json")
         assert result.document["jobs"][0]["state"] == "succeeded"
         assert result.document["jobs"][0]["result"]["image"].startswith("image:")
+
+
+def serving(daemon: FakeDaemon, job: FakeJob, *states: str) -> None:
+    """Let mirrors of a job be in these states."""
+    mirrors = [
+        {
+            "host": Variant("s", f"m{number}.example"),
+            "country": Variant("s", "DE"),
+            "state": Variant("s", state),
+            "rate": Variant("t", number << 20),
+            "bytes_done": Variant("t", 5 << 20),
+        }
+        for number, state in enumerate(states, 1)
+    ]
+    details = job.values["Details"] | {"mirrors": Variant("aa{sv}", mirrors)}
+    daemon.do(lambda: daemon.change(job, Details=details))
+
+
+def test_the_mirrors_of_a_download(luxusb: Run, spawn: Spawn, daemon: FakeDaemon) -> None:
+    job = held(daemon)
+    serving(daemon, job, "serving", "given-up")
+    assert "m1.example" not in luxusb("jobs").out
+    assert luxusb("jobs", "-v").out.splitlines()[-3:] == [
+        "job 1 is served by:",
+        "  m1.example (DE): 1 MiB/s, 5 MiB",
+        "  m2.example (DE): given-up, 5 MiB",
+    ]
+    (shown,) = luxusb("jobs", "--json").document["jobs"]
+    assert shown["details"]["mirrors"][0] == {
+        "host": "m1.example",
+        "country": "DE",
+        "state": "serving",
+        "rate": 1 << 20,
+        "bytes_done": 5 << 20,
+    }
+    plain, verbose, lines = spawn("watch", "1"), spawn("watch", "1", "-v"), spawn("watch", "1", "--json")
+    for command in (plain, verbose, lines):
+        command.wait_for("transfer")
+    verbose.wait_for("  m1.example (DE): 1 MiB/s, 5 MiB\n")
+    serving(daemon, job, "waiting", "given-up")
+    verbose.wait_for("  m1.example (DE): waiting, 5 MiB\n")
+    daemon.do(lambda: daemon.finish(job, "succeeded"))
+    assert [command.finish() for command in (plain, verbose, lines)] == [0, 0, 0]
+    assert "example" not in plain.output
+    assert verbose.output.count("m2.example") == 1, "a mirror is named again when its state changes"
+    assert '"state": "waiting"' in lines.output

@@ -77,7 +77,7 @@ def test_info_of_an_unknown_distribution_suggests(luxusb: Run, daemon: FakeDaemo
     assert result.code == 1
     assert result.out == ""
     assert result.err.splitlines() == [
-        "luxusb: Could not show ubunut",
+        "luxusb: Could not look up ubunut",
         "  why: The catalogue has no distribution ubunut.",
         "  what to do: Did you mean ubuntu? See the names with `luxusb distros`.",
     ]
@@ -102,20 +102,73 @@ def test_images(luxusb: Run, daemon: FakeDaemon) -> None:
 
 def test_inspect(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
     text = luxusb("inspect", iso).out
-    assert "Debian GNU/Linux 12.5" in text
-    assert "BIOS, UEFI with Secure Boot" in text
-    assert "Live system (BIOS, UEFI)" in text
+    assert text.splitlines()[1:] == [
+        "It starts from a file.",
+        "",
+        "System",
+        "system        Debian GNU/Linux 12.5",
+        "architecture  amd64",
+        "family        debian",
+        "recipe        debian-live, version 2",
+        "memory        at least 512 MiB",
+        "starts under  BIOS, UEFI with Secure Boot",
+        "read from     ext4",
+        "",
+        "File",
+        "kind     ISO 9660 and UDF, names from Rock Ridge",
+        "label    MY_LABEL",
+        "UUID     2024-02-10-11-27-00-00",
+        "size     500 B",
+        "genuine  not checked; `--hash` compares it with the catalogue",
+        "",
+        "Entries",
+        "  Live system (BIOS, UEFI)",
+        "    kernel      /live/vmlinuz",
+        "    initrd      /live/initrd.img",
+        "    parameters  boot=live findiso=<path on the stick> root=<UUID of the stick>",
+        "",
+        "Secure Boot",
+        "  /live/vmlinuz: signed by Debian Secure Boot Signer",
+        "",
+        "From a disc",
+        "  BIOS: starts, without emulation",
+        "",
+        "Byte for byte on a stick",
+        "  Made for it (hybrid): it has a partition table of its own.",
+        "",
+        "Partitions (MBR)",
+        "NO  TYPE  FILESYSTEM  LABEL  START  SIZE",
+        "1*  17    FAT32       ESP    1 MiB  4 MiB",
+    ]
     assert luxusb("inspect", iso, "--json").document["image"]["size"] == 500
 
 
+def test_inspect_with_hash(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
+    image = luxusb("inspect", iso, "--hash", "--json").document["image"]
+    assert (image["sha256"], image["genuine"]) == (world.ISO_SHA, "Debian Live 12.5")
+    lines = luxusb("inspect", iso, "--hash").out.splitlines()
+    assert f"sha256   {world.ISO_SHA}" in lines
+    assert "genuine  yes, this is Debian Live 12.5" in lines
+    iso.write_bytes(b"another one")
+    assert "genuine  not known: no release in the catalogue has this sha256" in luxusb("inspect", iso, "--hash").out
+
+
 def test_inspect_explains_why_an_image_does_not_start(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
+    none = Variant("aa{sv}", [])
     daemon.inspected = {
         "bootable": Variant("b", False),
         "reason": Variant("s", "It is Windows."),
         "advice": Variant("s", "Write it raw."),
+        "container": Variant("s", "disk"),
+        "entries": none,
+        "programs": none,
+        "boot_records": none,
+        "partitions": none,
     }
     lines = luxusb("inspect", iso).out.splitlines()
-    assert lines[-3:] == ["It does not start from a file.", "  It is Windows.", "  Write it raw."]
+    assert lines[1:4] == ["It does not start from a file.", "  It is Windows.", "  Write it raw."]
+    assert "kind     image of a whole disk, names from Rock Ridge" in lines
+    assert lines[-1] == "genuine  not checked; `--hash` compares it with the catalogue"
 
 
 def test_inspect_of_what_is_no_file(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:

@@ -89,4 +89,4 @@ async def test_lines_of_a_job_tell_its_states_in_order(tmp_path: Path) -> None:
         assert len(lines) == len(set(lines))
         assert not any("queued" in line for line in lines[1:])
         size = format_size(MEMTEST.stat().st_size)
-        assert lines[-2] == f"job 1 import {MEMTEST.name}: succeeded, {size} of {size}"
+        assert lines[-3] == f"job 1 import {MEMTEST.name}: succeeded, {size} of {size}"

@@ -255,6 +255,51 @@ def test_refresh(luxusb: Run, daemon: FakeDaemon) -> None:
     assert luxusb("refresh", "--device", "sdc", "--json").document["job"]["state"] == "succeeded"
 
 
+def test_rescan(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("rescan", "--device", "sdc").out.endswith("The menu of /dev/sdc fits what is on it.\n")
+    assert daemon.called("RescanStick")[-1].body[-1] == {}
+
+    def image(name: str, renamed_from: str = "") -> dict[str, Variant]:
+        texts = {"name": name, "title": f"The {name}\x1b[31m", "renamed_from": renamed_from}
+        return {"size": Variant("t", 3 << 30), **{key: Variant("s", value) for key, value in texts.items()}}
+
+    def left(name: str, reason: str) -> dict[str, Variant]:
+        return {"name": Variant("s", name), "reason": Variant("s", reason)}
+
+    daemon.rescanned = {
+        "images": Variant("as", ["a.iso", "b.iso"]),
+        "added": Variant("aa{sv}", [image("a.iso"), image("b.iso", "old.iso")]),
+        "changed": Variant("aa{sv}", [image("c.iso")]),
+        "removed": Variant("as", ["gone.iso"]),
+        "skipped": Variant("aa{sv}", [left("notes.txt", "it is no image"), left("", "and 3 more files")]),
+        "unchanged": Variant("t", 0),
+    }
+    result = luxusb("rescan", "--device", "sdc", "--all")
+    assert daemon.called("RescanStick")[-1].body[-1]["thorough"].value is True
+    assert result.out.splitlines()[-11:] == [
+        "new in the menu:",
+        "  a.iso  The a.iso[31m (3 GiB)",
+        "  b.iso  The b.iso[31m (3 GiB) was called old.iso",
+        "changed, entry made anew:",
+        "  c.iso  The c.iso[31m (3 GiB)",
+        "out of the menu:",
+        "  gone.iso",
+        "left as they are, without an entry:",
+        "  notes.txt: it is no image",
+        "  and 3 more files",
+        "The menu of /dev/sdc has 2 images now.",
+    ]
+    assert luxusb("rescan", "--device", "sdc", "--json").document["job"]["result"]["removed"] == ["gone.iso"]
+    assert "job 4 started" in luxusb("rescan", "--device", "sdc", "--no-wait").out.lower()
+
+
+def test_images_that_the_menu_does_not_show(luxusb: Run, daemon: FakeDaemon) -> None:
+    daemon.devices[world.STICK]["UnlistedImages"] = 2
+    assert "2 image files are not in its menu (luxusb rescan)" in luxusb("devices").out
+    assert luxusb("contents", "--device", "sdc").out.startswith("2 image files are not in its menu (luxusb rescan)\n")
+    assert luxusb("contents", "--device", "sdc", "--json").document["unlisted_images"] == 2
+
+
 def test_verify(luxusb: Run, daemon: FakeDaemon) -> None:
     result = luxusb("verify", "--device", "sdc")
     assert result.code == 0

@@ -16,6 +16,7 @@ from luxusb_cli.client import MANAGER, MANAGER_PATH
 from luxusb_cli.connection import Connection, Typed
 from luxusb_cli.model import JobInfo
 from luxusb_cli.progress import picture
+from luxusb_cli.render import table
 from rich.console import Console
 
 from tests.cli import world
@@ -80,6 +81,22 @@ def test_consent_to_remove_and_to_delete(spawn: Spawn, daemon: FakeDaemon) -> No
         assert command.finish() == code
 
 
+def test_live_picture_of_the_mirrors(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    command = spawn("download", "ubuntu", "-v", terminal=True)
+    daemon.wait_for(lambda: bool(daemon.jobs), "the job")
+    job = daemon.jobs[JOB]
+    said = {"host": "mirror.example\x1b[31m", "country": "DE", "state": "serving"}
+    entry = {key: Variant("s", value) for key, value in said.items()}
+    entry |= {"rate": Variant("t", 3 << 20), "bytes_done": Variant("t", 9 << 20)}
+    details = job.values["Details"] | {"mirrors": Variant("aa{sv}", [entry])}
+    daemon.do(lambda: daemon.change(job, Details=details, Stage="verify"))
+    daemon.do(lambda: daemon.change(job, State="paused"))
+    command.wait_for("1 ← mirror.example[31m (DE): 3 MiB/s, 9 MiB")
+    daemon.do(lambda: daemon.finish(job, "succeeded"))
+    assert command.finish() == 0
+
+
 def test_live_picture(spawn: Spawn, daemon: FakeDaemon) -> None:
     daemon.auto = False
     parent = daemon.do(lambda: daemon.new_job("create", "a stick"))
@@ -127,6 +144,37 @@ def test_the_picture_fits(width: int, unicode: bool) -> None:
         assert "  2 Debian transfer" in re.sub(" +transfer", " transfer", lines[1])
     assert ("(700 MiB resumed)" in lines[0]) == (width >= 100)
     assert unicode or all(line.replace("…", "").isascii() for line in lines)
+
+
+def mirror(host: str, state: str, rate: int = 0, done: int = 0, country: str = "") -> dict[str, object]:
+    return {"host": host, "country": country, "state": state, "rate": rate, "bytes_done": done}
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_picture_shows_who_serves(width: int) -> None:
+    mib = 1024**2
+    mirrors = [
+        mirror("slow.example", "waiting", done=mib),
+        mirror("fast.example", "serving", 7 * mib, 70 * mib, "DE"),
+        mirror("x" * 253, "connect"),
+        *(mirror(f"m{number}.example", "given-up") for number in range(9)),
+    ]
+    details = {"title": "Debian", "mirrors": mirrors}
+    job = JobInfo.from_wire(JOB, {"State": "running", "Stage": "transfer", "Details": details})
+    for unicode, arrow in ((True, "←"), (False, "<-")):
+        screen = Console(width=width, file=io.StringIO(), color_system=None)
+        screen.print(picture([(0, job)], 0.0, width, unicode, mirrors=True))
+        assert isinstance(screen.file, io.StringIO)
+        lines = [line.rstrip() for line in screen.file.getvalue().splitlines()]
+        assert lines[1].startswith(f"  1 {arrow} fast.example (DE): 7 MiB/s")
+        assert lines[2].startswith(f"  1 {arrow} slow.example: waiting, 1 MiB"[:width])
+        assert len(lines) == 1 + 8 + 1
+        assert lines[-1] == f"  1 {arrow} and 4 more"
+        assert all(len(line) <= width for line in lines)
+    screen = Console(width=width, file=io.StringIO(), color_system=None)
+    screen.print(picture([(0, job)], 0.0, width))
+    assert isinstance(screen.file, io.StringIO)
+    assert "example" not in screen.file.getvalue()
 
 
 def test_ctrl_c_on_a_terminal(spawn: Spawn, daemon: FakeDaemon) -> None:
@@ -285,3 +333,50 @@ def test_the_connection_survives_a_full_socket(daemon: FakeDaemon) -> None:
             return await asyncio.gather(*calls)
 
     assert asyncio.run(flood()) == [[[]]] * 100
+
+
+@pytest.mark.parametrize(("width", "shape"), [(200, "table"), (110, "wrapped"), (50, "blocks")])
+def test_a_table_fits_its_terminal(
+    width: int, shape: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    note = "it belongs to the running system; choose another disk, one that can be taken out and that nothing else uses"
+    table(("NODE", "MODEL", "SERIAL", "NOTE"), [("/dev/sda", "Kingston DataTraveler", "", note)])
+    lines = [line.rstrip() for line in ESCAPES.sub("", capsys.readouterr().out).splitlines()]
+    if shape == "table":
+        assert [line.split()[0] for line in lines] == ["NODE", "/dev/sda"]
+        assert lines[1].endswith(note)
+    elif shape == "wrapped":
+        assert len(lines) == 3
+        assert "/dev/sda  Kingston DataTraveler" in lines[1], "only the longest column gives way"
+    else:
+        assert lines[:2] == ["/dev/sda", "  MODEL   Kingston DataTraveler"]
+        assert " ".join(" ".join(lines[2:]).split()) == f"NOTE {note}"
+
+
+def test_figures_give_way_to_a_percentage() -> None:
+    mib = 1024**2
+    figures = {"State": "running", "Stage": "transfer", "BytesTotal": 2_440 * mib // 100, "BytesDone": 11 * mib}
+    job = JobInfo.from_wire(JOB, figures | {"Rate": 18 * mib // 10, "Details": {"title": "Large 1.0"}})
+    for width, amount in ((80, "11 MiB of 24.4 MiB"), (57, "11 MiB of 24.4 MiB"), (48, "45 %")):
+        screen = Console(width=width, file=io.StringIO(), color_system=None)
+        screen.print(picture([(0, job)], 0.0, width))
+        assert isinstance(screen.file, io.StringIO)
+        shown = screen.file.getvalue().rstrip()
+        assert amount in shown
+        assert shown.endswith("0:07"), "nothing may be cut off"
+
+
+def test_the_echo_of_ctrl_c_does_not_break_the_picture(spawn: Spawn, daemon: FakeDaemon) -> None:
+    daemon.auto = False
+    daemon.title = "t" * 99
+    daemon.resumed = TOTAL // 4
+    command = spawn("download", "ubuntu", "--cancel-on-interrupt", terminal=True)
+    command.wait_for("0:30")
+    lines = [line for line in ESCAPES.sub("", command.output).splitlines() if "0:30" in line]
+    assert lines
+    assert max(map(len, lines)) <= 120 - len("^C")
+    command.interrupt()
+    assert command.finish() == 5

@@ -17,6 +17,7 @@ SHA_A = "a1" * 32
 IMAGE_BYTES = b"an image" * 1000
 IMAGE_SHA = hashlib.sha256(IMAGE_BYTES).hexdigest()
 SHA_B = "b2" * 32
+ISO_SHA = hashlib.sha256(b"CD001" * 100).hexdigest()
 
 Dict = dict[str, Any]
 
@@ -36,6 +37,7 @@ def device(path_id: str, **changed: Any) -> Dict:
         "State": "blank",
         "Images": [],
         "FreeBytes": 0,
+        "UnlistedImages": 0,
         "Updates": [],
         "BlockedReason": "",
         "CurrentJob": "/",
@@ -133,12 +135,30 @@ def stored(name: str, sha256: str) -> Dict:
         "added": Variant("t", 1_700_000_000),
         "source": Variant("s", "import"),
         "trust": Variant("s", "none"),
+        "genuine_reference": Variant("s", ""),
         "genuine": Variant("s", ""),
         "bootable": Variant("b", True),
         "family": Variant("s", "debian"),
         "system": Variant("s", "Debian GNU/Linux 12.5"),
         "in_use": Variant("b", False),
+        "pinned": Variant("b", False),
+        "last_used": Variant("t", 1_700_086_400),
     }
+
+
+def pruned(kind: str, name: str, sha256: str) -> Dict:
+    return {
+        "kind": Variant("s", kind),
+        "reference": Variant("s", f"image:{sha256}" if kind in {"image", "import"} else ""),
+        "sha256": Variant("s", sha256),
+        "name": Variant("s", name),
+        "size": Variant("t", 3 * GIB),
+        "last_used": Variant("t", 1_700_086_400),
+    }
+
+
+def unneeded() -> list[Dict]:
+    return [pruned("image", "debian.iso", SHA_A), pruned("partial", "Ubuntu 26.04", "c3" * 32)]
 
 
 def images() -> dict[str, Dict]:
@@ -168,3 +188,42 @@ def mirrors() -> list[Dict]:
         },
         {"url": Variant("s", "https://new.example.org/a.iso"), "state": Variant("s", "unknown")},
     ]
+
+
+def inspected() -> dict[str, Variant]:
+    """What InspectImage tells beside the entries."""
+    partition = {
+        "number": Variant("t", 1),
+        "type": Variant("s", "17"),
+        "label": Variant("s", "ESP"),
+        "filesystem": Variant("s", "FAT32"),
+        "start": Variant("t", 1 << 20),
+        "size": Variant("t", 4 << 20),
+        "active": Variant("b", True),
+    }
+    record = {
+        "platform": Variant("s", "bios"),
+        "emulation": Variant("s", ""),
+        "bootable": Variant("b", True),
+        "start": Variant("t", 4096),
+        "size": Variant("t", 2048),
+    }
+    program = {
+        "path": Variant("s", "/live/vmlinuz"),
+        "architecture": Variant("s", "amd64"),
+        "signed": Variant("b", True),
+        "signers": Variant("as", ["Debian Secure Boot Signer"]),
+    }
+    return {
+        "uuid": Variant("s", "2024-02-10-11-27-00-00"),
+        "recipe_version": Variant("t", 2),
+        "minimum_memory": Variant("t", 512 << 20),
+        "container": Variant("s", "iso9660+udf"),
+        "names": Variant("s", "rock-ridge"),
+        "partition_table": Variant("s", "mbr"),
+        "partitions": Variant("aa{sv}", [partition]),
+        "boot_records": Variant("aa{sv}", [record]),
+        "programs": Variant("aa{sv}", [program]),
+        "sha256": Variant("s", ""),
+        "genuine": Variant("s", ""),
+    }

@@ -38,6 +38,13 @@ def test_values_replace_the_base() -> None:
     assert changed.devices.allow_loop == ("/dev/loop7",)
 
 
+def test_sizes_have_units() -> None:
+    changed = config.parse('[images]\nquota = "200GiB"\nquota_per_user = "8 GB"\nreserve = 4096', "x", Config())
+    assert (changed.images.quota, changed.images.quota_per_user, changed.images.reserve) == (200 << 30, 8 * 10**9, 4096)
+    assert '#reserve = "256MiB"' in config.document()
+    assert "(0 to 1PiB)" in config.document()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -46,10 +53,16 @@ def test_values_replace_the_base() -> None:
         ("[limits]\njobs = 0", "from 1 to 10000"),
         ("[limits]\njobs = true", "whole number"),
         ('[limits]\njobs = "1"', "whole number"),
+        ('[images]\nquota = "many"', "no size"),
+        ('[images]\nreserve = "2000PiB"', "from 0 to"),
+        ("[images]\nquota = true", "whole number"),
         ('[daemon]\nlog_level = "loud"', "one of debug, info"),
         ("[devices]\nallow_loop = 7", "list of texts"),
         ("limits = 1", "write [limits]"),
         ("[limits", "not valid TOML"),
+        ('[paths]\nstate_dir = "here"', "begins with /"),
+        ('[catalog]\nfiles = ["/a.json", "b.json"]', "begins with /"),
+        ('[paths]\nstate_dir = "/a\\u0000b"', "cannot be shown"),
     ],
 )
 def test_mistakes_are_explained(text: str, said: str) -> None:

@@ -100,3 +100,24 @@ def _living_members(group: int) -> list[str]:
         if int(member_of) == group and state != "Z":
             found.append(stat.parent.name)
     return found
+
+
+def test_all_missing_programs_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "SEARCH_PATH", "")
+    monkeypatch.setenv("PATH", "")
+    process.require_programs(())
+    with pytest.raises(ToolMissingError, match=r"mcopy is not installed; install the package mtools$"):
+        process.require_programs(["mcopy"])
+    with pytest.raises(ToolMissingError) as caught:
+        process.require_programs(["mmd", "mcopy", "sfdisk"])
+    assert str(caught.value) == (
+        "the programs mmd, mcopy, sfdisk are not installed; install the packages mtools,"
+        " fdisk (Fedora, Arch: util-linux)"
+    )
+
+
+def test_packages_of_three_families() -> None:
+    assert str(process.Package("a")) == "a"
+    assert str(process.Package("a", "b", "b")) == "a (Fedora, Arch: b)"
+    assert str(process.Package("a", "b", "c")) == "a (Fedora: b; Arch: c)"
+    assert str(process.Package("a", "", "c")) == "a (Arch: c)"

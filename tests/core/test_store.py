@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -79,3 +80,46 @@ async def test_a_directory_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FailedError, match="cannot be used"):
         await store.open()
     await asyncio.shield(store.close())
+
+
+async def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE jobs (id INTEGER)")
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    before = path.read_bytes()
+    store = Store(path)
+    with pytest.raises(FailedError, match="newer luxusbd"):
+        await store.open()
+    await store.close()
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["jobs.sqlite"]
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE jobs", "ALTER TABLE jobs RENAME COLUMN document TO text"])
+async def test_a_database_with_other_tables_is_set_aside(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "jobs.sqlite"
+    store = Store(path)
+    await store.open()
+    await store.close()
+    with sqlite3.connect(path) as database:
+        database.execute(change)
+    database.close()
+    again = Store(path)
+    await again.open()
+    assert again.rebuilt_from is not None
+    assert await again.rows() == []
+    await again.close()
+
+
+async def test_what_was_not_yet_in_the_file_is_set_aside_with_it(tmp_path: Path) -> None:
+    path, log = tmp_path / "jobs.sqlite", tmp_path / "jobs.sqlite-wal"
+    path.write_bytes(b"this is no database" * 1000)
+    log.write_bytes(b"nor is this its log")
+    store = Store(path)
+    await store.open()
+    assert store.rebuilt_from is not None
+    aside = store.rebuilt_from.with_name(store.rebuilt_from.name + "-wal")
+    assert aside.read_bytes() == b"nor is this its log"
+    await store.close()

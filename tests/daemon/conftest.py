@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.daemon.caller import Caller
 from tests.daemon.daemon import Daemon
 from tests.daemon.images import Images, make_images
 from tests.daemon.leftovers import Machine
+from tests.daemon.loops import detach
+from tests.daemon.shared import World, world_of
 from tests.daemon.sticks import run
 from tests.harness.mirrors import Mirror, write_catalogue
 
@@ -109,17 +111,6 @@ def attach() -> Iterator[Callable[[Path], str]]:
         detach(node)
 
 
-def detach(node: str) -> None:
-    """Take a loop device down, with the partitions that the daemon told the kernel of; again does no harm."""
-    for argv in (["partx", "-d", node], ["losetup", "-d", node]):
-        subprocess.run(argv, capture_output=True, check=False, timeout=30)
-    # whoever looks at it just now holds it for that moment
-    end = time.monotonic() + 30
-    while Path("/sys/block", Path(node).name, "loop/backing_file").exists():
-        assert time.monotonic() < end, f"{node} is in use"
-        time.sleep(0.01)
-
-
 @pytest.fixture(params=["file", pytest.param("loop", marks=pytest.mark.root)])
 def target(request: pytest.FixtureRequest, stick: Path) -> Target:
     if request.param == "file":
@@ -139,3 +130,18 @@ def pytest_runtest_makereport(
             if isinstance(value, Daemon):
                 report.sections.append(("luxusbd.log", "\n".join(value.log.splitlines()[-60:])))
     return report
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(images: Images) -> AsyncIterator[World]:
+    """One daemon for a module; `world` is the same for one test."""
+    async with world_of(images) as made:
+        yield made
+
+
+@pytest.fixture
+def world(shared: World) -> Iterator[World]:
+    """The module's daemon; what the test made is undone at its end."""
+    yield shared
+    shared.undo.close()
+    shared.undo = contextlib.ExitStack()

@@ -44,6 +44,9 @@ class Daemon:
         catalogues: files for `--catalog`.
         config: text of its configuration file.
         address: bus to run on as the system service does; None for a bus of its own (`--private`).
+        before: shell commands that run before it in a mount namespace of its own, such as a mount that hides a
+            program; needs root.
+        network: False puts it into a network namespace without interfaces; needs root.
     """
 
     def __init__(
@@ -53,7 +56,11 @@ class Daemon:
         catalogues: Sequence[Path] = (),
         config: str = "",
         address: str | None = None,
+        before: str = "",
+        network: bool = True,
     ) -> None:
+        self.before = before
+        self.network = network
         self.directory = directory
         self.state = directory / "s"
         self.temporary = directory / "t"
@@ -106,6 +113,10 @@ class Daemon:
         self.temporary.mkdir(exist_ok=True)
         (self.directory / "config.toml").write_text(self.config)
         arguments = [sys.executable, "-m", "luxusbd", "--log-level", "debug"]
+        if self.before or not self.network:
+            own = ["--mount", "--propagation", "private", *([] if self.network else ["--net"])]
+            script = f'set -e\n{self.before}\nexec "$@"'
+            arguments = ["/usr/bin/unshare", *own, "sh", "-c", script, "sh", *arguments]
         arguments += ["--config", str(self.directory / "config.toml")]
         arguments += ["--private", str(self.state)] if self._own_bus else []
         for catalogue in self.catalogues:

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from luxusb_cli.client import Work
 from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import JobInfo, JobState
 
 from tests.daemon import sticks
+from tests.daemon.byhand import Hand
 from tests.daemon.caller import Caller, check_explained
 from tests.daemon.conftest import Target
 from tests.daemon.daemon import TRANSFER, WORKER, Daemon
@@ -33,7 +35,16 @@ ROUNDS = 3
 ERROR = "org.luxusb.Error."
 RATE = 8 * MIB
 """Bytes a second of the mirror, so that a download lasts long enough to be hit."""
-LONGEST = {"download": 1.0, "import": 0.2, "create": 1.5, "add": 0.8, "remove": 0.5}
+LONGEST = {
+    "download": 1.0,
+    "import": 0.2,
+    "create": 1.5,
+    "add": 0.8,
+    "remove": 0.5,
+    "refresh": 0.8,
+    "verify": 0.5,
+    "rescan": 1.0,
+}
 """Seconds after which the kill comes at the latest: about as long as the work takes."""
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -162,6 +173,54 @@ async def test_changes(daemon: Daemon, target: Target, images: Images, case: Cas
         await caller.succeeded(await caller.client.verify(device))
     assert at_rest(target) == new
     assert sticks.files(target.file, "/iso") == set(new)
+
+
+@pytest.mark.parametrize("case", cases(["refresh", "verify"], ["core", "worker"]), ids=str)
+async def test_work_that_keeps_the_images(daemon: Daemon, target: Target, images: Images, case: Case) -> None:
+    held = {"alpha.iso": images.alpha.sha256, "large.iso": images.large.sha256}
+    async with Caller.connect(daemon.address) as caller:
+        device = await target.device(caller)
+        await caller.created([device], ["distro:alpha", "distro:large"])
+        job = await strike(daemon, caller, case, await caller.client.work_on(device, Work[case.work.upper()]))
+    check_end(job)
+    flush(target)
+    assert sticks.grub_images(target.file) == held
+    if case.work == "verify":
+        assert at_rest(target) == held, "it writes nothing"
+    async with Caller.connect(daemon.address) as caller:
+        device = await target.device(caller)
+        await caller.succeeded(await caller.client.refresh(device))
+        await caller.succeeded(await caller.client.verify(device))
+    assert at_rest(target) == held
+
+
+@pytest.mark.parametrize("case", cases(["rescan"], ["core", "transfer", "worker"]), ids=str)
+async def test_rescans(daemon: Daemon, target: Target, images: Images, case: Case) -> None:
+    old = {"alpha.iso": images.alpha.sha256}
+    new = {"large.iso": images.large.sha256}
+    async with Caller.connect(daemon.address) as caller:
+        device = await target.device(caller)
+        await caller.created([device], ["distro:alpha", "distro:beta"])
+        hand = Hand(target)
+        await hand.copy(images.large.path, "large.iso")
+        hand.delete("beta.iso")
+        job = await strike(daemon, caller, case, await caller.client.work_on(device, Work.RESCAN))
+    flush(target)
+    if check_end(job):
+        assert at_rest(target) == old | new
+    else:
+        assert case.victim != "transfer", "it is asked again after its death"
+        assert menu_images(target) in ({"alpha.iso", "beta.iso"}, {"alpha.iso", "large.iso"})
+    # whatever was cut, no file that lay there may be gone
+    assert sticks.files(target.file, "/iso") == {"alpha.iso", "large.iso"}
+    async with Caller.connect(daemon.address) as caller:
+        await caller.succeeded(await caller.client.work_on(await target.device(caller), Work.RESCAN))
+    assert at_rest(target) == old | new
+
+
+def menu_images(target: Target) -> set[str]:
+    """The images that GRUB's menu names, whether their files are there or not."""
+    return set(sticks.IN_MENU.findall(sticks.grub_menu(target.file)[1]))
 
 
 async def change(caller: Caller, case: Case, device: str, image: str) -> str:

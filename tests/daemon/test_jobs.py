@@ -10,7 +10,7 @@ import pytest
 from luxusb_cli.client import DEVICE, JOB, PROPERTIES
 from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import JobState
-from luxusb_cli.wire import wire_of
+from luxusb_cli.wire import number, wire_of, wires
 
 from tests.daemon import sticks
 from tests.daemon.caller import Caller
@@ -55,6 +55,31 @@ async def test_a_download_is_paused_and_resumed(daemon: Daemon, caller: Caller, 
     with pytest.raises(DaemonError) as ended:
         await caller.client.resume(path)
     assert ended.value.name == ERROR + "WrongJobState"
+
+
+async def test_a_download_tells_who_serves_it(caller: Caller, mirror: Mirror) -> None:
+    mirror.rate = SLOW
+    path = await caller.client.download("distro:large")
+    await caller.progress(path, MIB)
+    (share,) = (await caller.client.job(path)).details.mirrors
+    assert (share.host, share.state) == ("127.0.0.1", "serving")
+    assert share.bytes_done > 0
+
+    def told(_heard: object) -> bool | None:
+        for heard in caller.signals(path, "PropertiesChanged"):
+            details = wire_of(heard.signal.body[1], "changed").get("Details")
+            found = wires(wire_of(details, "Details").get("mirrors", []), "mirrors") if details else []
+            if any(number(each, "rate") > 0 for each in found):
+                return True
+        return None
+
+    await caller.until(told)
+    await caller.client.pause(path)
+    await caller.property(path, "State", "paused")
+    assert (await caller.client.job(path)).details.mirrors == ()
+    mirror.rate = 0
+    await caller.client.resume(path)
+    assert (await caller.succeeded(path)).details.mirrors == ()
 
 
 async def test_a_cancelled_download_keeps_its_bytes_when_asked_to(

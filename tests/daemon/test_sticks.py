@@ -15,9 +15,10 @@ from luxusb_cli.model import JobState
 from luxusbd.text import size_text
 from tests.daemon import sticks
 from tests.daemon.caller import Caller
-from tests.daemon.conftest import STICK, Target, detach
+from tests.daemon.conftest import STICK, Target
 from tests.daemon.daemon import Daemon
 from tests.daemon.images import MIB, Images
+from tests.daemon.loops import detach
 from tests.harness.mirrors import Mirror
 
 ERROR = "org.luxusb.Error."

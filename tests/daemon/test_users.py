@@ -74,10 +74,10 @@ def many(images: Images, mirror: Mirror, place: Path) -> Path:
 
 
 @pytest.fixture
-async def service(place: Path, address: str, many: Path) -> AsyncIterator[Daemon]:
+async def service(place: Path, address: str, many: Path, settings: str) -> AsyncIterator[Daemon]:
     """The daemon as the system service: polkit decides, and the transfer process runs as another user."""
     machine = Machine.now()
-    daemon = Daemon(place, catalogues=[many], config=CONFIG.format(place=place), address=address)
+    daemon = Daemon(place, catalogues=[many], config=CONFIG.format(place=place) + settings, address=address)
     async with daemon:
         yield daemon
     machine.check_nothing_left(daemon)
@@ -283,3 +283,54 @@ async def test_a_name_that_is_taken(service: Daemon, address: str, place: Path) 
         await second.start()
     assert "luxusbd: another luxusbd already runs on this bus" in second.log
     assert "Traceback" not in second.log
+
+
+@pytest.mark.parametrize("settings", ['[images]\nquota_per_user = "4MiB"\n'])
+async def test_what_others_have_is_nobodys_business(
+    service: Daemon,
+    root: Caller,
+    nobody: OtherUser,
+    address: str,
+    mirror: Mirror,
+    images: Images,
+    attach: Callable[[Path], str],
+    stick: Path,
+) -> None:
+    await root.imported(images.alpha.path)
+    device = (await root.disk(attach(stick))).path
+    plan = await nobody.call("PlanStick", "aoasa{sv}", [device], ["distro:alpha"], {})
+    assert plan["body"][0]["images"][0]["download"] is True
+    (mine,) = (await root.plan([device], ["distro:alpha"])).images
+    assert mine.download is False
+    async with mocked_polkit(address, "download", "import-image"):
+
+        async def download(name: str) -> JobState:
+            job = await root.finished(await path_of(await nobody.call("Download", "sa{sv}", f"distro:{name}", {})))
+            assert (job.state is JobState.FAILED) == ("your quota of 4MiB" in job.error_message), job
+            return job.state
+
+        async def seen() -> dict[str, Any]:
+            return {image["sha256"]: image for image in (await nobody.call("ListImages", "a{sv}", {}))["body"][0]}
+
+        requests = len(mirror.served)
+        assert await download("alpha") is JobState.SUCCEEDED
+        assert len(mirror.served) > requests
+        (shown,) = (await seen()).values()
+        assert (shown["in_use"], shown["pinned"], "owners" in shown) == (True, False, False)
+        assert [image.owners for image in await root.client.images()] == [2]
+        # his two plans and the quota of a user: what root imported stays, only his own view of it may go
+        assert (await nobody.call("PinImage", "sba{sv}", images.alpha.reference, True, {}))["body"] == []
+        assert await download("beta") is JobState.FAILED
+        assert (await nobody.call("PinImage", "sba{sv}", images.alpha.reference, False, {}))["body"] == []
+        assert await download("large") is JobState.FAILED
+        # what root asked for, too, counts for nobody
+        await root.succeeded(await root.client.download("distro:alpha"))
+        assert await download("beta") is JobState.SUCCEEDED
+        assert set(await seen()) == {images.alpha.sha256, images.beta.sha256}
+        await root.client.pin_image(images.beta.reference, pinned=True)
+        assert (await seen())[images.beta.sha256]["pinned"] is True
+        answer = await nobody.call("DeleteImage", "sa{sv}", images.beta.reference, {})
+        assert answer["error"] == ERROR + "ImagePinned"
+        assert (await nobody.call("PruneImages", "a{sv}", {}))["body"] == [[]]
+    answer = await nobody.call("PinImage", "sba{sv}", images.alpha.reference, True, {})
+    assert answer["error"] == ERROR + "NotAuthorized"

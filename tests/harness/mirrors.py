@@ -54,6 +54,8 @@ class Mirror:
         files: what is served, by name.
         rate: bytes a second for all connections together, 0 for as fast as it goes.
         faults: what is wrong with it; may be changed while it runs.
+
+    One that was left may be entered again, and then is at the same address.
     """
 
     def __init__(self, files: dict[str, Path], *, rate: int = 0, faults: Faults | None = None) -> None:
@@ -61,22 +63,19 @@ class Mirror:
         self.rate = rate
         self.faults = faults or Faults()
         self.served: list[Served] = []
-        self._url = ""
+        self.url = ""
+        self._port = 0
         self._budget = asyncio.Lock()
         self._runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        """Of its files' directory, while it runs."""
-        return self._url
 
     async def __aenter__(self) -> Self:
         application = web.Application()
         application.router.add_get("/{name}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}"
         return self
 
     async def __aexit__(

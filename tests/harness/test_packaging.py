@@ -168,9 +168,7 @@ def source(tmp_path: Path) -> Path:
     return source
 
 
-UNITS = sorted(
-    path.name for path in (ROOT / "systemd").iterdir() if path.suffix in (".service", ".socket", ".timer")
-)
+UNITS = sorted(path.name for path in (ROOT / "systemd").iterdir() if path.suffix in (".service", ".socket", ".timer"))
 
 
 def run_install(source: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

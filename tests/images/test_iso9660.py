@@ -13,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from luxusbd.errors import MalformedImageError
-from luxusbd.images import iso9660
+from luxusbd.images import bounded, tree
+from luxusbd.images.bounded import BoundedReader
+from luxusbd.images.eltorito import parse_boot_catalogue, platforms
 from luxusbd.images.iso9660 import IsoImage
-from luxusbd.images.iso9660_records import parse_boot_catalogue, parse_system_use
+from luxusbd.images.iso9660_records import parse_system_use
 from luxusbd.images.recognise import recognise
+from luxusbd.images.volumes import read_volumes
 from tests.images.builders import GRUB_RESCUE, MEMTEST, build_iso
 
 FILES = {
@@ -29,11 +32,16 @@ FILES = {
 LONG = "n" * 250
 
 
+def tree_of(fd: int) -> IsoImage:
+    reader = BoundedReader(fd)
+    return IsoImage(reader, read_volumes(reader))
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[IsoImage]:
     fd = os.open(path, os.O_RDONLY)
     try:
-        yield IsoImage(fd)
+        yield tree_of(fd)
     finally:
         os.close(fd)
 
@@ -136,15 +144,20 @@ def test_deep_directories_relocated_by_rock_ridge(tmp_path: Path) -> None:
         assert f"/{deep}/file" in set(image.walk(1000))
 
 
+def platforms_of(path: Path) -> frozenset[str]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return platforms(read_volumes(BoundedReader(fd)).boot_records)
+    finally:
+        os.close(fd)
+
+
 def test_el_torito_platforms(tmp_path: Path) -> None:
     files = {"bios.img": bytes(2048), "efi.img": bytes(4096)}
     options = ("-R", "-b", "bios.img", "-no-emul-boot", "-eltorito-alt-boot", "-e", "efi.img", "-no-emul-boot")
-    with opened(build_iso(tmp_path / "both.iso", files, *options)) as image:
-        assert image.boot_platforms == {"bios", "uefi"}
-    with opened(build_iso(tmp_path / "none.iso", files, "-R")) as image:
-        assert image.boot_platforms == frozenset()
-    with opened(MEMTEST) as image:
-        assert image.boot_platforms == {"bios", "uefi"}
+    assert platforms_of(build_iso(tmp_path / "both.iso", files, *options)) == {"bios", "uefi"}
+    assert platforms_of(build_iso(tmp_path / "none.iso", files, "-R")) == frozenset()
+    assert platforms_of(MEMTEST) == {"bios", "uefi"}
 
 
 def test_boot_catalogue_skips_extensions_and_entries_that_do_not_boot() -> None:
@@ -154,8 +167,9 @@ def test_boot_catalogue_skips_extensions_and_entries_that_do_not_boot() -> None:
     header = bytes([0x91, 0xEF]) + struct.pack("<H", 1) + bytes(28)
     extension = b"\x44" + bytes(31)
     bootable = b"\x88" + bytes(31)
-    assert parse_boot_catalogue(bytes(validation) + idle + header + extension + bootable) == {"uefi"}
-    assert parse_boot_catalogue(bytes(64)) == frozenset()
+    found = parse_boot_catalogue(bytes(validation) + idle + header + extension + bootable)
+    assert platforms(found) == {"uefi"}
+    assert parse_boot_catalogue(bytes(64)) == ()
 
 
 def test_files_of_several_extents(rock_ridge: Path, tmp_path: Path) -> None:
@@ -175,29 +189,27 @@ def test_files_of_several_extents(rock_ridge: Path, tmp_path: Path) -> None:
         assert image.read("/aaaa", 20, 2040) == b"A" * 8 + b"B" * 12
 
 
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        (b"", "empty"),
-        (b"x" * 1000, "too short"),
-        (bytes(100_000), "not an ISO 9660 image"),
-        (b"\x1f\x8b" + bytes(100_000), "gzip"),
-        (bytes(510) + b"\x55\xaa" + bytes(100_000), "whole disk"),
-        (bytes(32768) + b"\0BEA01" + bytes(2042) + b"\0NSR03" + bytes(2042) + bytes(9000), "UDF"),
-    ],
-)
-def test_foreign_files_are_named(tmp_path: Path, content: bytes, text: str) -> None:
-    path = tmp_path / "foreign"
-    path.write_bytes(content)
-    with pytest.raises(MalformedImageError, match=text), opened(path):
-        pass
-
-
 def test_truncated_image_names_both_sizes(rock_ridge: Path, tmp_path: Path) -> None:
-    path = tmp_path / "cut.iso"
-    data = rock_ridge.read_bytes()
-    path.write_bytes(data[:-4096])
-    with pytest.raises(MalformedImageError, match=rf"truncated.*{len(data)}.*{len(data) - 4096}"), opened(path):
+    path = build_iso(tmp_path / "big.iso", {"big": bytes(500_000)}, "-R")
+    data = path.read_bytes()
+    for missing in (4096, 200_000, 400_000):
+        cut = len(data) - 307_200 - missing
+        path.write_bytes(data[:cut])
+        with pytest.raises(MalformedImageError, match=rf"truncated.*{len(data)}.*{cut}, so that {missing + 307_200} "):
+            with opened(path):
+                pass
+
+
+def test_padding_that_is_missing_is_no_damage(tmp_path: Path) -> None:
+    """mkisofs counts its padding into the volume, and there are copies of such images without it."""
+    path = build_iso(tmp_path / "padded.iso", {"a/file": b"x" * 5000}, "-R")
+    data = path.read_bytes()
+    assert data[-307_200:] == bytes(307_200)
+    path.write_bytes(data[:-307_200])
+    with opened(path) as image:
+        assert image.read("/a/file", 9999) == b"x" * 5000
+    path.write_bytes(data[: -307_200 - 2048])
+    with pytest.raises(MalformedImageError, match=r"309248 bytes \(302\.0 KiB\) are missing"), opened(path):
         pass
 
 
@@ -207,13 +219,13 @@ def test_not_a_regular_file(tmp_path: Path) -> None:
 
 
 def test_reads_are_bounded(rock_ridge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iso9660, "MAX_READS", 5)
+    monkeypatch.setattr(bounded, "MAX_READS", 5)
     with pytest.raises(MalformedImageError, match="more reads"), opened(rock_ridge) as image:
         list(image.walk(1000))
 
 
 def test_entries_are_bounded(rock_ridge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iso9660, "MAX_ENTRIES", 6)
+    monkeypatch.setattr(tree, "MAX_ENTRIES", 6)
     with pytest.raises(MalformedImageError, match="more than 6"), opened(rock_ridge) as image:
         list(image.walk(1000))
 
@@ -291,12 +303,12 @@ def test_damaged_images_are_refused_or_read_within_bounds(
         os.pwrite(fd, bytes(data[:keep]), 0)
         with monkeypatch.context() as patch:
             patch.setattr(os, "pread", counted)
-            for use in (lambda: recognise(fd), lambda: list(IsoImage(fd).walk(5000))):
+            for use in (lambda: recognise(fd), lambda: list(tree_of(fd).walk(5000))):
                 with contextlib.suppress(MalformedImageError):
                     use()
     finally:
         os.close(fd)
-    assert reads <= 2 * iso9660.MAX_READS
+    assert reads <= 2 * bounded.MAX_READS
 
 
 def test_walk_ends_at_its_limit(rock_ridge: Path) -> None:
@@ -308,7 +320,7 @@ def test_image_opened_for_others_keeps_its_offset(rock_ridge: Path) -> None:
     fd = os.open(rock_ridge, os.O_RDONLY)
     try:
         os.lseek(fd, 123, os.SEEK_SET)
-        IsoImage(fd).glob("/*/*")
+        tree_of(fd).glob("/*/*")
         assert os.lseek(fd, 0, os.SEEK_CUR) == 123
     finally:
         os.close(fd)

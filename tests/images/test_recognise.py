@@ -81,5 +81,5 @@ def test_unknown_system_and_data_disc(tmp_path: Path) -> None:
 def test_no_image(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"hello")
-    with pytest.raises(MalformedImageError, match="too short"):
+    with pytest.raises(MalformedImageError, match="a text, not an image"):
         look(path)

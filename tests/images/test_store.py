@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,13 @@ from luxusbd.errors import (
     FailedError,
     ImageInUseError,
     ImageNotFoundError,
+    ImagePinnedError,
     InvalidArgumentError,
-    NotEnoughSpaceError,
 )
+from luxusbd.images import store as module
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.images.storefiles import StoreFiles
 
 ALICE, BOB, ROOT = 1000, 1001, 0
 CONTENT = b"an image"
@@ -67,7 +71,7 @@ def test_imported_images_are_seen_by_their_uid_and_root_alone(store: ImageStore,
     for use in (
         lambda: store.get(BOB, SHA),
         lambda: store.open(BOB, SHA),
-        lambda: store.delete(BOB, SHA, in_use=False),
+        lambda: store.delete(BOB, SHA),
     ):
         with pytest.raises(ImageNotFoundError):
             use()
@@ -79,9 +83,9 @@ def test_two_uids_with_the_same_bytes_keep_their_own_names(store: ImageStore, tm
     assert (names(store, ALICE), names(store, BOB)) == (["Alice's"], ["Bob's"])
     assert len(names(store, ROOT)) == 1
     assert len(list((tmp_path / "store").glob("*.iso"))) == 1
-    assert store.delete(ALICE, SHA, in_use=False) is False
+    assert store.delete(ALICE, SHA) is False
     assert (names(store, ALICE), names(store, BOB)) == ([], ["Bob's"])
-    assert store.delete(BOB, SHA, in_use=False) is True
+    assert store.delete(BOB, SHA) is True
     assert list((tmp_path / "store").iterdir()) == []
 
 
@@ -90,7 +94,7 @@ def test_downloaded_images_are_seen_by_all_and_lend_their_trust(store: ImageStor
     add(store, tmp_path, None, name="Debian", trust=Trust.SIGNED)
     assert (names(store, ALICE), names(store, BOB)) == (["mine"], ["Debian"])
     assert store.get(ALICE, SHA).trust is Trust.SIGNED
-    assert store.delete(BOB, SHA, in_use=False) is False
+    assert store.delete(BOB, SHA) is False
     assert (names(store, ALICE), names(store, BOB)) == (["mine"], [])
     assert store.get(ALICE, SHA).trust is Trust.NONE
 
@@ -98,14 +102,14 @@ def test_downloaded_images_are_seen_by_all_and_lend_their_trust(store: ImageStor
 def test_root_takes_an_image_from_everybody(store: ImageStore, tmp_path: Path) -> None:
     add(store, tmp_path, ALICE)
     add(store, tmp_path, None)
-    assert store.delete(ROOT, SHA, in_use=False) is True
+    assert store.delete(ROOT, SHA) is True
     assert store.list(ROOT) == ()
 
 
 def test_image_in_use_stays(store: ImageStore, tmp_path: Path) -> None:
     add(store, tmp_path, ALICE)
-    with pytest.raises(ImageInUseError, match="Name"):
-        store.delete(ALICE, SHA, in_use=True)
+    with pytest.raises(ImageInUseError, match="Name is needed by job 7"):
+        store.delete(ALICE, SHA, held_by="job 7")
     assert names(store, ALICE) == ["Name"]
 
 
@@ -152,7 +156,7 @@ def test_what_is_not_one_regular_file_of_that_size_is_refused(store: ImageStore,
     hard.hardlink_to(path)
     with pytest.raises(FailedError, match="one name"):
         attempt(path)
-    with pytest.raises(FailedError, match="cannot be moved"):
+    with pytest.raises(FailedError, match="moving n into the image store"):
         attempt(tmp_path / "missing")
     with pytest.raises(InvalidArgumentError):
         store.add(path, "../../etc/passwd", "n", "import", Trust.NONE, recognition(), ALICE)
@@ -201,13 +205,6 @@ def test_sidecar_that_does_not_fit_its_image_is_set_aside(store: ImageStore, tmp
     assert len(again.orphans()) == 1
 
 
-def test_space(store: ImageStore) -> None:
-    store.require_space(1, reserve=0)
-    assert store.free_bytes() > 0
-    with pytest.raises(NotEnoughSpaceError, match="MiB free"):
-        store.require_space(2**60)
-
-
 KILLER = textwrap.dedent(
     """
     import os, signal, sys
@@ -236,8 +233,12 @@ KILLER = textwrap.dedent(
     recognition = Recognition(8, "LABEL", "", "", "", "System", "1", "amd64", reason="r", advice="a")
     if action == "add":
         store.add(source, sha, "Name", "import", Trust.NONE, recognition, 1000)
+    elif action == "pin":
+        store.pin(1000, sha, pinned=True)
+    elif action == "withdraw":
+        store.discard(store.withdraw(sha))
     else:
-        store.delete(1000, sha, in_use=False)
+        store.delete(1000, sha)
     """
 )
 
@@ -293,3 +294,178 @@ def test_a_kill_while_deleting_leaves_all_or_nothing(tmp_path: Path) -> None:
             break
         point += 1
     assert point > 2
+
+
+OLD_SIDECAR = {
+    "format": 1,
+    "sha256": SHA,
+    "size": 8,
+    "views": {
+        "*": {"name": "Debian", "source": "distro:x@1", "trust": "hash", "added": 1000},
+        "1000": {"name": "mine", "source": "import", "trust": "none", "added": 2000},
+    },
+}
+
+
+def test_a_sidecar_of_the_first_format_is_read(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    recognised = json.loads(sidecar.read_text())["recognition"]
+    sidecar.write_text(json.dumps({**OLD_SIDECAR, "recognition": recognised}))
+    again = ImageStore(tmp_path / "store")
+    assert (again.get(BOB, SHA).last_used, again.get(ALICE, SHA).last_used) == (1000, 2000)
+    assert again.get(ROOT, SHA).pinned is False
+    (record,) = again.records()
+    assert record.charged == {ALICE}
+    again.pin(BOB, SHA, pinned=True)
+    written = json.loads(sidecar.read_text())
+    assert (written["format"], written["pins"], written["requested_by"]) == (2, [BOB], [])
+    assert ImageStore(tmp_path / "store").get(BOB, SHA).pinned is True
+
+
+@pytest.mark.parametrize(("key", "value"), [("pins", ["1000"]), ("pins", [-1]), ("requested_by", 7), ("pins", [True])])
+def test_uids_that_are_none_are_refused(store: ImageStore, tmp_path: Path, key: str, value: object) -> None:
+    add(store, tmp_path, ALICE)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), key: value}))
+    assert len(ImageStore(tmp_path / "store").orphans()) == 1
+
+
+def test_pins_hold_until_their_users_let_go(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, None, name="Debian")
+    store.pin(ALICE, SHA, pinned=True)
+    assert [store.get(uid, SHA).pinned for uid in (ALICE, BOB, ROOT)] == [True, False, False]
+    with pytest.raises(ImagePinnedError, match="luxusb unpin"):
+        store.delete(ALICE, SHA)
+    with pytest.raises(ImagePinnedError, match="another user"):
+        store.delete(BOB, SHA)
+    add(store, tmp_path, BOB, name="Bob's")
+    assert store.delete(BOB, SHA) is False
+    assert names(store, BOB) == ["Debian"]
+    store.pin(ALICE, SHA, pinned=False)
+    store.pin(ROOT, SHA, pinned=True)
+    assert [store.get(uid, SHA).pinned for uid in (ALICE, BOB, ROOT)] == [True, True, True]
+    store.pin(ROOT, SHA, pinned=False)
+    store.pin(ALICE, SHA, pinned=True)
+    assert store.delete(ROOT, SHA) is True
+    with pytest.raises(ImageNotFoundError):
+        store.pin(ALICE, SHA, pinned=True)
+
+
+def test_a_pin_goes_with_the_view(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    add(store, tmp_path, BOB)
+    store.pin(BOB, SHA, pinned=True)
+    assert store.get(ALICE, SHA).pinned is False
+    assert store.delete(ALICE, SHA) is False
+    store.pin(BOB, SHA, pinned=False)
+    assert store.delete(BOB, SHA) is True
+
+
+def test_whose_quota_bytes_count_for(store: ImageStore, tmp_path: Path) -> None:
+    def charged() -> frozenset[int]:
+        return store.records()[0].charged
+
+    add(store, tmp_path, None)
+    assert charged() == frozenset()
+    assert store.request(BOB, SHA) is not None
+    assert charged() == {BOB}
+    store.request(ROOT, SHA)
+    assert charged() == frozenset()
+    store.pin(ALICE, SHA, pinned=True)
+    add(store, tmp_path, BOB)
+    assert charged() == {ALICE, BOB}
+
+
+def test_an_own_import_needs_no_download_and_anothers_does(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    assert [store.held(uid, SHA) is None for uid in (ALICE, BOB, ROOT)] == [False, True, True]
+    assert store.request(BOB, SHA) is None
+    assert store.records()[0].requested_by == frozenset()
+
+
+def test_use_is_written_now_and_then_and_seen_by_the_user_alone(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000_000
+    monkeypatch.setattr(time, "time", lambda: now)
+    add(store, tmp_path, ALICE)
+    add(store, tmp_path, BOB)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    before = sidecar.stat().st_ino
+    now += module.USE_GRAIN - 1
+    os.close(store.open(ALICE, SHA))
+    assert sidecar.stat().st_ino == before
+    now += 1
+    os.close(store.open(ALICE, SHA))
+    assert (store.get(ALICE, SHA).last_used, store.get(BOB, SHA).last_used) == (now, 1_000_000)
+    assert ImageStore(tmp_path / "store").records()[0].last_used == now
+    now += module.USE_GRAIN
+    monkeypatch.setattr(StoreFiles, "write", refuse)
+    os.close(store.open(ALICE, SHA))
+    assert store.get(ALICE, SHA).last_used == now
+    with pytest.raises(FailedError, match="No space"):
+        store.pin(ALICE, SHA, pinned=True)
+    assert store.get(ALICE, SHA).pinned is False
+
+
+def refuse(*_arguments: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_withdrawn_image_may_come_again_before_its_bytes_are_gone(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, None)
+    withdrawn = store.withdraw(SHA)
+    assert store.list(ROOT) == ()
+    assert store.orphans() == ()
+    with pytest.raises(ImageNotFoundError):
+        store.withdraw(SHA)
+    add(store, tmp_path, ALICE, name="again")
+    store.discard(withdrawn)
+    assert names(ImageStore(tmp_path / "store"), ALICE) == ["again"]
+    assert (tmp_path / "store" / f"{SHA}.iso").read_bytes() == CONTENT
+    assert len(list((tmp_path / "store").iterdir())) == 2
+
+
+def test_an_orphan_is_removed(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE)
+    with pytest.raises(ImageNotFoundError):
+        store.remove_orphan(SHA)
+    (tmp_path / "store" / f"{SHA}.json").write_text("{")
+    again = ImageStore(tmp_path / "store")
+    again.remove_orphan(SHA)
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+@pytest.mark.chaos
+def test_a_kill_while_pinning_keeps_the_old_or_the_new_mark(tmp_path: Path) -> None:
+    point = 0
+    while True:
+        directory = tmp_path / f"store{point}"
+        add(ImageStore(directory), tmp_path, ALICE)
+        killed = killed_at(point, "pin", directory, tmp_path)
+        store = ImageStore(directory)
+        assert names(store, ALICE) == ["Name"]
+        assert killed or store.get(ALICE, SHA).pinned
+        assert len(list(directory.iterdir())) == 2
+        if not killed:
+            break
+        point += 1
+    assert point > 2
+
+
+@pytest.mark.chaos
+def test_a_kill_while_making_room_leaves_all_or_nothing(tmp_path: Path) -> None:
+    point = 0
+    while True:
+        directory = tmp_path / f"store{point}"
+        add(ImageStore(directory), tmp_path, None)
+        killed = killed_at(point, "withdraw", directory, tmp_path)
+        store = ImageStore(directory)
+        assert store.orphans() == ()
+        assert names(store, ALICE) == (["Name"] if (directory / f"{SHA}.iso").exists() else [])
+        assert len(list(directory.iterdir())) == 2 * len(names(store, ALICE))
+        if not killed:
+            break
+        point += 1
+    assert point > 4

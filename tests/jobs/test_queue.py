@@ -278,3 +278,27 @@ async def test_a_task_that_is_cancelled_by_nobody_leaves_no_job_behind(make: Cal
     done = await asyncio.wait_for(queue.wait(job.id), 10)
     assert done.state is JobState.FAILED
     assert done.error_name == "org.luxusb.Error.Internal"
+
+
+async def test_what_came_just_before_a_silence_is_told(make: Callable[..., JobQueue]) -> None:
+    seen: list[int] = []
+    enough = asyncio.Event()
+
+    class Progress(Listener):
+        def job_progress(self, job: Job) -> None:
+            seen.append(job.bytes_done)
+            if job.bytes_done == 3:
+                enough.set()
+
+    async def run(context: JobContext) -> Mapping[str, Any]:
+        for done in (1, 2, 3):
+            context.report(done, 0)
+        await enough.wait()
+        return {}
+
+    queue = make()
+    queue.add_listener(Progress())
+    job = await queue.submit(Operation.IMPORT, Lane.IMPORT, run, owner_uid=0, params={}, title="x")
+    async with asyncio.timeout(20):
+        assert (await queue.wait(job.id)).state is JobState.SUCCEEDED
+    assert seen == [1, 3, 3]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from luxusbd.images.model import BootMethod, Firmware
-from luxusbd.stick import writer
-from luxusbd.stick.model import StickOperation, StickOptions
+from luxusbd.images.recognise import recognise
+from luxusbd.stick import isofiles, reader, writer
+from luxusbd.stick.model import MIB, StickOperation, StickOptions
 from tests.stick import helpers
 from tests.stick.boot import boot
 
@@ -81,3 +83,36 @@ async def test_without_menus_the_stick_explains_itself(tmp_path: Path) -> None:
     shown = boot(path, tmp_path, "Tools", uefi=False)
     assert "No complete boot menu on this stick" in shown
     assert "grub>" not in shown
+
+
+async def test_an_image_that_was_copied_by_hand_boots_after_a_rescan(tmp_path: Path) -> None:
+    path = tmp_path / "stick.img"
+    fd = helpers.empty_target(path)
+    try:
+        create = helpers.order(StickOperation.CREATE, fd, options=StickOptions(timeout=2, serial_console=True))
+        await writer.execute(create, lambda _progress: None)
+        subprocess.run(
+            ["debugfs", "-w", "-f", "-", f"{path}?offset={130 * MIB}"],
+            input=f"cd /iso\nwrite {RESCUE} by-hand.iso\n",
+            text=True,
+            check=True,
+            capture_output=True,
+        )
+        file = isofiles.StickFile(reader.open_stick(fd, helpers.SIZE), "by-hand.iso")
+        file.check_for_grub()
+        found = recognise(file)
+        image = helpers.image(
+            "by-hand.iso",
+            "Copied by hand",
+            sha256=file.sha256(lambda _done, _total: None, lambda: False),
+            size=file.size,
+            added=2**34,
+            entries=found.entries,
+        )
+        order = helpers.order(StickOperation.RESCAN, fd, found=(image,))
+        assert (await writer.execute(order, lambda _progress: None))["images"] == ["by-hand.iso"]
+    finally:
+        os.close(fd)
+    shown = boot(path, tmp_path, "GNU (aka GNU/Hurd)", uefi=False)
+    assert "Copied by hand" in shown
+    assert "error:" not in shown

@@ -86,5 +86,5 @@ async def test_missing_tools_name_their_package(tmp_path: Path, monkeypatch: pyt
         return find(name)
 
     monkeypatch.setattr(process, "find_program", without)
-    with pytest.raises(ToolMissingError, match=package.split(" ", maxsplit=1)[0]):
+    with pytest.raises(ToolMissingError, match=package.debian):
         await esp.build(PLANNED, SERIAL, helpers.UUID, tmp_path)

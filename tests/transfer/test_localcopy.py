@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import random
 import resource
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from luxusbd.errors import CancelledError, FailedError, InvalidArgumentError, LuxusbError, NotEnoughSpaceError
 from luxusbd.transfer import localcopy
+from luxusbd.transfer.diskio import free_space
 from luxusbd.transfer.localcopy import LocalFile, copy_file, hash_file
 
 CONTENT = bytes(range(256)) * 5000
@@ -175,3 +179,107 @@ def test_hash(files: Files) -> None:
 
 def test_hash_of_an_empty_file(files: Files) -> None:
     assert hash_file(files.destination, lambda *_: None, lambda: False).size == 0
+
+
+@pytest.mark.parametrize("code", [errno.ENOTTY, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.EPERM])
+def test_without_clones(files: Files, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    asked: list[int] = []
+
+    def refuse(_fd: int, request: int, _source: int) -> int:
+        asked.append(request)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    assert files.copy() == RIGHT
+    assert files.copied == CONTENT
+    assert asked == [localcopy.FICLONE]
+
+
+def test_a_filesystem_that_says_itself_that_it_cannot_clone(files: Files) -> None:
+    """The real refusals: of a file in memory, and of a file of another filesystem."""
+    memory = os.memfd_create("source")
+    try:
+        os.write(memory, CONTENT)
+        for source in (memory, files.source):
+            with pytest.raises(OSError) as refused:
+                fcntl.ioctl(memory if source is files.source else files.destination, localcopy.FICLONE, source)
+            assert refused.value.errno in {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL}
+        done = copy_file(memory, files.destination, SIZE, lambda *_: None, lambda: False)
+    finally:
+        os.close(memory)
+    assert (done, files.copied) == (RIGHT, CONTENT)
+
+
+def test_a_disk_that_fails_while_cloning(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "ioctl", fail)
+    with pytest.raises(FailedError, match="the disk failed"):
+        files.copy()
+
+
+def test_a_file_that_grew_before_it_was_cloned(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clone(destination: int, _request: int, _source: int) -> int:
+        os.pwrite(destination, CONTENT + b"more", 0)
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", clone)
+    with pytest.raises(FailedError, match="is it still being written"):
+        files.copy()
+
+
+MAKERS = {
+    "xfs": (["mkfs.xfs", "-q", "-f", "-m", "reflink=1"], 320),
+    "btrfs": (["mkfs.btrfs", "-q", "-f"], 128),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def reflinking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A mounted filesystem whose files can share blocks."""
+    maker, mebibytes = MAKERS[request.param]
+    image, place = tmp_path / "disk.img", tmp_path / "mounted"
+    with image.open("wb") as file:
+        file.truncate(mebibytes << 20)
+    place.mkdir()
+    subprocess.run([*maker, str(image)], check=True, capture_output=True, timeout=60)
+    subprocess.run(["mount", "-t", request.param, "-o", "loop", str(image), str(place)], check=True, timeout=60)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True, timeout=60)
+
+
+@pytest.mark.root
+def test_clones(reflinking: Path) -> None:
+    content = random.Random(1).randbytes((24 << 20) + 777)
+    (reflinking / "source").write_bytes(content)
+    os.sync()
+    with (reflinking / "source").open("rb") as source, (reflinking / "destination").open("w+b") as destination:
+        free = free_space(destination.fileno())
+        done = copy_file(source.fileno(), destination.fileno(), len(content), lambda *_: None, lambda: False)
+        assert free - free_space(destination.fileno()) < 2 << 20
+    assert done == LocalFile(hashlib.sha256(content).hexdigest(), len(content), cloned=True)
+    # two files, not two names of one: what happens to the source is of no interest any more
+    with (reflinking / "source").open("r+b") as source:
+        source.write(b"changed")
+    assert (reflinking / "destination").read_bytes() == content
+    assert (reflinking / "source").stat().st_nlink == 1
+    assert (reflinking / "source").stat().st_ino != (reflinking / "destination").stat().st_ino
+
+
+@pytest.mark.root
+def test_a_clone_of_a_file_that_changes_meanwhile(reflinking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is one state of the file, and its hash is the one that is told."""
+    monkeypatch.setattr(localcopy, "STEP", 100_000)
+    source, destination = reflinking / "source", reflinking / "destination"
+    source.write_bytes(CONTENT)
+
+    def progress(_done: int, _total: int) -> None:
+        source.write_bytes(os.urandom(SIZE))
+
+    with source.open("rb") as one, destination.open("w+b") as two:
+        done = copy_file(one.fileno(), two.fileno(), SIZE, progress, lambda: False)
+    assert (done.sha256, done.cloned) == (RIGHT.sha256, True)
+    assert destination.read_bytes() == CONTENT

@@ -10,6 +10,7 @@ import click
 
 from luxusb_cli import completion
 from luxusb_cli.catalog import VerifyResult
+from luxusb_cli.commands.devices import unlisted_note
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
@@ -45,8 +46,11 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
         async with open_targets(client, choice) as (target,):
             found = await client.contents(target.device.path)
         if state.json:
-            state.emit({"images": found})
-        elif not found:
+            state.emit({"images": found, "unlisted_images": target.device.unlisted_images})
+            return ExitCode.DONE
+        if target.device.unlisted_images:
+            say(unlisted_note(target.device), "yellow")
+        if not found:
             say(_("There is no image on it. Add one with `luxusb add`."))
         else:
             table(
@@ -92,6 +96,9 @@ def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, opti
         from luxusb_cli.targets import open_targets
 
         async with open_targets(client, choice) as (target,):
+            if target.device.blocked_reason:
+                # the daemon's refusal, before a file is copied into its store for nothing
+                await client.add_images(target.device.path, [])
             references = await resolve_images(state, client, image_arguments, options)
             start = partial(client.add_images, target.device.path, references)
             return await one_job(

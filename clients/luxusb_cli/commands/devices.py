@@ -75,7 +75,21 @@ def _note(device: DeviceInfo) -> str:
         return device.blocked_reason
     if device.current_job:
         return _("job {current_job} works on it").format(current_job=job_number(device.current_job))
-    return _("{free_bytes} free").format(free_bytes=format_size(device.free_bytes)) if device.free_bytes else ""
+    notes = []
+    if device.free_bytes:
+        notes.append(_("{free_bytes} free").format(free_bytes=format_size(device.free_bytes)))
+    if device.unlisted_images:
+        notes.append(unlisted_note(device))
+    return ", ".join(notes)
+
+
+def unlisted_note(device: DeviceInfo) -> str:
+    """That image files lie on a stick which its menu does not show, and what helps."""
+    return ngettext(
+        "{count} image file is not in its menu (luxusb rescan)",
+        "{count} image files are not in its menu (luxusb rescan)",
+        device.unlisted_images,
+    ).format(count=device.unlisted_images)
 
 
 COMMANDS = (devices,)

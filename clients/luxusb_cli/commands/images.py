@@ -1,4 +1,4 @@
-"""`images`, `import`, `inspect`, `delete`, `download`: the image store."""
+"""`images`, `inspect`, `delete`, `download`: the image store."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.catalog import ImageInfo, InspectReport, StoredResult
+from luxusb_cli.catalog import ImageInfo
+from luxusb_cli.commands import keeping
+from luxusb_cli.commands.imports import import_command, show_stored
 from luxusb_cli.context import State, json_option, pass_state, run
-from luxusb_cli.errors import ExitCode
+from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import _
-from luxusb_cli.model import JobInfo
-from luxusb_cli.params import throttle_options
-from luxusb_cli.render import date, fields, firmware_names, say, table
-from luxusb_cli.runner import JobOptions, conclude, job_options, run_jobs, say_started, start_import
+from luxusb_cli.params import throttle_options, to_duration
+from luxusb_cli.render import date, say, table
+from luxusb_cli.runner import JobOptions, job_options, run_jobs
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
@@ -27,15 +28,32 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--prune", is_flag=True, help="Remove what nobody pinned or needs, and what can be downloaded again.")
+@click.option("--dry-run", is_flag=True, help="With --prune: only show what would go.")
+@click.option(
+    "--older-than", callback=to_duration, metavar="TIME", help="With --prune: not used for so long, such as 30d or 12h."
+)
+@click.option("--all", "imports", is_flag=True, help="With --prune: your imported images too.")
+@click.option("--yes", is_flag=True, help="With --prune: do not ask.")
 @json_option
 @pass_state
-def images(state: State) -> ExitCode:
-    """List the stored images.
+def images(state: State, prune: bool, dry_run: bool, older_than: int | None, imports: bool, yes: bool) -> ExitCode:
+    """List the stored images, or remove those that are not needed any more.
 
     \b
     Examples:
       luxusb images
+      luxusb images --prune --dry-run
+      luxusb images --prune --older-than 30d --yes
     """
+    if prune:
+        return keeping.prune(state, keeping.PruneChoice(older_than or 0, imports, dry_run, yes))
+    if dry_run or imports or yes or older_than is not None:
+        raise UsageError(
+            _("Nothing is listed and nothing is removed"),
+            _("--dry-run, --older-than, --all and --yes belong to --prune."),
+            _("Add --prune."),
+        )
 
     async def body(client: Client) -> ExitCode:
         found = await client.images()
@@ -45,7 +63,7 @@ def images(state: State) -> ExitCode:
             say(_("No image is stored. Get one with `luxusb download` or `luxusb import`."))
         else:
             table(
-                (_("IMAGE"), _("NAME"), _("SIZE"), _("SYSTEM"), _("TRUST"), _("ADDED"), _("NOTE")),
+                (_("IMAGE"), _("NAME"), _("SIZE"), _("SYSTEM"), _("TRUST"), _("ADDED"), _("LAST USED"), _("NOTE")),
                 [_row(image) for image in found],
             )
         return ExitCode.DONE
@@ -58,6 +76,7 @@ def _row(image: ImageInfo) -> tuple[str, ...]:
         _("genuine {genuine}").format(genuine=image.genuine) if image.genuine else "",
         "" if image.bootable else _("does not start from a file"),
         _("in use") if image.in_use else "",
+        _("pinned") if image.pinned else "",
     ]
     return (
         image.reference[: len("image:") + 12],
@@ -66,33 +85,9 @@ def _row(image: ImageInfo) -> tuple[str, ...]:
         image.system,
         image.trust,
         date(image.added),
+        date(image.last_used),
         ", ".join(note for note in notes if note),
     )
-
-
-@click.command("import", short_help="Copy a file into the image store.")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", default="", help="Name to show, in place of the file's.")
-@click.option("--sha256", default="", metavar="HASH", help="What the sha256 of the file has to be.")
-@job_options
-@json_option
-@pass_state
-def import_command(state: State, file: Path, name: str, sha256: str, options: JobOptions) -> ExitCode:
-    """Copy FILE into the image store and find out what it is.
-
-    \b
-    Examples:
-      luxusb import ~/Downloads/my.iso
-      luxusb import rescue.iso --name "Our rescue system" --sha256 9f86d0...
-    """
-
-    async def body(client: Client) -> ExitCode:
-        from luxusb_cli.references import LocalFile
-
-        job = await start_import(state, client, LocalFile(file), name, sha256.strip().lower(), options)
-        return _stored(state, [job], options, {"job": job})
-
-    return run(state, body)
 
 
 @click.command(short_help="Download and check images.")
@@ -128,83 +123,46 @@ def download(
             partial(client.download, image.reference, priority=priority, bandwidth=limit_rate) for image in wanted
         ]
         jobs = await run_jobs(state, client, starts, options)
-        return _stored(state, jobs, options, {"jobs": jobs})
+        return show_stored(state, jobs, options, {"jobs": jobs})
 
     return run(state, body)
 
 
-def _stored(state: State, jobs: Sequence[JobInfo], options: JobOptions, document: dict[str, object]) -> ExitCode:
-    if options.wait:
-        conclude(jobs, document)
-    if state.json:
-        state.emit(document)
-    elif not options.wait:
-        say_started(jobs)
-    else:
-        for job in jobs:
-            result = StoredResult.from_wire(job.result)
-            trust = _(", trust: {trust}").format(trust=clean(result.trust)) if result.trust else ""
-            say(
-                _("Stored {result} ({size}{trust}) as {image}").format(
-                    result=clean(result.name), size=format_size(result.size), trust=trust, image=result.image
-                ),
-                "green",
-            )
-    return ExitCode.DONE
-
-
 @click.command(short_help="Say what a file is and whether it would start.")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--hash", "with_hash", is_flag=True, help="Compute the sha256 and look it up in the catalogue.")
 @json_option
 @pass_state
-def inspect(state: State, file: Path) -> ExitCode:
+def inspect(state: State, file: Path, with_hash: bool) -> ExitCode:
     """Say what FILE is and how it would start, or why it cannot. Nothing is stored.
 
     \b
     Examples:
       luxusb inspect ~/Downloads/my.iso
+      luxusb inspect my.iso --hash
     """
 
     async def body(client: Client) -> ExitCode:
+        from luxusb_cli.copying import hash_file
+        from luxusb_cli.report import print_report
         from luxusb_cli.targets import open_for_reading
 
         fd = open_for_reading(file)
         try:
+            # what is no image is told at once, before time is spent on its hash
             report = await client.inspect(fd, str(file))
+            if with_hash:
+                sha256 = await hash_file(fd, progress=not state.json)
+                report = await client.inspect(fd, str(file), sha256=sha256)
         finally:
             os.close(fd)
         if state.json:
             state.emit({"image": report})
         else:
-            _print_report(file, report)
+            print_report(file, report)
         return ExitCode.DONE
 
     return run(state, body)
-
-
-def _print_report(file: Path, report: InspectReport) -> None:
-    say(str(file), "bold")
-    fields(
-        [
-            (_("system"), " ".join(part for part in (report.system, report.version) if part)),
-            (_("label"), report.label),
-            (_("architecture"), report.architecture),
-            (_("family"), report.family),
-            (_("recipe"), report.recipe),
-            (_("size"), format_size(report.size)),
-            (_("starts under"), firmware_names(report.firmware)),
-            (_("read from"), ", ".join(report.filesystems)),
-        ]
-    )
-    if report.bootable:
-        say(_("It starts from a file, with these entries:"), "green")
-        for entry in report.entries:
-            say(f"  {clean(entry.title)} ({firmware_names(entry.firmware)})")
-    else:
-        say(_("It does not start from a file."), "red")
-        for part in (report.reason, report.advice):
-            if part:
-                say(f"  {clean(part)}")
 
 
 @click.command(short_help="Take a stored image away.")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.context import State, json_option, pass_state, run
+from luxusb_cli.context import State, json_option, pass_state, run, verbose_option
 from luxusb_cli.errors import FREEDESKTOP, CliError, DaemonError, ExitCode, UsageError
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo, job_number
 from luxusb_cli.params import throttle_options, to_job
-from luxusb_cli.progress import amount, doing
+from luxusb_cli.progress import amount, doing, mirror_line
 from luxusb_cli.render import date, say, table
 from luxusb_cli.runner import conclude
 from luxusb_cli.text import clean, did_you_mean, join_sentences
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--unfinished", is_flag=True, help="Only jobs that wait, run or are paused.")
 @click.option("--all-users", is_flag=True, help="Also other users' jobs; needs the right to manage them.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most the N newest.")
+@verbose_option
 @json_option
 @pass_state
 def jobs(state: State, unfinished: bool, all_users: bool, limit: int | None) -> ExitCode:
@@ -48,9 +49,18 @@ def jobs(state: State, unfinished: bool, all_users: bool, limit: int | None) -> 
             table(
                 (_("JOB"), _("OPERATION"), _("WHAT"), _("STATE"), _("DONE"), _("STARTED")), [_row(job) for job in found]
             )
+            for job in found if state.verbose else ():
+                _print_mirrors(job)
         return ExitCode.DONE
 
     return run(state, body)
+
+
+def _print_mirrors(job: JobInfo) -> None:
+    if job.details.mirrors:
+        say(_("job {id} is served by:").format(id=job.id))
+    for mirror in job.details.mirrors:
+        say(f"  {mirror_line(mirror)}")
 
 
 def _row(job: JobInfo) -> tuple[str, ...]:
@@ -61,6 +71,7 @@ def _row(job: JobInfo) -> tuple[str, ...]:
 @click.command(short_help="Show the progress of jobs until they end.")
 @click.argument("job", callback=to_job, required=False, shell_complete=completion.jobs(unfinished=False))
 @click.option("--cancel-on-interrupt", is_flag=True, help="Let Ctrl-C cancel the job; without it the job goes on.")
+@verbose_option
 @json_option
 @pass_state
 def watch(state: State, job: str | None, cancel_on_interrupt: bool) -> ExitCode:
@@ -113,7 +124,7 @@ async def _suggesting(client: Client, error: DaemonError, path: str) -> CliError
     known = [str(job.id) for job in await client.jobs()]
     return CliError(
         _("There is no job {number}").format(number=number),
-        clean(error.why),
+        "",
         join_sentences(did_you_mean(number, known), _("See the jobs with `luxusb jobs`.")),
         name=FREEDESKTOP + "UnknownObject",
     )

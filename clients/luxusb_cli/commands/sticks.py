@@ -196,8 +196,12 @@ async def _plan(
 
     targets = await stack.enter_async_context(open_targets(client, choice, create=True))
     check_ids(targets, device_ids)
+    paths = [target.device.path for target in targets]
+    if any(target.device.blocked_reason for target in targets):
+        # the daemon's refusal, before a file is copied into its store for nothing
+        await client.plan(paths, [], stick)
     references = await resolve_images(state, client, image_arguments, options)
-    planned = await client.plan([target.device.path for target in targets], references, stick)
+    planned = await client.plan(paths, references, stick)
     return planned, targets
 
 

@@ -1,0 +1,172 @@
+"""Signatures of lists of hashes, checked by gpgv(1) against exactly the keys that were given.
+
+gpgv gets everything as files in memory (memfd_create(2)): what is checked is what is read afterwards, and a process
+without privileges needs no place to write to.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from luxusbd.errors import MalformedImageError, VerificationError
+from luxusbd.process import run
+from luxusbd.text import clean
+from luxusbd.transfer.sums import MAX_SUMS
+
+MAX_SIGNATURE = 256 * 1024
+MAX_KEY = 4 * 1024 * 1024
+"""Bytes of a signature, and of a file of keys."""
+TIMEOUT = 60.0
+CLEARSIGNED = b"-----BEGIN PGP SIGNED MESSAGE-----"
+_ARMOR = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL)
+_FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
+_HELP = "; nothing was imported"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """Bytes that somebody signed."""
+
+    data: bytes
+    """What the signature is for, and nothing else."""
+    fingerprint: str
+    """Of the primary key, in full: 40 or 64 upper-case hex digits."""
+    signing_key: str
+    """Fingerprint of the key, often a subkey, that made the signature."""
+
+
+async def verify(sums: bytes, signature: bytes | None, keys: bytes) -> Signed:
+    """Check a list of hashes.
+
+    Args:
+        sums: the list; without `signature` it has to hold one itself ("clearsigned").
+        signature: a detached signature, binary or armored.
+        keys: OpenPGP public keys, binary or armored: any of them may have signed.
+
+    Raises:
+        VerificationError: it is not signed, not by one of these keys, or the key has expired or was revoked.
+        MalformedImageError: `keys` holds no key.
+        ToolMissingError: gpgv is not installed.
+        ToolFailedError: gpgv did not end.
+    """
+    if signature is None and CLEARSIGNED not in sums:
+        raise VerificationError(
+            f"the list of hashes is not signed, so that the key has nothing to check; give its signature too{_HELP}"
+        )
+    with ExitStack() as stack:
+        keyring = stack.enter_context(_in_memory("keys", binary_keys(keys)))
+        signed = stack.enter_context(_in_memory("sums", sums))
+        output = stack.enter_context(_in_memory("text", b""))
+        descriptors = [keyring, signed, output]
+        files = [_path(signed)]
+        if signature is not None:
+            detached = stack.enter_context(_in_memory("signature", signature))
+            descriptors.append(detached)
+            files.insert(0, _path(detached))
+        else:
+            files = ["--output", _path(output), *files]
+        done = await run(
+            ["gpgv", "--homedir", "/nonexistent", "--status-fd", "1", "--keyring", _path(keyring), *files],
+            timeout=TIMEOUT,
+            check=False,
+            pass_fds=descriptors,
+        )
+        primary, signing = _judge(done.stdout.decode("utf-8", "replace").splitlines(), done.returncode)
+        return Signed(sums if signature is not None else os.pread(output, MAX_SUMS, 0), primary, signing)
+
+
+def binary_keys(data: bytes) -> bytes:
+    """Keys as gpgv reads them: what is armored (RFC 9580, section 6.2) is decoded, all blocks of it.
+
+    Raises:
+        MalformedImageError: there is no key in it.
+    """
+    blocks = list(_ARMOR.finditer(data))
+    if not blocks:
+        # the first packet of a key ring is a public key (tag 6), or the file is a keybox of gpg
+        if data[:1] in (b"\x98", b"\x99", b"\x9a", b"\xc6") or data[8:12] == b"KBXf":
+            return data
+        raise MalformedImageError("the key file holds no OpenPGP public key: is it the right file?")
+    found = b""
+    for block in blocks:
+        lines = [line.strip() for line in block[1].splitlines()]
+        # headers, such as Version:, end with an empty line; the checksum at the end begins with =
+        if b"" in lines:
+            lines = lines[lines.index(b"") + 1 :]
+        lines = [line for line in lines if not line.startswith(b"=")]
+        try:
+            found += base64.b64decode(b"".join(lines), validate=True)
+        except binascii.Error as error:
+            raise MalformedImageError(f"the key file is damaged: {error}") from error
+    return found
+
+
+def _judge(lines: Sequence[str], returncode: int) -> tuple[str, str]:
+    """Fingerprints of primary key and signing key, from gpgv's status lines (doc/DETAILS of GnuPG).
+
+    Several may have signed: one good signature is enough, and a single one that does not fit is too much.
+    """
+    signatures: list[dict[str, list[str]]] = [{}]
+    for line in lines:
+        words = line.removeprefix("[GNUPG:] ").split()
+        if not line.startswith("[GNUPG:] ") or not words:
+            continue
+        if words[0] == "NEWSIG":
+            signatures.append({})
+        signatures[-1].setdefault(words[0], words[1:])
+    for status in signatures:
+        if "BADSIG" in status:
+            raise VerificationError(
+                "the signature does not fit the list of hashes: one of the two was changed, or they do not belong"
+                f" together (key {_key(status['BADSIG'])}){_HELP}"
+            )
+    for status in signatures:
+        valid = status.get("VALIDSIG", [])
+        if "GOODSIG" in status and len(valid) >= 10 and _FINGERPRINT.fullmatch(valid[9]):
+            return valid[9], valid[0]
+    for status in signatures:
+        valid = status.get("VALIDSIG", [])
+        for word, before, what in (
+            ("REVKEYSIG", "the key", "that signed was revoked by its owner"),
+            ("EXPKEYSIG", "the key", "that signed has expired; look for a newer copy of it"),
+            ("EXPSIG", "the signature by the key", "has expired"),
+        ):
+            if word in status:
+                raise VerificationError(
+                    f"{before} {valid[9] if len(valid) >= 10 else _key(status[word])} {what}{_HELP}"
+                )
+    for status in signatures:
+        if "ERRSIG" in status:
+            raise VerificationError(
+                f"the signature was made by the key {_key(status['ERRSIG'])}, which is not among the keys given, or"
+                f" cannot be used{_HELP}"
+            )
+    raise VerificationError(f"there is no signature that could be checked (gpgv ended with {returncode}){_HELP}")
+
+
+def _key(words: Sequence[str]) -> str:
+    """The name of a key in a status line: its fingerprint where the line has one."""
+    full = [word for word in words if _FINGERPRINT.fullmatch(word)]
+    return clean((full or list(words) or ["unknown"])[0], 64)
+
+
+@contextmanager
+def _in_memory(name: str, data: bytes) -> Iterator[int]:
+    fd = os.memfd_create(name)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _path(fd: int) -> str:
+    return f"/proc/self/fd/{fd}"

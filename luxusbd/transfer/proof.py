@@ -1,0 +1,65 @@
+"""What vouches for an image: a list of hashes that the user has, and who signed it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from luxusbd.errors import InvalidArgumentError
+from luxusbd.text import size_text
+from luxusbd.transfer.openpgp import verify
+from luxusbd.transfer.sums import Sum, find_sums, signed_part
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What an image has to be, and on whose word."""
+
+    sums: tuple[Sum, ...]
+    fingerprint: str = ""
+    """Of the primary key that signed, in full; empty when nobody did."""
+    signing_key: str = ""
+    """Fingerprint of the key, often a subkey, that made the signature."""
+
+
+async def prove(sums: bytes, signature: bytes | None, keys: bytes | None, names: Sequence[str]) -> Proof:
+    """Find an image in a list of hashes, after checking who signed that.
+
+    Of a list with a signature in it only the signed text counts. Without `keys` no signature is looked at.
+
+    Raises:
+        InvalidArgumentError: a signature without keys.
+        VerificationError: the signature is not good, or the list does not name the image.
+        MalformedImageError: a file is not what it has to be.
+        ToolMissingError: gpgv is not installed.
+    """
+    if keys is None:
+        if signature is not None:
+            raise InvalidArgumentError("a signature without a key proves nothing; give the key of its maker too")
+        return Proof(find_sums(signed_part(_text(sums)), names))
+    signed = await verify(sums, signature, keys)
+    return Proof(find_sums(_text(signed.data), names), signed.fingerprint, signed.signing_key)
+
+
+def read_small(fd: int, most: int, what: str) -> bytes:
+    """All of a regular file of at most `most` bytes.
+
+    Raises:
+        InvalidArgumentError: it is no regular file, longer, or not open for reading.
+    """
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidArgumentError(f"{what} is no regular file; save it to one")
+    try:
+        data = os.pread(fd, most + 1, 0)
+    except OSError as error:
+        raise InvalidArgumentError(f"{what} cannot be read: {error.strerror}") from error
+    if len(data) > most:
+        raise InvalidArgumentError(f"{what} has more than {size_text(most)}: is it the right file?")
+    return data
+
+
+def _text(data: bytes) -> str:
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")

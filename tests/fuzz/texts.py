@@ -1,0 +1,232 @@
+"""Targets that read texts and small documents: configuration, catalogue, signatures, what processes tell each other."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState, VerifyResult
+from luxusb_cli.wire import ProtocolError, wire_of
+
+from luxusbd import config
+from luxusbd.catalog.model import Layer
+from luxusbd.catalog.schema import parse_document
+from luxusbd.errors import CatalogError, ConfigError, FailedError
+from luxusbd.images.authenticode import signers
+from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
+from luxusbd.images.details_codec import inspection_from_json, inspection_to_json
+from luxusbd.images.eltorito import BootRecord
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
+from tests.fuzz.engine import Target
+from tests.fuzz.mutate import mutate, mutate_text
+
+_LONG = b"9" * 5000
+_TOML = (
+    b"\n", b"=", b"[", b"]", b'"', b"'", b'"""', b"#", b"true", b"0x" + b"f" * 5000, _LONG, b"-" + _LONG, b"1e999",
+    b"nan", b"1979-05-27T07:32:00Z", b"0000-00-00", b"99:99:99", b"\\u0000", b"\\UFFFFFFFF", b"{", b"}", b".", b"[[",
+    b"\xff", b"\r", b"[" * 3000, b"daemon", b"idle_exit", b"\nidle_exit = ", b"[limits]\njobs = ", b"a.b.c = 1\n",
+)  # fmt: skip
+_JSON = (
+    b"{", b"}", b"[", b"]", b",", b":", b'"', b"null", b"true", b"1e400", b"-1", b"0", _LONG, b"1.0", b"NaN", b"[]",
+    b"{}", b'""', b'"\\ud800"', b'"\\u0000"', b"[" * 3000, b'{"a":' * 3000, b"\xff", b'"https://[::1"', b'"2024-02-30"',
+    b'"http://a:99999/"', b'"\\u202e"', b"18446744073709551616", b"1e15", b'"2.1"', b'"999.0"',
+)  # fmt: skip
+
+
+def _config_corpus() -> tuple[bytes, ...]:
+    documented = config.document().encode()
+    return (documented, documented.replace(b"\n#", b"\n"), b'[devices]\nallow_loop = ["/a", "b"]\n[daemon]\n')
+
+
+def _check_config(data: bytes) -> None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return
+    with suppress(ConfigError):
+        config.parse(text, "fuzz", config.Config()).settings()
+
+
+def _catalog_corpus() -> tuple[bytes, ...]:
+    release = {
+        "version": "12.5",
+        "release_date": "2024-02-10",
+        "iso_url": "https://one.example/a.iso",
+        "sha256": "ab" * 32,
+        "size_mb": 600,
+        "mirrors": ["https://two.example/a.iso", {"url": "https://three.example/a.iso", "country": "DE"}],
+        "architecture": "x86_64",
+        "sums_url": "https://one.example/SHA256SUMS",
+        "minimum_memory_mb": 512,
+    }
+    entry = {
+        "id": "debian",
+        "name": "Debian",
+        "description": "d",
+        "homepage": "https://www.debian.org/",
+        "logo_url": "",
+        "category": "general",
+        "popularity_rank": 1,
+        "releases": [release, {**release, "version": "12.4"}],
+    }
+    document = {"version": "2.0", "last_updated": "2026-01-01T00:00:00Z", "distributions": [entry]}
+    return tuple(
+        json.dumps(value).encode()
+        for value in (document, {**document, "version": "2.7", "new": 1}, {**document, "distributions": []})
+    )
+
+
+def _check_catalog(data: bytes) -> None:
+    for layer in (Layer.PACKAGED, Layer.USER):
+        with suppress(CatalogError):
+            parse_document(data, "fuzz", layer)
+
+
+@cache
+def _signature_corpus() -> tuple[bytes, ...]:
+    """Real certificate tables would need a signing tool; openssl makes the same SignedData."""
+    with tempfile.TemporaryDirectory(prefix="luxusb-fuzz-") as directory:
+        key, certificate = Path(directory) / "k", Path(directory) / "c"
+        made = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:1024",
+            "-nodes",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ]
+        subprocess.run([*made, "-subj", "/O=Our organisation/CN=Our Signer"], check=True, capture_output=True)
+        sign = ["openssl", "cms", "-sign", "-nodetach", "-binary", "-outform", "DER", "-md", "sha256"]
+        sign += ["-signer", str(certificate), "-inkey", str(key)]
+        der = subprocess.run(sign, input=b"content", check=True, capture_output=True).stdout
+    table = (8 + len(der)).to_bytes(4, "little") + b"\x00\x02\x02\x00" + der
+    padded = table.ljust(-(-len(table) // 8) * 8, b"\0")
+    return table, padded + table
+
+
+def _mutate_bytes(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
+    return mutate(rng, data, corpus, ())
+
+
+def _check_signatures(data: bytes) -> None:
+    assert all(name.isprintable() and name for name in signers(data))
+
+
+def _inspection() -> Inspection:
+    recognition = Recognition(
+        size=123,
+        volume_id="d-live 12",
+        iso_uuid="2024-10-24-13-58-33-00",
+        recipe="live-boot",
+        family="debian-live",
+        system="Debian",
+        version="12",
+        architecture="amd64",
+        entries=(
+            BootEntry("D", BootMethod.LINUX, frozenset({Firmware.BIOS}), "/live/vmlinuz", ("/live/initrd",), ("a",)),
+        ),
+        filesystems=frozenset({"ext4"}),
+        firmware=frozenset({Firmware.BIOS}),
+    )
+    details = Details(
+        container=Container.BRIDGE,
+        names="udf",
+        recipe_version=1,
+        minimum_memory=512,
+        table="gpt",
+        partitions=(PartitionInfo(1, "83", "root", "ext4", 0, 1, active=False),),
+        boot_records=(BootRecord("bios", "", bootable=True, start=0, size=0),),
+        programs=(ProgramInfo("/a", "amd64", signed=True, signers=("x",)),),
+    )
+    return Inspection(recognition, details)
+
+
+def _inspection_corpus() -> tuple[bytes, ...]:
+    return (json.dumps(inspection_to_json(_inspection())).encode(),)
+
+
+def _json_of(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _check_inspection(data: bytes) -> None:
+    with suppress(FailedError):
+        found = inspection_from_json(_json_of(data))
+        assert inspection_from_json(inspection_to_json(found)) == found
+
+
+def _model_corpus() -> tuple[bytes, ...]:
+    values = (
+        {"id": "a", "name": "b", "popularity_rank": 1, "releases": [{"version": "1", "size": 5, "mirrors": ["u", {}]}]},
+        {"reference": "image:a", "size": 1, "added": 2, "bootable": True},
+        {"label": "x", "entries": [{"title": "t", "firmware": ["bios"]}], "partitions": [{"number": 1}], "size": 1},
+        {"url": "u", "rate": 1, "latency": 0.5, "success_rate": -1.0},
+        {"ok": True, "images": [{"name": "n", "sha256": "s", "state": "ok"}]},
+    )
+    return tuple(json.dumps(value).encode() for value in values)
+
+
+def _check_model(data: bytes) -> None:
+    value = _json_of(data)
+    for model in (DistroInfo, ImageInfo, InspectReport, MirrorState, VerifyResult):
+        with suppress(ProtocolError):
+            model.from_wire(wire_of(value, "the answer"))
+
+
+def _mutate_toml(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
+    return mutate_text(rng, data, corpus, _TOML)
+
+
+def _mutate_json(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
+    """Half as text, half by exchanging a value, which keeps it JSON."""
+    value = _json_of(data)
+    if value is None or rng.random() < 0.5:
+        return mutate_text(rng, data, corpus, _JSON)
+    for _ in range(rng.randint(1, 3)):
+        value = _exchanged(rng, value)
+    return json.dumps(value).encode()
+
+
+_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1.5, 1e308, 2**53, 2**63, 2**64, 10**30, "", "a", "\0", "\ud800", "x" * 5000, "../..",
+    "https://a", "2024-02-30", [], {}, [[]], [{}], ["a"] * 300, {"": 0},
+)  # fmt: skip
+
+
+def _exchanged(rng: random.Random, value: Any) -> Any:
+    if isinstance(value, dict) and value and rng.random() < 0.85:
+        key = rng.choice(list(value))
+        if rng.random() < 0.1:
+            return {name: item for name, item in value.items() if name != key}
+        if rng.random() < 0.1:
+            return {**value, rng.choice(("", "new", "\ud800", key + "x")): value[key]}
+        return {**value, key: _exchanged(rng, value[key])}
+    if isinstance(value, list) and value and rng.random() < 0.85:
+        index = rng.randrange(len(value))
+        if rng.random() < 0.2:
+            return [*value, value[index]]
+        return [*value[:index], _exchanged(rng, value[index]), *value[index + 1 :]]
+    return rng.choice(_VALUES)
+
+
+TARGETS = (
+    Target("config", _config_corpus, _mutate_toml, _check_config, ("luxusbd/config",)),
+    Target("catalog", _catalog_corpus, _mutate_json, _check_catalog, ("luxusbd/catalog",)),
+    Target("signatures", _signature_corpus, _mutate_bytes, _check_signatures, ("luxusbd/images/authenticode",)),
+    Target("inspection", _inspection_corpus, _mutate_json, _check_inspection, ("luxusbd/images/",)),
+    Target("cli-model", _model_corpus, _mutate_json, _check_model, ("luxusb_cli/",)),
+)
