@@ -87,7 +87,7 @@ def state_directory(small: Path) -> None:
 async def test_no_room_for_an_import(images: Images, small: Path) -> None:
     async with full_world(images, small) as (world, filler):
         filler.fill(leave=200 * MIB)
-        refusal = Refusal("NotEnoughSpace", ["image store", "free", "reserve"], ["delete images"])
+        refusal = Refusal("NotEnoughSpace", ["image store", "free", "reserve"], ["delete or unpin images"])
         async with world.untouched():
             await world.cli.refused(refusal, "import", images.huge.path)
         filler.free()
@@ -120,7 +120,7 @@ async def test_the_disk_runs_full_during_an_import(images: Images, small: Path) 
 async def test_no_room_for_a_download(images: Images, small: Path) -> None:
     async with full_world(images, small) as (world, filler):
         filler.fill(leave=50 * MIB)
-        refusal = Refusal("NotEnoughSpace", ["needs", "too little are free"], ["free some space"])
+        refusal = Refusal("NotEnoughSpace", ["image store", "more are needed", "reserve"], ["free some space"])
         said = await world.cli.run("download", "huge")
         check_text(said, refusal)
         check_json(await world.cli.run("download", "huge", "--json"), refusal, ["download", "huge"])

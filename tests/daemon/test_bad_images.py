@@ -68,14 +68,13 @@ def text_with_nul(world: World) -> Path:
 
 FILES = [
     BadFile("empty", lambda world: world.file("empty.iso"), ("empty",)),
-    BadFile("short", lambda world: world.file("short.iso", b"hello\n" * 1000), ("too short", "6000 bytes")),
-    BadFile("not-iso", text_with_nul, ("not an ISO 9660 image",)),
+    BadFile("short", lambda world: world.file("short.iso", b"hello\n" * 1000), ("is a text, not an image",)),
+    BadFile("not-iso", text_with_nul, ("not an ISO 9660 or UDF image",)),
     BadFile("truncated", lambda world: cut(world, "cut.iso", 8 * MIB), ("truncated", "8388608", "again")),
-    BadFile("truncated-by-a-byte", lambda world: cut(world, "one.iso", world.images.large.size - 1), ("truncated",)),
+    BadFile("end-missing", lambda world: cut(world, "end.iso", world.images.large.size - MIB), ("truncated",)),
     BadFile("descriptors-only", lambda world: cut(world, "head.iso", 20 * 2048), ("truncated",)),
-    BadFile("sparse", sparse, ("image store", "free"), ("delete images",), "NotEnoughSpace", False),
+    BadFile("sparse", sparse, ("image store", "free"), ("delete or unpin images",), "NotEnoughSpace", False),
     BadFile("directory", directory, ("not a regular file",), ("name a file",), "Failed"),
-    BadFile("fifo", pipe, ("not a regular file",), ("name a file",), "Failed"),
     BadFile("device", lambda _world: Path("/dev/zero"), ("not a regular file",), ("name a file",), "Failed"),
     BadFile("absent", lambda world: world.place / "no.iso", ("no such file",), ("check the name",), "Failed"),
 ]
@@ -99,9 +98,16 @@ async def test_a_file_that_is_no_image(world: World, bad: BadFile) -> None:
 async def test_a_huge_file_without_bytes_is_looked_at_at_once(world: World) -> None:
     """A hole of an exbibyte is no image, and no reason to read all of it."""
     path = sparse(world)
-    refusal = Refusal("MalformedImage", ["not an ISO 9660 image"], [path.name, *FETCH_AGAIN])
+    refusal = Refusal("MalformedImage", ["zeros alone"], [path.name, *FETCH_AGAIN])
     async with world.untouched():
         await world.cli.refused(refusal, "inspect", path)
+
+
+async def test_a_pipe_cannot_be_looked_at(world: World) -> None:
+    """It could be read once only, and an import may want it."""
+    refusal = Refusal("Failed", ["not a regular file"], ["pipe.iso", "name a file"])
+    async with world.untouched():
+        await world.cli.refused(refusal, "inspect", pipe(world))
 
 
 async def test_an_image_that_starts_from_no_stick(world: World) -> None:

@@ -175,6 +175,16 @@ async def _delete(world: World) -> Arguments:
     return await stored(world), "--yes"
 
 
+@case("pin", says=["beta.iso"], holds=lambda found: found["pinned"] is True)
+async def _pin(world: World) -> Arguments:
+    return (await stored(world),)
+
+
+@case("unpin", says=["beta.iso"], holds=lambda found: found["pinned"] is False)
+async def _unpin(world: World) -> Arguments:
+    return (await stored(world),)
+
+
 @case("download", says=["Stored alpha.iso"], holds=lambda found: found["jobs"][0]["state"] == "succeeded")
 async def _download(_world: World) -> Arguments:
     return ("alpha",)
@@ -207,6 +217,11 @@ async def _remove(world: World) -> Arguments:
 
 @case("refresh", says=["are new"], holds=succeeded)
 async def _refresh(world: World) -> Arguments:
+    return await stick(world, "alpha")
+
+
+@case("rescan", says=["fits what is on it"], holds=succeeded)
+async def _rescan(world: World) -> Arguments:
     return await stick(world, "alpha")
 
 

@@ -64,7 +64,7 @@ async def test_files_that_come_and_go(caller: Caller, target: Target, images: Im
     assert "the same bytes as alpha.iso" in told["twin.iso"]
     assert "differs from alpha.iso in upper and lower case only" in told["ALPHA.iso"]
     assert "truncated" in told["cut.iso"]
-    assert "too short to be an ISO 9660 image" in told["notes.txt"]
+    assert "is a text, not an image" in told["notes.txt"]
     assert told["empty.iso"] == "it is empty"
     assert "is a directory" in told["folder.iso"]
 
