@@ -68,7 +68,9 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         catalog = await asyncio.to_thread(Catalog.load, sources)
         images = await asyncio.to_thread(ImageStore, Path(config.paths.state_dir) / "images")
         launcher = _launcher(config, options)
-        engine = LuxusbEngine(config, catalog, images, launcher)
+        engine = LuxusbEngine(
+            config, catalog, images, launcher, options.sockets / "owned" if options.sockets is not None else None
+        )
         bus = BusService(engine, address=address)
         if config.authorization.backend == "private":
             bus.authority = PrivateAuthority()

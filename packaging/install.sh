@@ -73,6 +73,7 @@ install_all() {
     put 644 /usr/share/dbus-1/system-services/org.luxusb.Manager.service <"$work/made/activation"
     put 644 /usr/share/dbus-1/system.d/org.luxusb.Manager.conf <dbus/org.luxusb.Manager.conf
     put 644 /usr/share/polkit-1/actions/org.luxusb.policy <polkit/org.luxusb.policy
+    put 644 /usr/lib/udev/rules.d/90-luxusb.rules <systemd/90-luxusb.rules
     put 644 /usr/lib/sysusers.d/luxusb.conf <systemd/luxusb.sysusers
     put 644 /usr/lib/tmpfiles.d/luxusb.conf <systemd/luxusb.tmpfiles
     built() { PYTHONPATH=$work/lib LC_ALL=C.UTF-8 "$work/venv/bin/python" "$@"; }
@@ -89,6 +90,7 @@ install_all() {
     if [[ -z $destdir && -d /run/systemd/system ]]; then
         systemd-sysusers /usr/lib/sysusers.d/luxusb.conf
         systemd-tmpfiles --create /usr/lib/tmpfiles.d/luxusb.conf
+        udevadm control --reload
         systemctl daemon-reload
         systemctl --quiet enable "${enabled[@]}"
         systemctl reload dbus

@@ -23,7 +23,7 @@ ORDER = (
     ("catalog",),
     ("devices",),
     ("store",),
-    ("config", "process", "resources"),
+    ("config", "process", "resources", "systemd"),
     ("text",),
     ("errors",),
 )

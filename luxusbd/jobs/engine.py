@@ -15,6 +15,7 @@ from luxusbd.children.launch import Launcher
 from luxusbd.config import Config, Value
 from luxusbd.devices.guard import GuardPolicy
 from luxusbd.devices.model import DeviceIdentity
+from luxusbd.devices.owned import OwnedMarks
 from luxusbd.errors import InterruptedJobError, JobStateError, LuxusbError
 from luxusbd.images.details import Inspection
 from luxusbd.images.keeping import Limits
@@ -69,8 +70,10 @@ class LuxusbEngine:
 
     features: tuple[str, ...] = FEATURES
 
-    def __init__(self, config: Config, catalog: Catalog, images: ImageStore, launcher: Launcher) -> None:
-        """Build the parts; nothing runs before `start`."""
+    def __init__(
+        self, config: Config, catalog: Catalog, images: ImageStore, launcher: Launcher, owned_marks: Path | None = None
+    ) -> None:
+        """Build the parts; nothing runs before `start`. `owned_marks` is where udev looks for disks that jobs own."""
         self._config = config
         self._catalog = catalog
         state = Path(config.paths.state_dir)
@@ -90,7 +93,9 @@ class LuxusbEngine:
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
         )
-        self._registry = DeviceRegistry(self._transfers, GuardPolicy(allow_loop=config.devices.allow_loop))
+        self._registry = DeviceRegistry(
+            self._transfers, GuardPolicy(allow_loop=config.devices.allow_loop), OwnedMarks(owned_marks)
+        )
         self._planner = Planner(catalog, self._images, self._registry)
         holds = Holds(self._queue, self._planner)
         incoming = Path(config.paths.download_dir)

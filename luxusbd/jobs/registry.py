@@ -14,6 +14,7 @@ from pathlib import Path
 from luxusbd.devices.guard import GuardPolicy, identify_again, open_disk
 from luxusbd.devices.model import Device, DeviceEvent, DeviceIdentity, DeviceState, EventKind
 from luxusbd.devices.monitor import DeviceMonitor
+from luxusbd.devices.owned import OwnedMarks
 from luxusbd.errors import (
     DeviceBusyError,
     DeviceChangedError,
@@ -52,8 +53,9 @@ class _Known:
 class DeviceRegistry:
     """All devices by id."""
 
-    def __init__(self, transfers: Transfers, policy: GuardPolicy) -> None:
+    def __init__(self, transfers: Transfers, policy: GuardPolicy, marks: OwnedMarks | None = None) -> None:
         self._transfers = transfers
+        self._marks = marks or OwnedMarks(None)
         self._policy = policy
         self._monitor = DeviceMonitor(policy, self._event)
         self._known: dict[str, _Known] = {}
@@ -141,13 +143,16 @@ class DeviceRegistry:
         """Let a job have the device; others are refused until `release`."""
         self.check_writable(identity)
         known = self._current(identity)
+        self._marks.take(identity)
         self._set(known, replace(known.view, current_job=job_id, state=DeviceState.BUSY))
 
     async def release(self, device_id: str, job_id: int) -> None:
         """End of the job: look at the device anew."""
         known = self._known.get(device_id)
         if known is None or known.view.current_job != job_id:
+            self._marks.give_back(device_id, "")
             return
+        self._marks.give_back(device_id, known.view.device.node if known.fd < 0 else "")
         if known.fd >= 0:
             # ours is a duplicate of the descriptor that the job locked, and would keep the lock
             fcntl.flock(known.fd, fcntl.LOCK_UN)

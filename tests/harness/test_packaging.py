@@ -203,6 +203,7 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
         "opt/lux/libexec/luxusb-stick",
         "opt/lux/libexec/luxusb-transfer",
         *(f"usr/lib/systemd/system/{unit}" for unit in UNITS),
+        "usr/lib/udev/rules.d/90-luxusb.rules",
         "usr/lib/sysusers.d/luxusb.conf",
         "usr/lib/tmpfiles.d/luxusb.conf",
         "usr/share/dbus-1/system-services/org.luxusb.Manager.service",
