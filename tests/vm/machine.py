@@ -49,6 +49,7 @@ class Guest(Machine):
         self._base = base
         self._payload = payload
         self._ports: dict[str, _Port] = {}
+        self._plugged: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -112,7 +113,8 @@ class Guest(Machine):
         """Unpack the second disk and do what `make install` does on a machine that runs."""
         await self.run("tar -xf /dev/vdb -C /", timeout=120)
         await self.run(
-            "systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload && systemctl reload dbus",
+            "systemd-sysusers && systemd-tmpfiles --create; udevadm control --reload; systemctl daemon-reload"
+            " && systemctl --quiet enable luxusb-resume.service && systemctl reload dbus",
             timeout=120,
         )
 
@@ -158,23 +160,27 @@ class Guest(Machine):
         await self.qmp("system_reset")
         return await self.booted(boot)
 
-    async def plug(
-        self, name: str, file: Path, *, serial: str = "", read_only: bool = False, bus: str = "xhci.0"
-    ) -> None:
-        """Put a stick with the content of `file`, which is written to, into a port."""
-        await self.qmp(
-            "blockdev-add",
-            **{
-                "node-name": f"{name}-file",
-                "driver": "raw",
-                "read-only": read_only,
-                "file": {"driver": "file", "filename": os.fspath(file), "read-only": read_only},
-            },
-        )
+    async def plug(self, name: str, file: Path, *, serial: str = "", read_only: bool = False, rate: int = 0) -> None:
+        """Put a stick with the content of `file`, which is written to, into a port.
+
+        Args:
+            name: for `pull`.
+            file: raw content.
+            serial: the stick's serial number; sticks without one look the same to the machine.
+            read_only: as if its switch were on.
+            rate: bytes a second that it writes, 0 for as fast as it goes.
+        """
+        top = f"{name}-node"
+        backing = {"driver": "file", "filename": os.fspath(file), "read-only": read_only}
+        node: dict[str, Any] = {"driver": "raw", "read-only": read_only, "file": backing}
+        if rate:
+            limits = {"bps-write": rate}
+            await self.qmp("object-add", **{"qom-type": "throttle-group", "id": f"{name}-rate", "limits": limits})
+            node = {"driver": "throttle", "throttle-group": f"{name}-rate", "file": node}
+        await self.qmp("blockdev-add", **{"node-name": top, **node})
         options = {"serial": serial} if serial else {}
-        await self.qmp(
-            "device_add", driver="usb-storage", id=name, bus=bus, drive=f"{name}-file", removable=True, **options
-        )
+        await self.qmp("device_add", driver="usb-storage", id=name, bus="xhci.0", drive=top, removable=True, **options)
+        self._plugged[name] = rate
 
     async def pull(self, name: str) -> None:
         """Pull a stick out, whatever is going on."""
@@ -187,10 +193,17 @@ class Guest(Machine):
                     # the guest has to notice first
                     await asyncio.sleep(0.1)
                 else:
-                    return
+                    break
+        if self._plugged.pop(name):
+            await self.qmp("object-del", id=f"{name}-rate")
+
+    async def pull_all(self) -> None:
+        """Pull out every stick."""
+        for name in tuple(self._plugged):
+            await self.pull(name)
 
     async def _let_go(self, name: str) -> None:
-        await self.qmp("blockdev-del", **{"node-name": f"{name}-file"})
+        await self.qmp("blockdev-del", **{"node-name": f"{name}-node"})
 
     async def _stop(self) -> None:
         for port in self._ports.values():

@@ -18,6 +18,8 @@ SLOW = At("http://127.0.0.1:8009")
 """2 MB/s for each connection."""
 BIG = "big"
 """Id of an entry of `BIG_SIZE` bytes that no machine can start, on the slow mirror alone."""
+WIDE, WIDE_OF = "wide", "debian-mini"
+"""Id of an entry that is that small system followed by `BIG_SIZE` bytes."""
 BIG_SIZE = 96 * 1024 * 1024
 
 
@@ -56,10 +58,15 @@ def _mirror(tree: Path, images: Sequence[RealImage]) -> None:
             file.write(block)
     for image in images:
         shutil.copyfile(image.path, served / image.path.name)
+    # a system that starts, with much behind its end
+    startable = served / "wide.iso"
+    small = next(image for image in images if image.id == WIDE_OF)
+    startable.write_bytes(small.path.read_bytes() + big.read_bytes())
+    wide = RealImage(WIDE, "Wide", "A system and bytes", "https://example.org", "test", "1", startable, frozenset())
     entry = RealImage(BIG, "Big", "Bytes", "https://example.org", "test", "1", big, frozenset())
     folder = tree / "etc/luxusb/distros.d"
     folder.mkdir(parents=True)
-    write_catalogue(folder / "test.json", images, MIRRORS)
+    write_catalogue(folder / "test.json", [*images, wide], MIRRORS)
     write_catalogue(folder / "slow.json", [entry], [SLOW])
     for path in (*served.iterdir(), *folder.iterdir()):
         path.chmod(0o644)
