@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint bench fuzz man install uninstall clean
+.PHONY: help setup demo test test-vm lint bench fuzz man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: ## Make a stick image with three real systems and boot it in a virtual mac
 
 test: lint ## Run everything: linters, fast tests, kill tests, boots in a virtual machine
 	@tests/run.sh
+
+test-vm: setup ## Drive the installed service in a virtual machine with systemd and USB sticks (as root)
+	@$(PYTHON) -m pytest -v -m vm tests/vm
 
 setup: ## Install what is missing: packages through apt, Python packages into .venv
 	@packaging/setup.sh test

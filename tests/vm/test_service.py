@@ -112,6 +112,7 @@ async def test_who_may_not_write(guest: Guest, stick: Path) -> None:
     assert stick.read_bytes() == bytes(stick.stat().st_size)
 
 
+@pytest.mark.campaign
 async def test_a_job_is_nobody_elses(guest: Guest) -> None:
     number = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
     assert (await job(guest, number, "alice"))["owner_uid"] == 1000
@@ -126,6 +127,7 @@ async def test_a_job_is_nobody_elses(guest: Guest) -> None:
     assert (await job(guest, number, "alice"))["state"] in ("queued", "running", "succeeded")
 
 
+@pytest.mark.campaign
 async def test_a_killed_core_comes_back_and_finishes(guest: Guest) -> None:
     await guest.run("luxusb delete --yes big.iso", check=False)
     number = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
@@ -141,6 +143,7 @@ async def _moved(guest: Guest, number: int) -> bool:
     return int((await job(guest, number, "alice"))["bytes_done"]) > 8 * MIB
 
 
+@pytest.mark.campaign
 async def test_a_stick_pulled_while_it_is_written(guest: Guest, stick: Path) -> None:
     await guest.plug("pulled", stick, serial="LUX0004", rate=6 * MIB)
     number = await begun(guest, await guest.device("LUX0004"), "wide")
@@ -170,6 +173,7 @@ async def _failed(guest: Guest, number: int) -> bool:
     return bool((await job(guest, number))["state"] == "failed")
 
 
+@pytest.mark.campaign
 async def test_eight_sticks_at_once(guest: Guest, tmp_path: Path) -> None:
     names = [f"LUX1{at:03}" for at in range(8)]
     files = [empty_stick(tmp_path / name, 64 * MIB) for name in names]
@@ -180,6 +184,7 @@ async def test_eight_sticks_at_once(guest: Guest, tmp_path: Path) -> None:
     assert len(set(shown)) == len(names)
 
 
+@pytest.mark.campaign
 async def test_two_sticks_that_look_the_same(guest: Guest, tmp_path: Path) -> None:
     for name in ("twin-a", "twin-b"):
         await guest.plug(name, empty_stick(tmp_path / name, 64 * MIB))
@@ -203,6 +208,7 @@ async def test_a_read_only_stick_is_refused(guest: Guest, stick: Path) -> None:
     assert json.loads(said.stdout)["error"]["name"] == ERROR + "DeviceReadOnly"
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("kind", ["vfat", "exfat"])
 async def test_what_the_kernel_has_mounted(guest: Guest, stick: Path, kind: str) -> None:
     await guest.plug("mounted", stick, serial="LUX0006")
@@ -225,6 +231,7 @@ async def _blocked(guest: Guest, serial: str) -> bool:
     return bool((await guest.device(serial))["blocked_reason"])
 
 
+@pytest.mark.campaign
 async def test_idle_exit_and_the_next_call(guest: Guest) -> None:
     await guest.write("/etc/luxusb/luxusbd.toml", "[daemon]\nidle_exit = 5\n")
     try:
@@ -243,6 +250,7 @@ async def _inactive(guest: Guest) -> bool:
     return (await guest.run("systemctl is-active luxusbd", check=False)).stdout.strip() == "inactive"
 
 
+@pytest.mark.campaign
 async def test_the_watchdog_ends_a_core_that_stands_still(guest: Guest) -> None:
     drop_in = "/run/systemd/system/luxusbd.service.d/watchdog.conf"
     await guest.write(drop_in, "[Service]\nWatchdogSec=15\n")
@@ -263,6 +271,7 @@ async def _another(guest: Guest, pid: str) -> bool:
     return state[0] == "active" and state[1] not in ("0", pid)
 
 
+@pytest.mark.campaign
 async def test_a_reset_in_the_middle_of_a_download(guest: Guest) -> None:
     await guest.run("luxusb delete --yes big.iso", check=False)
     number = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
