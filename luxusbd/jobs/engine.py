@@ -65,6 +65,10 @@ FEATURES = (
 )
 
 
+LOOKS = 5.0
+"""Seconds that the start waits for the first looks at disks."""
+
+
 class LuxusbEngine:
     """Implements `luxusbd.jobs.api.Engine`."""
 
@@ -163,6 +167,8 @@ class LuxusbEngine:
                 await self._queue.restore_failed(job, self._sticks.interrupted(job))
         self._mark.busy_changed(self._queue.busy)
 
+        # the call that started the daemon is to see a stick as what it is
+        await self._registry.settled(LOOKS)
         self._keeper.adopting = True
         loop = asyncio.get_running_loop()
         self._background = [

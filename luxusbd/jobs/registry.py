@@ -95,6 +95,12 @@ class DeviceRegistry:
         """
         return self._current(identity).view
 
+    async def settled(self, seconds: float) -> None:
+        """Wait, at most so long, until it is known what is on the disks that are there."""
+        looks = [known.look for known in self._known.values() if known.look is not None]
+        if looks:
+            await asyncio.wait(looks, timeout=seconds)
+
     async def looked_at(self, identities: Iterable[DeviceIdentity]) -> None:
         """Wait for the looks that are under way: until then it is not known what is on a disk that was just plugged in.
 

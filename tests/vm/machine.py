@@ -111,10 +111,13 @@ class Guest(Machine):
 
     async def install(self) -> None:
         """Unpack the second disk and do what `make install` does on a machine that runs."""
+        # the default is for machines that are not emulated
+        limit = '<busconfig><limit name="service_start_timeout">150000</limit></busconfig>'
+        await self.write("/etc/dbus-1/system-local.conf", limit)
         await self.run("tar -xf /dev/vdb -C /", timeout=120)
         await self.run(
             "systemd-sysusers && systemd-tmpfiles --create; udevadm control --reload; systemctl daemon-reload"
-            " && systemctl --quiet enable luxusb-resume.service && systemctl reload dbus",
+            " && systemctl --quiet enable luxusb-resume.service luxusb-catalog-update.timer && systemctl reload dbus",
             timeout=120,
         )
 

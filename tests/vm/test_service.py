@@ -123,7 +123,7 @@ async def test_a_job_is_nobody_elses(guest: Guest) -> None:
             assert said.status != 0
         path = f"/org/luxusb/jobs/_{number} org.freedesktop.DBus.Properties"
         said = await guest.run(f"busctl call org.luxusb.Manager {path} GetAll s org.luxusb.Job", user=user, check=False)
-        assert "Unknown object" in said.stderr
+        assert "there is no object" in said.stderr
     assert (await job(guest, number, "alice"))["state"] in ("queued", "running", "succeeded")
 
 
