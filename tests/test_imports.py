@@ -23,7 +23,9 @@ ORDER = (
     ("catalog",),
     ("devices",),
     ("store",),
+    ("systemd",),
     ("config", "process", "resources"),
+    ("journal",),
     ("text",),
     ("errors",),
 )
