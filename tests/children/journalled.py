@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,16 @@ from luxusbd.children.protocol import Params
 VARIABLE = "TEST_JOURNAL"
 
 
-async def say(_self: transfer_main.TransferChild, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+class Child(transfer_main.TransferChild):
+    """The real one, with one request more."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._channel._handlers["say"] = say
+
+
+async def say(params: Params, _fds: Sequence[int]) -> Any:
+    """Log what is given; tell as whom."""
     logging.getLogger("said").log(int(params["level"]), "%s", params["text"])
     return {"uid": os.getuid(), "capabilities": status("CapEff"), "no_new_privs": status("NoNewPrivs")}
 
@@ -30,5 +40,5 @@ def status(key: str) -> str:
 
 if __name__ == "__main__":
     journal.SOCKET = Path(os.environ[VARIABLE])
-    transfer_main.TransferChild._hello = say  # type: ignore[method-assign, assignment]
+    transfer_main.TransferChild = Child  # type: ignore[misc, assignment]
     transfer_main.main()

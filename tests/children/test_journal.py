@@ -57,7 +57,7 @@ async def test_the_sandbox_reaches_the_journal(
     journal.concerns(Subject(job=12, devices=("usb-x",), uid=1000, operation="download"))
     variables = {journalled.VARIABLE: str(socket_path)}
     async with child(MODULE, identity=identity, environment=variables) as running:
-        said = await running.channel.request("hello", {"level": logging.ERROR, "text": "two\nlines \x1b[1m"})
+        said = await running.channel.request("say", {"level": logging.ERROR, "text": "two\nlines \x1b[1m"})
         assert said == {
             "uid": identity.uid if identity else os.getuid(),
             "capabilities": "0" * 16,
@@ -84,7 +84,7 @@ async def test_requests_of_different_jobs_do_not_mix(taken: socket.socket, socke
 
         async def ask(job: int) -> None:
             journal.concerns(Subject(job=job))
-            await running.channel.request("hello", {"level": logging.ERROR, "text": f"of {job}"})
+            await running.channel.request("say", {"level": logging.ERROR, "text": f"of {job}"})
 
         await asyncio.gather(*(ask(job) for job in range(1, 9)))
         found = set()
@@ -108,7 +108,7 @@ async def test_a_child_logs_as_much_as_the_core(
     try:
         async with child(MODULE, environment={journalled.VARIABLE: str(socket_path)}) as running:
             for number, text in ((logging.DEBUG, "quiet"), (logging.ERROR, "loud")):
-                await running.channel.request("hello", {"level": number, "text": text})
+                await running.channel.request("say", {"level": number, "text": text})
     finally:
         root.setLevel(before)
     taken.setblocking(False)
@@ -125,7 +125,7 @@ async def test_a_child_logs_as_much_as_the_core(
 async def test_elsewhere_a_child_logs_text(capfd: pytest.CaptureFixture[str], socket_path: Path) -> None:
     journal.concerns(Subject(job=5))
     async with child(MODULE, environment={journalled.VARIABLE: str(socket_path)}) as running:
-        await running.channel.request("hello", {"level": logging.WARNING, "text": "here\nINFO forged"})
+        await running.channel.request("say", {"level": logging.WARNING, "text": "here\nINFO forged"})
     assert capfd.readouterr().err == "luxusb-transfer: WARNING said: job 5: here\n  INFO forged\n"
 
 

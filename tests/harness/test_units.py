@@ -146,7 +146,7 @@ def test_the_update_asks_first_whether_the_service_can_do_it(tmp_path: Path) -> 
         assert (done.returncode, "cannot update its catalogue" in done.stdout) == (status, status == 1)
 
 
-def test_users_and_directories_are_made(tmp_path: Path) -> None:
+def test_the_user_is_made(tmp_path: Path) -> None:
     root = tmp_path / "root"
     for directory in ("etc", "var/lib", "run"):
         (root / directory).mkdir(parents=True)
@@ -157,19 +157,26 @@ def test_users_and_directories_are_made(tmp_path: Path) -> None:
     assert (name, home) == ("luxusb", "/var/lib/luxusb/incoming")
     assert shell.endswith("nologin")
     assert 0 < int(uid) < 1000
-    # both are who runs the test, who alone may be given files without being root
-    own = f"{os.getuid()}:{os.getgid()}::/:/bin/sh"
-    (root / "etc/passwd").write_text(f"root:x:{own}\nluxusb:x:{own}\n")
-    (root / "etc/group").write_text(f"root:x:{os.getgid()}:\nluxusb:x:{os.getgid()}:\n")
+
+
+@pytest.mark.root
+def test_directories_are_made(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "var/lib").mkdir(parents=True)
+    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nluxusb:x:990:991::/:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\nluxusb:x:991:\n")
     done = run("systemd-tmpfiles", f"--root={root}", "--create", UNITS / "luxusb.tmpfiles")
     assert (done.returncode, done.stderr) == (0, "")
     state = root / "var/lib/luxusb"
     assert (state.stat().st_mode & 0o7777, (state / "incoming").stat().st_mode & 0o7777) == (0o711, 0o700)
+    assert [(path.stat().st_uid, path.stat().st_gid) for path in (state, state / "incoming")] == [(0, 0), (990, 991)]
 
 
 def test_a_wrong_line_for_a_user_or_directory_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "a.conf").write_text("u lux usb -\n")
     assert run("systemd-sysusers", f"--root={tmp_path}", tmp_path / "a.conf").stderr != ""
+    (tmp_path / "etc").mkdir(exist_ok=True)
     (tmp_path / "b.conf").write_text("d /x 0799 root root\n")
     assert run("systemd-tmpfiles", f"--root={tmp_path}", "--create", tmp_path / "b.conf").stderr != ""
 
