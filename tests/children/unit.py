@@ -1,6 +1,6 @@
 """Starts a child's real entry point as systemd does for a socket: `-m tests.children.unit SOCKET MODULE`.
 
-The socket is inherited under the number that `SOCKET` says; it becomes descriptor 3, which LISTEN_FDS and LISTEN_PID tell.
+The socket is inherited under the number that `SOCKET` says; it becomes descriptor 3, as systemd does it.
 """
 
 from __future__ import annotations
