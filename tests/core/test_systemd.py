@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import struct
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +164,36 @@ def test_a_stranger_is_hung_up_on(monkeypatch: pytest.MonkeyPatch, handed: None)
             systemd.connection_of_core([])
         theirs.close()
         assert ours.recv(1) == b""
+
+
+@pytest.mark.root
+def test_the_kernel_tells_who_connected(monkeypatch: pytest.MonkeyPatch, handed: None) -> None:
+    """Somebody else got at the listening socket; his process is a real one of uid 65534."""
+    directory = Path(tempfile.mkdtemp(prefix="luxusb-test-", dir="/tmp"))  # tmp_path is closed to others
+    try:
+        directory.chmod(0o755)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(directory / "s"))
+            (directory / "s").chmod(0o777)
+            listening.listen()
+            stranger = subprocess.Popen(
+                ["/usr/bin/python3", "-c", CONNECT, str(directory / "s")], user=65534, group=65534, extra_groups=[],
+                stdout=subprocess.PIPE,
+            )  # fmt: skip
+            give(monkeypatch, listening)
+            with pytest.raises(NotAuthorizedError, match="uid 65534"):
+                systemd.connection_of_core([])
+            assert stranger.communicate(timeout=60)[0] == b"hung up\n"
+    finally:
+        shutil.rmtree(directory)
+
+
+CONNECT = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as sock:
+    sock.connect(sys.argv[1])
+    print("hung up" if sock.recv(1) == b"" else "heard")
+"""
 
 
 def test_the_descriptor_of_an_argument_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
