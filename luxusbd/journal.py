@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from luxusbd.text import without_secrets
@@ -107,6 +108,14 @@ def set_up(identifier: str, chosen: str = "") -> None:
         handler.close()
     root.addHandler(JournalHandler(identifier) if to_journal() else _plain(identifier))
     follow(chosen or os.environ.get(LEVEL_VARIABLE, ""))
+    sys.excepthook = _uncaught
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        logging.getLogger(__name__).critical("this process ends because of a defect", exc_info=(kind, error, trace))
 
 
 def follow(chosen: object) -> None:

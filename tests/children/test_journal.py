@@ -7,6 +7,7 @@ import contextvars
 import logging
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from luxusbd.children.supervisor import Identity, child
 from luxusbd.journal import Subject
 from tests.children import journalled
 from tests.core.test_journal import parse
+from tests.harness.service import ROOT
 
 MODULE = "tests.children.journalled"
 
@@ -142,6 +144,7 @@ def test_a_level_that_is_none_is_info() -> None:
 
 
 def test_setting_up_replaces_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     root.handlers[:] = [logging.NullHandler()]
@@ -157,3 +160,12 @@ def test_setting_up_replaces_what_was_there(monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         root.handlers[:] = before
         root.setLevel(level)
+
+
+def test_the_end_by_a_defect_is_logged_without_secrets() -> None:
+    program = "from luxusbd import journal; journal.set_up('luxusbd'); raise OSError('https://me:S3CRET@h/')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    first, *others = done.stderr.splitlines()
+    assert (done.returncode, first) == (1, "CRITICAL luxusbd.journal: this process ends because of a defect")
+    assert others[-1] == "  OSError: https://h/"
+    assert "S3CRET" not in done.stderr
