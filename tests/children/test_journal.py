@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +26,11 @@ MODULE = "tests.children.journalled"
 
 
 @pytest.fixture
-def socket_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place that another user reaches, as it does journald's."""
-    directory = tmp_path_factory.mktemp("journal")
-    for path in (directory, *directory.parents[:2]):
-        path.chmod(0o711)
-    return directory / "socket"
+def socket_path() -> Iterator[Path]:
+    """A place that another user reaches, as he does journald's; pytest's directories are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="luxusb-journal-", dir="/tmp") as directory:
+        Path(directory).chmod(0o711)
+        yield Path(directory) / "socket"
 
 
 @pytest.fixture
