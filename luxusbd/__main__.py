@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from luxusbd import __version__, config
+from luxusbd import __version__, config, journal
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError, LuxusbError
 
@@ -103,11 +102,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(f"{arguments.check_config}: no mistakes found\n")
             return 0
         chosen = settings(arguments)
-        logging.basicConfig(
-            level=chosen.daemon.log_level.upper(),
-            format="%(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
+        journal.set_up("luxusbd", chosen.daemon.log_level)
         os.umask(0o077)
         from luxusbd import service
 
@@ -119,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         asyncio.run(service.run(chosen, options, _announce))
     except LuxusbError as error:
-        sys.stderr.write(f"luxusbd: {error}\n")
+        sys.stderr.write(f"luxusbd: {journal.shown(str(error))}\n")
         return EX_CONFIG if isinstance(error, ConfigError) else 1
     return 0
 

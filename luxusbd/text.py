@@ -8,6 +8,7 @@ import unicodedata
 _SPACES = re.compile(r"\s+")
 _SIZE = re.compile(r"([0-9]{1,20})\s?([kmgtp]?)(i?)(b?)", re.ASCII | re.IGNORECASE)
 _DIGITS = re.compile(r"([0-9]+)")
+_ADDRESS = re.compile(r"""://[^\s"<>]*""")
 
 
 def clean(text: str, limit: int) -> str:
@@ -17,6 +18,28 @@ def clean(text: str, limit: int) -> str:
     """
     kept = "".join(char for char in text[: limit * 4] if char.isspace() or unicodedata.category(char)[0] != "C")
     return _SPACES.sub(" ", kept).strip()[:limit].rstrip()
+
+
+def without_secrets(text: str) -> str:
+    """The text with `user:password@`, and what follows `?` or `#`, taken out of every address in it.
+
+    Signed addresses carry their secret in the query (RFC 3986 section 3.4), and no part of it is known to be harmless.
+    Other words stay as they are; a path cannot be told from a secret.
+    """
+    return _ADDRESS.sub(_bare, text)
+
+
+def _bare(found: re.Match[str]) -> str:
+    # one match for all of an address: a search that begins anew at every part of it would take quadratic time
+    parts = []
+    for part in found[0].split("://"):
+        authority, slash, path = part.partition("/")
+        parts.append(authority.rpartition("@")[2] + slash + path)
+    address = "://".join(parts)
+    bare = re.split("[?#]", address, maxsplit=1)[0]
+    if bare == address:
+        return address
+    return bare + "?..." + address[len(address.rstrip(":;,)]'")) :]
 
 
 def size_text(count: int) -> str:

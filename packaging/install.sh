@@ -12,7 +12,7 @@ lib=$prefix/lib/luxusb
 manifest=$destdir$lib/.installed
 log=()
 
-enabled=(luxusb-resume.service)
+enabled=(luxusb-resume.service luxusb-catalog-update.timer)
 
 say() { printf '%s: %s\n' "$action" "$*"; }
 die() { printf '%s: %s\n' "$action" "$*" >&2; exit 1; }
@@ -63,9 +63,9 @@ install_all() {
     put 755 "$prefix/libexec/luxusb-transfer" <"$work/made/transfer"
     command_file luxusbd.children.stick_main >"$work/made/stick"
     put 755 "$prefix/libexec/luxusb-stick" <"$work/made/stick"
-    daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g; s|/usr/libexec/|$prefix/libexec/|g"
+    daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g; s|/usr/libexec/|$prefix/libexec/|g; s|/usr/bin/luxusb |$prefix/bin/luxusb |g"
     local unit
-    for unit in systemd/*.service systemd/*.socket; do
+    for unit in systemd/*.service systemd/*.socket systemd/*.timer; do
         sed "$daemon" "$unit" >"$work/made/unit"
         put 644 "/usr/lib/systemd/system/${unit##*/}" <"$work/made/unit"
     done
@@ -93,6 +93,7 @@ install_all() {
         udevadm control --reload
         systemctl daemon-reload
         systemctl --quiet enable "${enabled[@]}"
+        systemctl start luxusb-catalog-update.timer
         systemctl reload dbus
         say "done; D-Bus starts the service when it is first called: luxusb devices"
     else
@@ -104,7 +105,7 @@ install_all() {
 uninstall_all() {
     [[ -f $manifest ]] || die "nothing is installed at $destdir$lib"
     if [[ -z $destdir && -d /run/systemd/system ]]; then
-        systemctl --quiet disable "${enabled[@]}"
+        systemctl --quiet disable --now "${enabled[@]}"
         systemctl stop luxusbd.service luxusb-transfer.socket luxusb-stick.socket || say "the service was not running"
     fi
     local entries kind path

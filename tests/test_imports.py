@@ -23,7 +23,9 @@ ORDER = (
     ("catalog",),
     ("devices",),
     ("store",),
-    ("config", "process", "resources", "systemd"),
+    ("systemd",),
+    ("config", "process", "resources"),
+    ("journal",),
     ("text",),
     ("errors",),
 )

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from luxusbd import journal
 from luxusbd.bus._lib import Message, MessageFlag, MessageType, Variant
 from luxusbd.bus.callers import CallerGoneError, Callers
 from luxusbd.bus.connection import Connection, DisconnectedError, close_fds
@@ -199,6 +200,7 @@ class Dispatcher:
     async def _answer(self, message: Message) -> tuple[Method, Answer]:
         assert message.sender is not None
         caller = await self._callers.identify(message.sender)
+        journal.concerns(journal.Subject(uid=caller.uid))
         if caller.uid != 0 and self._calls[caller.uid] >= MAX_CALLS_PER_UID:
             raise LimitExceededError(f"uid {caller.uid} has {MAX_CALLS_PER_UID} calls that wait for their answer")
         self._calls[caller.uid] += 1

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from luxusbd import journal
 from luxusbd.children.deadlines import Deadlines
 from luxusbd.children.protocol import EventHandler
 from luxusbd.children.supervisor import Child, ConnectedChild, Identity, child
@@ -103,20 +104,19 @@ class Units:
     @contextlib.asynccontextmanager
     async def _connected(self, name: str, on_event: EventHandler) -> AsyncIterator[Child]:
         path = self._sockets / name
+        unit = f"luxusb-{name.removesuffix('.sock')}"
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # systemd accepts at once, whether the service is up or not
             sock.connect(str(path))
         except OSError as error:
             sock.close()
-            raise FailedError(
-                f"{path}: {error.strerror}; is luxusb-{name.removesuffix('.sock')}.socket active? (systemctl status)"
-            ) from error
+            raise FailedError(f"{path}: {error.strerror}; is {unit}.socket active? (systemctl status)") from error
         async with ConnectedChild.over(sock, on_event, self.deadlines) as running:
             try:
-                running.pid = int((await running.channel.request("hello"))["pid"])
+                running.pid = int((await running.channel.request("hello", {"log_level": journal.level()}))["pid"])
             except InterruptedJobError as error:
                 raise FailedError(
-                    f"the service behind {path} ended before it answered; `journalctl -t luxusb` says why"
+                    f"the service behind {path} ended before it answered; `journalctl -t {unit}` says why"
                 ) from error
             yield running

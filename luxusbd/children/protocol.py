@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from luxusbd import journal
 from luxusbd.errors import (
     CancelledError,
     FailedError,
@@ -91,7 +92,8 @@ class Channel:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = future
         try:
-            await self._send({"id": request_id, "method": method, "params": dict(params or {})}, fds)
+            about = journal.subject().to_json()
+            await self._send({"id": request_id, "method": method, "params": dict(params or {}), "about": about}, fds)
             return await future
         except asyncio.CancelledError:
             if not future.done() or future.cancelled():
@@ -232,6 +234,7 @@ class Channel:
 
     async def _answer(self, message: dict[str, Any], fds: Sequence[int]) -> None:
         reply: dict[str, Any] = {"id": message["id"]}
+        journal.concerns(journal.Subject.from_json(message.get("about")))
         try:
             handler = self._handlers.get(message["method"])
             if handler is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import logging
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from luxusbd import journal
 from luxusbd.children.protocol import Channel, Params
 from luxusbd.errors import InterruptedJobError, LuxusbError
 from luxusbd.stick import codec, mounted, writer
@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve one core over the socket that the argument or the service manager gives."""
-    logging.basicConfig(level=logging.INFO, format="stick worker: %(message)s", stream=sys.stderr)
+    journal.set_up("luxusb-stick")
     try:
         sock = connection_of_core(list(sys.argv[1:] if argv is None else argv))
     except LuxusbError as error:
@@ -72,7 +72,9 @@ async def serve(sock: socket.socket) -> None:
             except InterruptedJobError:
                 return  # nobody is left to tell; `run` ends too, and stops the job
 
-    async def hello(_params: Params, _fds: Sequence[int]) -> Any:
+    async def hello(params: Params, _fds: Sequence[int]) -> Any:
+        if "log_level" in params:
+            journal.follow(params["log_level"])
         return {"pid": os.getpid()}
 
     channel = Channel(sock, handlers={"execute": execute, "hello": hello})

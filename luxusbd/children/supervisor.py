@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from luxusbd import resources
+from luxusbd import journal, resources
 from luxusbd.children.deadlines import Deadlines
 from luxusbd.children.protocol import Channel, EventHandler, Params
 from luxusbd.errors import ConfigError, InterruptedJobError, LuxusbError
@@ -213,6 +213,7 @@ async def child(
                 "LC_ALL": "C.UTF-8",
                 "PYTHONPATH": str(resources.import_root()),
                 "PYTHONDONTWRITEBYTECODE": "1",
+                **journal.environment(),
                 **(environment or {}),
             },
             cwd="/",

@@ -20,7 +20,7 @@ receive     job, size, most, reserve, algorithms       image, packed, packing, m
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
-hello                                                  pid
+hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
 
@@ -44,6 +44,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
 
+from luxusbd import journal
 from luxusbd.children.protocol import Channel, Params
 from luxusbd.children.sandbox import drop_privileges, limit_memory
 from luxusbd.errors import (
@@ -166,7 +167,9 @@ class TransferChild:
         finally:
             await self._downloader.close()
 
-    async def _hello(self, _params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+    async def _hello(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        if "log_level" in params:
+            journal.follow(params["log_level"])
         return {"pid": os.getpid()}
 
     async def _limit(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
@@ -438,7 +441,7 @@ async def _no_trouble() -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the child on the socket that the argument or the service manager gives."""
-    logging.basicConfig(level=logging.INFO, format="transfer: %(levelname)s %(message)s")
+    journal.set_up("luxusb-transfer")
     try:
         # before the capabilities go: they say nothing about who may connect
         sock = connection_of_core(list(sys.argv[1:] if argv is None else argv))

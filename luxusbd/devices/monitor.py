@@ -115,7 +115,7 @@ class DeviceMonitor:
             try:
                 monitor.set_receive_buffer_size(_BUFFER)
             except OSError as error:
-                log.info("the buffer for events of disks stays small: %s", error)
+                log.debug("the buffer for events of disks stays small: %s", error)
             self._uevents, self._source = monitor, source
             loop.add_reader(monitor.fileno(), self._receive, monitor)
         self._tables = _TableWatch(self._roots)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from luxusbd import journal
 from luxusbd.errors import (
     CancelledError,
     InternalError,
@@ -26,6 +27,7 @@ from luxusbd.jobs.api import Listener
 from luxusbd.jobs.model import Job, JobState, LogLine, MirrorShare, Operation
 from luxusbd.jobs.running import Entry, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
+from luxusbd.text import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +148,7 @@ class JobQueue:
             rate=0,
             expected_end=0,
             error_name=error.dbus_name,
-            error_message=error.message,
+            error_message=without_secrets(error.message),
             log=_longer(job.log, error.message),
         )
         await self._store.save(codec.to_row(failed))
@@ -326,9 +328,11 @@ class JobQueue:
 
     async def _run(self, entry: Entry) -> None:
         entry.begun = True
+        journal.concerns(_subject(entry.job))
         self._change(entry, state=JobState.RUNNING, started=entry.job.started or int(time.time()))
         entry.meter.reset()
         context = JobContext(self, entry)
+        log.info("%s begins: %s", entry.job.operation, entry.job.title)
         try:
             try:
                 result = await entry.runner(context)
@@ -370,6 +374,7 @@ class JobQueue:
             await self._end(entry, JobState.FAILED, error=_defect(entry.job))
 
     async def _end_cancelled(self, entry: Entry) -> None:
+        journal.concerns(_subject(entry.job))
         if entry.cleanup is not None and not entry.keep_partial:
             try:
                 await entry.cleanup()
@@ -387,6 +392,11 @@ class JobQueue:
     ) -> None:
         entry.stop = None
         job = entry.job
+        said = without_secrets(error.message) if error else ""
+        if state is JobState.FAILED:
+            log.warning("%s failed: %s", job.operation, said)
+        else:
+            log.info("%s %s", job.operation, state)
         entry.job = replace(
             job,
             state=state,
@@ -395,9 +405,9 @@ class JobQueue:
             expected_end=0,
             bytes_done=job.bytes_total if state is JobState.SUCCEEDED and job.bytes_total else job.bytes_done,
             error_name=error.dbus_name if error else "",
-            error_message=error.message if error else "",
+            error_message=said,
             result=dict(result or {}),
-            log=_longer(job.log, error.message if error and state is JobState.FAILED else state.value),
+            log=_longer(job.log, said if state is JobState.FAILED else state.value),
         )
         # stored before it is told: who hears of the end must find it after a crash, too
         await self._save(entry.job)
@@ -464,7 +474,11 @@ class JobQueue:
 
 
 def _longer(lines: tuple[LogLine, ...], text: str) -> tuple[LogLine, ...]:
-    return (*lines, LogLine(int(time.time()), text))[-LOG_LINES:]
+    return (*lines, LogLine(int(time.time()), without_secrets(text)))[-LOG_LINES:]
+
+
+def _subject(job: Job) -> journal.Subject:
+    return journal.Subject(job.id, job.device_ids, job.owner_uid, job.operation.value)
 
 
 def _defect(job: Job) -> InternalError:

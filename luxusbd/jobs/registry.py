@@ -20,10 +20,12 @@ from luxusbd.errors import (
     DeviceChangedError,
     DeviceDamagedError,
     DeviceNotFoundError,
+    DeviceNotRemovableError,
     InvalidArgumentError,
     LimitExceededError,
     LuxusbError,
     NotEnoughSpaceError,
+    SystemDeviceError,
     from_name,
 )
 from luxusbd.jobs.api import Caller, DeviceView, Listener
@@ -37,6 +39,8 @@ MAX_TARGETS = 16
 SECTOR = 512
 NAMED_IMAGES = 8
 """Images of a stick that the line about its loss names."""
+_BUSES = ("usb", "mmc", "loop", "file")
+"""What a stick can be attached by."""
 
 
 @dataclass
@@ -311,6 +315,9 @@ class DeviceRegistry:
 
     async def _examine(self, known: _Known) -> None:
         device = known.view.device
+        if _out_of_reach(device):
+            known.view = replace(known.view, state=DeviceState.FOREIGN if device.partitions else DeviceState.BLANK)
+            return
         try:
             fd = await asyncio.to_thread(_open_read_only, device.node, known.fd)
         except OSError as error:
@@ -370,6 +377,13 @@ def name_of(view: DeviceView) -> str:
     device = view.device
     what = " ".join(part for part in (device.vendor, device.model) if part)
     return f"{device.node} ({what})" if device.node and what else device.node or "the image file"
+
+
+def _out_of_reach(device: Device) -> bool:
+    """Whether it is attached in a way that no stick is: nothing will be done with it, and the unit may not open it."""
+    if device.block_error == SystemDeviceError.dbus_name:
+        return device.bus not in _BUSES
+    return device.block_error == DeviceNotRemovableError.dbus_name
 
 
 def _stick_line(images: tuple[ManifestImage, ...]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from luxusbd import journal
 from luxusbd.bus._lib import Message, MessageFlag, MessageType, Variant
 from luxusbd.bus.authority import PrivateAuthority
 from luxusbd.bus.private import private_bus
@@ -91,6 +92,30 @@ async def test_an_unexpected_error_tells_the_log_and_not_the_caller(
     assert "secret" not in text
     assert "Traceback" not in text
     assert "secret" in caplog.text
+
+
+class Subjects(logging.Handler):
+    """Keeps whose call it was that something was logged about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uids: list[int] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.uids.append(journal.subject().uid)
+
+
+async def test_the_log_knows_whose_call_it_was(client: Client, engine: FakeEngine) -> None:
+    handler = Subjects()
+    logger = logging.getLogger("luxusbd.bus.dispatcher")
+    logger.addHandler(handler)
+    try:
+        engine.failure = RuntimeError("a defect")
+        await client.fails("ListDistributions", "a{sv}", {})
+    finally:
+        logger.removeHandler(handler)
+    assert handler.uids == [os.getuid()]
+    assert journal.subject().uid == -1
 
 
 async def test_a_value_that_cannot_be_sent_is_an_internal_error(

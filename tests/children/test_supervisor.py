@@ -92,7 +92,14 @@ async def test_a_child_ends_with_its_block_even_when_stopped() -> None:
 
 async def test_the_environment_is_small(running: ChildProcess) -> None:
     status = await running.channel.request("status")
-    assert set(status["env"]) <= {"PATH", "LC_ALL", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LC_CTYPE"}
+    assert set(status["env"]) <= {
+        "PATH",
+        "LC_ALL",
+        "PYTHONPATH",
+        "PYTHONDONTWRITEBYTECODE",
+        "LC_CTYPE",
+        "LUXUSBD_LOG_LEVEL",
+    }
 
 
 @pytest.mark.root

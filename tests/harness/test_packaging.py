@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -214,6 +215,8 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
     assert "ExecStart=/opt/lux/sbin/luxusbd --sockets /run/luxusb\n" in unit
     unit = (destination / "usr/lib/systemd/system/luxusb-stick@.service").read_text()
     assert "ExecStart=/opt/lux/libexec/luxusb-stick\n" in unit
+    unit = (destination / "usr/lib/systemd/system/luxusb-catalog-update.service").read_text()
+    assert "ExecStart=/opt/lux/bin/luxusb --json catalog update\n" in unit
     service = (destination / "usr/share/dbus-1/system-services/org.luxusb.Manager.service").read_text()
     assert "Exec=/opt/lux/sbin/luxusbd\n" in service
     command = destination / "opt/lux/bin/luxusb"
@@ -223,6 +226,12 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
     assert run_install(source, "install", str(destination), "/opt/lux").returncode == 0
     assert run_install(source, "uninstall", str(destination), "/opt/lux").returncode == 0
     assert not destination.exists()
+
+
+def test_what_has_an_install_section_is_enabled() -> None:
+    (line,) = re.findall(r"^enabled=\((.*)\)$", (ROOT / "packaging/install.sh").read_text(), re.MULTILINE)
+    wanted = [unit for unit in UNITS if "[Install]" in (ROOT / "systemd" / unit).read_text()]
+    assert sorted(line.split()) == wanted
 
 
 def test_uninstall_keeps_what_others_put_there(source: Path) -> None:

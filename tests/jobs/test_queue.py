@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from luxusbd import journal
 from luxusbd.errors import JobStateError, LimitExceededError, NetworkError
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
@@ -201,6 +203,29 @@ async def test_failures_carry_name_and_text(make: Callable[..., JobQueue], caplo
     assert two.error_name == "org.luxusb.Error.Internal"
     assert "secret" not in two.error_message
     assert "ZeroDivisionError" in caplog.text
+    await queue.close()
+
+
+async def test_no_secret_of_an_address_is_kept_or_logged(
+    make: Callable[..., JobQueue], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    queue = make()
+
+    async def fail(context: JobContext) -> Mapping[str, Any]:
+        assert journal.subject() == journal.Subject(context.job.id, ("usb-x",), 1000, "download")
+        context.note("asking https://me:S3CRET@mirror/x.iso?token=S3CRET")
+        raise NetworkError("https://me:S3CRET@mirror/x.iso?token=S3CRET: 403")
+
+    job = await queue.submit(
+        Operation.DOWNLOAD, Lane.DOWNLOAD, fail, owner_uid=1000, params={}, title="x", device_ids=("usb-x",)
+    )
+    ended = await queue.wait(job.id)
+    assert ended.error_message == "https://mirror/x.iso?...: 403"
+    assert [line.text for line in ended.log][-2:] == ["asking https://mirror/x.iso?...", ended.error_message]
+    assert f"download failed: {ended.error_message}" in caplog.text
+    assert "S3CRET" not in caplog.text
+    assert journal.subject() == journal.Subject()
     await queue.close()
 
 
