@@ -33,7 +33,7 @@ from pathlib import Path
 from luxusbd.devices import ioctl
 from luxusbd.devices.describe import describe, printable
 from luxusbd.devices.model import Device
-from luxusbd.devices.sysfs import DevNumber, DiskFacts, Roots, Transport, disk_name, read_disk
+from luxusbd.devices.sysfs import NO_DISK_MAJORS, DevNumber, DiskFacts, Roots, Transport, disk_name, read_disk
 from luxusbd.devices.usage import Machine, MountUse, Usage, read_machine, usage_of
 from luxusbd.errors import (
     DeviceBusyError,
@@ -78,7 +78,8 @@ class GuardPolicy:
 def check(disk: DiskFacts, usage: Usage, policy: GuardPolicy) -> None:
     """Refuse a disk that must not be written; return when it may be.
 
-    Order of precedence: the running system, not removable, no medium, write-protected, mounted, swap, built upon.
+    Order of precedence: the running system, not removable, no medium, write-protected, mounted, swap, built upon,
+    claimed otherwise, a hibernated system.
 
     Raises:
         SystemDeviceError, DeviceNotRemovableError, DeviceEmptyError, DeviceReadOnlyError, DeviceMountedError,
@@ -104,6 +105,14 @@ def check(disk: DiskFacts, usage: Usage, policy: GuardPolicy) -> None:
         raise DeviceIsSwapError(f"{disk.node} is in use: {path} is active swap; turn it off with: swapoff {path}")
     if usage.layers:
         raise DeviceHasHoldersError(f"{disk.node} is in use: {_layered(usage)}")
+    if usage.claims:
+        raise DeviceHasHoldersError(f"{disk.node} is in use: {printable('; '.join(usage.claims))}")
+    if usage.asleep:
+        node = usage.asleep[0]
+        raise DeviceIsSwapError(
+            f"{disk.node} holds a hibernated system, whose memory is in {node}; start that system and shut it down, or"
+            f" give up what was open in it with: wipefs -a {node}"
+        )
 
 
 def check_kind(disk: DiskFacts, policy: GuardPolicy) -> None:
@@ -112,6 +121,8 @@ def check_kind(disk: DiskFacts, policy: GuardPolicy) -> None:
     Raises:
         DeviceNotRemovableError, DeviceEmptyError.
     """
+    if disk.dev.major in NO_DISK_MAJORS:
+        raise DeviceNotRemovableError(f"{disk.node} is an optical or floppy drive; choose a USB stick or a card")
     if disk.transport is Transport.LOOP:
         if not policy.allows_loop(disk):
             raise DeviceNotRemovableError(
