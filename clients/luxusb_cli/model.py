@@ -47,6 +47,8 @@ class DeviceInfo:
     disk_seq: int
     read_only: bool
     removable: bool
+    large: bool
+    """Larger than a stick, or a hard disk: erased only with --allow-large."""
     state: str
     free_bytes: int
     unlisted_images: int
@@ -74,6 +76,7 @@ class DeviceInfo:
             disk_seq=number(wire, "DiskSeq"),
             read_only=flag(wire, "ReadOnly"),
             removable=flag(wire, "Removable"),
+            large=flag(wire, "Large"),
             state=text(wire, "State"),
             free_bytes=number(wire, "FreeBytes"),
             unlisted_images=number(wire, "UnlistedImages"),

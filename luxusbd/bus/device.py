@@ -20,6 +20,7 @@ _GETTERS: Mapping[str, Getter] = {
     "DiskSeq": lambda view: view.device.identity.disk_seq,
     "ReadOnly": lambda view: view.device.read_only,
     "Removable": lambda view: view.device.removable,
+    "Large": lambda view: bool(view.device.large),
     "State": lambda view: view.state.value,
     "Images": lambda view: [
         {"name": image.name, "title": image.title, "sha256": image.sha256, "size": image.size} for image in view.images

@@ -49,6 +49,7 @@ from luxusbd.errors import (
     NotAuthorizedError,
     SystemDeviceError,
 )
+from luxusbd.text import size_text
 
 LOCK_PATIENCE = 3.0
 """Seconds to wait for another's lock: udev holds a shared one for moments whenever it probes a disk."""
@@ -64,6 +65,8 @@ class GuardPolicy:
     allow_loop: tuple[str, ...] = ()
     """fnmatch patterns on a loop device's node (`/dev/loop7`) or on the path of its file (`/srv/test/*.img`; the star
     also stands for slashes)."""
+    large_disk: int = 0
+    """Bytes from which on a disk is large; 0 for never."""
 
     def allows_loop(self, disk: DiskFacts) -> bool:
         """Whether the configuration names this loop device or its file."""
@@ -147,11 +150,21 @@ def judge(disk: DiskFacts, machine: Machine, policy: GuardPolicy) -> DeviceError
     return None
 
 
-def with_verdict(device: Device, error: DeviceError | None) -> Device:
+def with_verdict(device: Device, error: DeviceError | None, policy: GuardPolicy) -> Device:
     """The device with the guard's verdict in it."""
+    large = _large(device, policy)
     if error is None:
-        return replace(device, block_error="", blocked_reason="")
-    return replace(device, block_error=error.dbus_name, blocked_reason=str(error))
+        return replace(device, block_error="", blocked_reason="", large=large)
+    return replace(device, block_error=error.dbus_name, blocked_reason=str(error), large=large)
+
+
+def _large(device: Device, policy: GuardPolicy) -> str:
+    """Why nobody would expect this disk to become a stick, or empty."""
+    if not policy.large_disk:
+        return ""
+    if device.identity.size >= policy.large_disk:
+        return f"a disk of {size_text(device.identity.size)}"
+    return f"a hard disk or SSD of {size_text(device.identity.size)}" if device.fixed else ""
 
 
 def look_up(
@@ -164,7 +177,7 @@ def look_up(
     """
     disk = _read(node, roots)
     device = describe(disk, roots, taken=taken, keep=keep)
-    return with_verdict(device, judge(disk, read_machine(roots), policy))
+    return with_verdict(device, judge(disk, read_machine(roots), policy), policy)
 
 
 def identify_again(device: Device, policy: GuardPolicy | None = None, roots: Roots = _LIVE) -> Device:

@@ -58,7 +58,7 @@ def take_inventory(policy: GuardPolicy, roots: Roots, before: Inventory) -> Inve
                 check(disk, usage, policy)
             except DeviceError as error:
                 verdict = error
-        devices[disk.name] = with_verdict(device, verdict)
+        devices[disk.name] = with_verdict(device, verdict, policy)
     return Inventory(devices, settling, unread)
 
 

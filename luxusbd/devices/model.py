@@ -65,6 +65,10 @@ class Device:
     """D-Bus name of the error with which the guard refuses it, or empty when it is eligible."""
     blocked_reason: str
     """The guard's text for people, or empty."""
+    fixed: bool = False
+    """On USB, and the kernel says that its medium cannot leave it: a hard disk in a case, mostly."""
+    large: str = ""
+    """Why an erase has to be confirmed in particular, as a noun phrase (`a disk of 2 TB`), or empty."""
 
     @property
     def eligible(self) -> bool:

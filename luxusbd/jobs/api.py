@@ -253,8 +253,10 @@ class Engine(Protocol):
         devices: Sequence[DeviceIdentity],
         references: Sequence[str],
         options: StickOptions,
+        *,
+        allow_large: bool = False,
     ) -> Plan:
-        """Work out a stick without touching anything."""
+        """Work out a stick without touching anything; `allow_large` says that a large disk is meant."""
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out; `PlanExpiredError` when there is none of this token and uid."""

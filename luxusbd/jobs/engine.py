@@ -90,7 +90,7 @@ class LuxusbEngine:
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
         )
-        self._registry = DeviceRegistry(self._transfers, GuardPolicy(allow_loop=config.devices.allow_loop))
+        self._registry = DeviceRegistry(self._transfers, _policy(config))
         self._planner = Planner(catalog, self._images, self._registry)
         holds = Holds(self._queue, self._planner)
         incoming = Path(config.paths.download_dir)
@@ -282,11 +282,17 @@ class LuxusbEngine:
         return await self._keeper.prune(caller, options)
 
     async def plan_stick(
-        self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
+        self,
+        caller: Caller,
+        devices: Sequence[DeviceIdentity],
+        references: Sequence[str],
+        options: StickOptions,
+        *,
+        allow_large: bool = False,
     ) -> Plan:
         """Work out a stick."""
         await self._registry.looked_at(devices)
-        return self._planner.make(caller, devices, references, options)
+        return self._planner.make(caller, devices, references, options, allow_large=allow_large)
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out."""
@@ -371,6 +377,10 @@ class LuxusbEngine:
                 shutil.rmtree(left)
             else:
                 left.unlink()
+
+
+def _policy(config: Config) -> GuardPolicy:
+    return GuardPolicy(allow_loop=config.devices.allow_loop, large_disk=config.devices.large_disk)
 
 
 def _limits(config: Config) -> Limits:

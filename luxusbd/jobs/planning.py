@@ -14,6 +14,7 @@ from luxusbd.errors import (
     AlreadyExistsError,
     DeviceError,
     InvalidArgumentError,
+    LargeDiskError,
     LimitExceededError,
     NotBootableError,
     NotEnoughSpaceError,
@@ -125,12 +126,19 @@ class Planner:
         return tuple(found)
 
     def make(
-        self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
+        self,
+        caller: Caller,
+        devices: Sequence[DeviceIdentity],
+        references: Sequence[str],
+        options: StickOptions,
+        *,
+        allow_large: bool = False,
     ) -> Plan:
         """A plan for a new stick on every device.
 
         Raises:
-            LuxusbError: as `resolve`; a refusal of the guard; `NotEnoughSpaceError` with the figures.
+            LuxusbError: as `resolve`; a refusal of the guard; `NotEnoughSpaceError` with the figures; `LargeDiskError`
+                unless `allow_large` says that such a disk is meant.
         """
         self._forget_old()
         if sum(stored.uid == caller.uid for stored in self._plans.values()) >= MAX_PLANS_PER_UID:
@@ -144,6 +152,9 @@ class Planner:
         stick_layout.check_options(options)
         # what needs no image comes first: whoever asks with an image that is not there yet is spared the wait for it
         layouts = [self._layout(identity, options) for identity in devices]
+        if not allow_large:
+            for view, _layout in layouts:
+                _check_large(view)
         firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts))
         images = self.resolve(caller, references)
         planned_images = tuple(_planned(wanted, firmware) for wanted in images)
@@ -271,6 +282,14 @@ class Planner:
             bytes_needed=needed,
             bytes_free=capacity - needed,
             layout=layout,
+        )
+
+
+def _check_large(view: DeviceView) -> None:
+    if view.device.large:
+        raise LargeDiskError(
+            f"{name_of(view)} is {view.device.large}, which may be somebody's archive and no stick; if it is to be"
+            " erased, plan with the option allow_large (--allow-large)"
         )
 
 

@@ -124,7 +124,7 @@ class Handlers(Jobs):
             case "OpenImageTarget":
                 return self._open_target(fds[body[0]], body[1], sender)
             case "PlanStick":
-                return self._plan(body[0], body[1], sender)
+                return self._plan(body[0], body[1], sender, allow_large="allow_large" in body[2])
             case "CreateStick":
                 return self._create(body[0])
             case "ListJobs":
@@ -306,12 +306,14 @@ class Handlers(Jobs):
         self.private[path] = sender
         return path
 
-    def _plan(self, devices: list[str], references: list[str], sender: str) -> dict[str, Variant]:
+    def _plan(self, devices: list[str], references: list[str], sender: str, *, allow_large: bool) -> dict[str, Variant]:
         planned = []
         for path in devices:
             device = self.devices[self._known_device(path, sender)]
             if device["BlockedReason"]:
                 raise RefusalError(f"{ERROR}SystemDevice", device["BlockedReason"])
+            if device["Large"] and not allow_large:
+                raise RefusalError(f"{ERROR}LargeDisk", "/dev/sdb is a disk of 2.0 TiB.")
             lost = ['partition 1, vfat "PHOTOS", 16 GiB'] if device["State"] != "blank" else []
             planned.append(
                 {

@@ -68,6 +68,7 @@ PROPERTIES: dict[str, dict[str, str]] = {
         "DiskSeq": "disk_seq",
         "ReadOnly": "read_only",
         "Removable": "removable",
+        "Large": "large",
         "State": "state",
         "Images": "images",
         "FreeBytes": "free_bytes",

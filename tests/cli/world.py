@@ -34,6 +34,7 @@ def device(path_id: str, **changed: Any) -> Dict:
         "DiskSeq": 7,
         "ReadOnly": False,
         "Removable": True,
+        "Large": False,
         "State": "blank",
         "Images": [],
         "FreeBytes": 0,

@@ -15,6 +15,7 @@ from luxusbd.devices.sysfs import Transport, disk_name, read_disk
 from luxusbd.errors import DeviceChangedError, DeviceIsPartitionError, DeviceNotFoundError
 from tests.devices.recorded import GIB, Recorded
 
+LARGE = GuardPolicy(large_disk=256 * GIB)
 POLICY = GuardPolicy(allow_loop=("/dev/loop7",))
 
 
@@ -258,3 +259,19 @@ def test_describe_keeps_an_id_only_when_it_can_be_its_own(machine: Recorded) -> 
     long = describe(disk, machine.roots, taken=("usb-SanDisk-Ultra-4C530001230101",)).identity.id
     assert describe(disk, machine.roots, keep=long).identity.id == long
     assert describe(disk, machine.roots, keep="usb-Other-Stick").identity.id == "usb-SanDisk-Ultra-4C530001230101"
+
+
+@pytest.mark.parametrize(
+    ("size", "removable", "policy", "large"),
+    [
+        (32 * GIB, True, LARGE, ""),
+        (256 * GIB - 512, True, LARGE, ""),
+        (256 * GIB, True, LARGE, "a disk of 256.0 GiB"),
+        (2048 * GIB, False, LARGE, "a disk of 2.0 TiB"),
+        (32 * GIB, False, LARGE, "a hard disk or SSD of 32.0 GiB"),
+        (2048 * GIB, False, POLICY, ""),
+    ],
+)
+def test_large_disks(machine: Recorded, size: int, removable: bool, policy: GuardPolicy, large: str) -> None:
+    machine.usb("sdb", size=size, removable=removable)
+    assert look_up("/dev/sdb", policy, machine.roots).large == large

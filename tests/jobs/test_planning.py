@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,13 @@ import pytest
 
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
-from luxusbd.errors import InvalidArgumentError, LimitExceededError, NotEnoughSpaceError, PlanExpiredError
+from luxusbd.errors import (
+    InvalidArgumentError,
+    LargeDiskError,
+    LimitExceededError,
+    NotEnoughSpaceError,
+    PlanExpiredError,
+)
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import planning
 from luxusbd.jobs.api import Caller, DeviceView, Plan
@@ -118,6 +125,19 @@ def test_plans_are_counted_for_each_uid(planner: Planner, clock: Clock) -> None:
     make(planner, OTHER)
     clock.now += LIFETIME
     make(planner)
+
+
+def test_a_large_disk_is_meant(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Registry.check_writable
+
+    def large(self: Registry, wanted: DeviceIdentity) -> DeviceView:
+        view = plain(self, wanted)
+        return replace(view, device=replace(view.device, large="a disk of 2.0 TiB"))
+
+    monkeypatch.setattr(Registry, "check_writable", large)
+    with pytest.raises(LargeDiskError, match=r"/dev/sdz \(Acme Stick\) is a disk of 2.0 TiB.*allow_large"):
+        make(planner)
+    assert make(planner, allow_large=True).devices[0].view.device.large
 
 
 def test_plans_that_make_no_sense(planner: Planner) -> None:

@@ -76,6 +76,8 @@ def _note(device: DeviceInfo) -> str:
     if device.current_job:
         return _("job {current_job} works on it").format(current_job=job_number(device.current_job))
     notes = []
+    if device.large and device.state != "luxusb":
+        notes.append(_("large: is erased only with --allow-large"))
     if device.free_bytes:
         notes.append(_("{free_bytes} free").format(free_bytes=format_size(device.free_bytes)))
     if device.unlisted_images:
