@@ -54,6 +54,8 @@ class DeviceInfo:
     unlisted_images: int
     """Image files on a LUXusb stick without an entry in its menu."""
     blocked_reason: str
+    mounts: tuple[DeviceMount, ...]
+    """What of it the desktop mounted, and a job would unmount."""
     current_job: str
     """Path of the job that works on it, or empty."""
     images: tuple[StickImage, ...]
@@ -81,10 +83,21 @@ class DeviceInfo:
             free_bytes=number(wire, "FreeBytes"),
             unlisted_images=number(wire, "UnlistedImages"),
             blocked_reason=text(wire, "BlockedReason"),
+            mounts=tuple(
+                DeviceMount(text(item, "node"), text(item, "point")) for item in wires(wire.get("Mounts", []), "Mounts")
+            ),
             current_job="" if job == "/" else job,
             images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),
             updates=tuple(wires(wire.get("Updates", []), "Updates")),
         )
+
+
+@dataclass(frozen=True)
+class DeviceMount:
+    """A filesystem that the desktop mounted."""
+
+    node: str
+    point: str
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _GETTERS: Mapping[str, Getter] = {
     # UpdateStick has no engine, so that nothing is known to be newer.
     "Updates": lambda _view: (),
     "BlockedReason": lambda view: view.device.blocked_reason,
+    "Mounts": lambda view: [{"node": mount.node, "point": mount.point} for mount in view.device.mounts],
     "CurrentJob": lambda view: job_path(view.current_job),
 }
 

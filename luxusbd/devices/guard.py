@@ -32,7 +32,7 @@ from pathlib import Path
 
 from luxusbd.devices import ioctl
 from luxusbd.devices.describe import describe, printable
-from luxusbd.devices.model import Device
+from luxusbd.devices.model import DesktopMount, Device
 from luxusbd.devices.sysfs import NO_DISK_MAJORS, DevNumber, DiskFacts, Roots, Transport, disk_name, read_disk
 from luxusbd.devices.usage import Machine, MountUse, Usage, read_machine, usage_of
 from luxusbd.errors import (
@@ -78,8 +78,10 @@ class GuardPolicy:
         )
 
 
-def check(disk: DiskFacts, usage: Usage, policy: GuardPolicy) -> None:
+def check(disk: DiskFacts, usage: Usage, policy: GuardPolicy, *, desktop: bool = False) -> None:
     """Refuse a disk that must not be written; return when it may be.
+
+    With `desktop` mounts do not count that a desktop made: they can be undone before anything is opened for writing.
 
     Order of precedence: the running system, not removable, no medium, write-protected, mounted, swap, built upon,
     claimed otherwise, a hibernated system.
@@ -101,7 +103,7 @@ def check(disk: DiskFacts, usage: Usage, policy: GuardPolicy) -> None:
         raise DeviceReadOnlyError(
             f"{disk.node} is write-protected; look for a lock switch on the stick or card, or use another one"
         )
-    if usage.mounts:
+    if usage.mounts and not (desktop and usage.desktop):
         raise DeviceMountedError(f"{disk.node} is in use: {_mounted(usage.mounts)}")
     if usage.swaps:
         path = usage.swaps[0].path
@@ -150,8 +152,18 @@ def judge(disk: DiskFacts, machine: Machine, policy: GuardPolicy) -> DeviceError
     return None
 
 
+def judged(device: Device, disk: DiskFacts, usage: Usage, policy: GuardPolicy) -> Device:
+    """The device with the guard's verdict in it, which leaves out what a desktop mounted."""
+    try:
+        check(disk, usage, policy, desktop=True)
+    except DeviceError as error:
+        return with_verdict(device, error, policy)
+    mounts = tuple(DesktopMount(node, point) for node, point in usage.desktop)
+    return replace(with_verdict(device, None, policy), mounts=mounts)
+
+
 def with_verdict(device: Device, error: DeviceError | None, policy: GuardPolicy) -> Device:
-    """The device with the guard's verdict in it."""
+    """The device with this verdict in it."""
     large = _large(device, policy)
     if error is None:
         return replace(device, block_error="", blocked_reason="", large=large)
@@ -177,7 +189,7 @@ def look_up(
     """
     disk = _read(node, roots)
     device = describe(disk, roots, taken=taken, keep=keep)
-    return with_verdict(device, judge(disk, read_machine(roots), policy), policy)
+    return judged(device, disk, usage_of(disk.name, read_machine(roots)), policy)
 
 
 def identify_again(device: Device, policy: GuardPolicy | None = None, roots: Roots = _LIVE) -> Device:

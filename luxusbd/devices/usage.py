@@ -41,6 +41,10 @@ LIVE_PLACES = tuple(
 _TELLING_FILESYSTEMS = ("ext4", "xfs", "f2fs", "erofs")
 
 
+DESKTOP_PLACES = (PurePosixPath("/run/media"), PurePosixPath("/media"))
+"""Where udisks2 mounts what users plug in."""
+
+
 @dataclass(frozen=True)
 class Block:
     """One block device of the machine, disk or partition."""
@@ -111,6 +115,8 @@ class Usage:
     """What of the running system lives there and by which path; empty when nothing does."""
     under: str = ""
     """The block device right under a loop device; empty when that is on a file."""
+    desktop: tuple[tuple[str, str], ...] = ()
+    """Node and mount point of each own mount, when all of them are where a desktop mounts what is plugged in."""
     claims: tuple[str, ...] = ()
     """What else holds the disk or something built on it, a clause each."""
     asleep: tuple[str, ...] = ()
@@ -236,8 +242,10 @@ def usage_of(name: str, machine: Machine) -> Usage:
     layers = {layer.name: layer for layer in _layers(own, machine)}
     paths = {part: () if part == name else (name,) for part in own} | {up: layers[up].path for up in layers}
     swaps = tuple(_swaps(machine, paths.keys()))
+    mounts = tuple(_mounts(machine, own))
     return Usage(
-        mounts=tuple(_mounts(machine, own)),
+        mounts=mounts,
+        desktop=tuple(_desktop(mounts, own, machine)),
         swaps=tuple(use for use in swaps if use.name in own and not _is_file(use, machine)),
         layers=tuple(layers.values()),
         upper_mounts=tuple(_mounts(machine, layers)),
@@ -372,6 +380,17 @@ def _mounts(machine: Machine, names: Iterable[str]) -> Iterator[MountUse]:
         yield from here or uses
         if not uses and name in machine.held:
             yield MountUse("", "", name)
+
+
+def _desktop(mounts: Sequence[MountUse], own: Sequence[str], machine: Machine) -> Iterator[tuple[str, str]]:
+    mine = frozenset(own)
+    if any(pool & mine and not pool <= mine for pool in machine.pools):
+        return  # its other part is on another disk, and its owner does not expect to lose it with this one
+    if all(
+        use.point and not use.place and any(PurePosixPath(use.point).is_relative_to(place) for place in DESKTOP_PLACES)
+        for use in mounts
+    ):
+        yield from ((machine.blocks[use.name].node, use.point) for use in mounts)
 
 
 def _swaps(machine: Machine, names: Iterable[str]) -> Iterator[SwapUse]:

@@ -162,6 +162,21 @@ class Plan:
     warnings: tuple[str, ...]
 
 
+class Desktop(Protocol):
+    """The service that mounts for users what they plug in (udisks2)."""
+
+    async def mounts(self, node: str) -> tuple[str, ...]:
+        """Where it knows the filesystem of a block device to be mounted; nothing where there is no such service."""
+
+    async def unmount(self, node: str) -> None:
+        """Unmount it; what is not written yet is written first, however long that takes.
+
+        Raises:
+            DeviceBusyError: it is in use.
+            FailedError: it cannot be, or there is no such service.
+        """
+
+
 class Listener:
     """Is told what changed; does nothing by itself. Called in the loop, in order; must not block or raise."""
 

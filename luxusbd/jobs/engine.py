@@ -20,7 +20,7 @@ from luxusbd.images.details import Inspection
 from luxusbd.images.keeping import Limits
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan, Pruned, PruneOptions
+from luxusbd.jobs.api import Caller, Desktop, DeviceView, ImageView, ImportOptions, Listener, Plan, Pruned, PruneOptions
 from luxusbd.jobs.downloads import Downloads, file_name, release_title
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports, readable_size
@@ -34,6 +34,7 @@ from luxusbd.jobs.running import Lane
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
 
@@ -121,6 +122,7 @@ class LuxusbEngine:
             incoming=incoming,
             keep_partial=config.downloads.keep_partial,
         )
+        self._unmounting = Unmounting(self._registry, launcher, self._staging)
         self._sticks = Sticks(
             self._queue,
             self._registry,
@@ -130,6 +132,7 @@ class LuxusbEngine:
             Rescans(self._transfers, catalog),
             launcher,
             holds=holds,
+            unmounting=self._unmounting,
             staging=self._staging,
         )
         self._background: list[asyncio.Task[None]] = []
@@ -205,6 +208,10 @@ class LuxusbEngine:
         await self._registry.stop()
         await self._transfers.stop()
         await self._store.close()
+
+    def use_desktop(self, desktop: Desktop) -> None:
+        """Let jobs unmount what this one mounted, from now on."""
+        self._unmounting.desktop = desktop
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` everything from now on."""
@@ -292,6 +299,7 @@ class LuxusbEngine:
     ) -> Plan:
         """Work out a stick."""
         await self._registry.looked_at(devices)
+        await self._unmounting.check(devices)
         return self._planner.make(caller, devices, references, options, allow_large=allow_large)
 
     async def create_stick(self, caller: Caller, token: str) -> Job:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Release
+from luxusbd.devices.describe import printable
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
     AlreadyExistsError,
@@ -160,6 +161,11 @@ class Planner:
         planned_images = tuple(_planned(wanted, firmware) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         warnings += _renamed(images)
+        warnings += [
+            f"{mount.node} will be unmounted from {printable(mount.point)}; close what is open there"
+            for view, _layout in layouts
+            for mount in view.device.mounts
+        ]
         if Firmware.UEFI not in firmware:
             warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
         if Firmware.BIOS not in firmware:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luxusbd.devices.guard import GuardPolicy, identify_again, open_disk
-from luxusbd.devices.model import Device, DeviceEvent, DeviceIdentity, DeviceState, EventKind
+from luxusbd.devices.model import DesktopMount, Device, DeviceEvent, DeviceIdentity, DeviceState, EventKind
 from luxusbd.devices.monitor import DeviceMonitor
 from luxusbd.errors import (
     DeviceBusyError,
@@ -136,6 +136,17 @@ class DeviceRegistry:
         known = self._current(identity)
         if known.fd < 0:
             await asyncio.to_thread(identify_again, known.view.device, self._policy)
+
+    async def mounts(self, identity: DeviceIdentity) -> tuple[DesktopMount, ...]:
+        """What a desktop has mounted of it at this moment.
+
+        Raises:
+            DeviceNotFoundError, DeviceChangedError: it is gone.
+        """
+        known = self._current(identity)
+        if known.fd >= 0:
+            return ()
+        return (await asyncio.to_thread(identify_again, known.view.device, self._policy)).mounts
 
     def claim(self, identity: DeviceIdentity, job_id: int) -> None:
         """Let a job have the device; others are refused until `release`."""

@@ -75,6 +75,7 @@ PROPERTIES: dict[str, dict[str, str]] = {
         "UnlistedImages": "unlisted_images",
         "Updates": "updates",
         "BlockedReason": "blocked_reason",
+        "Mounts": "mounts",
         "CurrentJob": "current_job",
     },
     JOB: {

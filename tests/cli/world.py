@@ -41,6 +41,7 @@ def device(path_id: str, **changed: Any) -> Dict:
         "UnlistedImages": 0,
         "Updates": [],
         "BlockedReason": "",
+        "Mounts": [],
         "CurrentJob": "/",
     }
     return values | changed

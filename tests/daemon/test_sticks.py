@@ -31,7 +31,7 @@ async def test_a_large_disk_has_to_be_meant(
 ) -> None:
     device = await caller.disk(attach(stick))
     assert device.large
-    with pytest.raises(DaemonError, match="a disk of 256.0 MiB") as refused:
+    with pytest.raises(DaemonError, match=r"a disk of 256\.0 MiB") as refused:
         await caller.plan([device.path], ["distro:alpha"])
     assert refused.value.name == ERROR + "LargeDisk"
     plan = await caller.plan([device.path], ["distro:alpha"], allow_large=Typed("b", True))
