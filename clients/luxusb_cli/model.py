@@ -285,6 +285,32 @@ _FIELDS = {
 
 
 @dataclass(frozen=True)
+class Loss:
+    """A partition, or the whole disk (number 0), that an erase would destroy."""
+
+    number: int
+    filesystem: str
+    label: str
+    size: int
+    used: int | None
+    """Bytes; None where the filesystem does not tell."""
+    system: str
+    """What set the disk up, such as Ventoy, or empty."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> Loss:
+        """From an entry of a planned device's lost_details."""
+        return cls(
+            number=number(wire, "number"),
+            filesystem=text(wire, "filesystem"),
+            label=text(wire, "label"),
+            size=number(wire, "size"),
+            used=number(wire, "used") if "used" in wire else None,
+            system=text(wire, "system"),
+        )
+
+
+@dataclass(frozen=True)
 class PlannedDevice:
     """A target of a plan."""
 
@@ -296,6 +322,7 @@ class PlannedDevice:
     model: str
     serial: str
     lost: tuple[str, ...]
+    lost_details: tuple[Loss, ...]
     bytes_needed: int
     bytes_free: int
 
@@ -311,6 +338,7 @@ class PlannedDevice:
             model=text(wire, "model"),
             serial=text(wire, "serial"),
             lost=texts(wire, "lost"),
+            lost_details=tuple(Loss.from_wire(item) for item in wires(wire.get("lost_details", []), "lost_details")),
             bytes_needed=number(wire, "bytes_needed"),
             bytes_free=number(wire, "bytes_free"),
         )

@@ -16,6 +16,7 @@ from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Firmware, StoredImage
 from luxusbd.jobs.model import Job
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import Layout, ManifestImage, StickOptions
 
 
@@ -145,6 +146,8 @@ class PlannedDevice:
     bytes_free: int
     """What is left on the data partition afterwards."""
     layout: Layout
+    lost_details: tuple[Loss, ...] = ()
+    """The same as `lost`, as values."""
 
 
 @dataclass(frozen=True)

@@ -288,6 +288,7 @@ class Planner:
             bytes_needed=needed,
             bytes_free=capacity - needed,
             layout=layout,
+            lost_details=self._registry.loss_details(view.device.identity),
         )
 
 

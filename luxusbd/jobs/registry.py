@@ -27,6 +27,7 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs.api import Caller, DeviceView, Listener
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import ManifestImage
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ NAMED_IMAGES = 8
 class _Known:
     view: DeviceView
     losses: tuple[str, ...] = ()
+    details: tuple[Loss, ...] = ()
     damage: str = ""
     fd: int = -1
     look: asyncio.Task[None] | None = None
@@ -107,6 +109,10 @@ class DeviceRegistry:
     def losses(self, identity: DeviceIdentity) -> tuple[str, ...]:
         """What an erase would destroy, a line each."""
         return self._current(identity).losses
+
+    def loss_details(self, identity: DeviceIdentity) -> tuple[Loss, ...]:
+        """What an erase would destroy, as values; nothing for what could not be told."""
+        return self._current(identity).details
 
     def damage(self, identity: DeviceIdentity) -> str:
         """What is broken on a LUXusb stick, or empty."""
@@ -319,8 +325,9 @@ class DeviceRegistry:
             return
         broken = ""
         contents = None
+        known.details = ()
         try:
-            contents, known.losses = await self._transfers.look(fd, device.identity.size)
+            contents, known.losses, known.details = await self._transfers.look(fd, device.identity.size)
         except DeviceDamagedError as error:
             # a LUXusb stick, as its partitions say, whose manifest cannot be read
             broken = error.message
@@ -333,6 +340,8 @@ class DeviceRegistry:
         if known.view.current_job is not None:
             return
         known.damage = contents.damage if contents else broken
+        if contents is not None or broken:
+            known.details = tuple(replace(loss, system="LUXusb") for loss in known.details)
         if contents is not None:
             known.losses = (_stick_line(contents.manifest.images), *known.losses)
         if contents is None:

@@ -325,6 +325,7 @@ class Handlers(Jobs):
                     "vendor": Variant("s", device["Vendor"]),
                     "serial": Variant("s", device["Serial"]),
                     "lost": Variant("as", lost),
+                    "lost_details": Variant("aa{sv}", [_loss()] if lost else []),
                     "bytes_needed": Variant("t", 4 * world.GIB),
                     "bytes_free": Variant("t", 11 * world.GIB),
                 }
@@ -396,4 +397,15 @@ def _partition(number: int, name: str) -> dict[str, Variant]:
         "type": Variant("s", ""),
         "start": Variant("t", number << 20),
         "size": Variant("t", 1 << 20),
+    }
+
+
+def _loss() -> dict[str, Variant]:
+    return {
+        "number": Variant("u", 1),
+        "filesystem": Variant("s", "FAT32"),
+        "label": Variant("s", "PHOTOS"),
+        "size": Variant("t", 16 * world.GIB),
+        "used": Variant("t", 3 * world.GIB),
+        "system": Variant("s", ""),
     }

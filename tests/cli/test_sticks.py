@@ -52,6 +52,8 @@ def test_plan_json_and_options(luxusb: Run, daemon: FakeDaemon) -> None:
     document = luxusb("plan", "--device", world.USB_ID, "image:b2b2b2", *stick, "--json").document
     assert document["plan"]["token"] == "token-1"
     assert document["plan"]["devices"][0]["lost"] == ['partition 1, vfat "PHOTOS", 16 GiB']
+    (lost,) = document["plan"]["devices"][0]["lost_details"]
+    assert (lost["label"], lost["used"]) == ("PHOTOS", 3 * world.GIB)
     (call,) = daemon.called("PlanStick")
     assert call.body[:2] == [[world.USB], [f"image:{world.SHA_B}"]]
     assert {key: value.value for key, value in call.body[2].items()} == {

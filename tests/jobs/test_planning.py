@@ -22,6 +22,7 @@ from luxusbd.jobs import planning
 from luxusbd.jobs.api import Caller, DeviceView, Plan
 from luxusbd.jobs.planning import LIFETIME, MAX_PLANS_PER_UID, Planner
 from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, StickOptions
 
 ME, OTHER = Caller(1000, ":1.1"), Caller(1001, ":1.2")
@@ -54,6 +55,9 @@ class Registry:
     def losses(self, _wanted: DeviceIdentity) -> tuple[str, ...]:
         return ("holiday pictures",)
 
+    def loss_details(self, _wanted: DeviceIdentity) -> tuple[Loss, ...]:
+        return (Loss(1, "FAT32", "HOLIDAY", 8 << 30, 1 << 30),)
+
 
 class Clock:
     def __init__(self) -> None:
@@ -85,6 +89,7 @@ def make(planner: Planner, caller: Caller = ME, **changes: Any) -> Plan:
 def test_a_plan_says_what_it_will_do_and_is_used_once(planner: Planner) -> None:
     plan = make(planner)
     assert [device.lost for device in plan.devices] == [("holiday pictures",)]
+    assert [loss.label for device in plan.devices for loss in device.lost_details] == ["HOLIDAY"]
     assert [image.download for image in plan.images] == [True]
     assert planner.get(ME, plan.token).plan == plan
     assert planner.use(ME, plan.token).plan == plan
