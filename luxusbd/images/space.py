@@ -114,7 +114,8 @@ def _exfat(read: ReadAt, data: bytes) -> tuple[int, int] | None:
     unit = 1 << (shift + cluster_shift)
 
     def place(cluster: int) -> int:
-        return (heap << shift) + (cluster - 2) * unit
+        at: int = (heap << shift) + (cluster - 2) * unit
+        return at
 
     directory = read(place(root), min(4096, unit))
     for offset in range(0, len(directory), 32):
