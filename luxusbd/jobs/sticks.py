@@ -369,6 +369,9 @@ class Sticks:
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
                     " nothing was erased"
                 )
+        for identity in identities:
+            # before the first worker starts, whose mount namespace begins as a copy of this machine's
+            await self._unmounting.release(identity)
         outcomes = await asyncio.gather(
             *(
                 self._work(context, identity, StickOperation.CREATE, overall, images=sources, options=options)
