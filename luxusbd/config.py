@@ -154,6 +154,11 @@ class DevicesConfig:
         "Loop devices that may be written, as shell patterns on their node or on the path of the file behind them."
         " For tests and image work.",
     )
+    large_disk: int = _size(
+        256 * 1024**3,
+        "Bytes from which on a disk counts as large. Those, and disks on USB whose medium cannot be taken out (hard"
+        " disks in a case), are erased only when the caller says that a large disk is meant. 0: none is large.",
+    )
 
 
 @dataclass(frozen=True)

@@ -242,6 +242,12 @@ class DeviceNotRemovableError(DeviceError):
     dbus_name = PREFIX + "DeviceNotRemovable"
 
 
+class LargeDiskError(DeviceError):
+    """The disk is larger than a stick, or a hard disk, and the caller did not say that he means one."""
+
+    dbus_name = PREFIX + "LargeDisk"
+
+
 class SystemDeviceError(DeviceError):
     """The running system lives on this disk."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from luxusbd.bus.authority import PrivateAuthority
 from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
+from luxusbd.bus.udisks import Udisks
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.children.launch import Launcher, Spawner, Units
 from luxusbd.children.supervisor import Identity
@@ -72,6 +73,7 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
             config, catalog, images, launcher, options.sockets / "owned" if options.sockets is not None else None
         )
         bus = BusService(engine, address=address)
+        engine.use_desktop(Udisks(bus))
         if config.authorization.backend == "private":
             bus.authority = PrivateAuthority()
         ended = _until_signal()

@@ -85,6 +85,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "DeviceIsPartition": N_("Name the whole disk, such as /dev/sdb."),
     LUXUSB + "DeviceReadOnly": N_("Release the write protection of the disk."),
     LUXUSB + "DeviceNotRemovable": N_("Take a removable disk; `luxusb devices` shows which ones can be written."),
+    LUXUSB + "LargeDisk": N_("If it is the right disk, add --allow-large."),
     LUXUSB + "SystemDevice": N_("Take another disk; `luxusb devices` shows which ones can be written."),
     LUXUSB + "NotALuxusbStick": N_("Make it one with `luxusb create`, which erases it."),
     LUXUSB + "DeviceDamaged": N_("Make the boot files anew with `luxusb refresh`."),

@@ -47,11 +47,15 @@ class DeviceInfo:
     disk_seq: int
     read_only: bool
     removable: bool
+    large: bool
+    """Larger than a stick, or a hard disk: erased only with --allow-large."""
     state: str
     free_bytes: int
     unlisted_images: int
     """Image files on a LUXusb stick without an entry in its menu."""
     blocked_reason: str
+    mounts: tuple[DeviceMount, ...]
+    """What of it the desktop mounted, and a job would unmount."""
     current_job: str
     """Path of the job that works on it, or empty."""
     images: tuple[StickImage, ...]
@@ -74,14 +78,26 @@ class DeviceInfo:
             disk_seq=number(wire, "DiskSeq"),
             read_only=flag(wire, "ReadOnly"),
             removable=flag(wire, "Removable"),
+            large=flag(wire, "Large"),
             state=text(wire, "State"),
             free_bytes=number(wire, "FreeBytes"),
             unlisted_images=number(wire, "UnlistedImages"),
             blocked_reason=text(wire, "BlockedReason"),
+            mounts=tuple(
+                DeviceMount(text(item, "node"), text(item, "point")) for item in wires(wire.get("Mounts", []), "Mounts")
+            ),
             current_job="" if job == "/" else job,
             images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),
             updates=tuple(wires(wire.get("Updates", []), "Updates")),
         )
+
+
+@dataclass(frozen=True)
+class DeviceMount:
+    """A filesystem that the desktop mounted."""
+
+    node: str
+    point: str
 
 
 @dataclass(frozen=True)
@@ -269,6 +285,32 @@ _FIELDS = {
 
 
 @dataclass(frozen=True)
+class Loss:
+    """A partition, or the whole disk (number 0), that an erase would destroy."""
+
+    number: int
+    filesystem: str
+    label: str
+    size: int
+    used: int | None
+    """Bytes; None where the filesystem does not tell."""
+    system: str
+    """What set the disk up, such as Ventoy, or empty."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> Loss:
+        """From an entry of a planned device's lost_details."""
+        return cls(
+            number=number(wire, "number"),
+            filesystem=text(wire, "filesystem"),
+            label=text(wire, "label"),
+            size=number(wire, "size"),
+            used=number(wire, "used") if "used" in wire else None,
+            system=text(wire, "system"),
+        )
+
+
+@dataclass(frozen=True)
 class PlannedDevice:
     """A target of a plan."""
 
@@ -280,6 +322,7 @@ class PlannedDevice:
     model: str
     serial: str
     lost: tuple[str, ...]
+    lost_details: tuple[Loss, ...]
     bytes_needed: int
     bytes_free: int
 
@@ -295,6 +338,7 @@ class PlannedDevice:
             model=text(wire, "model"),
             serial=text(wire, "serial"),
             lost=texts(wire, "lost"),
+            lost_details=tuple(Loss.from_wire(item) for item in wires(wire.get("lost_details", []), "lost_details")),
             bytes_needed=number(wire, "bytes_needed"),
             bytes_free=number(wire, "bytes_free"),
         )

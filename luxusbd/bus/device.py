@@ -20,6 +20,7 @@ _GETTERS: Mapping[str, Getter] = {
     "DiskSeq": lambda view: view.device.identity.disk_seq,
     "ReadOnly": lambda view: view.device.read_only,
     "Removable": lambda view: view.device.removable,
+    "Large": lambda view: bool(view.device.large),
     "State": lambda view: view.state.value,
     "Images": lambda view: [
         {"name": image.name, "title": image.title, "sha256": image.sha256, "size": image.size} for image in view.images
@@ -29,6 +30,7 @@ _GETTERS: Mapping[str, Getter] = {
     # UpdateStick has no engine, so that nothing is known to be newer.
     "Updates": lambda _view: (),
     "BlockedReason": lambda view: view.device.blocked_reason,
+    "Mounts": lambda view: [{"node": mount.node, "point": mount.point} for mount in view.device.mounts],
     "CurrentJob": lambda view: job_path(view.current_job),
 }
 

@@ -177,7 +177,10 @@ class ManagerMethods:
             timeout=given[members.TIMEOUT],
             serial_console=given[members.SERIAL_CONSOLE],
         )
-        return Answer((render.plan(await self._engine.plan_stick(call.caller, identities, references, wanted)),))
+        made = await self._engine.plan_stick(
+            call.caller, identities, references, wanted, allow_large=given[members.ALLOW_LARGE]
+        )
+        return Answer((render.plan(made),))
 
     async def _create_stick(self, call: Call, given: Options) -> Answer:
         token = call.args[0]

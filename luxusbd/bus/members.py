@@ -52,6 +52,7 @@ FILESYSTEM = Option("filesystem", "s", "ext4", choices=("ext4",))
 SERIAL_CONSOLE = Option("serial_console", "b", default=False)
 TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
+ALLOW_LARGE = Option("allow_large", "b", default=False)
 THOROUGH = Option("thorough", "b", default=False)
 CHECK = Option("check", "b", default=False)
 UNFINISHED = Option("unfinished", "b", default=False)
@@ -82,7 +83,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListMirrors"): Rule(None),
     (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD),
     (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),
-    (MANAGER, "PlanStick"): Rule(None, (FILESYSTEM, SERIAL_CONSOLE, TIMEOUT, LABEL)),
+    (MANAGER, "PlanStick"): Rule(None, (FILESYSTEM, SERIAL_CONSOLE, TIMEOUT, LABEL, ALLOW_LARGE)),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "RemoveImages"): Rule(Action.WRITE_DEVICE),

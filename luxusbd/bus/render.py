@@ -12,6 +12,7 @@ from luxusbd.catalog.model import Distribution, Release
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
 from luxusbd.jobs.api import ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, ManifestImage
 
 Entry = Mapping[str, Any]
@@ -214,10 +215,22 @@ def _planned_device(item: PlannedDevice) -> Entry:
         "vendor": device.vendor,
         "serial": device.serial,
         "lost": strings(item.lost),
+        "lost_details": entries(_loss(loss) for loss in item.lost_details),
         "bytes_needed": item.bytes_needed,
         "bytes_free": item.bytes_free,
         "layout": _layout(item.layout),
     }
+
+
+def _loss(item: Loss) -> Entry:
+    shown: dict[str, Any] = {
+        "number": item.number,
+        "filesystem": item.filesystem,
+        "label": item.label,
+        "size": item.size,
+        "system": item.system,
+    }
+    return shown if item.used is None else {**shown, "used": item.used}
 
 
 def _planned_image(item: PlannedImage) -> Entry:

@@ -17,6 +17,7 @@ from typing import Any
 
 from luxusbd import journal
 from luxusbd.children.protocol import Channel, Params
+from luxusbd.devices.holders import find_holders
 from luxusbd.errors import InterruptedJobError, LuxusbError
 from luxusbd.stick import codec, mounted, writer
 from luxusbd.stick.model import StickProgress
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def serve(sock: socket.socket) -> None:
-    """Answer `execute` until the other side closes; a job that runs then is stopped and cleaned up."""
+    """Answer until the other side closes; a job that runs then is stopped and cleaned up."""
     latest: StickProgress | None = None
     changed = asyncio.Event()
     one_at_a_time = asyncio.Lock()
@@ -77,7 +78,12 @@ async def serve(sock: socket.socket) -> None:
             journal.follow(params["log_level"])
         return {"pid": os.getpid()}
 
-    channel = Channel(sock, handlers={"execute": execute, "hello": hello})
+    async def holders(params: Params, _fds: Sequence[int]) -> Any:
+        nodes, points = [str(node) for node in params["nodes"]], [str(point) for point in params["points"]]
+        found = await asyncio.to_thread(find_holders, nodes, points)
+        return {"holders": [{"pid": holder.pid, "name": holder.name} for holder in found]}
+
+    channel = Channel(sock, handlers={"execute": execute, "hello": hello, "holders": holders})
     async with asyncio.TaskGroup() as group:
         sender = group.create_task(send())
         try:

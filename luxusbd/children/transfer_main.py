@@ -252,16 +252,19 @@ class TransferChild:
 
     async def _look(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         from luxusbd.stick.codec import contents_to_json
-        from luxusbd.stick.reader import describe_contents, read_stick
+        from luxusbd.stick.losses import to_json
+        from luxusbd.stick.reader import look_at_contents, read_stick
 
         (fd,) = _descriptors(fds, 1)
         size = _integer(params, "size")
 
         def look(own: int) -> dict[str, Any]:
             contents = read_stick(own, size)
+            lines, losses = look_at_contents(own, size)
             return {
                 "contents": None if contents is None else contents_to_json(contents),
-                "losses": list(describe_contents(own, size)),
+                "losses": list(lines),
+                "details": to_json(losses),
             }
 
         return await self._foreign(fd, look)

@@ -84,6 +84,7 @@ def describe(disk: DiskFacts, roots: Roots, *, taken: Collection[str] = (), keep
         bus=_bus(disk, udev),
         read_only=disk.read_only,
         removable=disk.hotplug,
+        fixed=disk.transport is Transport.USB and not disk.removable,
         partitions=_contents(disk, udev, roots),
         block_error="",
         blocked_reason="",

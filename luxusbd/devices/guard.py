@@ -32,8 +32,8 @@ from pathlib import Path
 
 from luxusbd.devices import ioctl
 from luxusbd.devices.describe import describe, printable
-from luxusbd.devices.model import Device
-from luxusbd.devices.sysfs import DevNumber, DiskFacts, Roots, Transport, disk_name, read_disk
+from luxusbd.devices.model import DesktopMount, Device
+from luxusbd.devices.sysfs import NO_DISK_MAJORS, DevNumber, DiskFacts, Roots, Transport, disk_name, read_disk
 from luxusbd.devices.usage import Machine, MountUse, Usage, read_machine, usage_of
 from luxusbd.errors import (
     DeviceBusyError,
@@ -49,6 +49,7 @@ from luxusbd.errors import (
     NotAuthorizedError,
     SystemDeviceError,
 )
+from luxusbd.text import size_text
 
 LOCK_PATIENCE = 3.0
 """Seconds to wait for another's lock: udev holds a shared one for moments whenever it probes a disk."""
@@ -64,6 +65,8 @@ class GuardPolicy:
     allow_loop: tuple[str, ...] = ()
     """fnmatch patterns on a loop device's node (`/dev/loop7`) or on the path of its file (`/srv/test/*.img`; the star
     also stands for slashes)."""
+    large_disk: int = 0
+    """Bytes from which on a disk is large; 0 for never."""
 
     def allows_loop(self, disk: DiskFacts) -> bool:
         """Whether the configuration names this loop device or its file."""
@@ -75,10 +78,13 @@ class GuardPolicy:
         )
 
 
-def check(disk: DiskFacts, usage: Usage, policy: GuardPolicy) -> None:
+def check(disk: DiskFacts, usage: Usage, policy: GuardPolicy, *, desktop: bool = False) -> None:
     """Refuse a disk that must not be written; return when it may be.
 
-    Order of precedence: the running system, not removable, no medium, write-protected, mounted, swap, built upon.
+    With `desktop` mounts do not count that a desktop made: they can be undone before anything is opened for writing.
+
+    Order of precedence: the running system, not removable, no medium, write-protected, mounted, swap, built upon,
+    claimed otherwise, a hibernated system.
 
     Raises:
         SystemDeviceError, DeviceNotRemovableError, DeviceEmptyError, DeviceReadOnlyError, DeviceMountedError,
@@ -97,13 +103,21 @@ def check(disk: DiskFacts, usage: Usage, policy: GuardPolicy) -> None:
         raise DeviceReadOnlyError(
             f"{disk.node} is write-protected; look for a lock switch on the stick or card, or use another one"
         )
-    if usage.mounts:
+    if usage.mounts and not (desktop and usage.desktop):
         raise DeviceMountedError(f"{disk.node} is in use: {_mounted(usage.mounts)}")
     if usage.swaps:
         path = usage.swaps[0].path
         raise DeviceIsSwapError(f"{disk.node} is in use: {path} is active swap; turn it off with: swapoff {path}")
     if usage.layers:
         raise DeviceHasHoldersError(f"{disk.node} is in use: {_layered(usage)}")
+    if usage.claims:
+        raise DeviceHasHoldersError(f"{disk.node} is in use: {printable('; '.join(usage.claims))}")
+    if usage.asleep:
+        node = usage.asleep[0]
+        raise DeviceIsSwapError(
+            f"{disk.node} holds a hibernated system, whose memory is in {node}; start that system and shut it down, or"
+            f" give up what was open in it with: wipefs -a {node}"
+        )
 
 
 def check_kind(disk: DiskFacts, policy: GuardPolicy) -> None:
@@ -112,6 +126,8 @@ def check_kind(disk: DiskFacts, policy: GuardPolicy) -> None:
     Raises:
         DeviceNotRemovableError, DeviceEmptyError.
     """
+    if disk.dev.major in NO_DISK_MAJORS:
+        raise DeviceNotRemovableError(f"{disk.node} is an optical or floppy drive; choose a USB stick or a card")
     if disk.transport is Transport.LOOP:
         if not policy.allows_loop(disk):
             raise DeviceNotRemovableError(
@@ -136,11 +152,31 @@ def judge(disk: DiskFacts, machine: Machine, policy: GuardPolicy) -> DeviceError
     return None
 
 
-def with_verdict(device: Device, error: DeviceError | None) -> Device:
-    """The device with the guard's verdict in it."""
+def judged(device: Device, disk: DiskFacts, usage: Usage, policy: GuardPolicy) -> Device:
+    """The device with the guard's verdict in it, which leaves out what a desktop mounted."""
+    try:
+        check(disk, usage, policy, desktop=True)
+    except DeviceError as error:
+        return with_verdict(device, error, policy)
+    mounts = tuple(DesktopMount(node, point) for node, point in usage.desktop)
+    return replace(with_verdict(device, None, policy), mounts=mounts)
+
+
+def with_verdict(device: Device, error: DeviceError | None, policy: GuardPolicy) -> Device:
+    """The device with this verdict in it."""
+    large = _large(device, policy)
     if error is None:
-        return replace(device, block_error="", blocked_reason="")
-    return replace(device, block_error=error.dbus_name, blocked_reason=str(error))
+        return replace(device, block_error="", blocked_reason="", large=large)
+    return replace(device, block_error=error.dbus_name, blocked_reason=str(error), large=large)
+
+
+def _large(device: Device, policy: GuardPolicy) -> str:
+    """Why nobody would expect this disk to become a stick, or empty."""
+    if not policy.large_disk:
+        return ""
+    if device.identity.size >= policy.large_disk:
+        return f"a disk of {size_text(device.identity.size)}"
+    return f"a hard disk or SSD of {size_text(device.identity.size)}" if device.fixed else ""
 
 
 def look_up(
@@ -153,7 +189,7 @@ def look_up(
     """
     disk = _read(node, roots)
     device = describe(disk, roots, taken=taken, keep=keep)
-    return with_verdict(device, judge(disk, read_machine(roots), policy))
+    return judged(device, disk, usage_of(disk.name, read_machine(roots)), policy)
 
 
 def identify_again(device: Device, policy: GuardPolicy | None = None, roots: Roots = _LIVE) -> Device:

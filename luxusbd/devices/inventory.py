@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from luxusbd.devices.describe import describe
-from luxusbd.devices.guard import GuardPolicy, check, with_verdict
+from luxusbd.devices.guard import GuardPolicy, judged, with_verdict
 from luxusbd.devices.model import Device, DeviceEvent, EventKind
 from luxusbd.devices.sysfs import DiskFacts, Roots, Transport, block_names, is_shown, read_disk
 from luxusbd.devices.usage import Machine, read_machine, usage_of
-from luxusbd.errors import DeviceBusyError, DeviceError, DeviceNotFoundError
+from luxusbd.errors import DeviceBusyError, DeviceNotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +48,13 @@ def take_inventory(policy: GuardPolicy, roots: Roots, before: Inventory) -> Inve
         known = before.devices.get(disk.name)
         taken = [device.identity.id for device in devices.values()]
         device = describe(disk, roots, taken=taken, keep=known.identity.id if known else "")
-        verdict: DeviceError | None = None
         if machine is None:
-            verdict = DeviceBusyError(f"it cannot be found out who uses {disk.node}; the log says why")
+            blind = DeviceBusyError(f"it cannot be found out who uses {disk.node}; the log says why")
+            devices[disk.name] = with_verdict(device, blind, policy)
         else:
             usage = usage_of(disk.name, machine)
             settling = settling or usage.settling
-            try:
-                check(disk, usage, policy)
-            except DeviceError as error:
-                verdict = error
-        devices[disk.name] = with_verdict(device, verdict)
+            devices[disk.name] = judged(device, disk, usage, policy)
     return Inventory(devices, settling, unread)
 
 

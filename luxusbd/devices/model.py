@@ -46,6 +46,14 @@ class Partition:
 
 
 @dataclass(frozen=True)
+class DesktopMount:
+    """A filesystem of a disk where a desktop mounts what is plugged in."""
+
+    node: str
+    point: str
+
+
+@dataclass(frozen=True)
 class Device:
     """A whole disk as sysfs and udev describe it."""
 
@@ -65,6 +73,12 @@ class Device:
     """D-Bus name of the error with which the guard refuses it, or empty when it is eligible."""
     blocked_reason: str
     """The guard's text for people, or empty."""
+    mounts: tuple[DesktopMount, ...] = ()
+    """What has to be unmounted before it can be written, and nothing else keeps it from that."""
+    fixed: bool = False
+    """On USB, and the kernel says that its medium cannot leave it: a hard disk in a case, mostly."""
+    large: str = ""
+    """Why an erase has to be confirmed in particular, as a noun phrase (`a disk of 2 TB`), or empty."""
 
     @property
     def eligible(self) -> bool:

@@ -28,6 +28,8 @@ class Mount:
     """The filesystem's own options (the last field)."""
     place: str = ""
     """Empty in this process's mount namespace, else whose namespace it was seen in."""
+    id: int = 0
+    """The kernel's number of this mount, unique in all namespaces; /proc/PID/fdinfo names it."""
     ours: bool = True
     """Whether it belongs to the running system: this process's namespace or that of PID 1."""
 
@@ -53,6 +55,7 @@ def parse_mountinfo(text: str) -> Iterator[Mount]:
         if not dash or len(left) < 6 or len(right) < 2:
             continue
         yield Mount(
+            id=int(left[0]),
             dev=DevNumber.parse(left[2]),
             point=unescape(left[4]),
             fstype=unescape(right[0]),

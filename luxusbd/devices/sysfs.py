@@ -20,9 +20,10 @@ from luxusbd.errors import DeviceIsPartitionError, DeviceNotFoundError
 SECTOR = 512
 """Unit of sysfs' `size` and `start`, in bytes."""
 
+NO_DISK_MAJORS = frozenset({2, 11})
+"""Not disks that anybody could want to make a stick of: floppies and optical drives."""
+
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.EINVAL})
-# Not disks that anybody could want to make a stick of: optical drives and floppies.
-_NO_DISK_MAJORS = frozenset({2, 11})
 _ATA_PORT = re.compile(r"ata\d+")
 
 
@@ -242,7 +243,7 @@ def is_shown(disk: DiskFacts, roots: Roots) -> bool:
     directory = Path(disk.sys_path)
     if disk.transport is Transport.LOOP:
         return True
-    if disk.dev.major in _NO_DISK_MAJORS or disk.transport is Transport.VIRTUAL:
+    if disk.dev.major in NO_DISK_MAJORS or disk.transport is Transport.VIRTUAL:
         return False
     if read_text(directory / "hidden") == "1":
         return False

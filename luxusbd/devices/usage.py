@@ -1,8 +1,9 @@
 """Who uses a disk: filesystems, swap and everything stacked on it, through any depth.
 
 `read_machine` takes one picture of the whole machine; `usage_of` answers for one disk from that picture alone. A disk
-is followed upwards: its partitions, their holders (device-mapper, md, bcache), the loop devices on any of these or on a
-file of a filesystem mounted from them, and again what is built on those.
+is followed upwards: its partitions, their holders (device-mapper, md, bcache and whatever else the kernel names), the
+loop devices on any of these or on a file of a filesystem mounted from them, and again what is built on those. What
+claims a disk without showing as a holder (ZFS, bcache without a set, a system that sleeps in it) comes from `claims`.
 """
 
 from __future__ import annotations
@@ -15,20 +16,33 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from luxusbd.devices import ioctl
-from luxusbd.devices.mounts import Mount, Swap, mount_of, overlay_layers, read_mounts, read_swaps
+from luxusbd.devices.claims import Claims, read_claims
+from luxusbd.devices.mounts import Mount, Swap, mount_of, overlay_layers, read_mounts, read_swaps, unescape
 from luxusbd.devices.sysfs import DevNumber, Roots, block_names, names_in, node_of, partition_names, read_text
 
 SYSTEM_POINTS = frozenset(
     PurePosixPath("/", point)
     for point in (
         *("", "usr", "boot", "boot/efi", "boot/firmware", "efi", "etc", "var", "var/home", "var/lib", "var/log"),
-        *("home", "root", "opt", "nix", "nix/store", "sysroot"),
+        *("home", "root", "opt", "nix", "nix/store", "gnu/store", "sysroot"),
+        # where live systems keep the medium that they were started from: casper, and a file on a stick (GRUB loopback)
+        *("cdrom", "isodevice", "rofs", "live/image"),
     )
 )
 """Mount points without which the running system, or its users' files, would be gone."""
 
+LIVE_PLACES = tuple(
+    PurePosixPath(place)
+    for place in ("/run/live", "/lib/live/mount", "/run/initramfs", "/run/archiso", "/run/miso", "/run/rootfsbase")
+)
+"""Directories below which live systems (live-boot, dracut, archiso, miso) mount what they run from."""
+
 # /sys/fs/<type>/<block device> is there exactly as long as the kernel holds the filesystem, in whatever namespace.
 _TELLING_FILESYSTEMS = ("ext4", "xfs", "f2fs", "erofs")
+
+
+DESKTOP_PLACES = (PurePosixPath("/run/media"), PurePosixPath("/media"))
+"""Where udisks2 mounts what users plug in."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,7 @@ class Block:
     """What to do to let go of it; empty when there is no general advice."""
     partitions: tuple[str, ...]
     holders: tuple[str, ...]
+    slaves: tuple[str, ...]
     backing: str
     """Path of a loop device's file or of a zram device's store; the name of a device-mapper volume."""
     on_device: DevNumber | None = None
@@ -100,6 +115,12 @@ class Usage:
     """What of the running system lives there and by which path; empty when nothing does."""
     under: str = ""
     """The block device right under a loop device; empty when that is on a file."""
+    desktop: tuple[tuple[str, str], ...] = ()
+    """Node and mount point of each own mount, when all of them are where a desktop mounts what is plugged in."""
+    claims: tuple[str, ...] = ()
+    """What else holds the disk or something built on it, a clause each."""
+    asleep: tuple[str, ...] = ()
+    """Nodes on it in which a system sleeps that was hibernated."""
 
     @property
     def settling(self) -> bool:
@@ -117,7 +138,8 @@ class Machine:
     held: frozenset[str]
     """Block devices on which the kernel holds a filesystem, as far as the filesystems tell."""
     pools: tuple[frozenset[str], ...]
-    """The member devices of each btrfs that is in use."""
+    """The member devices of each btrfs and bcachefs that is in use."""
+    claims: Claims
     live: bool
     """Whether paths in it can be looked up on this machine."""
 
@@ -135,21 +157,36 @@ class Machine:
                 found.setdefault(name, []).append(mount)
         return {name: tuple(mounts) for name, mounts in found.items()}
 
+    @cached_property
+    def nameless_pools(self) -> frozenset[str]:
+        """The members of the pools whose mounts do not tell which pool they are of."""
+        named = frozenset[str]().union(*(self._named(mount) for mount in self.mounts))
+        return frozenset[str]().union(*(pool for pool in self.pools if not pool & named))
+
     def members(self, mount: Mount) -> frozenset[str]:
-        """The block devices under a mounted filesystem: one, or all members of a btrfs; none for one in memory."""
-        name = self.names.get(mount.dev)
-        if name is None and mount.dev.major == 0 and mount.source.startswith("/"):
-            name = self.name_of_path(mount.source)
-        if name is None:
-            return frozenset()
-        if mount.fstype == "btrfs":
-            for pool in self.pools:
-                if name in pool:
-                    return pool
-        return frozenset((name,))
+        """The block devices under a mounted filesystem: one, several where it has its journal apart or is a pool."""
+        found = self._named(mount)
+        if mount.fstype not in ("btrfs", "bcachefs"):
+            return found
+        if not found:
+            # a root that the kernel mounted is called /dev/root, or any name that meant something in the initramfs
+            return self.nameless_pools
+        return found.union(*(pool for pool in self.pools if pool & found))
+
+    def _named(self, mount: Mount) -> frozenset[str]:
+        found = {self.names.get(mount.dev)}
+        if found == {None} and mount.dev.major == 0 and mount.source.startswith("/"):
+            # bcachefs names all of its members, with colons between them
+            found |= {self.name_of_path(source) for source in {mount.source, *mount.source.split(":")}}
+        for option in mount.options.split(","):
+            key, _, value = option.partition("=")
+            if key in ("logdev", "rtdev"):  # XFS: log and realtime data on devices of their own
+                found.add(self.name_of_path(unescape(value)))
+        return frozenset(name for name in found if name is not None)
 
     def name_of_path(self, path: str) -> str | None:
         """The block device that a path such as /dev/mapper/x means."""
+        path = path.removesuffix(" (deleted)")
         tail = path.removeprefix("/dev/")
         direct = tail.replace("/", "!")
         if direct in self.blocks:
@@ -182,12 +219,19 @@ def read_machine(roots: Roots) -> Machine:
         frozenset(names_in(roots.sys / "fs" / "btrfs" / pool / "devices")) & blocks.keys()
         for pool in names_in(roots.sys / "fs" / "btrfs")
     ]
+    for pool in names_in(roots.sys / "fs" / "bcachefs"):
+        place = roots.sys / "fs" / "bcachefs" / pool
+        members = (place / name / "block" for name in names_in(place) if name.startswith("dev-"))
+        pools.append(frozenset(member.resolve().name for member in members) & blocks.keys())
+    # /proc/fs/jbd2 names a journal inside its filesystem sda1-8, one on a device of its own sdb1 (fs/jbd2/journal.c)
+    held |= set(names_in(roots.proc / "fs" / "jbd2")) & blocks.keys()
     return Machine(
         blocks=blocks,
         mounts=read_mounts(roots),
         swaps=read_swaps(roots),
         held=frozenset(held).union(*pools),
         pools=tuple(pool for pool in pools if pool),
+        claims=read_claims(roots, {block.name: block.dev for block in blocks.values()}),
         live=roots.live,
     )
 
@@ -198,13 +242,19 @@ def usage_of(name: str, machine: Machine) -> Usage:
     layers = {layer.name: layer for layer in _layers(own, machine)}
     paths = {part: () if part == name else (name,) for part in own} | {up: layers[up].path for up in layers}
     swaps = tuple(_swaps(machine, paths.keys()))
+    mounts = tuple(_mounts(machine, own))
     return Usage(
-        mounts=tuple(_mounts(machine, own)),
+        mounts=mounts,
+        desktop=tuple(_desktop(mounts, own, machine)),
         swaps=tuple(use for use in swaps if use.name in own and not _is_file(use, machine)),
         layers=tuple(layers.values()),
         upper_mounts=tuple(_mounts(machine, layers)),
         system=_system(machine, paths, own, swaps),
         under=_under(name, machine),
+        claims=tuple(claim for step in paths for claim in machine.claims.held.get(step, ())),
+        asleep=tuple(
+            machine.blocks[step].node for step in paths if step in machine.claims.asleep & machine.blocks.keys()
+        ),
     )
 
 
@@ -240,6 +290,7 @@ def _read_blocks(name: str, roots: Roots) -> Iterator[Block]:
             release=release,
             partitions=parts if found == name else (),
             holders=names_in(place / "holders"),
+            slaves=names_in(place / "slaves"),
             backing=backing,
             on_device=on_device,
             on_filesystem=on_filesystem,
@@ -279,10 +330,14 @@ def _layers(own: Sequence[str], machine: Machine) -> Iterator[Layer]:
     while waiting:
         name, path = waiting.pop(0)
         for upper in _uppers(name, machine):
-            if upper in seen or upper not in machine.blocks:
+            if upper in seen:
                 continue
             seen.add(upper)
-            block = machine.blocks[upper]
+            block = machine.blocks.get(upper)
+            if block is None:
+                # whatever it is: the kernel says that it holds the disk
+                yield Layer(upper, f"the device {upper}", "unknown", "", path)
+                continue
             yield Layer(upper, block.title, block.kind, block.release, path)
             waiting.append((upper, (*path, upper)))
 
@@ -293,6 +348,7 @@ def _uppers(name: str, machine: Machine) -> Iterator[str]:
         return
     yield from block.partitions
     yield from block.holders
+    yield from (other.name for other in machine.blocks.values() if name in other.slaves)
     filesystems = {mount.dev for mount in machine.on.get(name, ())}
     for other in machine.blocks.values():
         if other.kind not in ("loop", "zram") or not other.backing:
@@ -326,14 +382,27 @@ def _mounts(machine: Machine, names: Iterable[str]) -> Iterator[MountUse]:
             yield MountUse("", "", name)
 
 
+def _desktop(mounts: Sequence[MountUse], own: Sequence[str], machine: Machine) -> Iterator[tuple[str, str]]:
+    mine = frozenset(own)
+    if any(pool & mine and not pool <= mine for pool in machine.pools):
+        return  # its other part is on another disk, and its owner does not expect to lose it with this one
+    if all(
+        use.point and not use.place and any(PurePosixPath(use.point).is_relative_to(place) for place in DESKTOP_PLACES)
+        for use in mounts
+    ):
+        yield from ((machine.blocks[use.name].node, use.point) for use in mounts)
+
+
 def _swaps(machine: Machine, names: Iterable[str]) -> Iterator[SwapUse]:
     wanted = frozenset(names)
     for swap in machine.swaps:
         if swap.is_file:
             under = machine.under_path(swap.path)
+        elif found := machine.name_of_path(swap.path):
+            under = frozenset((found,))
         else:
-            found = machine.name_of_path(swap.path)
-            under = frozenset((found,)) if found else frozenset()
+            # its name means nothing here (a container, a removed link): it may be any swap space
+            under = machine.claims.swap_spaces
         yield from (SwapUse(swap.path, name) for name in sorted(under & wanted))
 
 
@@ -344,22 +413,40 @@ def _is_file(use: SwapUse, machine: Machine) -> bool:
 def _system(
     machine: Machine, paths: Mapping[str, tuple[str, ...]], own: Sequence[str], swaps: Sequence[SwapUse]
 ) -> str:
-    for mount in machine.mounts:
-        if not mount.ours or PurePosixPath(mount.point) not in SYSTEM_POINTS:
+    for mount in sorted(machine.mounts, key=lambda mount: mount.point != "/"):
+        if not mount.ours or not _of_system(PurePosixPath(mount.point)):
             continue
-        under = set(machine.members(mount))
-        if mount.fstype == "overlay":
-            for layer in overlay_layers(mount):
-                found = mount_of(layer, machine.mounts)
-                if found is not None and found.point != "/":
-                    under |= machine.members(found)
-        for name in sorted(under & paths.keys()):
+        for name in sorted(_under_system(mount, machine) & paths.keys()):
             return f"{mount.point} is on it ({_chain(paths[name], name, machine)})"
     for use in swaps:
         # Swap straight on a partition has its own refusal; anything deeper is part of how this system was set up.
         if use.name not in own or _is_file(use, machine):
             return f"swap {use.path} is on it ({_chain(paths[use.name], use.name, machine)})"
+    for name in sorted(machine.claims.resume & paths.keys()):
+        return f"it hibernates into it ({_chain(paths[name], name, machine)})"
     return ""
+
+
+def _of_system(point: PurePosixPath) -> bool:
+    return point in SYSTEM_POINTS or any(point.is_relative_to(place) for place in LIVE_PLACES)
+
+
+def _under_system(mount: Mount, machine: Machine) -> frozenset[str]:
+    under = set(machine.members(mount))
+    if mount.fstype != "overlay":
+        return frozenset(under)
+    hidden = mount.point == "/" and not overlay_layers(mount)
+    for layer in overlay_layers(mount):
+        found = mount_of(layer, machine.mounts)
+        if found is not None and found.point != "/":
+            under |= machine.members(found)
+        elif mount.point == "/":
+            hidden = True
+    if hidden:
+        # Layers that were mounted in the initramfs have paths that lead nowhere today. What a live system runs from is
+        # an image file on its medium, so that every loop on a file may be it.
+        under |= {block.name for block in machine.blocks.values() if block.kind == "loop" and block.backing}
+    return frozenset(under)
 
 
 def _chain(path: Sequence[str], name: str, machine: Machine) -> str:

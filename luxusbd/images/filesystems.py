@@ -37,7 +37,7 @@ def probe(read: ReadAt, start: int, size: int) -> Signature | None:
     except (DeviceError, MalformedImageError):
         return None
     data = data.ljust(PROBE, b"\0")
-    for recognise in (_luks, _iso9660, _exfat, _ntfs, _xfs, _btrfs, _swap, _ext, _fat):
+    for recognise in (_luks, _iso9660, _bitlocker, _exfat, _ntfs, _xfs, _btrfs, _apfs, _hfs, _lvm, _swap, _ext, _fat):
         if found := recognise(data):
             label = found.label
             try:
@@ -64,6 +64,22 @@ def _luks(data: bytes) -> Signature | None:
 
 def _iso9660(data: bytes) -> Signature | None:
     return Signature("ISO 9660", _text(data[32808:32840])) if data[32769:32774] == b"CD001" else None
+
+
+def _bitlocker(data: bytes) -> Signature | None:
+    return Signature("BitLocker (encrypted)", "") if data[3:11] == b"-FVE-FS-" else None
+
+
+def _apfs(data: bytes) -> Signature | None:
+    return Signature("APFS", "") if data[32:36] == b"NXSB" else None
+
+
+def _hfs(data: bytes) -> Signature | None:
+    return Signature("HFS+", "") if data[1024:1028] in (b"H+\0\x04", b"HX\0\x05") else None
+
+
+def _lvm(data: bytes) -> Signature | None:
+    return Signature("LVM", "") if data[512:520] == b"LABELONE" and data[536:540] == b"LVM2" else None
 
 
 def _exfat(data: bytes) -> Signature | None:
@@ -131,6 +147,8 @@ def _swap(data: bytes) -> Signature | None:
     for page in (4096, 8192, 16384, 65536):
         if data[page - 10 : page] in (b"SWAPSPACE2", b"SWAP-SPACE"):
             return Signature("swap space", _text(data[1052:1068]))
+        if data[page - 10 : page] == b"S1SUSPEND\0":
+            return Signature("hibernated system", "")
     return None
 
 

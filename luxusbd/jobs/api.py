@@ -16,6 +16,7 @@ from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Firmware, StoredImage
 from luxusbd.jobs.model import Job
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import Layout, ManifestImage, StickOptions
 
 
@@ -145,6 +146,8 @@ class PlannedDevice:
     bytes_free: int
     """What is left on the data partition afterwards."""
     layout: Layout
+    lost_details: tuple[Loss, ...] = ()
+    """The same as `lost`, as values."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,21 @@ class Plan:
     firmware: frozenset[Firmware]
     secure_boot: bool
     warnings: tuple[str, ...]
+
+
+class Desktop(Protocol):
+    """The service that mounts for users what they plug in (udisks2)."""
+
+    async def mounts(self, node: str) -> tuple[str, ...]:
+        """Where it knows the filesystem of a block device to be mounted; nothing where there is no such service."""
+
+    async def unmount(self, node: str) -> None:
+        """Unmount it; what is not written yet is written first, however long that takes.
+
+        Raises:
+            DeviceBusyError: it is in use.
+            FailedError: it cannot be, or there is no such service.
+        """
 
 
 class Listener:
@@ -253,8 +271,10 @@ class Engine(Protocol):
         devices: Sequence[DeviceIdentity],
         references: Sequence[str],
         options: StickOptions,
+        *,
+        allow_large: bool = False,
     ) -> Plan:
-        """Work out a stick without touching anything."""
+        """Work out a stick without touching anything; `allow_large` says that a large disk is meant."""
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out; `PlanExpiredError` when there is none of this token and uid."""

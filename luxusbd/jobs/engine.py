@@ -21,7 +21,7 @@ from luxusbd.images.details import Inspection
 from luxusbd.images.keeping import Limits
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
-from luxusbd.jobs.api import Caller, DeviceView, ImageView, ImportOptions, Listener, Plan, Pruned, PruneOptions
+from luxusbd.jobs.api import Caller, Desktop, DeviceView, ImageView, ImportOptions, Listener, Plan, Pruned, PruneOptions
 from luxusbd.jobs.downloads import Downloads, file_name, release_title
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports, readable_size
@@ -35,6 +35,7 @@ from luxusbd.jobs.running import Lane
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
 
@@ -97,9 +98,7 @@ class LuxusbEngine:
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
         )
-        self._registry = DeviceRegistry(
-            self._transfers, GuardPolicy(allow_loop=config.devices.allow_loop), OwnedMarks(owned_marks)
-        )
+        self._registry = DeviceRegistry(self._transfers, _policy(config), OwnedMarks(owned_marks))
         self._planner = Planner(catalog, self._images, self._registry)
         holds = Holds(self._queue, self._planner)
         incoming = Path(config.paths.download_dir)
@@ -130,6 +129,7 @@ class LuxusbEngine:
             incoming=incoming,
             keep_partial=config.downloads.keep_partial,
         )
+        self._unmounting = Unmounting(self._registry, launcher, self._staging)
         self._sticks = Sticks(
             self._queue,
             self._registry,
@@ -139,6 +139,7 @@ class LuxusbEngine:
             Rescans(self._transfers, catalog),
             launcher,
             holds=holds,
+            unmounting=self._unmounting,
             staging=self._staging,
         )
         self._background: list[asyncio.Task[None]] = []
@@ -217,6 +218,10 @@ class LuxusbEngine:
         await self._transfers.stop()
         await self._store.close()
 
+    def use_desktop(self, desktop: Desktop) -> None:
+        """Let jobs unmount what this one mounted, from now on."""
+        self._unmounting.desktop = desktop
+
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` everything from now on."""
         self._queue.add_listener(listener)
@@ -293,11 +298,18 @@ class LuxusbEngine:
         return await self._keeper.prune(caller, options)
 
     async def plan_stick(
-        self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
+        self,
+        caller: Caller,
+        devices: Sequence[DeviceIdentity],
+        references: Sequence[str],
+        options: StickOptions,
+        *,
+        allow_large: bool = False,
     ) -> Plan:
         """Work out a stick."""
         await self._registry.looked_at(devices)
-        return self._planner.make(caller, devices, references, options)
+        await self._unmounting.check(devices)
+        return self._planner.make(caller, devices, references, options, allow_large=allow_large)
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out."""
@@ -382,6 +394,10 @@ class LuxusbEngine:
                 shutil.rmtree(left)
             else:
                 left.unlink()
+
+
+def _policy(config: Config) -> GuardPolicy:
+    return GuardPolicy(allow_loop=config.devices.allow_loop, large_disk=config.devices.large_disk)
 
 
 def _limits(config: Config) -> Limits:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 
 from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Release
+from luxusbd.devices.describe import printable
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
     AlreadyExistsError,
     DeviceError,
     InvalidArgumentError,
+    LargeDiskError,
     LimitExceededError,
     NotBootableError,
     NotEnoughSpaceError,
@@ -125,12 +127,19 @@ class Planner:
         return tuple(found)
 
     def make(
-        self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
+        self,
+        caller: Caller,
+        devices: Sequence[DeviceIdentity],
+        references: Sequence[str],
+        options: StickOptions,
+        *,
+        allow_large: bool = False,
     ) -> Plan:
         """A plan for a new stick on every device.
 
         Raises:
-            LuxusbError: as `resolve`; a refusal of the guard; `NotEnoughSpaceError` with the figures.
+            LuxusbError: as `resolve`; a refusal of the guard; `NotEnoughSpaceError` with the figures; `LargeDiskError`
+                unless `allow_large` says that such a disk is meant.
         """
         self._forget_old()
         if sum(stored.uid == caller.uid for stored in self._plans.values()) >= MAX_PLANS_PER_UID:
@@ -144,11 +153,19 @@ class Planner:
         stick_layout.check_options(options)
         # what needs no image comes first: whoever asks with an image that is not there yet is spared the wait for it
         layouts = [self._layout(identity, options) for identity in devices]
+        if not allow_large:
+            for view, _layout in layouts:
+                _check_large(view)
         firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts))
         images = self.resolve(caller, references)
         planned_images = tuple(_planned(wanted, firmware) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         warnings += _renamed(images)
+        warnings += [
+            f"{mount.node} will be unmounted from {printable(mount.point)}; close what is open there"
+            for view, _layout in layouts
+            for mount in view.device.mounts
+        ]
         if Firmware.UEFI not in firmware:
             warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
         if Firmware.BIOS not in firmware:
@@ -271,6 +288,15 @@ class Planner:
             bytes_needed=needed,
             bytes_free=capacity - needed,
             layout=layout,
+            lost_details=self._registry.loss_details(view.device.identity),
+        )
+
+
+def _check_large(view: DeviceView) -> None:
+    if view.device.large:
+        raise LargeDiskError(
+            f"{name_of(view)} is {view.device.large}, which may be somebody's archive and no stick; if it is to be"
+            " erased, plan with the option allow_large (--allow-large)"
         )
 
 

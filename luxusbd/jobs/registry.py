@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luxusbd.devices.guard import GuardPolicy, identify_again, open_disk
-from luxusbd.devices.model import Device, DeviceEvent, DeviceIdentity, DeviceState, EventKind
+from luxusbd.devices.model import DesktopMount, Device, DeviceEvent, DeviceIdentity, DeviceState, EventKind
 from luxusbd.devices.monitor import DeviceMonitor
 from luxusbd.devices.owned import OwnedMarks
 from luxusbd.errors import (
@@ -30,6 +30,7 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs.api import Caller, DeviceView, Listener
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import ManifestImage
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ _BUSES = ("usb", "mmc", "loop", "file")
 class _Known:
     view: DeviceView
     losses: tuple[str, ...] = ()
+    details: tuple[Loss, ...] = ()
     damage: str = ""
     fd: int = -1
     look: asyncio.Task[None] | None = None
@@ -120,6 +122,10 @@ class DeviceRegistry:
         """What an erase would destroy, a line each."""
         return self._current(identity).losses
 
+    def loss_details(self, identity: DeviceIdentity) -> tuple[Loss, ...]:
+        """What an erase would destroy, as values; nothing for what could not be told."""
+        return self._current(identity).details
+
     def damage(self, identity: DeviceIdentity) -> str:
         """What is broken on a LUXusb stick, or empty."""
         return self._current(identity).damage
@@ -148,6 +154,17 @@ class DeviceRegistry:
         known = self._current(identity)
         if known.fd < 0:
             await asyncio.to_thread(identify_again, known.view.device, self._policy)
+
+    async def mounts(self, identity: DeviceIdentity) -> tuple[DesktopMount, ...]:
+        """What a desktop has mounted of it at this moment.
+
+        Raises:
+            DeviceNotFoundError, DeviceChangedError: it is gone.
+        """
+        known = self._current(identity)
+        if known.fd >= 0:
+            return ()
+        return (await asyncio.to_thread(identify_again, known.view.device, self._policy)).mounts
 
     def claim(self, identity: DeviceIdentity, job_id: int) -> None:
         """Let a job have the device; others are refused until `release`."""
@@ -326,8 +343,9 @@ class DeviceRegistry:
             return
         broken = ""
         contents = None
+        known.details = ()
         try:
-            contents, known.losses = await self._transfers.look(fd, device.identity.size)
+            contents, known.losses, known.details = await self._transfers.look(fd, device.identity.size)
         except DeviceDamagedError as error:
             # a LUXusb stick, as its partitions say, whose manifest cannot be read
             broken = error.message
@@ -340,6 +358,8 @@ class DeviceRegistry:
         if known.view.current_job is not None:
             return
         known.damage = contents.damage if contents else broken
+        if contents is not None or broken:
+            known.details = tuple(replace(loss, system="LUXusb") for loss in known.details)
         if contents is not None:
             known.losses = (_stick_line(contents.manifest.images), *known.losses)
         if contents is None:

@@ -353,7 +353,7 @@ class Rescans:
         Raises:
             LuxusbError: the stick cannot be read.
         """
-        contents, _losses = await self._transfers.look(fd, size)
+        contents, _lines, _losses = await self._transfers.look(fd, size)
         if contents is None:
             raise DeviceNotLuxusbError("this is not a LUXusb stick any more")
         reader = StickReader(self._transfers, job_id, fd, size)

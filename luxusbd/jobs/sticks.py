@@ -42,6 +42,7 @@ from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.rescan import Comparison, Rescans
 from luxusbd.jobs.running import JobContext, Lane, Runner
+from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.model import (
     ManifestImage,
@@ -127,11 +128,13 @@ class Sticks:
         launcher: Launcher,
         *,
         holds: Holds,
+        unmounting: Unmounting,
         staging: Path,
     ) -> None:
         """`staging`, ours alone, is where the temporary files of workers go; what is left in it goes at each start."""
         self._staging = staging
         self._holds = holds
+        self._unmounting = unmounting
         self._queue = queue
         self._registry = registry
         self._store = store
@@ -240,7 +243,7 @@ class Sticks:
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = _Overall(context, 0, 1)
             # held over all steps, so that nobody else changes the disk between the look and the writing
-            target = await self._registry.open_for_writing(identity)
+            target = await self._open(identity)
             try:
                 work = functools.partial(self._work, context, identity, overall=overall, target=target)
                 made = await work(StickOperation.CHECK)
@@ -366,6 +369,9 @@ class Sticks:
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
                     " nothing was erased"
                 )
+        for identity in identities:
+            # before the first worker starts, whose mount namespace begins as a copy of this machine's
+            await self._unmounting.release(identity)
         outcomes = await asyncio.gather(
             *(
                 self._work(context, identity, StickOperation.CREATE, overall, images=sources, options=options)
@@ -408,7 +414,7 @@ class Sticks:
     ) -> Mapping[str, Any]:
         """Let a worker carry out one order; `target` is the device where it is open and locked already."""
         device = self._registry.current(identity).device
-        fds = [await self._registry.open_for_writing(identity) if target is None else os.dup(target)]
+        fds = [await self._open(identity) if target is None else os.dup(target)]
         try:
             for image in images:
                 fd = await asyncio.to_thread(self._store.open, context.job.owner_uid, image.sha256)
@@ -445,6 +451,10 @@ class Sticks:
         finally:
             for fd in fds:
                 os.close(fd)
+
+    async def _open(self, identity: DeviceIdentity) -> int:
+        await self._unmounting.release(identity)
+        return await self._registry.open_for_writing(identity)
 
     async def _explain_absence(
         self, identity: DeviceIdentity, device: Device, operation: Operation, error: LuxusbError

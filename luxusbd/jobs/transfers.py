@@ -19,6 +19,8 @@ from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Recognition
 from luxusbd.stick.codec import contents_from_json, files_from_json
 from luxusbd.stick.isofiles import FoundFile
+from luxusbd.stick.losses import Loss
+from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
 from luxusbd.transfer.codec import sources_from_json
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
@@ -154,11 +156,12 @@ class Transfers:
         """Everything that can be told about the image behind a descriptor; raises as `inspect`."""
         return inspection_from_json(await self._image("explain", fd))
 
-    async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...]]:
-        """What is on a disk, and what an erase would destroy, a line each."""
+    async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...], tuple[Loss, ...]]:
+        """What is on a disk, and what an erase would destroy, a line each and as values."""
         answer = await self._alone_if_deadly("look", {"size": size}, [fd])
         contents = contents_from_json(answer["contents"]) if answer["contents"] is not None else None
-        return contents, tuple(str(line)[:300] for line in answer["losses"][:64])
+        lines = tuple(str(line)[:300] for line in answer["losses"][:64])
+        return contents, lines, losses_from_json(answer["details"])
 
     async def _image(self, method: str, fd: int) -> Any:
         try:

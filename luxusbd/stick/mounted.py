@@ -17,7 +17,7 @@ from luxusbd.stick.model import Layout, PartitionRole
 
 _CLONE_NEWNS = 0x00020000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_NOATIME = 2, 4, 8, 1024
-_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
+_MS_REC, _MS_SLAVE = 0x4000, 1 << 19
 _UMOUNT_NOFOLLOW = 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -27,6 +27,8 @@ _private = False
 def enter_private_namespace() -> None:
     """Give this process mounts of its own: they are seen by nobody else and go when it ends, however it ends.
 
+    What the machine unmounts goes here too (mount_namespaces(7), slave): a copy that stayed would keep disks busy.
+
     Has to run before the first thread starts, since unshare(2) moves only the calling one.
 
     Raises:
@@ -35,7 +37,7 @@ def enter_private_namespace() -> None:
     global _private
     if _libc.unshare(_CLONE_NEWNS) != 0:
         raise FailedError(f"no mount namespace of its own: {os.strerror(ctypes.get_errno())}")
-    _mount("none", "/", None, _MS_REC | _MS_PRIVATE, None)
+    _mount("none", "/", None, _MS_REC | _MS_SLAVE, None)
     _private = True
 
 

@@ -11,6 +11,7 @@ from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError
 from luxusbd.stick import gpt, isofiles, manifest, menu
 from luxusbd.stick.blockio import ReadAt, read_at
 from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import Layout, Manifest, PartitionRole, StickContents
 
 MENU_LIMIT = 16 * 1024 * 1024
@@ -156,6 +157,15 @@ def describe_contents(fd: int, size: int) -> tuple[str, ...]:
     Raises:
         OSError: the disk cannot be read.
     """
+    return look_at_contents(fd, size)[0]
+
+
+def look_at_contents(fd: int, size: int) -> tuple[tuple[str, ...], tuple[Loss, ...]]:
+    """The lines of `describe_contents`, and the same as values.
+
+    Raises:
+        OSError: the disk cannot be read.
+    """
     from luxusbd.stick import signatures
 
-    return signatures.describe(read_at(fd), size)
+    return signatures.look(read_at(fd), size)

@@ -274,9 +274,15 @@ class FakeEngine:
         return (Pruned(PrunedKind.IMAGE, SHA, f"image:{SHA}", "debian.iso", 42, 7),)
 
     async def plan_stick(
-        self, caller: Caller, devices: Sequence[DeviceIdentity], references: Sequence[str], options: StickOptions
+        self,
+        caller: Caller,
+        devices: Sequence[DeviceIdentity],
+        references: Sequence[str],
+        options: StickOptions,
+        *,
+        allow_large: bool = False,
     ) -> Plan:
-        self.calls.append(("plan_stick", tuple(devices), tuple(references), options))
+        self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large))
         shown = tuple(self.views[identity.id] for identity in devices)
         self.plans["token"] = shown
         layout = Layout(8 << 30, (PlannedPartition(1, PartitionRole.DATA, "LUXDATA", "guid", 1 << 20, 7 << 30),))

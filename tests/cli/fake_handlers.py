@@ -124,7 +124,7 @@ class Handlers(Jobs):
             case "OpenImageTarget":
                 return self._open_target(fds[body[0]], body[1], sender)
             case "PlanStick":
-                return self._plan(body[0], body[1], sender)
+                return self._plan(body[0], body[1], sender, allow_large="allow_large" in body[2])
             case "CreateStick":
                 return self._create(body[0])
             case "ListJobs":
@@ -306,12 +306,14 @@ class Handlers(Jobs):
         self.private[path] = sender
         return path
 
-    def _plan(self, devices: list[str], references: list[str], sender: str) -> dict[str, Variant]:
+    def _plan(self, devices: list[str], references: list[str], sender: str, *, allow_large: bool) -> dict[str, Variant]:
         planned = []
         for path in devices:
             device = self.devices[self._known_device(path, sender)]
             if device["BlockedReason"]:
                 raise RefusalError(f"{ERROR}SystemDevice", device["BlockedReason"])
+            if device["Large"] and not allow_large:
+                raise RefusalError(f"{ERROR}LargeDisk", "/dev/sdb is a disk of 2.0 TiB.")
             lost = ['partition 1, vfat "PHOTOS", 16 GiB'] if device["State"] != "blank" else []
             planned.append(
                 {
@@ -323,6 +325,7 @@ class Handlers(Jobs):
                     "vendor": Variant("s", device["Vendor"]),
                     "serial": Variant("s", device["Serial"]),
                     "lost": Variant("as", lost),
+                    "lost_details": Variant("aa{sv}", [_loss()] if lost else []),
                     "bytes_needed": Variant("t", 4 * world.GIB),
                     "bytes_free": Variant("t", 11 * world.GIB),
                 }
@@ -394,4 +397,15 @@ def _partition(number: int, name: str) -> dict[str, Variant]:
         "type": Variant("s", ""),
         "start": Variant("t", number << 20),
         "size": Variant("t", 1 << 20),
+    }
+
+
+def _loss() -> dict[str, Variant]:
+    return {
+        "number": Variant("u", 1),
+        "filesystem": Variant("s", "FAT32"),
+        "label": Variant("s", "PHOTOS"),
+        "size": Variant("t", 16 * world.GIB),
+        "used": Variant("t", 3 * world.GIB),
+        "system": Variant("s", ""),
     }

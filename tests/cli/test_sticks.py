@@ -48,10 +48,12 @@ def test_a_warning_of_an_image_is_told_once(luxusb: Run, daemon: FakeDaemon) -> 
 
 
 def test_plan_json_and_options(luxusb: Run, daemon: FakeDaemon) -> None:
-    stick = ["--filesystem", "ext4", "--label", "MINE", "--menu-timeout", "5", "--serial-console"]
+    stick = ["--filesystem", "ext4", "--label", "MINE", "--menu-timeout", "5", "--serial-console", "--allow-large"]
     document = luxusb("plan", "--device", world.USB_ID, "image:b2b2b2", *stick, "--json").document
     assert document["plan"]["token"] == "token-1"
     assert document["plan"]["devices"][0]["lost"] == ['partition 1, vfat "PHOTOS", 16 GiB']
+    (lost,) = document["plan"]["devices"][0]["lost_details"]
+    assert (lost["label"], lost["used"]) == ("PHOTOS", 3 * world.GIB)
     (call,) = daemon.called("PlanStick")
     assert call.body[:2] == [[world.USB], [f"image:{world.SHA_B}"]]
     assert {key: value.value for key, value in call.body[2].items()} == {
@@ -59,6 +61,7 @@ def test_plan_json_and_options(luxusb: Run, daemon: FakeDaemon) -> None:
         "label": "MINE",
         "timeout": 5,
         "serial_console": True,
+        "allow_large": True,
     }
 
 
@@ -178,6 +181,17 @@ def test_create_on_the_system_disk(luxusb: Run, daemon: FakeDaemon) -> None:
     result = luxusb("create", "--device", "sda", "ubuntu", "--yes", "--device-id", "ata-Samsung-1", "--json")
     assert result.code == 1
     assert result.document["error"]["name"] == "org.luxusb.Error.SystemDevice"
+
+
+def test_a_large_disk_needs_a_word_more(luxusb: Run, daemon: FakeDaemon) -> None:
+    daemon.devices[world.USB] |= {"Large": True, "Size": 2048 * world.GIB}
+    row = next(line for line in luxusb("devices").out.splitlines() if "/dev/sdb" in line)
+    assert "only with --allow-large" in row
+    refused = luxusb("create", "--device", "sdb", "ubuntu", *CONSENT)
+    assert (refused.code, daemon.called("CreateStick")) == (1, [])
+    assert "a disk of 2.0 TiB" in refused.err
+    assert "add --allow-large" in refused.err
+    assert luxusb("create", "--device", "sdb", "ubuntu", "--allow-large", *CONSENT).code == 0
 
 
 def test_create_on_two_disks(luxusb: Run, daemon: FakeDaemon) -> None:

@@ -34,12 +34,14 @@ def device(path_id: str, **changed: Any) -> Dict:
         "DiskSeq": 7,
         "ReadOnly": False,
         "Removable": True,
+        "Large": False,
         "State": "blank",
         "Images": [],
         "FreeBytes": 0,
         "UnlistedImages": 0,
         "Updates": [],
         "BlockedReason": "",
+        "Mounts": [],
         "CurrentJob": "/",
     }
     return values | changed

@@ -24,6 +24,21 @@ from tests.harness.mirrors import Mirror
 ERROR = "org.luxusb.Error."
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("settings", ['large_disk = "200MiB"\n'])
+async def test_a_large_disk_has_to_be_meant(
+    caller: Caller, stick: Path, attach: Callable[[Path], str], images: Images
+) -> None:
+    device = await caller.disk(attach(stick))
+    assert device.large
+    with pytest.raises(DaemonError, match=r"a disk of 256\.0 MiB") as refused:
+        await caller.plan([device.path], ["distro:alpha"])
+    assert refused.value.name == ERROR + "LargeDisk"
+    plan = await caller.plan([device.path], ["distro:alpha"], allow_large=Typed("b", True))
+    await caller.succeeded(await caller.client.create(plan.token))
+    assert sticks.check(stick) == {"alpha.iso": images.alpha.sha256}
+
+
 async def test_the_life_of_a_stick(caller: Caller, target: Target, images: Images) -> None:
     alpha = await caller.imported(images.alpha.path)
     assert alpha.result["image"] == images.alpha.reference

@@ -144,6 +144,45 @@ class Recorded:
             (place / "devices" / member).mkdir(parents=True)
         return self
 
+    def pool_of_bcachefs(self, name: str, *members: str) -> Self:
+        for number, member in enumerate(members):
+            place = self.root / "sys/fs/bcachefs" / name / f"dev-{number}"
+            place.mkdir(parents=True)
+            (place / "block").symlink_to(self.place(member))
+        return self
+
+    def pool_of_zfs(self, name: str) -> Self:
+        (self.root / "proc/spl/kstat/zfs" / name).mkdir(parents=True)
+        (self.root / "proc/spl/kstat/zfs/dbgmsg").write_text("")
+        return self
+
+    def journal(self, name: str) -> Self:
+        (self.root / "proc/fs/jbd2" / name).mkdir(parents=True)
+        return self
+
+    def registered_with_bcache(self, name: str) -> Self:
+        (self.place(name) / "bcache").mkdir()
+        return self
+
+    def resume(self, *, sysfs: str = "0:0", words: str = "quiet") -> Self:
+        (self.root / "sys/power").mkdir()
+        (self.root / "sys/power/resume").write_text(sysfs + "\n")
+        (self.root / "proc/cmdline").write_text(f"BOOT_IMAGE=/vmlinuz {words}\n")
+        return self
+
+    def link(self, path: str, name: str) -> Self:
+        place = self.root / "dev" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(self.root / "dev" / name)
+        return self
+
+    def holder_without_a_name(self, name: str, holder: str) -> Self:
+        (self.place(name) / "holders" / holder).symlink_to("/nowhere")
+        return self
+
+    def number(self, name: str) -> str:
+        return self._text(self.place(name) / "dev")
+
     def udev(self, name: str, **properties: str) -> Self:
         text = "I:1234\n" + "".join(f"E:{key}={value}\n" for key, value in properties.items())
         (self.root / "udev" / f"b{self._text(self.place(name) / 'dev')}").write_text(text)
@@ -194,7 +233,7 @@ class Recorded:
 
     def _block(self, place: Path, name: str, size: int, ro: bool) -> None:
         (place / "holders").mkdir(parents=True)
-        major = 7 if name.startswith("loop") else 259
+        major = 7 if name.startswith("loop") else 11 if name.startswith("sr") else 259
         (place / "dev").write_text(f"{major}:{self._minor}\n")
         self._minor += 1
         (place / "size").write_text(f"{size // 512}\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 from luxusbd.devices.describe import ID_LIMIT, describe, reduce_id
 from luxusbd.devices.guard import GuardPolicy, identify_again, look_up
 from luxusbd.devices.inventory import Inventory, compare, take_inventory
-from luxusbd.devices.model import EventKind
+from luxusbd.devices.model import DesktopMount, EventKind
 from luxusbd.devices.sysfs import Transport, disk_name, read_disk
-from luxusbd.errors import DeviceChangedError, DeviceIsPartitionError, DeviceNotFoundError
+from luxusbd.errors import DeviceChangedError, DeviceIsPartitionError, DeviceMountedError, DeviceNotFoundError
 from tests.devices.recorded import GIB, Recorded
 
+LARGE = GuardPolicy(large_disk=256 * GIB)
 POLICY = GuardPolicy(allow_loop=("/dev/loop7",))
 
 
@@ -258,3 +260,59 @@ def test_describe_keeps_an_id_only_when_it_can_be_its_own(machine: Recorded) -> 
     long = describe(disk, machine.roots, taken=("usb-SanDisk-Ultra-4C530001230101",)).identity.id
     assert describe(disk, machine.roots, keep=long).identity.id == long
     assert describe(disk, machine.roots, keep="usb-Other-Stick").identity.id == "usb-SanDisk-Ultra-4C530001230101"
+
+
+@pytest.mark.parametrize(
+    ("size", "removable", "policy", "large"),
+    [
+        (32 * GIB, True, LARGE, ""),
+        (256 * GIB - 512, True, LARGE, ""),
+        (256 * GIB, True, LARGE, "a disk of 256.0 GiB"),
+        (2048 * GIB, False, LARGE, "a disk of 2.0 TiB"),
+        (32 * GIB, False, LARGE, "a hard disk or SSD of 32.0 GiB"),
+        (2048 * GIB, False, POLICY, ""),
+    ],
+)
+def test_large_disks(machine: Recorded, size: int, removable: bool, policy: GuardPolicy, large: str) -> None:
+    machine.usb("sdb", size=size, removable=removable)
+    assert look_up("/dev/sdb", policy, machine.roots).large == large
+
+
+def test_what_a_desktop_mounted_does_not_block(machine: Recorded) -> None:
+    machine.usb("sdb", parts=2).mount("/media/u/A", "sdb1").mount("/run/media/u/B", "sdb2")
+    device = look_up("/dev/sdb", POLICY, machine.roots)
+    assert device.eligible
+    assert device.mounts == (DesktopMount("/dev/sdb1", "/media/u/A"), DesktopMount("/dev/sdb2", "/run/media/u/B"))
+    found = take_inventory(POLICY, machine.roots, Inventory()).devices["sdb"]
+    assert found == device
+    # the last look before writing is not lenient
+    assert isinstance(machine.verdict("sdb"), DeviceMountedError)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda m: m.mount("/mnt", "sdb2"),
+        lambda m: m.mount("/mediation", "sdb2"),
+        lambda m: m.swap("/dev/sdb2"),
+        lambda m: m.loop("loop3", "/media/u/A/disk.img"),
+        lambda m: m.virtual("dm-0", on=("sdb2",), title="x", uuid="CRYPT-1"),
+        lambda m: m.journal("sdb2"),
+        lambda m: m.mount("/media/u/B", "sdb2", pid=9),
+    ],
+    ids=["elsewhere", "near", "swap", "loop on a file", "LUKS", "held", "another namespace"],
+)
+def test_what_blocks_beside_a_desktops_mount(machine: Recorded, more: Callable[[Recorded], object]) -> None:
+    machine.usb("sdb", parts=2).mount("/media/u/A", "sdb1")
+    more(machine)
+    device = look_up("/dev/sdb", POLICY, machine.roots)
+    assert device.block_error
+    assert device.mounts == ()
+
+
+def test_half_of_a_pool_is_not_unmounted(machine: Recorded) -> None:
+    machine.usb("sdb").usb("sdc", port="1-3", serial="B")
+    machine.filesystem_held("btrfs", "aa", "sdb1", "sdc1").mount(
+        "/media/u/pool", fstype="btrfs", source="/dev/sdb1", dev="0:60"
+    )
+    assert look_up("/dev/sdc", POLICY, machine.roots).block_error == DeviceMountedError.dbus_name

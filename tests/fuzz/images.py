@@ -19,11 +19,12 @@ from luxusbd.images.bounded import BoundedReader
 from luxusbd.images.details_codec import inspection_from_json, inspection_to_json
 from luxusbd.images.iso9660 import IsoImage
 from luxusbd.images.recognise import inspect, recognise
+from luxusbd.images.space import SLACK
 from luxusbd.images.tree import FileTree
 from luxusbd.images.udf import UdfImage
 from luxusbd.images.volumes import read_volumes
 from luxusbd.stick.ext4 import Ext4
-from luxusbd.stick.signatures import describe
+from luxusbd.stick.signatures import look
 from tests.fuzz.engine import Target, TooMuchWorkError
 from tests.fuzz.mutate import Hot, mutate
 from tests.images.builders import build_iso, x86_kernel
@@ -234,8 +235,11 @@ def _check_disk(data: bytes) -> None:
         return data[offset : offset + length]
 
     with suppress(DeviceError):
-        for line in describe(read, len(data)):
+        lines, losses = look(read, len(data))
+        for line in lines:
             assert line.isprintable()
+        for loss in losses:
+            assert loss.used is None or 0 <= loss.used <= loss.size + SLACK
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,12 +10,19 @@ import pytest
 
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
-from luxusbd.errors import InvalidArgumentError, LimitExceededError, NotEnoughSpaceError, PlanExpiredError
+from luxusbd.errors import (
+    InvalidArgumentError,
+    LargeDiskError,
+    LimitExceededError,
+    NotEnoughSpaceError,
+    PlanExpiredError,
+)
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import planning
 from luxusbd.jobs.api import Caller, DeviceView, Plan
 from luxusbd.jobs.planning import LIFETIME, MAX_PLANS_PER_UID, Planner
 from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, StickOptions
 
 ME, OTHER = Caller(1000, ":1.1"), Caller(1001, ":1.2")
@@ -47,6 +55,9 @@ class Registry:
     def losses(self, _wanted: DeviceIdentity) -> tuple[str, ...]:
         return ("holiday pictures",)
 
+    def loss_details(self, _wanted: DeviceIdentity) -> tuple[Loss, ...]:
+        return (Loss(1, "FAT32", "HOLIDAY", 8 << 30, 1 << 30),)
+
 
 class Clock:
     def __init__(self) -> None:
@@ -78,6 +89,7 @@ def make(planner: Planner, caller: Caller = ME, **changes: Any) -> Plan:
 def test_a_plan_says_what_it_will_do_and_is_used_once(planner: Planner) -> None:
     plan = make(planner)
     assert [device.lost for device in plan.devices] == [("holiday pictures",)]
+    assert [loss.label for device in plan.devices for loss in device.lost_details] == ["HOLIDAY"]
     assert [image.download for image in plan.images] == [True]
     assert planner.get(ME, plan.token).plan == plan
     assert planner.use(ME, plan.token).plan == plan
@@ -118,6 +130,19 @@ def test_plans_are_counted_for_each_uid(planner: Planner, clock: Clock) -> None:
     make(planner, OTHER)
     clock.now += LIFETIME
     make(planner)
+
+
+def test_a_large_disk_is_meant(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Registry.check_writable
+
+    def large(self: Registry, wanted: DeviceIdentity) -> DeviceView:
+        view = plain(self, wanted)
+        return replace(view, device=replace(view.device, large="a disk of 2.0 TiB"))
+
+    monkeypatch.setattr(Registry, "check_writable", large)
+    with pytest.raises(LargeDiskError, match=r"/dev/sdz \(Acme Stick\) is a disk of 2.0 TiB.*allow_large"):
+        make(planner)
+    assert make(planner, allow_large=True).devices[0].view.device.large
 
 
 def test_plans_that_make_no_sense(planner: Planner) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import re
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from luxusbd.errors import DeviceDamagedError
-from luxusbd.stick import manifest, reader, signatures, writer
+from luxusbd.stick import losses, manifest, reader, signatures, writer
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, StickOperation
 from tests.stick import helpers
 
@@ -182,7 +184,7 @@ def test_noise_is_read_or_damage(stick: int) -> None:
 def test_what_an_erase_would_lose(stick: int) -> None:
     lines = reader.describe_contents(stick, SIZE)
     assert lines[0] == "GPT partition table with 3 partitions"
-    assert "FAT32, “LUXESP”, 134.2 MB" in lines[2]
+    assert re.fullmatch(r"partition 2: FAT32, “LUXESP”, 134.2 MB, .* MB used", lines[2])
     assert lines[3].startswith("partition 3: ext4, “LUXDATA”")
 
 
@@ -205,7 +207,8 @@ def test_filesystems_are_recognised(tmp_path: Path, command: list[str], expected
     subprocess.run([word.format(path) for word in command], check=True, capture_output=True)
     with path.open("rb") as file:
         (line,) = reader.describe_contents(file.fileno(), 300 * MIB)
-    assert line == f"{expected}, 314.6 MB"
+    assert line.startswith(f"{expected}, 314.6 MB")
+    assert (", 314.6 MB, " in line and line.endswith(" used")) == ("swap" not in line)
 
 
 def _made(kind: str) -> bytes:
@@ -253,8 +256,63 @@ def test_an_image_of_a_distribution_and_an_old_partition_table(tmp_path: Path) -
     with path.open("rb") as file:
         lines = reader.describe_contents(file.fileno(), 300 * MIB)
     assert lines[0].startswith("MBR partition table with ")
-    assert "partition 1: FAT32, “OLD”, 104.9 MB" in lines
+    assert any(line.startswith("partition 1: FAT32, “OLD”, 104.9 MB, ") for line in lines)
 
 
 def test_labels_are_made_harmless() -> None:
     assert signatures.clean("a\u202eb\n\x1b[31mc" + "x" * 100) == "ab [31mc" + "x" * 56
+
+
+def test_systems_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    size = 300 * MIB
+    with path.open("wb") as file:
+        file.truncate(size)
+    script = "label: gpt\nsize=200M,type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7,name=Ventoy\nsize=32M,name=VTOYEFI\n"
+    subprocess.run(["sfdisk", "-q", path], input=script, text=True, check=True)
+    with path.open("rb") as file:
+        lines, found = reader.look_at_contents(file.fileno(), size)
+        assert {loss.system for loss in found} == {""}
+    efi = (1 + 200) * MIB // 512
+    command = ["mkfs.fat", "-F16", f"--offset={efi}", "-n", "VTOYEFI", str(path), str(32 * 1024)]
+    subprocess.run(command, check=True, capture_output=True)
+    with path.open("rb") as file:
+        lines, found = reader.look_at_contents(file.fileno(), size)
+    assert lines[0] == "GPT partition table with 2 partitions, set up by Ventoy"
+    assert [(loss.number, loss.filesystem, loss.label, loss.system) for loss in found] == [
+        (1, "", "Ventoy", "Ventoy"),
+        (2, "FAT16", "VTOYEFI", "Ventoy"),
+    ]
+    assert found[0].used is None
+    assert found[1].used is not None
+    windows = "label: gpt\nsize=16M,type=E3C9E316-0B5C-4DB8-817D-F92DF00215AE\nsize=100M\n"
+    subprocess.run(["sfdisk", "-q", "--wipe=always", path], input=windows, text=True, check=True)
+    with path.open("rb") as file:
+        lines = reader.describe_contents(file.fileno(), size)
+    assert lines[0] == "GPT partition table with 2 partitions, set up by Windows"
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "magic"),
+    [
+        ("BitLocker (encrypted)", 3, b"-FVE-FS-"),
+        ("APFS", 32, b"NXSB"),
+        ("HFS+", 1024, b"H+\0\4"),
+        ("hibernated system", 4086, b"S1SUSPEND\0"),
+    ],
+)
+def test_filesystems_by_their_magic(kind: str, at: int, magic: bytes) -> None:
+    data = bytearray(signatures.PROBE)
+    data[at : at + len(magic)] = magic
+    found = signatures.probe(lambda offset, length: bytes(data[offset : offset + length]), 0, len(data))
+    assert found == signatures.Signature(kind, "")
+
+
+def test_losses_cross_the_pipe_bounded() -> None:
+    loss = Loss(1, "ext4", "four", 300 * MIB, None, "Ventoy")
+    assert losses.from_json(losses.to_json([loss])) == (loss,)
+    hostile = {"number": -1, "filesystem": "\x1b[2J" * 99, "label": "", "size": 1 << 99, "used": -7, "system": "a\nb"}
+    found = losses.from_json([hostile] * 1000)
+    assert len(found) == losses.LIMIT
+    assert found[0].filesystem.isprintable()
+    assert (found[0].number, found[0].used, found[0].size < 1 << 64, found[0].system) == (0, 0, True, "a b")

@@ -11,6 +11,7 @@ from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import N_, _, ngettext
 from luxusb_cli.model import DeviceInfo, job_number
 from luxusb_cli.render import say, table
+from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ def _note(device: DeviceInfo) -> str:
     if device.current_job:
         return _("job {current_job} works on it").format(current_job=job_number(device.current_job))
     notes = []
+    if device.large and device.state != "luxusb":
+        notes.append(_("large: is erased only with --allow-large"))
+    if device.mounts:
+        points = ", ".join(clean(mount.point) for mount in device.mounts)
+        notes.append(_("mounted at {points}").format(points=points))
     if device.free_bytes:
         notes.append(_("{free_bytes} free").format(free_bytes=format_size(device.free_bytes)))
     if device.unlisted_images:

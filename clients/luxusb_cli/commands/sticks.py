@@ -35,6 +35,7 @@ def _stick_options(command: F) -> F:
         label: str | None,
         menu_timeout: int | None,
         serial_console: bool,
+        allow_large: bool,
         **kwargs: Any,
     ) -> Any:
         from luxusb_cli.connection import Typed
@@ -48,10 +49,13 @@ def _stick_options(command: F) -> F:
             stick["timeout"] = Typed("u", menu_timeout)
         if serial_console:
             stick["serial_console"] = Typed("b", True)
+        if allow_large:
+            stick["allow_large"] = Typed("b", True)
         return command(*args, stick=stick, **kwargs)
 
     decorated: Any = wrapper
     for option in (
+        click.option("--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."),
         click.option("--serial-console", is_flag=True, help="Show the menu on the first serial port too."),
         click.option(
             "--menu-timeout",
