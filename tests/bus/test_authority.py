@@ -20,9 +20,8 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs.api import Caller
 from tests.bus.client import Client, OtherUser
-from tests.bus.conftest import NOBODY
 from tests.bus.fake import FakeEngine, device, job
-from tests.bus.polkit import FakePolkit, fake_polkit, mock, program, real_polkitd, with_room_for_polkit
+from tests.bus.polkit import NOBODY, FakePolkit, fake_polkit, mock, program, real_polkitd, with_room_for_polkit
 
 DEVICE = "/org/luxusb/devices/usb_2dAcme_5fStick_2d1"
 CALLER = Caller(NOBODY, ":1.99")

@@ -1,6 +1,6 @@
 """The command's text agent with the real pkttyagent and the real polkitd.
 
-How the password is typed needs PAM and the system bus itself, and so a machine of its own; here polkit turns to the agent.
+How a password is typed needs PAM and the system bus, and so a machine of its own; here polkit turns to the agent.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import pytest
 from luxusbd import resources
 from luxusbd.bus.service import BusService
 from tests.bus.client import Client
-from tests.bus.conftest import NOBODY
 from tests.bus.fake import FakeEngine
-from tests.bus.polkit import program, real_polkitd, with_room_for_polkit
+from tests.bus.polkit import NOBODY, program, real_polkitd, with_room_for_polkit
 from tests.cli.process import Spawned
 
 
