@@ -50,6 +50,8 @@ class RawClient:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self.discarded = 0
+        """Bytes that `discard` has read."""
 
     @classmethod
     async def connect(cls, address: str, uid: int | None = None) -> RawClient:
@@ -78,10 +80,19 @@ class RawClient:
 
     async def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
         """Descriptors go with the first bytes, as the bus wants them."""
-        if fds:
-            sent = socket.send_fds(self._socket, [data], list(fds))
-            data = data[sent:]
+        while fds:
+            try:
+                data = data[socket.send_fds(self._socket, [data], list(fds)) :]
+                break
+            except BlockingIOError:
+                await asyncio.sleep(0)
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def discard(self) -> None:
+        """Read what comes until the other side hangs up."""
+        with contextlib.suppress(ConnectionError):
+            while chunk := await asyncio.get_running_loop().sock_recv(self._socket, 1 << 20):
+                self.discarded += len(chunk)
 
     def close(self) -> None:
         """Leave the bus without a word."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from luxusbd.bus.values import variant
 from luxusbd.jobs.api import Caller
 from tests.bus import matrix, wire
 from tests.bus.client import MANAGER_PATH, SERVICE, Client, OtherUser
-from tests.bus.fake import FEATURES, SHA, FakeEngine, job, view
+from tests.bus.counting import CountingEngine, engine_method
+from tests.bus.fake import FEATURES, SHA, job, view
 from tests.bus.matrix import Row
 from tests.bus.polkit import NOBODY, FakePolkit, fake_polkit, with_room_for_polkit
 from tests.bus.raw import RawClient
@@ -41,29 +41,6 @@ ARGUMENTS: dict[str, Any] = {
 }
 """By the name of an argument; a device, devices and the options are filled in by `body`."""
 BY_TYPE: dict[str, Any] = {"s": "debian", "h": 0, "t": 0, "b": True, "as": [IMAGE]}
-
-
-def engine_method(row: Row) -> str:
-    """pause_job for Job.Pause, list_images for ListImages."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", row.member).lower()
-    return {"get_settings": "settings"}.get(name, f"{name}_job" if row.interface == JOB else name)
-
-
-ACTING = frozenset(engine_method(row) for row in matrix.rows())
-
-
-class CountingEngine(FakeEngine):
-    """Notes which of the methods behind the bus were taken hold of."""
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in ACTING:
-            self.acted.append(name)
-        return super().__getattribute__(name)
-
-    @property
-    def acted(self) -> list[str]:
-        noted: list[str] = self.__dict__.setdefault("_acted", [])
-        return noted
 
 
 @pytest.fixture
