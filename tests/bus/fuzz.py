@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from luxusbd.bus.authority import PrivateAuthority
+from luxusbd.bus.connection import RemoteError
 from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
 from luxusbd.jobs.model import JobState
@@ -50,6 +51,9 @@ class Findings:
     sent: Counter[str] = field(default_factory=Counter)
     hung_up: int = 0
     """How often the bus ended a connection, for a message that breaks its rules."""
+    refused: int = 0
+    """Calls that the bus turned away because too much waited for the service: by bytes, or by descriptors, of which
+    dbus-daemon keeps few."""
     answers: int = 0
     """Bytes that came back."""
     acted: int = 0
@@ -152,7 +156,21 @@ async def settle(service: BusService, client: Client) -> None:
     """Wait until the service has noticed that everybody else left."""
     async with asyncio.timeout(30):
         while service.watchers - {client.name}:
-            await client.call("ListImages", "a{sv}", {})
+            await ask(client)
+
+
+async def ask(client: Client) -> int:
+    """Have a call answered; how often the bus turned it away before."""
+    refused = 0
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await client.call("ListImages", "a{sv}", {})
+                return refused
+            except RemoteError as error:
+                if error.remote_name != "org.freedesktop.DBus.Error.LimitsExceeded":
+                    raise
+                refused += 1
 
 
 def check(engine: CountingEngine, findings: Findings) -> None:
@@ -187,7 +205,7 @@ async def fuzz(count: int, seed: int, directory: Path, *, lax: bool = False) -> 
                     # With a length that is too long, all that follows would be its body.
                     await senders[number % 2].close()
                 if number % BARRIER == BARRIER - 1:
-                    await client.call("ListImages", "a{sv}", {})
+                    findings.refused += await ask(client)
                     for shown in list(engine.views.values())[1:]:
                         engine.remove_device(shown)
             for sender in senders:
@@ -220,7 +238,9 @@ def main(argv: list[str]) -> int:
     kinds: dict[str, Any] = dict(found.sent.most_common())
     print(f"{found.sent.total()} messages in {found.seconds:.0f} s, seed {given.seed}: {kinds}")
     print(f"{found.acted} calls reached the engine, {found.answers >> 10} KiB came back")
-    print(f"the bus hung up {found.hung_up} times; {len(found.problems)} problems")
+    print(
+        f"the bus hung up {found.hung_up} times and turned {found.refused} calls away; {len(found.problems)} problems"
+    )
     for problem, times in Counter(found.problems).most_common(50):
         print(f"{times} x {problem}")
     return 1 if found.problems else 0
