@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-vm lint bench fuzz man install uninstall clean
+.PHONY: help setup demo test test-vm lint bench fuzz fuzz-bus man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,12 @@ bench: setup ## Measure the daemon's start and its memory
 FUZZ_TARGETS ?=
 FUZZ_RUNS ?= 20000
 FUZZ_SEED ?= 1
+FUZZ_MESSAGES ?= 100000
 fuzz: setup ## Feed mutated images and documents to everything that reads foreign bytes (FUZZ_RUNS, FUZZ_SEED, FUZZ_TARGETS)
 	@$(PYTHON) -m tests.fuzz $(FUZZ_TARGETS) --runs $(FUZZ_RUNS) --seed $(FUZZ_SEED)
+
+fuzz-bus: setup ## Send random D-Bus messages of two users to the service, as root (FUZZ_MESSAGES, FUZZ_SEED)
+	@$(PYTHON) -m tests.bus.fuzz --messages $(FUZZ_MESSAGES) --seed $(FUZZ_SEED)
 
 man: ## Write the manual pages to build/man
 	@packaging/setup.sh demo

@@ -74,6 +74,7 @@ install_all() {
     put 644 /usr/share/dbus-1/system.d/org.luxusb.Manager.conf <dbus/org.luxusb.Manager.conf
     put 644 /usr/share/polkit-1/actions/org.luxusb.policy <polkit/org.luxusb.policy
     put 644 /usr/lib/udev/rules.d/90-luxusb.rules <systemd/90-luxusb.rules
+    put 644 "$prefix/share/doc/luxusb/50-luxusb.rules.example" <polkit/50-luxusb.rules.example
     put 644 /usr/lib/sysusers.d/luxusb.conf <systemd/luxusb.sysusers
     put 644 /usr/lib/tmpfiles.d/luxusb.conf <systemd/luxusb.tmpfiles
     built() { PYTHONPATH=$work/lib LC_ALL=C.UTF-8 "$work/venv/bin/python" "$@"; }

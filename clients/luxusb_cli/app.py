@@ -41,10 +41,11 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not authorised, 4 no daemon,
     epilog=_EXAMPLES,
 )
 @click.option("--address", metavar="ADDR", help="D-Bus address of the bus, in place of the system bus.")
+@click.option("--no-ask-password", is_flag=True, help="Never ask for a password; fail where one is needed.")
 @click.option("--version", is_flag=True, help="Show the versions of this command and of the daemon.")
 @json_option
 @click.pass_context
-def cli(context: click.Context, address: str | None, version: bool) -> int:
+def cli(context: click.Context, address: str | None, no_ask_password: bool, version: bool) -> int:
     """Make USB sticks that start several operating systems.
 
     The work is done by the service luxusbd, which goes on when this command ends: it downloads images, checks them,
@@ -52,6 +53,7 @@ def cli(context: click.Context, address: str | None, version: bool) -> int:
     """
     state = context.ensure_object(State)
     state.address = address
+    state.ask_password = not no_ask_password
     if version:
         context.exit(_version(state))
     if context.invoked_subcommand is None:

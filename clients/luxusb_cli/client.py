@@ -26,6 +26,14 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 
 _NO_OPTIONS: Options = {}
+MAY_ASK = frozenset(
+    {
+        *("UpdateCatalog", "Download", "ImportImage", "DeleteImage", "PinImage", "PruneImages", "RaceMirrors"),
+        *("CreateStick", "AddImages", "RemoveImages", "UpdateStick", "RefreshStick", "RepairStick", "VerifyStick"),
+        *("RescanStick", "SetPersistence", "WriteRaw", "RestoreDisk", "ProbeCapacity", "Eject", "SetSettings"),
+    }
+)
+"""Members of the Manager that polkit may have a question about; ListJobs only for all users, those of a job always."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,10 @@ class Work(Enum):
 class Client:
     """What can be asked of the daemon. Every call may raise `DaemonError`, `NoDaemonError` and `ProtocolError`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`prepare` is awaited before each call that may lead to a question for a password."""
         self._connection = connection
+        self._prepare = prepare
 
     def events(self) -> AbstractContextManager[asyncio.Queue[Event]]:
         """What the daemon and the bus say from now on, in order."""
@@ -83,7 +93,13 @@ class Client:
     async def _manager(
         self, member: str, signature: str, *arguments: object, what: str, fds: Sequence[int] = ()
     ) -> Sequence[object]:
+        if member in MAY_ASK:
+            await self._prepare_question()
         return await self._connection.call(MANAGER_PATH, MANAGER, member, signature, arguments, what=what, fds=fds)
+
+    async def _prepare_question(self) -> None:
+        if self._prepare is not None:
+            await self._prepare()
 
     async def _properties(self, path: str, interface: str, what: str) -> Wire:
         reply = await self._connection.call(path, PROPERTIES, "GetAll", "s", [interface], what=what)
@@ -330,6 +346,8 @@ class Client:
         options = {key: Typed("b", True) for key, on in (("unfinished", unfinished), ("all_users", all_users)) if on}
         if limit is not None:
             options["limit"] = Typed("u", limit)
+        if all_users:
+            await self._prepare_question()
         reply = await self._manager("ListJobs", "a{sv}", options, what=_("Could not list the jobs"))
         return tuple(JobInfo.from_wire(text(item, "path"), item) for item in wires(_only(reply), "the jobs"))
 
@@ -363,6 +381,7 @@ class Client:
         await self._job(path, "Modify", _throttle(priority, bandwidth), _("Could not change the job"))
 
     async def _job(self, path: str, member: str, options: Options, what: str) -> None:
+        await self._prepare_question()
         await self._connection.call(path, JOB, member, "a{sv}", [options], what=what)
 
 

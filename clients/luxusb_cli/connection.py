@@ -229,6 +229,15 @@ class Connection:
             self._owner = str(reply.body[0])
             self._daemon_seen = True
 
+    async def serves(self, name: str) -> bool:
+        """Whether somebody has this name on the bus, or is started when it is called."""
+        what = _("The bus refused the connection")
+        reply = await self._send(_DBUS, _DBUS_PATH, _DBUS, "NameHasOwner", "s", [name], (), what)
+        if reply.body[0]:
+            return True
+        reply = await self._send(_DBUS, _DBUS_PATH, _DBUS, "ListActivatableNames", "", [], (), what)
+        return name in reply.body[0]
+
     async def close(self) -> None:
         """Leave the bus; image targets of this connection go with it."""
         if self._bus.connected:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from luxusb_cli.errors import CancelledError, ExitCode
+from luxusb_cli.errors import PASSWORD_NEEDED, CancelledError, CliError, ExitCode
 from luxusb_cli.i18n import _
 from luxusb_cli.text import clean, did_you_mean, join_sentences
 
@@ -28,6 +28,8 @@ class State:
     address: str | None = None
     json: bool = False
     verbose: bool = False
+    ask_password: bool = True
+    """False with --no-ask-password: neither an agent of the desktop nor one on the terminal is to ask."""
 
     def emit(self, document: Mapping[str, object]) -> None:
         """Print the JSON answer of the command."""
@@ -120,12 +122,22 @@ def run(state: State, body: Callable[[Client], Coroutine[Any, Any, ExitCode]]) -
     """
     import asyncio
 
+    from luxusb_cli.agent import TextAgent
     from luxusb_cli.client import Client
     from luxusb_cli.connection import Connection
 
     async def main() -> ExitCode:
-        async with await Connection.open(state.address, interactive=interactive()) as connection:
-            return await body(Client(connection))
+        may_ask = interactive() and state.ask_password
+        async with (
+            await Connection.open(state.address, interactive=may_ask) as connection,
+            TextAgent(connection, state.address, allowed=state.ask_password) as agent,
+        ):
+            try:
+                return await body(Client(connection, agent.ready))
+            except CliError as error:
+                if error.name == PASSWORD_NEEDED:
+                    error.todo = await agent.advice() or error.todo
+                raise
 
     try:
         return asyncio.run(main())

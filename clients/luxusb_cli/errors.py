@@ -11,6 +11,8 @@ LUXUSB = "org.luxusb.Error."
 FREEDESKTOP = "org.freedesktop.DBus.Error."
 CLIENT = "org.luxusb.Client."
 """Prefix of the names that this program gives to its own errors in JSON."""
+PASSWORD_NEEDED = FREEDESKTOP + "InteractiveAuthorizationRequired"
+"""A password would help, and nobody could be asked for it."""
 
 
 class ExitCode(IntEnum):
@@ -46,7 +48,7 @@ _NOT_AUTHORIZED = frozenset(
     {
         LUXUSB + "NotAuthorized",
         LUXUSB + "NotAuthorizedDismissed",
-        FREEDESKTOP + "InteractiveAuthorizationRequired",
+        PASSWORD_NEEDED,
         FREEDESKTOP + "AccessDenied",
         FREEDESKTOP + "AuthFailed",
     }
@@ -58,7 +60,7 @@ _START_DAEMON = N_("Look at `systemctl status luxusbd`, and start it with `sudo 
 _ADVICE: Mapping[str, str] = {
     LUXUSB + "NotAuthorized": N_("Run the command with sudo, or ask the administrator for the permission."),
     LUXUSB + "NotAuthorizedDismissed": N_("Run the command again and answer the question for the password."),
-    FREEDESKTOP + "InteractiveAuthorizationRequired": (
+    PASSWORD_NEEDED: (
         N_("Run the command from a terminal or desktop session where a password can be asked for, or with sudo.")
     ),
     FREEDESKTOP + "AccessDenied": N_("Run the command with sudo, or ask the administrator for the permission."),

@@ -40,12 +40,12 @@ def implementation() -> Implementation:
     return Implementation(interfaces()[DEVICE], {}, _GETTERS)
 
 
-def details(views: Sequence[DeviceView]) -> dict[str, str]:
+def details(views: Sequence[DeviceView]) -> dict[str, tuple[str, ...]]:
     """What polkit is told about the devices, for its dialogue ($(device), $(model)) and for administrators' rules."""
     return {
-        "device": ", ".join(view.device.node or "an image file" for view in views),
-        "model": ", ".join(" ".join(f"{view.device.vendor} {view.device.model}".split()) or "?" for view in views),
-        "serial": ", ".join(view.device.serial for view in views),
-        "size": ", ".join(str(view.device.identity.size) for view in views),
-        "bus": ", ".join(view.device.bus for view in views),
+        "device": tuple(view.device.node or "an image file" for view in views),
+        "model": tuple(" ".join(f"{view.device.vendor} {view.device.model}".split()) or "?" for view in views),
+        "serial": tuple(view.device.serial for view in views),
+        "size": tuple(str(view.device.identity.size) for view in views),
+        "bus": tuple(view.device.bus for view in views),
     }

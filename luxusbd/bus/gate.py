@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from luxusbd.bus import options
@@ -12,8 +12,15 @@ from luxusbd.bus.contract import MANAGER, Method
 from luxusbd.bus.dispatcher import Answer, Call, Handler
 from luxusbd.bus.members import RULES, Action
 from luxusbd.errors import NotSupportedError
+from luxusbd.text import clean
+
+DETAIL_LIMIT = 200
+ITEM_LIMIT = 80
+"""Characters of one foreign text in the dialogue, and of one in a list; with `MAX_DEVICES` a list stays whole."""
 
 Operation = Callable[[Call, options.Options], Awaitable[Answer]]
+Details = Mapping[str, str | Sequence[str]]
+"""What polkit is told, by name. Of a list nothing is left out: an administrator's rule may take it apart at ", "."""
 
 
 class Gate:
@@ -27,7 +34,7 @@ class Gate:
         self,
         call: Call,
         given: options.Options | None,
-        details: Mapping[str, str],
+        details: Details,
         action: Action | None = None,
     ) -> None:
         """Ask whether the caller may, and stop asking when it leaves the bus.
@@ -44,11 +51,25 @@ class Gate:
         silent = given is not None and given[options.NO_USER_INTERACTION]
         await self._callers.while_present(
             call.caller.bus_name,
-            self._ask(call, wanted, details, interactive=call.interactive and not silent),
+            self._ask(call, wanted, _shown(details), interactive=call.interactive and not silent),
         )
 
     async def _ask(self, call: Call, action: Action, details: Mapping[str, str], *, interactive: bool) -> None:
         await self._authority.check(call.caller, action, details, interactive=interactive)
+
+
+def _shown(details: Details) -> dict[str, str]:
+    return {
+        key: _harmless(value, DETAIL_LIMIT)
+        if isinstance(value, str)
+        else ", ".join(_harmless(item, ITEM_LIMIT).replace(", ", " ") for item in value)
+        for key, value in details.items()
+    }
+
+
+def _harmless(foreign: str, limit: int) -> str:
+    """One line for a dialogue: some take what looks like markup for markup, and polkit has `$(name)` for details."""
+    return clean(foreign, limit).translate({ord("<"): "[", ord(">"): "]"}).replace("$(", "$ (")
 
 
 def parse_options(interface: str, method: Method, args: tuple[Any, ...]) -> options.Options:

@@ -198,11 +198,17 @@ async def serve(address: str) -> None:
             path, interface, member, signature, args = request
             if signature.endswith("a{sv}"):
                 args[-1] = {key: variant(value) for key, value in args[-1].items()}
+            fds = [os.memfd_create("sent")] if signature.startswith("h") else []
             try:
-                message = await client.raw(member, signature, *args, path=path, interface=interface, flags=flags)
+                message = await client.raw(
+                    member, signature, *args, path=path, interface=interface, flags=flags, fds=fds
+                )
                 answer = {"body": plain(message.body)}
             except RemoteError as error:
                 answer = {"error": error.remote_name, "text": str(error)}
+            finally:
+                for fd in fds:
+                    os.close(fd)
         elif kind == "bus":
             try:
                 answer = {"body": plain(await client.connection.call_bus(*request))}

@@ -15,8 +15,7 @@ from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
 from tests.bus.client import Client, OtherUser
 from tests.bus.fake import FakeEngine, view
-
-NOBODY = 65534
+from tests.bus.polkit import NOBODY
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,24 @@ from typing import Any
 from luxusbd.bus._lib import Message, MessageType
 from luxusbd.bus.authority import POLKIT_INTERFACE, POLKIT_NAME, POLKIT_PATH
 from luxusbd.bus.connection import Connection
+from luxusbd.bus.private import private_bus
 from tests.bus.client import plain
 
+NOBODY = 65534
 POLICY = """
 <policy context="default">
   <allow own="org.freedesktop.PolicyKit1"/>
   <allow send_destination="org.freedesktop.PolicyKit1"/>
 </policy>
 """
+
+
+@contextlib.asynccontextmanager
+async def with_room_for_polkit(directory: Path) -> AsyncIterator[str]:
+    """A private bus that lets polkitd on, and asks it."""
+    users = [NOBODY, *(entry.pw_uid for entry in pwd.getpwall() if entry.pw_name == "polkitd")]
+    async with private_bus(directory, users=users, extra_policy=POLICY) as running:
+        yield running
 
 
 class FakePolkit:
@@ -124,4 +135,13 @@ def real_polkitd(actions: Path, rules: Path) -> tuple[str, ...]:
     return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
 
 
-__all__ = ["POLICY", "POLKIT_INTERFACE", "FakePolkit", "fake_polkit", "mock", "program", "real_polkitd"]
+__all__ = [
+    "POLICY",
+    "POLKIT_INTERFACE",
+    "FakePolkit",
+    "fake_polkit",
+    "mock",
+    "program",
+    "real_polkitd",
+    "with_room_for_polkit",
+]

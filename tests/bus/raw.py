@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
+from collections.abc import Iterator, Sequence
 from urllib.parse import unquote
 
 
@@ -30,21 +32,40 @@ def message(kind: int, flags: int, fields: list[bytes], body: bytes = b"", seria
     return header + bytes(-len(header) % 8) + body
 
 
+@contextlib.contextmanager
+def _effective(uid: int | None) -> Iterator[None]:
+    if uid is None:
+        yield
+        return
+    before = os.geteuid()
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
 class RawClient:
     """Authenticates and says Hello; then anything goes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self.discarded = 0
+        """Bytes that `discard` has read."""
 
     @classmethod
-    async def connect(cls, address: str) -> RawClient:
+    async def connect(cls, address: str, uid: int | None = None) -> RawClient:
+        """As another uid, which takes root: the bus asks the kernel who connected, and when, is all that counts."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, unquote(address.removeprefix("unix:path=").split(",")[0]))
-        uid = str(os.getuid()).encode().hex().encode()
-        await loop.sock_sendall(sock, b"\0AUTH EXTERNAL " + uid + b"\r\n")
+        with _effective(uid):
+            sock.connect(unquote(address.removeprefix("unix:path=").split(",")[0]))
+        sock.setblocking(False)
+        said = str(os.getuid() if uid is None else uid).encode().hex().encode()
+        await loop.sock_sendall(sock, b"\0AUTH EXTERNAL " + said + b"\r\n")
         assert (await loop.sock_recv(sock, 1000)).startswith(b"OK")
+        await loop.sock_sendall(sock, b"NEGOTIATE_UNIX_FD\r\n")
+        assert (await loop.sock_recv(sock, 1000)).startswith(b"AGREE")
         await loop.sock_sendall(sock, b"BEGIN\r\n")
         bus = "org.freedesktop.DBus"
         fields = [
@@ -57,8 +78,25 @@ class RawClient:
         assert await loop.sock_recv(sock, 4000)
         return cls(sock)
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        """Descriptors go with the first bytes, as the bus wants them."""
+        while fds:
+            try:
+                data = data[socket.send_fds(self._socket, [data], list(fds)) :]
+                break
+            except BlockingIOError:
+                await asyncio.sleep(0)
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def discard(self) -> None:
+        """Read what comes until the other side hangs up."""
+        with contextlib.suppress(ConnectionError):
+            while chunk := await asyncio.get_running_loop().sock_recv(self._socket, 1 << 20):
+                self.discarded += len(chunk)
+
+    def close(self) -> None:
+        """Leave the bus without a word."""
+        self._socket.close()
 
     async def read_until(self, marker: bytes) -> None:
         """Read until these bytes came."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import pwd
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,7 +11,6 @@ import pytest
 from luxusbd import resources
 from luxusbd.bus.authority import PolkitAuthority, PrivateAuthority
 from luxusbd.bus.members import Action
-from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
 from luxusbd.errors import (
     InteractiveAuthorizationRequiredError,
@@ -22,9 +20,8 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs.api import Caller
 from tests.bus.client import Client, OtherUser
-from tests.bus.conftest import NOBODY
 from tests.bus.fake import FakeEngine, device, job
-from tests.bus.polkit import POLICY, FakePolkit, fake_polkit, mock, program, real_polkitd
+from tests.bus.polkit import NOBODY, FakePolkit, fake_polkit, mock, program, real_polkitd, with_room_for_polkit
 
 DEVICE = "/org/luxusb/devices/usb_2dAcme_5fStick_2d1"
 CALLER = Caller(NOBODY, ":1.99")
@@ -32,9 +29,7 @@ CALLER = Caller(NOBODY, ":1.99")
 
 @pytest.fixture
 async def address(bus_directory: Path) -> AsyncIterator[str]:
-    """As in conftest, with room for polkit."""
-    users = [NOBODY, *(entry.pw_uid for entry in pwd.getpwall() if entry.pw_name == "polkitd")]
-    async with private_bus(bus_directory, users=users, extra_policy=POLICY) as running:
+    async with with_room_for_polkit(bus_directory) as running:
         yield running
 
 

@@ -10,8 +10,8 @@ from luxusbd.bus.service import BusService
 from luxusbd.jobs.api import Caller
 from luxusbd.jobs.model import JobState
 from tests.bus.client import Client, OtherUser
-from tests.bus.conftest import NOBODY
 from tests.bus.fake import FakeEngine, job, view
+from tests.bus.polkit import NOBODY
 
 pytestmark = pytest.mark.root
 

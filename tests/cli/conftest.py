@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -49,18 +50,26 @@ class Result:
         return json.loads(self.out)
 
 
-@pytest.fixture(scope="session")
-def bus_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextlib.contextmanager
+def private_bus(directory: Path) -> Iterator[str]:
+    """A bus with its socket in `directory`; its address."""
     program = shutil.which("dbus-daemon")
     assert program is not None
-    directory = tmp_path_factory.mktemp("bus")
     config = directory / "bus.conf"
     config.write_text(_CONFIG.format(directory=directory))
     command = [program, f"--config-file={config}", "--print-address=1", "--nofork", "--nopidfile"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.terminate()
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def bus_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with private_bus(tmp_path_factory.mktemp("bus")) as address:
+        yield address
 
 
 @pytest.fixture

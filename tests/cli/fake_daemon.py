@@ -78,6 +78,16 @@ class FakeDaemon(Handlers):
     def come_back(self) -> None:
         self._run(self._connect())
 
+    def own(self, name: str) -> None:
+        """Take another name on the bus as well."""
+        assert self._bus is not None
+        self._run(self._bus.request_name(name, NameFlag.DO_NOT_QUEUE))
+
+    def disown(self, name: str) -> None:
+        """Give a name of `own` back."""
+        assert self._bus is not None
+        self._run(self._bus.release_name(name))
+
     def do(self, act: Callable[[], T]) -> T:
         """Run `act` in the daemon's thread."""
 

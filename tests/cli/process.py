@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
@@ -21,7 +22,10 @@ PATIENCE = 20.0
 class Spawned:
     """A process whose output is read while it runs."""
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str], *, terminal: bool) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: dict[str, str], *, terminal: bool, uid: int | None = None
+    ) -> None:
+        other: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": [], "cwd": "/"}
         environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "clients")))
         environment["PYTHONUNBUFFERED"] = "1"
         self.output = ""
@@ -39,12 +43,18 @@ class Spawned:
                 stderr=device,
                 start_new_session=True,
                 preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                **other,
             )
             os.close(device)
             self._error_reader = -1
         else:
             self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                **other,
             )
             assert self._process.stdout is not None
             assert self._process.stderr is not None
@@ -78,6 +88,14 @@ class Spawned:
             self.type("\x03")
         else:
             self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it as nothing can be caught."""
+        self._process.kill()
+
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._reader)[3] & termios.ECHO)
 
     def finish(self) -> int:
         """Read to the end; the exit code."""

@@ -162,6 +162,7 @@ def source(tmp_path: Path) -> Path:
         ("dbus/org.luxusb.Manager.conf", "<busconfig/>\n"),
         ("dbus/org.luxusb.Manager.service", "[D-BUS Service]\nExec=/usr/sbin/luxusbd\n"),
         ("polkit/org.luxusb.policy", "<policyconfig/>\n"),
+        ("polkit/50-luxusb.rules.example", "// rules\n"),
     ):
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_text(text)
@@ -196,6 +197,7 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
         "opt/lux/lib/luxusb/.installed",
         "opt/lux/share/bash-completion/completions/luxusb",
         "opt/lux/share/fish/vendor_completions.d/luxusb.fish",
+        "opt/lux/share/doc/luxusb/50-luxusb.rules.example",
         "opt/lux/share/man/man1/luxusb.1",
         "opt/lux/share/man/man5/luxusbd.toml.5",
         "opt/lux/share/man/man8/luxusbd.8",
