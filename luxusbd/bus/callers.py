@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from luxusbd.bus._lib import Message
-from luxusbd.bus.connection import BUS_NAME, BUS_PATH, Connection, RemoteError
+from luxusbd.bus.connection import BUS_NAME, BUS_PATH, Connection, DisconnectedError, RemoteError
 from luxusbd.errors import NotAuthorizedError
 from luxusbd.jobs.api import Caller
 
@@ -21,6 +21,9 @@ T = TypeVar("T")
 VANISHED_RULE = (
     f"type='signal',sender='{BUS_NAME}',path='{BUS_PATH}',interface='{BUS_NAME}',member='NameOwnerChanged',arg2=''"
 )
+
+SWEEP_EVERY = 60.0
+"""Seconds between two looks at who is still there; the bus drops signals for a connection that much waits for."""
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +47,18 @@ class Callers:
         self._vanished = vanished
         self._changed = changed
         self._watchers: dict[str, _Watcher] = {}
+        self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Ask the bus to tell who leaves; before the first call can come in."""
         await self._connection.call_bus("AddMatch", "s", [VANISHED_RULE])
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep_again(), name="sweep-callers")
 
     async def stop(self) -> None:
         """Forget everybody."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
         lookups = [watcher.lookup for watcher in self._watchers.values()]
         self._watchers.clear()
         for lookup in lookups:
@@ -123,7 +131,27 @@ class Callers:
         if signal.sender != BUS_NAME or signal.member != "NameOwnerChanged" or signal.signature != "sss":
             return
         name, _old, new = signal.body
-        watcher = None if new else self._watchers.pop(name, None)
+        if not new:
+            self._gone(name)
+
+    async def sweep(self) -> None:
+        """Let go of those whose leaving was not told: a full queue makes dbus-daemon drop signals without a word."""
+        before = tuple(self._watchers)  # who arrives meanwhile may be missing in the answer
+        (present,) = await self._connection.call_bus("ListNames")
+        for name in set(before).difference(present):
+            self._gone(name)
+
+    async def _sweep_again(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            if self._watchers:
+                try:
+                    await self.sweep()
+                except (RemoteError, TimeoutError, DisconnectedError) as error:
+                    log.debug("cannot see who is on the bus: %s", error)
+
+    def _gone(self, name: str) -> None:
+        watcher = self._watchers.pop(name, None)
         if watcher is None:
             return
         watcher.lookup.cancel()

@@ -157,6 +157,8 @@ async def settle(service: BusService, client: Client) -> None:
     async with asyncio.timeout(30):
         while service.watchers - {client.name}:
             await ask(client)
+            assert service._parts is not None
+            await service._parts.callers.sweep()  # the bus may have dropped the signal
 
 
 async def ask(client: Client) -> int:
