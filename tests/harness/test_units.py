@@ -100,7 +100,7 @@ def test_only_those_who_need_it_have_capabilities_devices_and_network() -> None:
     capabilities = {name: " ".join(settings(name)["CapabilityBoundingSet"]) for name in SERVICES}
     assert {name: held for name, held in capabilities.items() if held} == {
         "luxusbd.service": "CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER",
-        "luxusb-stick@.service": "CAP_SYS_ADMIN",
+        "luxusb-stick@.service": "CAP_SYS_ADMIN CAP_SYS_PTRACE",
     }
     with_devices = {name for name in SERVICES if settings(name).get("PrivateDevices") != ["yes"]}
     assert with_devices == {"luxusbd.service", "luxusb-stick@.service"}
