@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Trust(StrEnum):
-    """How sure it is that bytes are what their maker published."""
+    """How sure it is that bytes are what their maker published; the surest first."""
 
     SIGNED = "signed"
     HASH = "hash"

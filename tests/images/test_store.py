@@ -99,6 +99,16 @@ def test_downloaded_images_are_seen_by_all_and_lend_their_trust(store: ImageStor
     assert store.get(ALICE, SHA).trust is Trust.NONE
 
 
+def test_bytes_that_come_again_lose_no_trust(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE, name="signed", trust=Trust.SIGNED)
+    add(store, tmp_path, ALICE, name="again", trust=Trust.NONE)
+    add(store, tmp_path, BOB, trust=Trust.NONE)
+    assert [(image.name, image.trust) for image in store.list(ALICE)] == [("again", Trust.SIGNED)]
+    assert store.get(BOB, SHA).trust is Trust.NONE
+    add(store, tmp_path, BOB, trust=Trust.HASH)
+    assert store.get(BOB, SHA).trust is Trust.HASH
+
+
 def test_root_takes_an_image_from_everybody(store: ImageStore, tmp_path: Path) -> None:
     add(store, tmp_path, ALICE)
     add(store, tmp_path, None)
