@@ -369,16 +369,21 @@ class Sticks:
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
                     " nothing was erased"
                 )
+        refused: dict[str, LuxusbError] = {}
         for identity in identities:
             # before the first worker starts, whose mount namespace begins as a copy of this machine's
-            await self._unmounting.release(identity)
-        outcomes = await asyncio.gather(
-            *(
-                self._work(context, identity, StickOperation.CREATE, overall, images=sources, options=options)
-                for identity in identities
-            ),
-            return_exceptions=True,
-        )
+            try:
+                await self._unmounting.release(identity)
+            except LuxusbError as error:
+                refused[identity.id] = error
+
+        async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
+            if (refusal := refused.get(identity.id)) is not None:
+                raise refusal
+            return await self._work(context, identity, StickOperation.CREATE, overall, images=sources, options=options)
+
+        # a disk that cannot be had keeps none of the others from being made
+        outcomes = await asyncio.gather(*(make(identity) for identity in identities), return_exceptions=True)
         return _combine(identities, outcomes)
 
     async def _fetch(

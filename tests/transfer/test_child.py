@@ -338,7 +338,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     module(
         "luxusbd.stick.reader",
         read_stick=lambda fd, size: room.contents(fd, size),
-        describe_contents=lambda _fd, size: (f"{size} bytes of data",),
+        look_at_contents=lambda _fd, size: ((f"{size} bytes of data",), ()),
     )
     module("luxusbd.stick.codec", contents_to_json=lambda value: {"stick": value})
     return room
@@ -379,7 +379,7 @@ async def test_look(core: Core, foreign: types.SimpleNamespace, tmp_path: Path) 
         foreign.contents = lambda _fd, _size, contents=contents: contents
         with (tmp_path / "file").open("rb") as one:
             answer = await core.channel.request("look", {"size": 7}, [one.fileno()])
-        assert answer == {"contents": expected, "losses": ["7 bytes of data"]}
+        assert answer == {"contents": expected, "losses": ["7 bytes of data"], "details": []}
 
 
 async def test_cancelled_copy_stops(core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
