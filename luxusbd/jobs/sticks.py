@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from luxusbd.errors import (
     DeviceDamagedError,
     DeviceNotFoundError,
     DeviceNotLuxusbError,
-    FailedError,
     ImageNotFoundError,
     InterruptedJobError,
     InvalidArgumentError,
@@ -36,12 +34,13 @@ from luxusbd.jobs import worker
 from luxusbd.jobs.api import Caller, DeviceView
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.holds import Holds
-from luxusbd.jobs.model import Job, JobState, Operation
+from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import Planner, Wanted, check_bootable
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.rescan import Comparison, Rescans
 from luxusbd.jobs.running import JobContext, Lane, Runner
+from luxusbd.jobs.together import Overall, combine
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.model import (
@@ -64,54 +63,6 @@ _AGAIN = {
     Operation.VERIFY: "nothing was written: verify again",
     Operation.RESCAN: "the stick still starts what it started before: rescan it again",
 }
-
-
-@dataclass
-class _Overall:
-    """Adds the bytes of downloads and of every device up to one progress; passes a pause on to every worker."""
-
-    context: JobContext
-    expected: int
-    """Bytes that one device is expected to take, until its worker says better."""
-    devices: int
-    fetched: tuple[int, int] = (0, 0)
-    written: dict[str, tuple[int, int]] = field(default_factory=dict)
-    hooks: dict[str, Callable[[bool], None]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        # in place, without ending the task: the downloads are jobs of their own, and workers are stopped by signal
-        self.context.on_pause(self._pause)
-
-    def on_pause(self, device_id: str, hook: Callable[[bool], None] | None) -> None:
-        """Let `hook` stop and continue the worker of a device, from now on."""
-        if hook is None:
-            self.hooks.pop(device_id, None)
-            return
-        self.hooks[device_id] = hook
-        if self.context.job.state is JobState.PAUSED:
-            hook(True)
-
-    def _pause(self, paused: bool) -> None:
-        for hook in self.hooks.values():
-            hook(paused)
-
-    def downloads(self, done: int, total: int) -> None:
-        self.fetched = (done, total)
-        self._report("download")
-
-    def reading(self, done: int, total: int) -> None:
-        self.fetched = (done, total)
-        self._report("read-image")
-
-    def device(self, device_id: str, progress: StickProgress) -> None:
-        self.written[device_id] = (progress.bytes_done, progress.bytes_total)
-        self._report(progress.stage)
-
-    def _report(self, stage: str) -> None:
-        waiting = max(0, self.devices - len(self.written)) * self.expected
-        done = self.fetched[0] + sum(part[0] for part in self.written.values())
-        total = self.fetched[1] + sum(part[1] for part in self.written.values()) + waiting
-        self.context.report(done, total, stage=stage)
 
 
 class Sticks:
@@ -183,7 +134,7 @@ class Sticks:
             )
 
         async def run(context: JobContext) -> Mapping[str, Any]:
-            overall = _Overall(context, 2 * sum(image.size for image in images), 1)
+            overall = Overall(context, 2 * sum(image.size for image in images), 1)
             sources = await self._fetch(context, caller, images, overall)
             return await self._work(context, identity, StickOperation.ADD, overall, images=sources)
 
@@ -214,7 +165,7 @@ class Sticks:
             files += [file for file in match if file not in files]
 
         async def run(context: JobContext) -> Mapping[str, Any]:
-            overall = _Overall(context, 0, 1)
+            overall = Overall(context, 0, 1)
             return await self._work(context, identity, StickOperation.REMOVE, overall, remove=tuple(files))
 
         return await self._submit(
@@ -241,7 +192,7 @@ class Sticks:
         view = self._stick(identity, damaged=True)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
-            overall = _Overall(context, 0, 1)
+            overall = Overall(context, 0, 1)
             # held over all steps, so that nobody else changes the disk between the look and the writing
             target = await self._open(identity)
             try:
@@ -257,7 +208,7 @@ class Sticks:
         return await self._submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
 
     async def _compare(
-        self, context: JobContext, identity: DeviceIdentity, overall: _Overall, target: int, *, thorough: bool
+        self, context: JobContext, identity: DeviceIdentity, overall: Overall, target: int, *, thorough: bool
     ) -> Comparison:
         noted = ""
 
@@ -297,7 +248,7 @@ class Sticks:
         identity = view.device.identity
 
         async def run(context: JobContext) -> Mapping[str, Any]:
-            overall = _Overall(context, sum(image.size for image in view.images), 1)
+            overall = Overall(context, sum(image.size for image in view.images), 1)
             result = await self._work(context, identity, order, overall)
             if order is StickOperation.VERIFY and not result["ok"]:
                 raise VerificationError(_verdict(name_of(view), result))
@@ -359,7 +310,7 @@ class Sticks:
         images: Sequence[Wanted],
         options: StickOptions,
     ) -> Mapping[str, Any]:
-        overall = _Overall(context, 2 * sum(image.size for image in images), len(identities))
+        overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
         sources = await self._fetch(context, caller, images, overall)
         for identity in identities:
             capacity = stick_layout.capacity(stick_layout.plan(identity.size, options))
@@ -384,10 +335,10 @@ class Sticks:
 
         # a disk that cannot be had keeps none of the others from being made
         outcomes = await asyncio.gather(*(make(identity) for identity in identities), return_exceptions=True)
-        return _combine(identities, outcomes)
+        return combine(identities, outcomes)
 
     async def _fetch(
-        self, context: JobContext, caller: Caller, images: Sequence[Wanted], overall: _Overall
+        self, context: JobContext, caller: Caller, images: Sequence[Wanted], overall: Overall
     ) -> tuple[ManifestImage, ...]:
         children = [
             await self._downloads.download(caller.uid, image.distribution, image.release, parent=context.job.id)
@@ -409,7 +360,7 @@ class Sticks:
         context: JobContext,
         identity: DeviceIdentity,
         operation: StickOperation,
-        overall: _Overall,
+        overall: Overall,
         *,
         images: Sequence[ManifestImage] = (),
         remove: tuple[str, ...] = (),
@@ -489,35 +440,6 @@ class Sticks:
         """Give the devices of a finished job free and look at them anew."""
         for device_id in job.device_ids:
             await self._registry.release(device_id, job.id)
-
-
-def _combine(
-    identities: Sequence[DeviceIdentity], outcomes: Sequence[Mapping[str, Any] | BaseException]
-) -> Mapping[str, Any]:
-    failures = [
-        (identity, outcome)
-        for identity, outcome in zip(identities, outcomes, strict=True)
-        if isinstance(outcome, BaseException)
-    ]
-    for _identity, failure in failures:
-        if not isinstance(failure, LuxusbError):
-            raise failure
-    if len(identities) == 1:
-        if failures:
-            raise failures[0][1]
-        assert isinstance(outcomes[0], Mapping)
-        return outcomes[0]
-    if failures:
-        done = len(identities) - len(failures)
-        texts = "; ".join(f"{identity.id}: {failure}" for identity, failure in failures)
-        raise FailedError(f"{done} of {len(identities)} sticks were made; {texts}")
-    return {
-        "devices": [
-            {"id": identity.id, **outcome}
-            for identity, outcome in zip(identities, outcomes, strict=True)
-            if isinstance(outcome, Mapping)
-        ]
-    }
 
 
 def _verdict(name: str, result: Mapping[str, Any]) -> str:
