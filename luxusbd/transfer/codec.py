@@ -8,16 +8,22 @@ from typing import Any, TypeVar
 
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.transfer.model import (
+    Digest,
     DownloadProgress,
     DownloadRequest,
     DownloadResult,
     DownloadStage,
+    PieceHashes,
+    SourceHint,
     SourceShare,
     SourceState,
 )
 from luxusbd.transfer.shares import MAX_SOURCES
 
 _T = TypeVar("_T", str, int)
+
+MAX_REASON = 300
+MAX_PIECES = 1 << 18
 
 
 def request_to_json(request: DownloadRequest) -> dict[str, Any]:
@@ -41,7 +47,43 @@ def request_from_json(value: Mapping[str, Any]) -> DownloadRequest:
         directory=_typed(value.get("directory"), str, "directory"),
         name=_typed(value.get("name"), str, "name"),
         bandwidth=_typed(value.get("bandwidth", 0), int, "bandwidth"),
+        priority=_typed(value.get("priority", 0), int, "priority"),
+        digests=tuple(
+            Digest(_typed(each.get("algorithm"), str, "digests"), _typed(each.get("value"), str, "digests"))
+            for each in _objects(value.get("digests", []), "digests")
+        ),
+        pieces=_pieces(value.get("pieces")),
+        hints=tuple(_hint(each) for each in _objects(value.get("hints", []), "hints")),
     )
+
+
+def _pieces(value: Any) -> PieceHashes | None:
+    if value is None:
+        return None
+    (found,) = _objects([value], "pieces")
+    values = found.get("values")
+    if not isinstance(values, list | tuple) or len(values) > MAX_PIECES:
+        raise InvalidArgumentError("`pieces` of a download needs `values`, a list of hashes")
+    length = _typed(found.get("length"), int, "pieces")
+    if length <= 0:
+        raise InvalidArgumentError("`pieces` of a download needs a positive length")
+    algorithm = _typed(found.get("algorithm"), str, "pieces")
+    return PieceHashes(algorithm, length, tuple(_typed(each, str, "pieces") for each in values))
+
+
+def _hint(value: Mapping[str, Any]) -> SourceHint:
+    return SourceHint(
+        url=_typed(value.get("url"), str, "hints"),
+        rate=max(0, _typed(value.get("rate", 0), int, "hints")),
+        latency=_seconds(value.get("latency", 0.0), "hints"),
+        success=min(1.0, _seconds(value.get("success", 1.0), "hints")),
+    )
+
+
+def _objects(value: Any, name: str) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(each, dict) for each in value):
+        raise InvalidArgumentError(f"`{name}` of a download must hold objects")
+    return tuple(value)
 
 
 def progress_to_json(progress: DownloadProgress) -> dict[str, Any]:
@@ -87,6 +129,12 @@ def sources_from_json(values: Any) -> tuple[SourceShare, ...]:
                 state=SourceState(_typed(value.get("state"), str, "state")),
                 rate=max(0, _typed(value.get("rate"), int, "rate")),
                 bytes_done=max(0, _typed(value.get("bytes_done"), int, "bytes_done")),
+                measured=max(0, _typed(value.get("measured", 0), int, "measured")),
+                latency=_seconds(value.get("latency", 0.0), "latency"),
+                successes=max(0, _typed(value.get("successes", 0), int, "successes")),
+                failures=max(0, _typed(value.get("failures", 0), int, "failures")),
+                rests=_seconds(value.get("rests", 0.0), "rests"),
+                reason=_typed(value.get("reason", ""), str, "reason")[:MAX_REASON],
             )
             for value in values[:MAX_SOURCES]
         )
@@ -112,6 +160,12 @@ def result_from_json(value: Mapping[str, Any]) -> DownloadResult:
         url=_typed(value.get("url"), str, "url"),
         resumed_bytes=_typed(value.get("resumed_bytes"), int, "resumed_bytes"),
     )
+
+
+def _seconds(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        raise InvalidArgumentError(f"`{name}` of a download must be a number of seconds, not {value!r}")
+    return float(value)
 
 
 def _typed(value: Any, kind: type[_T], name: str) -> _T:

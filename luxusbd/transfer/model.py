@@ -2,8 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A hash of a whole file."""
+
+    algorithm: str
+    """One of `DIGESTS`."""
+    value: str
+    """Lower-case hex digits."""
+
+
+DIGESTS: Mapping[str, int] = {"sha256": 64, "sha512": 128, "blake2b": 128}
+"""The algorithms by which a file may be vouched for, with the hex digits of each."""
+
+
+@dataclass(frozen=True)
+class PieceHashes:
+    """Hashes of the consecutive pieces of a file, as a Metalink gives them (RFC 5854, section 4.2.9)."""
+
+    algorithm: str
+    """A name that hashlib knows."""
+    length: int
+    """Bytes of every piece but the last one."""
+    values: tuple[str, ...]
+    """Lower-case hex digits, in file order."""
+
+
+@dataclass(frozen=True)
+class SourceHint:
+    """What earlier downloads taught about an address."""
+
+    url: str
+    rate: int = 0
+    """Bytes per second, 0 when nobody measured."""
+    latency: float = 0.0
+    """Seconds from a request to the headers of its answer, 0 when nobody measured."""
+    success: float = 1.0
+    """Share of its transfers that went well, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +62,13 @@ class DownloadRequest:
     """A plain file name, without a slash."""
     bandwidth: int = 0
     """Bytes per second, 0 without limit."""
+    priority: int = 0
+    """-10 to 10; the more urgent of two downloads gets a connection first."""
+    digests: tuple[Digest, ...] = ()
+    """Further hashes that the whole file must have."""
+    pieces: PieceHashes | None = None
+    hints: tuple[SourceHint, ...] = ()
+    """About some of `urls`."""
 
 
 class DownloadStage(StrEnum):
@@ -42,6 +89,8 @@ class SourceState(StrEnum):
     """It was asked, and is not at the moment."""
     GIVEN_UP = "given-up"
     """It is not asked again."""
+    BANNED = "banned"
+    """It sent wrong bytes, which is proven."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +106,18 @@ class SourceShare:
     """Bytes per second over the last seconds."""
     bytes_done: int
     """Bytes it brought since the download was started or taken up again."""
+    measured: int = 0
+    """Bytes per second that it can do, as far as it was seen while nothing of ours slowed it down; 0 unknown."""
+    latency: float = 0.0
+    """Seconds from a request to the headers of its answer, 0 when it never answered."""
+    successes: int = 0
+    """Ranges that it brought to their end."""
+    failures: int = 0
+    """Requests that ended in a fault of its own."""
+    rests: float = 0.0
+    """Seconds for which it is left alone from now on."""
+    reason: str = ""
+    """Why it rests, was given up or is banned."""
 
 
 @dataclass(frozen=True)
