@@ -46,8 +46,9 @@ async def machine(base: BaseImage, archive: Path) -> AsyncIterator[Guest]:
 async def guest(machine: Guest) -> AsyncIterator[Guest]:
     """The machine; no stick and no unfinished job is left for the next scenario."""
     yield machine
-    await machine.run("for job in $(luxusb --json jobs --unfinished --all-users | grep -o '_[0-9]*\"' | tr -d '_\"'); do"
-                      " luxusb cancel $job; done", check=False)  # fmt: skip
+    for job in (await machine.luxusb("jobs --unfinished --all-users", user="root"))["jobs"]:
+        # it may end by itself meanwhile
+        await machine.run(f"luxusb cancel {job['id']}", check=False)
     await machine.pull_all()
 
 
