@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.vm.conftest import MIB
 from tests.vm.image import PASSWORD
-from tests.vm.machine import Guest
+from tests.vm.machine import Guest, Ran
 from tests.vm.terminal import on_terminal
 
 pytestmark = [pytest.mark.vm, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
@@ -75,42 +75,60 @@ async def test_mounted_by_udisks_and_in_use_is_refused_with_the_process(guest: G
     assert (await guest.device(SERIAL))["current_job"] is None
 
 
+async def job(guest: Guest, number: int) -> dict[str, Any]:
+    jobs = (await guest.luxusb("jobs", user="root"))["jobs"]
+    return dict(next(one for one in jobs if one["id"] == number))
+
+
+async def writing(guest: Guest, number: int) -> bool:
+    """Whether the job is at its longest step; fails when it is over."""
+    now = await job(guest, number)
+    assert now["state"] in ("queued", "running"), now
+    return bool(now["stage"] == "write-image")
+
+
+async def partitions(guest: Guest, node: str) -> dict[str, str]:
+    """Nodes of the partitions by label."""
+    said = (await guest.run(f"lsblk -nrpo PARTLABEL,NAME {node}")).stdout.split("\n")
+    return {label: part for label, _, part in (line.partition(" ") for line in said) if label}
+
+
+async def mount(guest: Guest, part: str) -> Ran:
+    """What a click of alice's in the file manager does."""
+    return await guest.run(f"udisksctl mount --no-user-interaction -b {part}", user="alice", check=False)
+
+
 @pytest.mark.campaign
 async def test_udisks_is_kept_away_while_a_job_owns_the_disk(guest: Guest, mounted: dict[str, Any]) -> None:
     node = mounted["node"]
-    began = await guest.luxusb(create(mounted, "wide", "--no-wait"), user="root")
-    number = int(began["job"]["id"])
 
-    async def now() -> dict[str, Any]:
-        jobs = (await guest.luxusb("jobs", user="root"))["jobs"]
-        return dict(next(one for one in jobs if one["id"] == number))
+    async def comes_back(part: str) -> bool:
+        return (await mount(guest, part)).status == 0
 
-    async def writing() -> bool:
-        job = await now()
-        assert job["state"] in ("queued", "running"), job
-        return bool(job["stage"] == "write-image")
+    second = "/var/tmp/second.iso"
+    await guest.run(f"cat /srv/mirror/grub-rescue-cdrom.iso /srv/mirror/big.iso >{second}", timeout=120)
+    imported = (await guest.luxusb(f"import {second}", user="root", timeout=300))["job"]["result"]["reference"]
+    # a new stick, and one that udisks has known for long
+    orders = (create(mounted, "wide", "--no-wait"), f"add --no-wait --device {node} {imported}")
+    for at, order in enumerate(orders):
+        number = int((await guest.luxusb(order, user="root"))["job"]["id"])
+        await guest.until(lambda number=number: writing(guest, number), timeout=240)
+        parts = await partitions(guest, node)
+        assert set(parts) == {"LUXBIOS", "LUXESP", "LUXDATA"}
+        for part in parts.values():
+            tried = await mount(guest, part)
+            assert tried.status != 0, (at, tried.output)
+        assert await points(guest, node) == []
+        assert await writing(guest, number)
+        await guest.run(f"luxusb watch {number}", timeout=300)
+        assert (await job(guest, number))["state"] == "succeeded"
 
-    await guest.until(writing, timeout=240)
-    nodes = (await guest.run(f"lsblk -nrpo NAME {node}")).stdout.split()[1:]
-    assert len(nodes) == 3
-    for part in nodes:
-        tried = await guest.run(f"udisksctl mount --no-user-interaction -b {part}", user="alice", check=False)
-        assert tried.status != 0, tried.output
-    assert await points(guest, node) == []
-    assert await writing()
-    await guest.run(f"luxusb watch {number}", timeout=300)
-    assert (await now())["state"] == "succeeded"
-
-    # and afterwards it is hers again: the partition with the images, while the small ones stay out of sight
-    data = (await guest.run(f"lsblk -nrpo NAME,PARTLABEL {node} | grep LUXDATA")).stdout.split()[0]
-
-    async def mounts() -> bool:
-        return (await guest.run(f"udisksctl mount -b {data}", user="alice", check=False)).status == 0
-
-    await guest.until(mounts)
-    (point,) = await points(guest, node)
-    assert "wide.iso" in (await guest.run(f"find {point} -name '*.iso'", user="alice")).stdout
-    for part in nodes:
-        shown = await guest.run(f"udisksctl info -b {part}", user="alice")
-        assert ("HintIgnore: false" in " ".join(shown.stdout.split())) is (part == data)
-    await guest.run(f"udisksctl unmount -b {data}", user="alice")
+        # and afterwards it is hers again: the partition with the images, while the small ones stay out of sight
+        await guest.until(lambda parts=parts: comes_back(parts["LUXDATA"]))
+        (point,) = await points(guest, node)
+        assert "wide.iso" in (await guest.run(f"find {point} -name '*.iso'", user="alice")).stdout
+        for label, part in parts.items():
+            shown = " ".join((await guest.run(f"udisksctl info -b {part}", user="alice")).stdout.split())
+            assert ("HintIgnore: false" in shown) is (label == "LUXDATA"), shown
+        await guest.run(f"udisksctl unmount -b {parts['LUXDATA']}", user="alice")
+    await guest.luxusb(f"verify --device {node}", user="root", timeout=300)
