@@ -98,37 +98,42 @@ async def mount(guest: Guest, part: str) -> Ran:
     return await guest.run(f"udisksctl mount --no-user-interaction -b {part}", user="alice", check=False)
 
 
+async def undisturbed(guest: Guest, node: str, order: str) -> None:
+    """Run a job that writes, with alice clicking in the middle and afterwards."""
+    number = int((await guest.luxusb(order, user="root"))["job"]["id"])
+    await guest.until(lambda: writing(guest, number), timeout=240)
+    parts = await partitions(guest, node)
+    assert set(parts) == {"LUXBIOS", "LUXESP", "LUXDATA"}
+    for part in parts.values():
+        tried = await mount(guest, part)
+        assert tried.status != 0, tried.output
+    assert await points(guest, node) == []
+    assert await writing(guest, number)
+    await guest.run(f"luxusb watch {number}", timeout=300)
+    assert (await job(guest, number))["state"] == "succeeded"
+
+    # then it is hers again: the partition with the images, while the small ones stay out of sight
+    async def comes_back() -> bool:
+        return (await mount(guest, parts["LUXDATA"])).status == 0
+
+    await guest.until(comes_back)
+    (point,) = await points(guest, node)
+    assert "wide.iso" in (await guest.run(f"find {point} -name '*.iso'", user="alice")).stdout
+    for label, part in parts.items():
+        shown = " ".join((await guest.run(f"udisksctl info -b {part}", user="alice")).stdout.split())
+        assert ("HintIgnore: false" in shown) is (label == "LUXDATA"), shown
+    await guest.run(f"udisksctl unmount -b {parts['LUXDATA']}", user="alice")
+
+
 @pytest.mark.campaign
 async def test_udisks_is_kept_away_while_a_job_owns_the_disk(guest: Guest, mounted: dict[str, Any]) -> None:
     node = mounted["node"]
-
-    async def comes_back(part: str) -> bool:
-        return (await mount(guest, part)).status == 0
-
     second = "/var/tmp/second.iso"
     await guest.run(f"cat /srv/mirror/grub-rescue-cdrom.iso /srv/mirror/big.iso >{second}", timeout=120)
-    imported = (await guest.luxusb(f"import {second}", user="root", timeout=300))["job"]["result"]["reference"]
-    # a new stick, and one that udisks has known for long
-    orders = (create(mounted, "wide", "--no-wait"), f"add --no-wait --device {node} {imported}")
-    for at, order in enumerate(orders):
-        number = int((await guest.luxusb(order, user="root"))["job"]["id"])
-        await guest.until(lambda number=number: writing(guest, number), timeout=240)
-        parts = await partitions(guest, node)
-        assert set(parts) == {"LUXBIOS", "LUXESP", "LUXDATA"}
-        for part in parts.values():
-            tried = await mount(guest, part)
-            assert tried.status != 0, (at, tried.output)
-        assert await points(guest, node) == []
-        assert await writing(guest, number)
-        await guest.run(f"luxusb watch {number}", timeout=300)
-        assert (await job(guest, number))["state"] == "succeeded"
-
-        # and afterwards it is hers again: the partition with the images, while the small ones stay out of sight
-        await guest.until(lambda parts=parts: comes_back(parts["LUXDATA"]))
-        (point,) = await points(guest, node)
-        assert "wide.iso" in (await guest.run(f"find {point} -name '*.iso'", user="alice")).stdout
-        for label, part in parts.items():
-            shown = " ".join((await guest.run(f"udisksctl info -b {part}", user="alice")).stdout.split())
-            assert ("HintIgnore: false" in shown) is (label == "LUXDATA"), shown
-        await guest.run(f"udisksctl unmount -b {parts['LUXDATA']}", user="alice")
+    await guest.run(f"luxusb import {second}", timeout=300)
+    images = (await guest.luxusb("images", user="root"))["images"]
+    reference = next(image["reference"] for image in images if image["name"] == "second.iso")
+    await undisturbed(guest, node, create(mounted, "wide", "--no-wait"))
+    # the second time udisks has known for long what is on it
+    await undisturbed(guest, node, f"add --no-wait --device {node} {reference}")
     await guest.luxusb(f"verify --device {node}", user="root", timeout=300)
