@@ -34,22 +34,22 @@ async def archive(base: BaseImage) -> Path:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def machine(base: BaseImage, archive: Path) -> AsyncIterator[Guest]:
+async def guest(base: BaseImage, archive: Path) -> AsyncIterator[Guest]:
     """A machine that is up, with the software installed."""
-    async with Guest(base, archive) as started:
-        await started.booted()
-        await started.install()
-        yield started
+    async with Guest(base, archive) as machine:
+        await machine.booted()
+        await machine.install()
+        yield machine
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def guest(machine: Guest) -> AsyncIterator[Guest]:
-    """The machine; no stick and no unfinished job is left for the next scenario."""
-    yield machine
-    for job in (await machine.luxusb("jobs --unfinished --all-users", user="root"))["jobs"]:
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def tidy(guest: Guest) -> AsyncIterator[None]:
+    """No stick and no unfinished job is left for the next scenario."""
+    yield
+    for job in (await guest.luxusb("jobs --unfinished --all-users", user="root"))["jobs"]:
         # it may end by itself meanwhile
-        await machine.run(f"luxusb cancel {job['id']}", check=False)
-    await machine.pull_all()
+        await guest.run(f"luxusb cancel {job['id']}", check=False)
+    await guest.pull_all()
 
 
 @pytest.fixture

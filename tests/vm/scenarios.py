@@ -53,6 +53,9 @@ class _Lines:
         category, _, _ = yield
         return category, "", ""
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._write(f"{len(session.items)} scenarios; the machine starts first (a minute, or several to make its disk)")
+
     def pytest_runtest_logstart(self) -> None:
         self._began = time.monotonic()
         self._failed = False
@@ -64,6 +67,9 @@ class _Lines:
         verdict = _VERDICTS["failed" if self._failed else "passed"]
         name = title(report.location[2].rpartition(".")[2])
         line = f"{verdict:<7} {name:<{_WIDTH}} {time.monotonic() - self._began:5.0f} s"
+        self._write(line, green=not self._failed, red=self._failed)
+
+    def _write(self, line: str, **markup: bool) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         assert reporter is not None
-        reporter.write_line(line, green=not self._failed, red=self._failed)
+        reporter.write_line(line, **markup)
