@@ -54,7 +54,8 @@ class _Lines:
         return category, "", ""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._write(f"{len(session.items)} scenarios; the machine starts first (a minute, or several to make its disk)")
+        many = "scenario" if len(session.items) == 1 else "scenarios"
+        self._write(f"{len(session.items)} {many}; the machine starts first (a minute, or several to make its disk)")
 
     def pytest_runtest_logstart(self) -> None:
         self._began = time.monotonic()
