@@ -72,7 +72,7 @@ async def test_mounted_by_udisks_and_in_use_is_refused_with_the_process(guest: G
     # nothing is lost, and its user goes on
     assert await points(guest, mounted["node"]) == [f"/media/alice/{LABEL}"]
     assert (await guest.run(f"cat {LETTER}; kill {pid}", user="alice")).stdout == "kept\n"
-    assert (await guest.device(SERIAL))["current_job"] is None
+    assert (await guest.device(SERIAL))["current_job"] == ""
 
 
 async def job(guest: Guest, number: int) -> dict[str, Any]:
