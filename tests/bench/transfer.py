@@ -18,7 +18,7 @@ SIZE = 1024 * MIB
 SMALL = 256 * MIB
 SLOW_RATES = (24 * MIB, 12 * MIB, 6 * MIB)
 ROUNDS = 5
-PATIENCE = 100.0
+PATIENCE = 60.0
 """Seconds after which a run counts as not ending."""
 
 Run = Callable[[], Awaitable[Figures]]
@@ -36,11 +36,13 @@ def make(path: Path, size: int) -> str:
     return hasher.hexdigest()
 
 
-async def turns(title: str, runs: Mapping[str, Run], rounds: int = ROUNDS) -> dict[str, list[Figures]]:
-    """Every command of a case once in each round; prints the medians."""
+async def turns(
+    title: str, runs: Mapping[str, Run], rounds: int = ROUNDS, *, warm_up: bool = True
+) -> dict[str, list[Figures]]:
+    """Every command of a case once in each round; prints the medians. A round to warm up is not counted."""
     seen: dict[str, list[Figures]] = {name: [] for name in runs}
-    for run in runs.values():
-        await run()  # not counted: caches and the server's files
+    for run in runs.values() if warm_up else ():
+        await run()
     for _ in range(rounds):
         for name, run in runs.items():
             seen[name].append(await run())
@@ -112,6 +114,7 @@ async def uneven(work: Path, file: Path, sha256: str) -> None:
         f"{SMALL // MIB} MiB from mirrors of 24, 12 and 6 MiB/s and one that stalls (ideal {ideal:.2f} s)",
         {"luxusbd (checked)": against(tools.ours), "aria2 -x1 (checked)": against(tools.aria2(checked=True, each=1))},
         rounds=3,
+        warm_up=False,
     )
     goal("time / ideal", statistics.median(one.seconds for one in seen["luxusbd (checked)"]) / ideal, 1.10, most=True)
 
@@ -152,6 +155,7 @@ async def death(work: Path, file: Path, sha256: str) -> None:
             "aria2 -x1 (checked)": against("aria2", tools.aria2(checked=True, each=1)),
         },
         rounds=3,
+        warm_up=False,
     )
     for name, values in twice.items():
         print(f"  sent beyond the file's size by the servers, {name}: {', '.join(f'{one:.1f}' for one in values)} MiB")
@@ -198,6 +202,7 @@ async def restart(work: Path, server: servers.Served, target: Target) -> None:
             "curl -C - (nothing checked)": against("curl", tools.curl(target), tools.curl_again(target), file),
         },
         rounds=3,
+        warm_up=False,
     )
     for name, values in fetched.items():
         print(f"  fetched by the second run of {name}: {', '.join(f'{one:.0f}' for one in values)} MiB")
