@@ -39,6 +39,7 @@ class Served:
         self.url = url
         self._process = process
         self._log = log
+        self._killed = False
 
     def sent(self) -> int:
         """Bytes of bodies that nginx has sent since `forget`, of requests that have ended."""
@@ -52,7 +53,8 @@ class Served:
 
     def kill(self) -> None:
         """End it at once, with all its connections."""
-        if self._process.returncode is None:
+        if not self._killed and self._process.returncode is None:
+            self._killed = True
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
