@@ -129,9 +129,11 @@ class CatalogCache:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         before, _problems = self.read()
-        kept = [before.record] if before is not None and before.record.sha256 != record.sha256 else []
+        again = before is not None and before.record.sha256 == record.sha256
+        others = [each for each in self.records() if each.sha256 != record.sha256]
+        kept = others[:1] if again or before is None else [before.record]
         self._write_state([record, *kept])
-        if kept and before is not None and not before.previous:
+        if before is not None and not before.previous and not again:
             # a second name for the same file, so that there is no moment without one in force
             link = _beside(self.previous)
             link.unlink(missing_ok=True)
