@@ -89,7 +89,7 @@ class CatalogCache:
     def records(self) -> tuple[Record, ...]:
         """What is known of editions by a key that is pinned; nothing when the state cannot be read."""
         try:
-            found = _state_from(_read(self.state, MAX_STATE))
+            found = state_from(_read(self.state, MAX_STATE))
         except (OSError, CatalogError):
             return ()
         return tuple(record for record in found if record.fingerprint in self._pinned)
@@ -156,7 +156,12 @@ class CatalogCache:
         _replace(self.state, text.encode() + b"\n")
 
 
-def _state_from(data: bytes) -> tuple[Record, ...]:
+def state_from(data: bytes) -> tuple[Record, ...]:
+    """The records of a state file.
+
+    Raises:
+        CatalogError: it is none.
+    """
     try:
         document = json.loads(data)
         if document["version"] != STATE_VERSION:
