@@ -227,8 +227,17 @@ class Crew:
             self._judge_race(now)
         self._judge_trial(now)
         self._leave_slow()
+        for worker in self._workers.values():
+            if worker.mirror.suspected or worker.mirror.banned:
+                self._dismiss(worker)
+        if self._work.means.source.contended and len(self._workers) > 1:
+            # another download has none at all, or is more urgent
+            self._dismiss(self._slowest())
         if not self._racing_until:
             self._recruit(now)
+
+    def _slowest(self) -> Worker:
+        return min(self._workers.values(), key=lambda one: one.meter.current())
 
     def _judge_race(self, now: float) -> None:
         racers = [worker for worker in self._workers.values() if worker.trial]
@@ -272,7 +281,7 @@ class Crew:
         worker = self._workers.get(trial.worker)
         if worker is not None and len(self._workers) > 1 and self._total() < NOTHING_GAINED * trial.before:
             self._full = True
-            self._dismiss(min(self._workers.values(), key=lambda one: one.meter.current()))
+            self._dismiss(self._slowest())
 
     def _leave_slow(self) -> None:
         """Let go those who bring next to nothing, if there is somebody to take their place."""

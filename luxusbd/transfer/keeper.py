@@ -58,6 +58,8 @@ class PartKeeper:
         """CRC-32 of what was written in this run, batch by batch."""
         self.news = asyncio.Event()
         """Set when bytes were written; whoever waits for it clears it."""
+        self.fresh = SpanSet()
+        """What was written since somebody took it from here."""
 
     @property
     def complete(self) -> bool:
@@ -93,7 +95,7 @@ class PartKeeper:
             return note
         self.loaded = True
         self.total = state.total_size or self.total
-        self.written = self._claimed = state.done
+        self.written = self._claimed = self.fresh = state.done
         self.url = state.url
         self._sources = {record.url: record for record in state.sources}
         return note
@@ -153,6 +155,7 @@ class PartKeeper:
         spans = record.spans
         for span, crc in zip(write.spans, write.future.result(), strict=True):
             self.written = self.written.add(span)
+            self.fresh = self.fresh.add(span)
             spans = spans.add(span)
             self._sums.append((span, crc))
         self._sources[write.url] = replace(record, spans=spans)

@@ -252,7 +252,7 @@ def test_without_stealing_and_with_small_ranges_it_would_be_worse() -> None:
     """What the rules are for: the comparison that they were chosen by."""
 
     def small(simulation: Simulation) -> None:
-        simulation.limits = replace(LIMITS, range_size=4 * MIB, piece_size=MIB)
+        simulation.limits = replace(LIMITS, range_size=4 * MIB, piece_size=MIB, range_time=0.0)
 
     def alone(simulation: Simulation) -> None:
         simulation.limits = replace(LIMITS, steal_min=2**40, endgame_bytes=0, endgame_share=0.0)
