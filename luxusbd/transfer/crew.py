@@ -247,14 +247,15 @@ class Crew:
         self._racing_until = 0.0
         rates = {worker.number: worker.meter.current() for worker in racers}
         rates = {number: rate for number, rate in rates.items() if rate > 0}
-        kept = worth_keeping(rates, self._limits.crew, self._limits.gain, self._ceiling())
+        kept = worth_keeping(rates, self._limits.crew, self._limits.stay, self._ceiling())
         for worker in racers:
             worker.trial = False
             worker.header_timeout = 0.0
             self._work.measure(worker.mirror, worker.meter, now=True)
             if kept and worker.number not in kept:
                 self._dismiss(worker)
-        self._changed = now
+        # what they bring together is known by now
+        self._changed = now - self._limits.settle
 
     def _passed(self, worker: Worker) -> bool:
         """Whether a worker that has brought the bytes of its trial stays; it may take the place of the slowest."""
@@ -264,8 +265,8 @@ class Crew:
         others = [other for other in self._workers.values() if other is not worker]
         total = self._total(without=worker)
         worker.trial = False
-        if len(others) < self._limits.crew and (not others or rate > self._limits.gain * total):
-            self._trial = _Trial(worker.number, self._usual, self._clock() + self._limits.settle)
+        if len(others) < self._limits.crew and (not others or rate > self._limits.stay * total):
+            self._trial = _Trial(worker.number, total, self._clock() + self._limits.settle)
             return True
         slowest = min(others, key=lambda other: other.meter.current(), default=None)
         if slowest is not None and rate > self._limits.swap * slowest.meter.current():

@@ -53,7 +53,9 @@ class TransferLimits:
     race_header_timeout: float = 4.0
     race_time: float = 5.0
     gain: float = 0.15
-    """By how much another mirror has to speed the file up to be worth its connection."""
+    """By how much another mirror has to speed the file up for being asked."""
+    stay: float = 0.05
+    """The same for one that is at work already."""
     settle: float = 1.0
     """How long after a mirror came or went the rate of all is judged."""
     probe_interval: float = 60.0

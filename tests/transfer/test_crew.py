@@ -265,8 +265,8 @@ async def test_a_disk_that_forgets_is_no_fault_of_a_mirror(
     real = diskio.place_all
     spoiled: list[int] = []
 
-    def place_all(fd: int, parts: Sequence[diskio.Placed]) -> tuple[int, ...]:
-        sums = real(fd, parts)
+    def place_all(fd: int, parts: Sequence[diskio.Placed], *, summed: bool) -> tuple[int, ...]:
+        sums = real(fd, parts, summed=summed)
         if not spoiled:
             spoiled.append(parts[0].span.start)
             os.pwrite(fd, b"spoiled", parts[0].span.start)
