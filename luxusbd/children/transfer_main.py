@@ -72,6 +72,8 @@ from luxusbd.transfer.sums import MAX_SUMS
 INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
+MAX_NOTE = 4096
+"""Characters of the notes in one progress event; the newest are kept."""
 """Seconds between two progress events of one job."""
 COPY_THREADS = 8
 """A silent pipe holds one; the core starts no more imports than there are threads."""
@@ -102,8 +104,9 @@ class ProgressPump:
         self._ending = asyncio.Event()
 
     def put(self, report: dict[str, Any]) -> None:
-        """Take a report; called in the loop."""
-        self._latest = report
+        """Take a report; called in the loop. What an older one noted and nobody got yet goes along with it."""
+        notes = [one["note"] for one in (self._latest, report) if one is not None and one.get("note")]
+        self._latest = {**report, "note": "; ".join(dict.fromkeys(notes))[-MAX_NOTE:]} if notes else report
         self._news.set()
 
     def end(self) -> None:
