@@ -179,7 +179,7 @@ class ManagerMethods:
         return _job(await self._engine.race_mirrors(call.caller, reference, most=given[members.MOST]))
 
     async def _set_mirror_preference(self, call: Call, given: Options) -> Answer:
-        await self._engine.prefer_mirrors(call.caller, call.args[0], _wish_change(given))
+        await self._engine.set_mirror_preference(call.caller, call.args[0], _wish_change(given))
         return Answer()
 
     async def _plan_stick(self, call: Call, given: Options) -> Answer:

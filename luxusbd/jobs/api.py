@@ -273,7 +273,7 @@ class Engine(Protocol):
     async def race_mirrors(self, caller: Caller, reference: str, *, most: int) -> Job:
         """Measure at most `most` mirrors of a release; `NoMirrorError` when preferences leave none."""
 
-    async def prefer_mirrors(self, caller: Caller, distribution: str, change: WishChange) -> None:
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
         """Change which mirrors the caller wants, for a distribution or, where that is empty, for all."""
 
     async def plan_stick(

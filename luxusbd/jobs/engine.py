@@ -119,7 +119,7 @@ class LuxusbEngine:
             room=room,
             incoming=incoming,
         )
-        self._races = Races(self._queue, self._transfers, self._images, self._mirrors, self._downloads, room=room)
+        self._races = Races(self._queue, self._transfers, self._mirrors, self._downloads, room=room)
         self._imports = Imports(
             self._queue,
             self._transfers,
@@ -320,7 +320,7 @@ class LuxusbEngine:
         distribution, release = self._catalog.resolve(reference, caller.uid)
         return await self._races.start(caller.uid, distribution, release, most=most)
 
-    async def prefer_mirrors(self, caller: Caller, distribution: str, change: WishChange) -> None:
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
         """Change what the caller wants of mirrors."""
         await self._mirrors.prefer(caller.uid, distribution, change)
 

@@ -1,4 +1,4 @@
-"""Races: mirrors of a distribution measured on real ranges of its image, which stay as an unfinished download."""
+"""Races: mirrors of a distribution measured on real ranges of its image, without or within an unfinished download."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 from luxusbd.catalog.catalog import reference_to
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.errors import AlreadyExistsError, NetworkError
-from luxusbd.images.store import ImageStore
-from luxusbd.jobs.downloads import MIB, Downloads, file_name, release_title, shown
+from luxusbd.jobs.downloads import Downloads, release_title, shown
 from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
 from luxusbd.jobs.mirrorstats import REASON_LIMIT, host_of
 from luxusbd.jobs.model import Job, Operation
@@ -29,7 +28,6 @@ class Races:
         self,
         queue: JobQueue,
         transfers: Transfers,
-        store: ImageStore,
         mirrors: Mirrors,
         downloads: Downloads,
         *,
@@ -37,7 +35,6 @@ class Races:
     ) -> None:
         self._queue = queue
         self._transfers = transfers
-        self._store = store
         self._mirrors = mirrors
         self._downloads = downloads
         self._room = room
@@ -65,8 +62,6 @@ class Races:
             "reference": reference_to(distribution, release),
             "sha256": release.sha256,
             "size": release.size,
-            "expected": release.size or release.size_mb * MIB,
-            "name": file_name(release.iso_url),
             "most": most,
             **params_of(distribution, release),
         }
@@ -83,12 +78,9 @@ class Races:
         """The runner of a race."""
         params = context.job.params
         sha256 = str(params["sha256"])
-        async with self._downloads.alone(sha256):
-            async with self._room.promised(context, int(params["expected"]), sha256=sha256):
-                shares = await self._measure(context)
-            if self._store.held(context.job.owner_uid, sha256) is not None:
-                # nobody will go on with it
-                await self._downloads.discard(sha256)
+        # an unfinished download has its room already, and without one nothing is written: this keeps it where it is
+        async with self._downloads.alone(sha256), self._room.promised(context, 0, sha256=sha256):
+            shares = await self._measure(context)
         ranked = sorted(shares, key=lambda share: (-share.measured, share.latency))
         if not any(share.measured or share.bytes_done for share in ranked):
             lines = "\n".join(f"{host_of(share.url)}: {_reason(share)}" for share in ranked)
@@ -102,7 +94,6 @@ class Races:
                     "country": countries.get(share.url, ""),
                     "rate": share.measured,
                     "latency": float(share.latency),
-                    "state": share.state.value,
                     "reason": _reason(share),
                 }
                 for share in ranked
@@ -118,7 +109,7 @@ class Races:
             nonlocal shares
             shares = now.sources or shares
             # the file's size is not what it goes for, and when it ends is not known
-            context.report(now.bytes_done - min(now.resumed_bytes, now.bytes_done), 0, stage="measure")
+            context.report(sum(share.bytes_done for share in shares), 0, stage="measure")
             context.served_by(shown(now.sources, params))
             if now.note:
                 context.note(now.note)

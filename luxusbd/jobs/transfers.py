@@ -70,7 +70,9 @@ class Transfers:
     async def race(
         self, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
     ) -> tuple[SourceShare, ...]:
-        """Measure all addresses of a request on real ranges of the file, whose bytes stay in its partial.
+        """Measure all addresses of a request on real ranges of the file.
+
+        Where there is a partial that lacks these bytes, they stay.
 
         Args:
             job_id: names the race in `control`.

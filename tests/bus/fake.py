@@ -289,8 +289,8 @@ class FakeEngine:
         self.calls.append(("race_mirrors", caller, reference, most))
         return self.new_job(caller, Operation.RACE)
 
-    async def prefer_mirrors(self, caller: Caller, distribution: str, change: WishChange) -> None:
-        self.calls.append(("prefer_mirrors", caller, distribution, change))
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
+        self.calls.append(("set_mirror_preference", caller, distribution, change))
 
     async def plan_stick(
         self,
