@@ -146,10 +146,10 @@ def mirrors(context: click.Context, _parameter: click.Parameter, incomplete: str
 
 def countries(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Countries in which the distribution that the line names has mirrors; several with commas between them."""
-    before, comma, _last = incomplete.upper().rpartition(",")
-    named = set(before.split(","))
-    found = sorted({mirror.country for mirror in _mirrors(context)} - named - {""})
-    return _items([(f"{before}{comma}{country}", "") for country in found], incomplete.upper())
+    before, comma, last = incomplete.rpartition(",")
+    others = {mirror.country for mirror in _mirrors(context) if mirror.country} - set(before.upper().split(","))
+    fitting = sorted(country for country in others if country.startswith(last.upper()))
+    return _items([(f"{before}{comma}{country}", "") for country in fitting], f"{before}{comma}")
 
 
 def settings(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
