@@ -72,9 +72,9 @@ from luxusbd.transfer.sums import MAX_SUMS
 INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
+"""Seconds between two progress events of one job."""
 MAX_NOTE = 4096
 """Characters of the notes in one progress event; the newest are kept."""
-"""Seconds between two progress events of one job."""
 COPY_THREADS = 8
 """A silent pipe holds one; the core starts no more imports than there are threads."""
 PAUSE_LOOK = 0.2

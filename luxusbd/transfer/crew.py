@@ -227,8 +227,17 @@ class Crew:
             self._judge_race(now)
         self._judge_trial(now)
         self._leave_slow()
+        for worker in self._workers.values():
+            if worker.mirror.suspected or worker.mirror.banned:
+                self._dismiss(worker)
+        if self._work.means.source.contended and len(self._workers) > 1:
+            # another download has none at all, or is more urgent
+            self._dismiss(self._slowest())
         if not self._racing_until:
             self._recruit(now)
+
+    def _slowest(self) -> Worker:
+        return min(self._workers.values(), key=lambda one: one.meter.current())
 
     def _judge_race(self, now: float) -> None:
         racers = [worker for worker in self._workers.values() if worker.trial]
@@ -238,14 +247,15 @@ class Crew:
         self._racing_until = 0.0
         rates = {worker.number: worker.meter.current() for worker in racers}
         rates = {number: rate for number, rate in rates.items() if rate > 0}
-        kept = worth_keeping(rates, self._limits.crew, self._limits.gain, self._ceiling())
+        kept = worth_keeping(rates, self._limits.crew, self._limits.stay, self._ceiling())
         for worker in racers:
             worker.trial = False
             worker.header_timeout = 0.0
             self._work.measure(worker.mirror, worker.meter, now=True)
             if kept and worker.number not in kept:
                 self._dismiss(worker)
-        self._changed = now
+        # what they bring together is known by now
+        self._changed = now - self._limits.settle
 
     def _passed(self, worker: Worker) -> bool:
         """Whether a worker that has brought the bytes of its trial stays; it may take the place of the slowest."""
@@ -255,8 +265,8 @@ class Crew:
         others = [other for other in self._workers.values() if other is not worker]
         total = self._total(without=worker)
         worker.trial = False
-        if len(others) < self._limits.crew and (not others or rate > self._limits.gain * total):
-            self._trial = _Trial(worker.number, self._usual, self._clock() + self._limits.settle)
+        if len(others) < self._limits.crew and (not others or rate > self._limits.stay * total):
+            self._trial = _Trial(worker.number, total, self._clock() + self._limits.settle)
             return True
         slowest = min(others, key=lambda other: other.meter.current(), default=None)
         if slowest is not None and rate > self._limits.swap * slowest.meter.current():
@@ -272,7 +282,7 @@ class Crew:
         worker = self._workers.get(trial.worker)
         if worker is not None and len(self._workers) > 1 and self._total() < NOTHING_GAINED * trial.before:
             self._full = True
-            self._dismiss(min(self._workers.values(), key=lambda one: one.meter.current()))
+            self._dismiss(self._slowest())
 
     def _leave_slow(self) -> None:
         """Let go those who bring next to nothing, if there is somebody to take their place."""

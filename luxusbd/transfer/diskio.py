@@ -126,8 +126,11 @@ class Placed:
     chunks: Sequence[bytes | memoryview]
 
 
-def place_all(fd: int, parts: Sequence[Placed]) -> tuple[int, ...]:
-    """Write every part to its place; the CRC-32 of each, by which a fault of the disk is known from one of a mirror.
+def place_all(fd: int, parts: Sequence[Placed], *, summed: bool) -> tuple[int, ...]:
+    """Write every part to its place.
+
+    With `summed`, the CRC-32 of each, by which a fault of the disk is known from one of a mirror; it costs 0.3 s of a
+    core for a GiB.
 
     Raises:
         OSError: from pwritev(2).
@@ -135,10 +138,11 @@ def place_all(fd: int, parts: Sequence[Placed]) -> tuple[int, ...]:
     sums = []
     for part in parts:
         write_all(fd, part.chunks, part.span.start)
-        crc = 0
-        for chunk in part.chunks:
-            crc = zlib.crc32(chunk, crc)
-        sums.append(crc)
+        if summed:
+            crc = 0
+            for chunk in part.chunks:
+                crc = zlib.crc32(chunk, crc)
+            sums.append(crc)
     return tuple(sums)
 
 

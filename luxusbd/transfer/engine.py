@@ -181,9 +181,11 @@ class Downloader:
         stage = DownloadStage.CONNECT
         try:
             async with asyncio.TaskGroup() as group:
-                saving = group.create_task(keeper.run())
-                digest = await DownloadRun(work).run()
-                saving.cancel()
+                run = DownloadRun(work)
+                beside = [group.create_task(keeper.run()), group.create_task(run.pieces.run())]
+                digest = await run.run()
+                for task in beside:
+                    task.cancel()
             stage = DownloadStage.VERIFY
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors

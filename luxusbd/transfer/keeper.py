@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from luxusbd.errors import VerificationError
 from luxusbd.transfer.diskio import Placed, allocated, crc_of, disk_error, forget_cached, in_thread, place_all
@@ -54,10 +55,14 @@ class PartKeeper:
         self._saved = asyncio.Event()
         self._unsynced = 0
         self._in_flight = SpanSet()
+        self._summed = bool(request.sha256) and len(set(request.urls)) > 1
+        """Whether it can come to the question whose fault wrong bytes are."""
         self._sums: list[tuple[Span, int]] = []
         """CRC-32 of what was written in this run, batch by batch."""
         self.news = asyncio.Event()
         """Set when bytes were written; whoever waits for it clears it."""
+        self.fresh = SpanSet()
+        """What was written since somebody took it from here."""
 
     @property
     def complete(self) -> bool:
@@ -93,7 +98,7 @@ class PartKeeper:
             return note
         self.loaded = True
         self.total = state.total_size or self.total
-        self.written = self._claimed = state.done
+        self.written = self._claimed = self.fresh = state.done
         self.url = state.url
         self._sources = {record.url: record for record in state.sources}
         return note
@@ -143,18 +148,19 @@ class PartKeeper:
             whole = memoryview(b"".join(chunks))
             parts = [Placed(one, [whole[one.start - span.start : one.end - span.start]]) for one in spans]
         self._in_flight = self._in_flight.union(spans)
-        future = asyncio.get_running_loop().run_in_executor(self._disk, place_all, self.part.fd, parts)
-        return Write(url, spans, future)
+        write = partial(place_all, self.part.fd, parts, summed=self._summed)
+        return Write(url, spans, asyncio.get_running_loop().run_in_executor(self._disk, write))
 
     def wrote(self, write: Write) -> None:
         """The bytes of `write` are in the file."""
         self._in_flight = self._in_flight.subtract(write.spans)
         record = self._sources[write.url]
         spans = record.spans
-        for span, crc in zip(write.spans, write.future.result(), strict=True):
+        for span in write.spans:
             self.written = self.written.add(span)
+            self.fresh = self.fresh.add(span)
             spans = spans.add(span)
-            self._sums.append((span, crc))
+        self._sums.extend(zip(write.spans, write.future.result(), strict=False))
         self._sources[write.url] = replace(record, spans=spans)
         self.url = write.url
         self._unsynced += write.spans.total

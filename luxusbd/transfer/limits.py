@@ -53,7 +53,9 @@ class TransferLimits:
     race_header_timeout: float = 4.0
     race_time: float = 5.0
     gain: float = 0.15
-    """By how much another mirror has to speed the file up to be worth its connection."""
+    """By how much another mirror has to speed the file up for being asked."""
+    stay: float = 0.05
+    """The same for one that is at work already."""
     settle: float = 1.0
     """How long after a mirror came or went the rate of all is judged."""
     probe_interval: float = 60.0
@@ -65,6 +67,9 @@ class TransferLimits:
     """Below this share of the best mirror's rate over `slow_window` a mirror is left."""
     range_size: int = 64 * MIB
     """Bytes that a mirror is given at a time: 3 to 5 % over the optimum, and bounded damage (simulated)."""
+    range_time: float = 4.0
+    """Seconds that a range lasts at least, up to four times `range_size`: the pause before a request is to cost a fast
+    mirror little, too."""
     piece_size: int = 16 * MIB
     """Ranges end at multiples of it."""
     steal_min: int = 4 * MIB
@@ -74,6 +79,12 @@ class TransferLimits:
     endgame_bytes: int = 16 * MIB
     endgame_share: float = 0.02
     """With less than this left the slowest tail is asked for twice."""
+
+    sample: int = 64 * KIB
+    samples: int = 3
+    """Places of this size by which a mirror's bytes are compared first when a file is wrong."""
+    blame_budget: int = 3
+    """Times the size of a file that may be fetched to find out whose bytes are wrong."""
 
     skip_limit: int = 8 * MIB
     """A server without ranges may send this much again before what is missing, even if another mirror is there."""

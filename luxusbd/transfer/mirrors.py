@@ -180,6 +180,13 @@ class MirrorBook:
         if self._current is mirror:
             self._current = None
 
+    def release(self) -> tuple[Mirror, ...]:
+        """Those that were suspected: nothing was proven against them, and they may be asked again."""
+        released = tuple(mirror for mirror in self.mirrors if mirror.suspected)
+        for mirror in released:
+            mirror.suspected = False
+        return released
+
     def find(self, url: str) -> Mirror | None:
         """The mirror with this address."""
         return next((mirror for mirror in self.mirrors if mirror.url == url), None)

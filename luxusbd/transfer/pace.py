@@ -20,6 +20,8 @@ class TokenBucket:
         self._tokens = 0.0
         self._stamp = 0.0
         self._changed = asyncio.Event()
+        # one after the other in the order of their coming: who waited for a common debt could wait for ever
+        self._queue = asyncio.Lock()
 
     @property
     def rate(self) -> int:
@@ -35,6 +37,12 @@ class TokenBucket:
 
     async def pay(self, size: int) -> None:
         """Wait until `size` bytes that were read are within the limit."""
+        if self._rate == 0:
+            return
+        async with self._queue:
+            await self._settle(size)
+
+    async def _settle(self, size: int) -> None:
         loop = asyncio.get_running_loop()
         self._fill(loop.time())
         self._tokens -= size
@@ -53,6 +61,23 @@ class TokenBucket:
         gained = (now - self._stamp) * self._rate
         self._stamp = now
         self._tokens = min(self._tokens + gained, self._rate * BUCKET_DEPTH)
+
+
+class Turn:
+    """The way of one download into a bucket that several share: one of its connections pays at a time.
+
+    All who wait for a bucket get equal shares of it; this way that holds for files, however many connections each has.
+    """
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        self._bucket = bucket
+        self._lock = asyncio.Lock()
+
+    async def pay(self, size: int) -> None:
+        """As `TokenBucket.pay`."""
+        if self._bucket.rate > 0:
+            async with self._lock:
+                await self._bucket.pay(size)
 
 
 class Control:

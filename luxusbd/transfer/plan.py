@@ -70,8 +70,8 @@ def next_order(
     """
     free = missing.subtract(SpanSet.of(Span(one.start, one.end) for one in claims if one.start < one.end))
     if free:
-        return Order(_from_free(free, after, limits, alone=not claims))
-    return _split(claims, limits) or _steal(claims, rate, limits) or _double(missing, claims, size, rate, limits)
+        return Order(_from_free(free, after, rate, limits, alone=not claims))
+    return _split(claims, rate, limits) or _steal(claims, rate, limits) or _double(missing, claims, size, rate, limits)
 
 
 def race_spans(missing: SpanSet, count: int, limits: TransferLimits) -> tuple[Span, ...]:
@@ -111,26 +111,27 @@ def worth_keeping(rates: Mapping[int, float], most: int, gain: float, ceiling: f
     return tuple(kept)
 
 
-def _from_free(free: SpanSet, after: int, limits: TransferLimits, *, alone: bool) -> Span:
+def _from_free(free: SpanSet, after: int, rate: float, limits: TransferLimits, *, alone: bool) -> Span:
     home = next((span for span in free if span.start <= after < span.end), None)
     start, end = (after, home.end) if home is not None else (free.spans[0].start, free.spans[0].end)
     if alone:
         # one request for everything: nobody else needs a part of it, and whoever comes later cuts it
         return Span(start, end)
-    return Span(start, min(end, _range_end(start, limits)))
+    return Span(start, min(end, _range_end(start, rate, limits)))
 
 
-def _range_end(start: int, limits: TransferLimits) -> int:
-    end = (start + limits.range_size) // limits.piece_size * limits.piece_size
-    return end if end > start else start + limits.range_size
+def _range_end(start: int, rate: float, limits: TransferLimits) -> int:
+    size = min(max(limits.range_size, int(rate * limits.range_time)), 4 * limits.range_size)
+    end = (start + size) // limits.piece_size * limits.piece_size
+    return end if end > start else start + size
 
 
-def _split(claims: Sequence[Claim], limits: TransferLimits) -> Order | None:
+def _split(claims: Sequence[Claim], rate: float, limits: TransferLimits) -> Order | None:
     """Of a claim that was made when nobody else was there: the range behind the one that its worker is in."""
     for claim in claims:
-        cut = _range_end(claim.position + limits.piece_size - 1, limits)
+        cut = _range_end(claim.position + limits.piece_size - 1, claim.rate, limits)
         if not claim.doubled and claim.end - cut > limits.range_size:
-            return Order(Span(cut, min(claim.end, cut + limits.range_size)), claim.worker, cut)
+            return Order(Span(cut, min(claim.end, _range_end(cut, rate, limits))), claim.worker, cut)
     return None
 
 

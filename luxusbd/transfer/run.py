@@ -8,10 +8,12 @@ from typing import Any
 
 from luxusbd.errors import NetworkError, VerificationError
 from luxusbd.transfer.answers import FailureKind, SourceError
+from luxusbd.transfer.blame import Blame, names
 from luxusbd.transfer.crew import Crew
 from luxusbd.transfer.diskio import settled
 from luxusbd.transfer.mirrors import Mirror
 from luxusbd.transfer.model import DownloadStage
+from luxusbd.transfer.pieces import PieceCheck
 from luxusbd.transfer.solo import Solo
 from luxusbd.transfer.work import Work, host_of
 
@@ -27,6 +29,8 @@ class DownloadRun:
         self._book = work.book
         self._solo = Solo(work)
         self._crew = Crew(work)
+        self._blame = Blame(work)
+        self.pieces = PieceCheck(work)
         self._restarted_for_hash = False
         self._restarted_for_size = False
         self._blamed: list[str] = []
@@ -48,11 +52,17 @@ class DownloadRun:
         while True:
             while not self._keeper.complete:
                 await self._step()
+            await self.pieces.look()
+            if not self._keeper.complete:
+                continue
             work.tell(DownloadStage.VERIFY)
             try:
-                return await self._keeper.finish(lambda _position: None)
+                digest = await self._keeper.finish(lambda _position: None)
             except VerificationError as error:
                 await self._mismatch(str(error))
+            else:
+                self._blame.proven()
+                return digest
 
     async def _step(self) -> None:
         if self._control.paused:
@@ -107,6 +117,12 @@ class DownloadRun:
             self._restarted_for_size = True
             await self._restart(frozenset(self._keeper.contributors))
             return
+        released = self._book.release()
+        if released:
+            # a doubt is no proof, and there is nobody else
+            for mirror in released:
+                self._work.shares.cleared(mirror.url)
+            return
         await self._keeper.checkpoint()
         raise NetworkError(
             f"{self._request.name} could not be downloaded: {self._book.summary()}\n{self._book.report()}"
@@ -123,24 +139,42 @@ class DownloadRun:
             self._work.failed(mirror, short, brought_bytes=False)
             return
         self._blamed.extend(url for url in contributors if url not in self._blamed)
-        named = ", ".join(self._blamed) or "an earlier run"
         for mirror in self._book.mirrors:
             if mirror.url in contributors:
                 mirror.did(f"took part in a file with wrong bytes ({found})")
-        if not self._restarted_for_hash:
+        if self._request.sha256 and (verdict := await self._search()):
+            self._work.tell(DownloadStage.CONNECT, f"{verdict} ({found})")
+            return
+        if not self._restarted_for_hash and not self._blame.agreeing:
             self._restarted_for_hash = True
             # most bytes came from the first: if no other mirror is left, the one with fewer gets the benefit
             avoid = self._avoidable(contributors)
             if avoid is not None:
-                note = f"wrong bytes from {named} ({found}): once more from the start"
+                note = f"wrong bytes from {names(self._blamed)} ({found}): once more from the start"
                 self._work.tell(DownloadStage.CONNECT, note)
                 await self._restart(avoid)
                 return
         await keeper.clear()
+        same = [url for url in self._blame.agreeing if url not in self._blamed]
+        others = f" ({names(same)} sent the same bytes)" if same else ""
         raise VerificationError(
             f"{self._request.name} is not the expected file: {found}, expected {self._request.sha256.lower()}; "
-            f"it came from {named}. The bytes were removed. Try again later, or with another mirror"
+            f"it came from {names(self._blamed)}{others}. The bytes were removed. Try again later, or with another "
+            "mirror"
         )
+
+    async def _search(self) -> str:
+        """What `Blame` finds, or empty; a pause stops it, and it begins anew after that."""
+        found: list[str] = []
+
+        async def judge() -> None:
+            found.append(await self._blame.judge())
+
+        while not found:
+            if self._control.paused:
+                await self._stand_still()
+            await self._unless_paused(judge())
+        return found[0]
 
     def _avoidable(self, contributors: tuple[str, ...]) -> frozenset[str] | None:
         """Which mirrors to leave out of the second try; None when there is no second try worth making."""

@@ -101,7 +101,8 @@ class Shares:
 
     def idle(self, url: str) -> None:
         """It is not asked at the moment, and that is not its fault."""
-        if self._sources[url].state in (SourceState.CONNECT, SourceState.SERVING):
+        source = self._sources.get(url)
+        if source is not None and source.state in (SourceState.CONNECT, SourceState.SERVING):
             self._enter(url, SourceState.WAITING)
 
     def failed(self, url: str, reason: str, *, fault: bool, rests_until: float, for_good: bool) -> None:

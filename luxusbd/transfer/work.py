@@ -15,7 +15,7 @@ from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.mirrors import Mirror, MirrorBook
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
-from luxusbd.transfer.pace import Control, RateMeter, TokenBucket
+from luxusbd.transfer.pace import Control, RateMeter, TokenBucket, Turn
 from luxusbd.transfer.shares import Shares
 from luxusbd.transfer.source import Body, HttpSource, Ticket
 
@@ -57,8 +57,7 @@ class Work:
         self.host = ""
         self._report = report
         self._measured = 0.0
-        # one connection of a file at a time pays into the bucket of all, so that files get equal shares of it
-        self._turn = asyncio.Lock()
+        self._turn = Turn(means.bucket)
 
     def meter(self) -> RateMeter:
         """A new one for one connection to a mirror."""
@@ -88,9 +87,7 @@ class Work:
         self.measure(mirror, meter)
         with meter.hold():
             await self.control.bucket.pay(len(chunk))
-            if self.means.bucket.rate > 0:
-                async with self._turn:
-                    await self.means.bucket.pay(len(chunk))
+            await self._turn.pay(len(chunk))
         return chunk
 
     def measure(self, mirror: Mirror, meter: RateMeter, *, now: bool = False) -> None:
