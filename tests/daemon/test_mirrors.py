@@ -109,6 +109,27 @@ async def test_a_download_teaches_which_mirror_is_fast(caller: Caller, mirrors: 
     assert found[0].url == fastest
 
 
+@pytest.mark.parametrize("name", ["large", "huge"])
+async def test_a_liar_is_banned_and_named(caller: Caller, mirrors: Sequence[Mirror], name: str) -> None:
+    liar = mirrors[1]
+    await caller.succeeded(await caller.client.race_mirrors(name))
+    assert (await listed(caller))[0].url == f"{liar.url}/large.iso"
+    liar.faults = Faults(corrupt_at=MIB)
+    await caller.succeeded(await caller.client.download(name))
+    assert any(served.sent for served in liar.served), "it was asked"
+    # not only for the file about which it lied
+    (banned,) = [mirror for mirror in await listed(caller, "alpha") if mirror.state == "banned"]
+    assert banned.url == f"{liar.url}/alpha.iso"
+    assert banned.until > banned.measured
+    assert banned.reason
+    liar.faults = Faults()
+    for mirror in mirrors:
+        mirror.served.clear()
+    await caller.succeeded(await caller.client.download("alpha"))
+    await caller.succeeded(await caller.client.race_mirrors("alpha"))
+    assert asked(mirrors)[1] is False
+
+
 async def test_only_the_pinned_mirror_is_asked(caller: Caller, mirrors: Sequence[Mirror], daemon: Daemon) -> None:
     await prefer(caller, "large", mode="pinned", url=f"{mirrors[2].url}/")
     assert [mirror.state for mirror in await listed(caller)] == ["pinned", "excluded", "excluded"]
