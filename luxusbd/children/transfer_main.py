@@ -20,6 +20,8 @@ receive     job, size, most, reserve, algorithms       image, packed, packing, m
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
+fetch-pair  job, and the fields of PairRequest (where  fields of Pair
+            document and signature are written to)
 hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -63,6 +65,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
+from luxusbd.transfer.pair import pair_request_from_json
 from luxusbd.transfer.proof import prove, read_small
 from luxusbd.transfer.receive import ALGORITHMS, Order, receive
 from luxusbd.transfer.sums import MAX_SUMS
@@ -71,6 +74,8 @@ INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one job."""
+MAX_NOTE = 4096
+"""Characters of the notes in one progress event; the newest are kept."""
 COPY_THREADS = 8
 """A silent pipe holds one; the core starts no more imports than there are threads."""
 PAUSE_LOOK = 0.2
@@ -100,8 +105,9 @@ class ProgressPump:
         self._ending = asyncio.Event()
 
     def put(self, report: dict[str, Any]) -> None:
-        """Take a report; called in the loop."""
-        self._latest = report
+        """Take a report; called in the loop. What an older one noted and nobody got yet goes along with it."""
+        notes = [one["note"] for one in (self._latest, report) if one is not None and one.get("note")]
+        self._latest = {**report, "note": "; ".join(dict.fromkeys(notes))[-MAX_NOTE:]} if notes else report
         self._news.set()
 
     def end(self) -> None:
@@ -155,6 +161,7 @@ class TransferChild:
                 "hash": self._hash,
                 "receive": self._receive,
                 "prove": self._prove,
+                "fetch-pair": self._fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,
             },
@@ -346,6 +353,18 @@ class TransferChild:
         key = texts.pop() if params.get("key") else None
         signature = texts.pop() if params.get("signature") else None
         return asdict(await prove(sums, signature, key, _strings(params, "names")))
+
+    async def _fetch_pair(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        document, signature = _descriptors(fds, 2)
+        request = pair_request_from_json(params)
+        async with self._pump(_integer(params, "job")) as pump:
+            found = await self._downloader.fetch_pair(
+                request,
+                document,
+                signature,
+                lambda done, total: pump.put({"bytes_done": done, "bytes_total": total}),
+            )
+        return asdict(found)
 
     async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from luxusbd.process import run
 from tests.harness.images import RealImage, find
 from tests.harness.mirrors import At, write_catalogue
+from tests.harness.service import environment
+from tests.transfer.keys import made
 from tests.vm.image import BaseImage
 
 PROJECT = Path(__file__).parents[2]
@@ -24,6 +29,10 @@ BIG = "big"
 WIDE, WIDE_OF = "wide", "debian-mini"
 """Id of an entry that is that small system followed by `BIG_SIZE` bytes."""
 BIG_SIZE = 96 * 1024 * 1024
+REMOTE = "/srv/remote"
+"""Where editions of a signed catalogue lie in the machine, a directory each, with the key and its fingerprint."""
+EDITIONS = {"first": ("school",), "second": ("school", "exam"), "forged": ("school", "exam", "trojan")}
+"""Ids of their entries; the serials rise, and the last one is signed by another key."""
 
 _INSIDE = """\
 set -eu
@@ -66,6 +75,7 @@ async def payload(directory: Path, inside: BaseImage | None = None) -> Path:
     if found.missing:
         raise FileNotFoundError("; ".join(found.missing))
     await asyncio.to_thread(_mirror, tree, found.images)
+    await asyncio.to_thread(_remote, tree, found.images)
     await run(
         ["tar", "--owner=0", "--group=0", "--numeric-owner", "-b", "128", "-cf", str(archive), "-C", str(tree), "."],
         timeout=300,
@@ -121,3 +131,28 @@ def _mirror(tree: Path, images: Sequence[RealImage]) -> None:
         path.chmod(0o644)
     for path in (tree / "srv", served, tree / "etc", tree / "etc/luxusb", folder):
         path.chmod(0o755)
+
+
+def _remote(tree: Path, images: Sequence[RealImage]) -> None:
+    """Sign the editions with the command that is for it."""
+    remote = tree / REMOTE.removeprefix("/")
+    remote.mkdir()
+    small = next(image for image in images if image.id == WIDE_OF)
+    # gpg's agent needs a short path
+    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as keys:
+        signers = {name: keys.make(name) for name in ("school", "other")}
+        for serial, (name, ids) in enumerate(EDITIONS.items(), start=1):
+            entries = [replace(small, id=each, name=each.title()) for each in ids]
+            file = Path(place) / "distros.json"
+            write_catalogue(file, entries, [At("https://school.example")])
+            signer = signers["other" if name == "forged" else "school"]
+            command = ["catalog", "sign", str(file), "--key", signer, "--serial", str(serial)]
+            subprocess.run(
+                [sys.executable, "-m", "luxusb_cli", *command, "--output", str(remote / name)],
+                env={**environment(), "GNUPGHOME": str(keys.home)},
+                check=True,
+                capture_output=True,
+            )
+        (remote / "fingerprint").write_text(signers["school"])
+    for path in (remote, *remote.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
