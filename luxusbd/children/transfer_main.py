@@ -7,6 +7,7 @@ when the other end closes. Requests (see `protocol` for the wire):
 method      params                                     result
 ==========  =========================================  ====================================================
 download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
+race        as download                                sources, as in the progress of a download
 control     job, optional paused, bandwidth            null; job 0 sets the bandwidth of all jobs together
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition
@@ -20,6 +21,8 @@ receive     job, size, most, reserve, algorithms       image, packed, packing, m
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
+fetch-pair  job, and the fields of PairRequest (where  fields of Pair
+            document and signature are written to)
 hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -56,13 +59,15 @@ from luxusbd.errors import (
     LuxusbError,
 )
 from luxusbd.systemd import connection_of_core, watchdog
-from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json
+from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json, sources_to_json
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
+from luxusbd.transfer.pair import pair_request_from_json
 from luxusbd.transfer.proof import prove, read_small
 from luxusbd.transfer.receive import ALGORITHMS, Order, receive
 from luxusbd.transfer.sums import MAX_SUMS
@@ -147,6 +152,7 @@ class TransferChild:
             sock,
             handlers={
                 "download": self._download,
+                "race": self._race,
                 "control": self._control,
                 "discard": self._discard,
                 "inspect": self._inspect,
@@ -158,6 +164,7 @@ class TransferChild:
                 "hash": self._hash,
                 "receive": self._receive,
                 "prove": self._prove,
+                "fetch-pair": self._fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,
             },
@@ -184,6 +191,18 @@ class TransferChild:
         self._channel.close()
 
     async def _download(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        async with self._transfer(params) as (request, progress, control):
+            return result_to_json(await self._downloader.download(request, progress, control=control))
+
+    async def _race(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        async with self._transfer(params) as (request, progress, control):
+            return {"sources": sources_to_json(await self._downloader.race(request, progress, control=control))}
+
+    @asynccontextmanager
+    async def _transfer(
+        self, params: Params
+    ) -> AsyncIterator[tuple[DownloadRequest, Callable[[DownloadProgress], None], Control]]:
+        """What a transfer of a job needs, from a request of the core; the core can steer it meanwhile."""
         job = _integer(params, "job")
         request = request_from_json(params)
         await self._wait_for_the_last_one(job)
@@ -191,13 +210,10 @@ class TransferChild:
         ended = self._ended[job] = asyncio.Event()
         try:
             async with self._pump(job) as pump:
-                result = await self._downloader.download(
-                    request, lambda progress: pump.put(progress_to_json(progress)), control=control
-                )
+                yield request, lambda progress: pump.put(progress_to_json(progress)), control
         finally:
             del self._controls[job], self._ended[job]
             ended.set()
-        return result_to_json(result)
 
     async def _wait_for_the_last_one(self, job: int) -> None:
         # a job that was cancelled and started again at once: the first one is still putting its bytes on the disk
@@ -349,6 +365,18 @@ class TransferChild:
         key = texts.pop() if params.get("key") else None
         signature = texts.pop() if params.get("signature") else None
         return asdict(await prove(sums, signature, key, _strings(params, "names")))
+
+    async def _fetch_pair(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        document, signature = _descriptors(fds, 2)
+        request = pair_request_from_json(params)
+        async with self._pump(_integer(params, "job")) as pump:
+            found = await self._downloader.fetch_pair(
+                request,
+                document,
+                signature,
+                lambda done, total: pump.put({"bytes_done": done, "bytes_total": total}),
+            )
+        return asdict(found)
 
     async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()
