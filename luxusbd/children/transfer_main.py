@@ -206,7 +206,7 @@ class TransferChild:
         job = _integer(params, "job")
         request = request_from_json(params)
         await self._wait_for_the_last_one(job)
-        control = self._controls[job] = Control(request.bandwidth)
+        control = self._controls[job] = Control(request.bandwidth, request.priority)
         ended = self._ended[job] = asyncio.Event()
         try:
             async with self._pump(job) as pump:
