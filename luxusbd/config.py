@@ -29,8 +29,10 @@ def _key(
     high: int | None = None,
     choices: tuple[str, ...] = (),
     path: bool = False,
+    optional: bool = False,
     country: bool = False,
 ) -> Any:
+    """`path`: has to be a whole path; `optional`: or may be empty; `country`: a code of ISO 3166-1."""
     return field(
         default=default,
         metadata={
@@ -38,8 +40,8 @@ def _key(
             "low": low,
             "high": high,
             "choices": choices,
-            "path": path,
-            "needed": default != "",
+            "path": path or optional,
+            "optional": optional,
             "country": country,
         },
     )
@@ -182,7 +184,7 @@ class MirrorsConfig:
         "A database in MaxMind's format (.mmdb) that tells the country of a public address of this machine, where it"
         " has one; that comes before `country`. Nothing is asked of the network. Needs the Python package maxminddb."
         " Empty: none.",
-        path=True,
+        optional=True,
     )
 
 
@@ -208,6 +210,20 @@ class CatalogConfig:
 
     files: tuple[str, ...] = _key(
         (), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.", path=True
+    )
+    update_url: str = _key(
+        "",
+        "Address of a signed catalogue from which this one is kept up to date. Empty: it is not updated. Nobody serves"
+        ' one for all yet; the address is meant to be "https://api.luxusb.org/v1/distributions".',
+    )
+    update_signature_url: str = _key(
+        "", "Address of its detached OpenPGP signature. Empty: that of the catalogue with .asc behind its path."
+    )
+    update_key: str = _key(
+        "", "File with the OpenPGP public key, or several, that may sign it. It must not lie in /home.", optional=True
+    )
+    update_fingerprints: tuple[str, ...] = _key(
+        (), "Full fingerprints of those of its keys whose signature counts: 40 or 64 hex digits each."
     )
 
 
@@ -354,8 +370,7 @@ def _text(where: str, value: str, limits: Mapping[str, Any]) -> str:
             return country_code(value)
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from error
-    # empty where that is the default: there is no such file then
-    if limits["path"] and not value.startswith("/") and (value or limits["needed"]):
+    if limits["path"] and not value.startswith("/") and not (limits["optional"] and not value):
         # relative to what would depend on who starts the daemon
         raise ConfigError(f"{where}: has to be a whole path, which begins with /, not {value!r}")
     return value

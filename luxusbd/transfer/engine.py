@@ -20,6 +20,7 @@ from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
 from luxusbd.transfer.pace import Control, TokenBucket
+from luxusbd.transfer.pair import Pair, PairRequest, fetch_pair
 from luxusbd.transfer.partfile import PART, PartBusyError, PartFile, check_name
 from luxusbd.transfer.race import Race
 from luxusbd.transfer.run import DownloadRun
@@ -88,6 +89,12 @@ class Downloader:
         finally:
             await in_thread(self._disk, part.close)
 
+    async def fetch_pair(
+        self, request: PairRequest, document: int, signature: int, progress: Callable[[int, int], None]
+    ) -> Pair:
+        """Fetch a small document and its signature; see `luxusbd.transfer.pair.fetch_pair`."""
+        return await fetch_pair(self._source(), request, document, signature, self._limits, progress)
+
     async def race(
         self,
         request: DownloadRequest,
@@ -153,6 +160,11 @@ class Downloader:
         finally:
             await in_thread(self._disk, part.close)
 
+    def _source(self) -> HttpSource:
+        if self._session is None:
+            self._session = self._session_factory()
+        return HttpSource(self._session, self._gate, self._limits)
+
     async def _drop(self, part: PartFile) -> None:
         try:
             await in_thread(self._disk, part.discard)
@@ -199,10 +211,7 @@ class Downloader:
         return DownloadResult(part.path, keeper.total, digest, keeper.url, work.resumed)
 
     def _means(self) -> Means:
-        if self._session is None:
-            self._session = self._session_factory()
-        source = HttpSource(self._session, self._gate, self._limits)
-        return Means(source, self._limits, self._disk, self._hasher, self.bucket)
+        return Means(self._source(), self._limits, self._disk, self._hasher, self.bucket)
 
     async def _prepare(self, part: PartFile, keeper: PartKeeper, request: DownloadRequest) -> str:
         note = await keeper.load()

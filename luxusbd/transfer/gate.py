@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+URGENT = 100
+"""The priority of small documents that somebody waits for; those of files go up to 10."""
+
 
 @dataclass(eq=False)
 class Claimant:
