@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from luxusbd.text import clean
+from luxusbd.text import clean, without_secrets
 from luxusbd.transfer.model import SourceShare, SourceState
 
 DAY = 86400
@@ -171,7 +171,7 @@ def _counted(record: Record | None, share: SourceShare, now: int) -> Record:
 
 
 def _rest(share: SourceShare, now: int) -> Rest | None:
-    reason = clean(share.reason, REASON_LIMIT)
+    reason = reason_of(share)
     if share.state is SourceState.BANNED:
         return Rest(now + BAN, banned=True, reason=reason or "it sent wrong bytes")
     if share.state is SourceState.GIVEN_UP:
@@ -179,6 +179,11 @@ def _rest(share: SourceShare, now: int) -> Rest | None:
     if share.state is SourceState.WAITING and share.rests >= 1:
         return Rest(now + int(min(share.rests, MAX_REST)), reason=reason)
     return None
+
+
+def reason_of(share: SourceShare) -> str:
+    """What the transfer process says of a mirror, fit to be kept and shown to all."""
+    return clean(without_secrets(share.reason), REASON_LIMIT)
 
 
 def record_to_document(record: Record) -> dict[str, Any]:

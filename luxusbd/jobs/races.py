@@ -11,13 +11,12 @@ from luxusbd.catalog.model import Distribution, Release
 from luxusbd.errors import AlreadyExistsError, NetworkError
 from luxusbd.jobs.downloads import Downloads, release_title, shown
 from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
-from luxusbd.jobs.mirrorstats import REASON_LIMIT, host_of
+from luxusbd.jobs.mirrorstats import host_of, reason_of
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
-from luxusbd.text import clean
 from luxusbd.transfer.model import DownloadProgress, SourceShare
 
 
@@ -83,7 +82,7 @@ class Races:
             shares = await self._measure(context)
         ranked = sorted(shares, key=lambda share: (-share.measured, share.latency))
         if not any(share.measured or share.bytes_done for share in ranked):
-            lines = "\n".join(f"{host_of(share.url)}: {_reason(share)}" for share in ranked)
+            lines = "\n".join(f"{host_of(share.url)}: {reason_of(share)}" for share in ranked)
             raise NetworkError(f"no mirror of {context.job.title} could be measured\n{lines}".rstrip())
         countries = {mirror.url: mirror.country for mirror in mirrors_of(params)}
         return {
@@ -94,7 +93,7 @@ class Races:
                     "country": countries.get(share.url, ""),
                     "rate": share.measured,
                     "latency": float(share.latency),
-                    "reason": _reason(share),
+                    "reason": reason_of(share),
                 }
                 for share in ranked
             ]
@@ -124,7 +123,3 @@ class Races:
             if params.get("shared"):
                 self._mirrors.learn(request.urls, shares, verified=False)
         return shares
-
-
-def _reason(share: SourceShare) -> str:
-    return clean(share.reason, REASON_LIMIT)

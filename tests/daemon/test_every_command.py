@@ -128,9 +128,9 @@ plain("completion", "bash", says=["luxusb"])
 plain("report", says=["luxusbd"], holds=lambda found: bool(found["report"]))
 
 
-@case("mirrors", feature="ListMirrors")
+@case("mirrors", says=["MIRROR", "  ok", "127.0.0.1: "], holds=lambda found: found["mirrors"][0]["rate"] > 0)
 async def _mirrors(_world: World) -> Arguments:
-    return ("alpha",)
+    return "alpha", "--race"
 
 
 @case("logo", feature="GetLogo")

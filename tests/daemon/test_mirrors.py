@@ -84,6 +84,19 @@ async def test_a_race_measures_and_keeps_what_it_learnt(
         assert [mirror.host for mirror in await listed(again, "huge")] == [mirror.host for mirror in found]
 
 
+async def test_a_race_goes_on_after_a_restart(daemon: Daemon, caller: Caller, mirrors: Sequence[Mirror]) -> None:
+    mirrors[0].faults = Faults(stall_at=MIB)
+    path = await caller.client.race_mirrors("large")
+    await caller.progress(path, 1)
+    assert await caller.client.race_mirrors("large") == path, "the same race twice is one"
+    await daemon.stop()
+    mirrors[0].faults = Faults()
+    await daemon.start()
+    async with Caller.connect(daemon.address) as again:
+        job = await again.succeeded(path)
+        assert len(wires(job.result["mirrors"], "mirrors")) == len(mirrors)
+
+
 async def test_a_race_goes_into_an_unfinished_download(
     daemon: Daemon, caller: Caller, mirrors: Sequence[Mirror], images: Images
 ) -> None:
