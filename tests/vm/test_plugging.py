@@ -16,7 +16,12 @@ import pytest_asyncio
 from tests.vm.conftest import MIB, empty_stick
 from tests.vm.machine import Guest
 
-pytestmark = [pytest.mark.vm, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(1200),
+    pytest.mark.usefixtures("awake"),
+]
 
 ERROR = "org.luxusb.Error."
 MANAGER = "org.luxusb.Manager /org/luxusb/Manager org.luxusb.Manager"
@@ -29,21 +34,11 @@ PATIENT = 120.0
 """Seconds: a look at all disks takes long on a machine that is emulated and shared."""
 
 
-@pytest_asyncio.fixture(loop_scope="session", autouse=True)
-async def tidy(guest: Guest) -> AsyncIterator[None]:
-    """The service stays, and neither stick nor job is left for the next scenario."""
-    await guest.write("/etc/luxusb/luxusbd.toml", "[daemon]\nidle_exit = 0\n")
-    yield
-    await guest.run("for job in $(luxusb --json jobs --unfinished | grep -o '_[0-9]*\"' | tr -d '_\"'); do"
-                    " luxusb cancel $job; done", check=False, timeout=120)  # fmt: skip
-    await guest.pull_all()
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def observer(guest: Guest) -> AsyncIterator[None]:
     """Somebody in the machine who writes down what udev and the service tell."""
     await guest.write("/run/observer.py", (Path(__file__).parent / "observer.py").read_text())
-    await guest.run(f"systemd-run --quiet --unit=observer python3 /run/observer.py {SEEN}")
+    await guest.run(f"systemd-run --quiet --collect --unit=observer python3 /run/observer.py {SEEN}")
     await guest.until(lambda: _noted(guest, "bus", "ready", ""), timeout=PATIENT)
     yield
     await guest.run(f"systemctl stop observer; rm -f {SEEN}", timeout=120)
@@ -54,12 +49,8 @@ async def notes(guest: Guest) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (await guest.run(f"cat {SEEN}", check=False)).stdout.splitlines()]
 
 
-async def _noted(guest: Guest, source: str, what: str, node: str, state: str = "") -> bool:
-    return any(
-        (note["source"], note["what"], note["node"]) == (source, what, node)
-        and state in ("", note.get("properties", {}).get("State"))
-        for note in await notes(guest)
-    )
+async def _noted(guest: Guest, source: str, what: str, node: str) -> bool:
+    return any((note["source"], note["what"], note["node"]) == (source, what, node) for note in await notes(guest))
 
 
 async def plan(guest: Guest, device: dict[str, Any], image: str = "memtest86plus") -> str:
@@ -134,8 +125,21 @@ async def test_partitions_made_by_others_are_told(guest: Guest, observer: None, 
         (f"wipefs -qaf {node} && blockdev --rereadpt {node}", "blank"),
         (f"parted -s {node} mklabel gpt mkpart data 1MiB 32MiB", "foreign"),
     ):
-        await guest.run(f"systemctl restart observer; {command}", timeout=120)
-        await guest.shown("LUXPART", lambda device, state=state: device["State"] == state, PATIENT)  # type: ignore[misc]
+        before = await _told(guest, node, state)
+        await guest.run(command, timeout=120)
+        await guest.until(lambda at=before, of=state: _more(guest, node, of, at), timeout=PATIENT)  # type: ignore[misc]
+
+
+async def _told(guest: Guest, node: str, state: str) -> int:
+    """How often the service has told that a device's state is this one now."""
+    mine = [
+        note for note in await notes(guest) if (note["source"], note["what"], note["node"]) == ("bus", "changed", node)
+    ]
+    return sum(note["properties"].get("State") == state for note in mine)
+
+
+async def _more(guest: Guest, node: str, state: str, before: int) -> bool:
+    return await _told(guest, node, state) > before
 
 
 @pytest.mark.campaign

@@ -285,24 +285,20 @@ TOPOLOGIES = (
 )
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def nodes(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Path]]:
-    """The files behind the two sticks, by serial number; the sticks stay in for all scenarios."""
-    files = {serial: made(tmp_path_factory) / serial for serial in SERIALS}
-    shown = {device["Serial"] for device in await guest.devices()}
-    if not shown >= set(SERIALS):
-        await guest.write("/etc/luxusb/luxusbd.toml", "[daemon]\nidle_exit = 0\n")
-        await guest.run("systemctl try-restart luxusbd", timeout=150)
-        for serial, file in files.items():
-            await guest.plug(serial, empty_stick(file, SIZE), serial=serial)
-    yield files
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def tidy() -> None:
+    """The two sticks stay for the next scenario, in place of what is done elsewhere."""
 
 
-def made(factory: pytest.TempPathFactory) -> Path:
-    """The directory of this run's sticks."""
-    place = factory.getbasetemp() / "topologies"
-    place.mkdir(exist_ok=True)
-    return place
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def files(guest: Guest, awake: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Path]]:
+    """The content of two sticks that are in, by serial number."""
+    place = tmp_path_factory.mktemp("sticks")
+    made = {serial: empty_stick(place / serial, SIZE) for serial in SERIALS}
+    for serial, file in made.items():
+        await guest.plug(serial, file, serial=serial)
+    yield made
+    await guest.pull_all()
 
 
 @pytest.mark.parametrize(
@@ -312,13 +308,13 @@ def made(factory: pytest.TempPathFactory) -> Path:
         for topology in TOPOLOGIES
     ],
 )
-async def test_a_stick_in_use(guest: Guest, nodes: dict[str, Path], topology: Topology) -> None:
+async def test_a_stick_in_use(guest: Guest, files: dict[str, Path], topology: Topology) -> None:
     first = [await guest.shown(serial, lambda device: not device["BlockedReason"], PATIENT) for serial in SERIALS]
     names = {"A": first[0]["DeviceNode"], "B": first[1]["DeviceNode"]}
     await guest.run(PRELUDE + topology.up, environment=names, timeout=300)
     try:
         for device, name in zip(first, "AB", strict=True):
-            await _refused(guest, device, nodes[device["Serial"]], topology, used=name in topology.sticks)
+            await _refused(guest, device, files[device["Serial"]], topology, used=name in topology.sticks)
     finally:
         await guest.run(PRELUDE + topology.down, environment=names, timeout=300)
         await guest.run(PRELUDE + CLEAN, environment=names, timeout=300)
