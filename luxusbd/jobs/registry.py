@@ -159,27 +159,31 @@ class DeviceRegistry:
         """What a desktop has mounted of it at this moment.
 
         Raises:
-            DeviceNotFoundError, DeviceChangedError: it is gone.
+            DeviceError: it is gone, or is in use in a way that no event has told of (as mounts in other namespaces).
         """
         known = self._current(identity)
         if known.fd >= 0:
             return ()
-        return (await asyncio.to_thread(identify_again, known.view.device, self._policy)).mounts
+        now = await asyncio.to_thread(identify_again, known.view.device, self._policy)
+        # what is seen while a job has it is the job's own use
+        if now.block_error and known.view.current_job is None:
+            raise from_name(now.block_error, now.blocked_reason)
+        return now.mounts
 
     def claim(self, identity: DeviceIdentity, job_id: int) -> None:
         """Let a job have the device; others are refused until `release`."""
         self.check_writable(identity)
         known = self._current(identity)
-        self._marks.take(identity)
+        self._marks.take(identity, job_id)
         self._set(known, replace(known.view, current_job=job_id, state=DeviceState.BUSY))
 
     async def release(self, device_id: str, job_id: int) -> None:
         """End of the job: look at the device anew."""
         known = self._known.get(device_id)
         if known is None or known.view.current_job != job_id:
-            self._marks.give_back(device_id, "")
+            self._marks.give_back(device_id, job_id, "")
             return
-        self._marks.give_back(device_id, known.view.device.node if known.fd < 0 else "")
+        self._marks.give_back(device_id, job_id, known.view.device.node if known.fd < 0 else "")
         if known.fd >= 0:
             # ours is a duplicate of the descriptor that the job locked, and would keep the lock
             fcntl.flock(known.fd, fcntl.LOCK_UN)

@@ -17,6 +17,7 @@ from luxusbd.children.launch import Launcher
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.errors import (
     AlreadyExistsError,
+    DeviceBusyError,
     DeviceChangedError,
     DeviceDamagedError,
     DeviceNotFoundError,
@@ -410,7 +411,13 @@ class Sticks:
 
     async def _open(self, identity: DeviceIdentity) -> int:
         await self._unmounting.release(identity)
-        return await self._registry.open_for_writing(identity)
+        try:
+            return await self._registry.open_for_writing(identity)
+        except DeviceBusyError as error:
+            explained = await self._unmounting.explained(identity, error)
+            if explained is error:
+                raise
+            raise explained from error
 
     async def _explain_absence(
         self, identity: DeviceIdentity, device: Device, operation: Operation, error: LuxusbError
