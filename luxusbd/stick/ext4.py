@@ -39,6 +39,9 @@ _JOURNAL_MAGIC = 0xC03B3998
 _LONGEST_EXTENT = 32768
 _MAXIMUM_BLOCKS = 1 << 48
 
+_BACKUP_GROUPS = (1, 3, 5, 7, 9, 25, 27, 49)
+"""Groups with a copy of the superblock (feature sparse_super): 1 and powers of 3, 5 and 7."""
+
 
 @dataclass(frozen=True)
 class Inode:
@@ -133,6 +136,11 @@ class Ext4:
     def clean(self) -> bool:
         """Whether it was unmounted in order: neither errors nor a journal to replay."""
         return self.state & 3 == 1 and not self.incompat & INCOMPAT_RECOVER
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the kernel or e2fsck noted that something in it is broken (EXT4_ERROR_FS)."""
+        return bool(self.state & 2)
 
     @property
     def needs_recovery(self) -> bool:
@@ -302,6 +310,24 @@ class Ext4:
                 if number:
                     yield block[at + 8 : at + 8 + name_length], number
                 at += length
+
+
+def backup_superblock(read: ReadAt, size: int, block_size: int) -> int:
+    """Block of a copy of the superblock, 0 when there is none; the first one lies 128 MiB behind the start.
+
+    Args:
+        read: reads of the partition's bytes, 0 being its start.
+        size: bytes of the partition.
+        block_size: bytes of the blocks that the filesystem was made with, 2048 or more.
+    """
+    for group in _BACKUP_GROUPS:
+        block = group * 8 * block_size
+        if (block + 1) * block_size > size:
+            break
+        head = read(block * block_size, 1024)
+        if _u16(head, 0x38) == MAGIC and 1024 << min(_u32(head, 0x18), 9) == block_size and _u16(head, 0x5A) == group:
+            return block
+    return 0
 
 
 def _changed(inode: bytes) -> int:

@@ -98,7 +98,7 @@ async def test_an_image_that_was_copied_by_hand_boots_after_a_rescan(tmp_path: P
             check=True,
             capture_output=True,
         )
-        file = isofiles.StickFile(reader.open_stick(fd, helpers.SIZE), "by-hand.iso")
+        file = isofiles.image_file(reader.open_stick(fd, helpers.SIZE), "by-hand.iso")
         file.check_for_grub()
         found = recognise(file)
         image = helpers.image(
