@@ -10,12 +10,10 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-import re
 import tempfile
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +24,15 @@ from luxusbd.errors import (
     DeviceNotLuxusbError,
     LuxusbError,
     MalformedImageError,
-    NewerStickError,
     ToolMissingError,
 )
-from luxusbd.stick import bootfiles, esp, fsck, gptmend, lostfound, making, menu, planned, reader, target, work
+from luxusbd.stick import bootfiles, esp, fsck, gptmend, lostfound, making, planned, reader, target, work
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
+from luxusbd.stick.condition import Condition, examine, options_of
 from luxusbd.stick.ext4 import Ext4
 from luxusbd.stick.findings import Area, Findings
-from luxusbd.stick.isofiles import PARTIAL, PENDING, check_beginning, pieces
+from luxusbd.stick.isofiles import PARTIAL, check_beginning, pieces
 from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.model import (
     Layout,
@@ -48,13 +46,10 @@ from luxusbd.stick.model import (
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom
 from luxusbd.stick.session import AfterStep, Session, hash_file
-from luxusbd.stick.text import IMAGE_NAME
 
 NAMED = 8
 """Files that a finding names."""
 UNFINISHED = "the making of the stick was cut before this image was whole"
-
-_TIMEOUT = re.compile(r"set timeout=([0-9]{1,2});")
 
 
 async def repair(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
@@ -77,34 +72,6 @@ async def repair(order: StickOrder, progress: Progress, after_step: AfterStep) -
         if fsck.DYING not in str(error) and os.strerror(errno.EIO).lower() in str(error).lower():
             raise DeviceFailingError(f"{fsck.DYING} ({error})") from error
         raise
-
-
-@dataclass(frozen=True)
-class _Look:
-    """The data partition as it is on the medium."""
-
-    manifest: Manifest | None
-    broken: str
-    """Why there is no manifest, or what is wrong with it."""
-    planned: Manifest | None
-    uuid: str
-    label: str
-    directories: bool
-    """Whether /iso and /luxusb are there."""
-    leftovers: tuple[str, ...]
-    missing: bool
-    """Whether an image of the manifest has no file."""
-    menus: reader.Menus
-    broken_menus: bool
-    menu: str
-    """Text of the newest complete menu, or empty."""
-
-    def needs_work(self) -> bool:
-        """Whether anything has to be written."""
-        found = self.manifest
-        if found is None or self.broken or self.planned is not None or self.leftovers or not self.directories:
-            return True
-        return self.broken_menus or self.menus.newest < found.generation or found.data_uuid != self.uuid
 
 
 class _Repair:
@@ -213,8 +180,8 @@ class _Repair:
                 "mended by force; what had lost its name is in lost+found" if mended.forced else "mended",
             )
 
-    async def _look(self, session: Session) -> _Look:
-        return await in_thread(session.on_medium, _look_at)
+    async def _look(self, session: Session) -> Condition:
+        return await in_thread(session.on_medium, examine)
 
     async def _bad_boot_files(self, manifest: Manifest | None) -> list[str]:
         if manifest is None or not manifest.boot_files:
@@ -228,7 +195,9 @@ class _Repair:
             self._progress.advance(length)
         return bad
 
-    async def _mend_files(self, session: Session, look: _Look, bad: Sequence[str], *, fresh: bool) -> Manifest | None:
+    async def _mend_files(
+        self, session: Session, look: Condition, bad: Sequence[str], *, fresh: bool
+    ) -> Manifest | None:
         """The manifest of the mended stick; None when the images have to be looked at first."""
         known = None if look.manifest is None else look.manifest.boot_files
         look = await self._bring_back(session, look)
@@ -270,7 +239,7 @@ class _Repair:
             raise ToolMissingError(f"the boot files are damaged and cannot be written anew here: {refused}")
         return manifest
 
-    async def _bring_back(self, session: Session, look: _Look) -> _Look:
+    async def _bring_back(self, session: Session, look: Condition) -> Condition:
         """Use what e2fsck has put into lost+found; the look after that."""
         found = await lostfound.restore_directories(session)
         if found:
@@ -297,7 +266,7 @@ class _Repair:
             )
         return look
 
-    def _manifest(self, look: _Look, esp_serial: str, *, fresh: bool) -> Manifest | None:
+    def _manifest(self, look: Condition, esp_serial: str, *, fresh: bool) -> Manifest | None:
         if look.manifest is not None:
             found = look.manifest
             if look.broken:
@@ -324,7 +293,7 @@ class _Repair:
                 generation=1,
                 created=now,
                 updated=now,
-                options=_options(look),
+                options=options_of(look),
                 firmware=frozenset(),
                 boot_files=(),
                 images=self._order.found if rebuild else (),
@@ -339,7 +308,7 @@ class _Repair:
         with MediumReader(self._order.fd) as medium:
             return esp.serial_of(medium.read_at(layout.partition(PartitionRole.ESP).start, SECTOR))
 
-    async def _salvage(self, session: Session, look: _Look, manifest: Manifest) -> tuple[ManifestImage, ...]:
+    async def _salvage(self, session: Session, look: Condition, manifest: Manifest) -> tuple[ManifestImage, ...]:
         """Give images their names that were written when the making of the stick was cut."""
         coming = planned.missing(look.planned, manifest.images)
         whole: list[ManifestImage] = []
@@ -388,7 +357,7 @@ class _Repair:
                 return path
         return ""
 
-    async def _clear_leftovers(self, session: Session, look: _Look, manifest: Manifest) -> None:
+    async def _clear_leftovers(self, session: Session, look: Condition, manifest: Manifest) -> None:
         # without the manifest of that time nobody knows which of the announced names were old ones
         keep = () if look.manifest is not None else await session.room.names("/iso")
         removed = await session.heal(manifest, [name for name in keep if not name.endswith(PARTIAL)])
@@ -420,72 +389,6 @@ class _Repair:
         if bad:
             self._findings.note(Area.BOOT_FILES, f"the boot files were damaged: {', '.join(bad)}", "written anew")
         return files, None
-
-
-def _look_at(filesystem: Ext4) -> _Look:
-    found: Manifest | None = None
-    broken = ""
-    try:
-        found = reader.load_manifest(filesystem)
-        broken = "" if _is_whole(filesystem, manifests.PATH) else "the list of images was broken"
-        if broken and not _is_there(filesystem, manifests.PATH):
-            # what a job leaves that is cut at the very end
-            broken = ""
-    except NewerStickError:
-        raise
-    except DeviceDamagedError as error:
-        broken = str(error).split(";")[0]
-    here, inside = filesystem.list("/iso"), filesystem.list("/luxusb")
-    leftovers = [name for name in here if name.endswith(PARTIAL) and IMAGE_NAME.match(name)]
-    leftovers += [name for name in (_name(PENDING), _name(manifests.NEW_PATH)) if name in inside]
-    menus = reader.load_menus(filesystem)
-    broken_menus = [
-        path
-        for path, generation in ((menu.MENU_A, menus.a), (menu.MENU_B, menus.b))
-        if generation is None and _is_there(filesystem, path)
-    ]
-    newest = menu.MENU_A if menus.inactive == menu.MENU_B else menu.MENU_B
-    text = filesystem.read_file(newest, reader.MENU_LIMIT) if menus.newest else b""
-    return _Look(
-        manifest=found,
-        broken=broken,
-        planned=planned.load(filesystem),
-        uuid=filesystem.uuid,
-        label=filesystem.label,
-        directories=all(_is_there(filesystem, path) for path in ("/iso", "/luxusb")),
-        leftovers=tuple(leftovers),
-        missing=found is not None and any(not _is_there(filesystem, f"/iso/{image.name}") for image in found.images),
-        menus=menus,
-        broken_menus=bool(broken_menus),
-        menu=(text or b"").decode("utf-8", "replace"),
-    )
-
-
-def _is_there(filesystem: Ext4, path: str) -> bool:
-    return filesystem.lookup(path) is not None
-
-
-def _is_whole(filesystem: Ext4, path: str) -> bool:
-    try:
-        data = filesystem.read_file(path, manifests.LIMIT)
-        return data is not None and bool(manifests.decode(data))
-    except (DeviceDamagedError, MalformedImageError):
-        return False
-
-
-def _options(look: _Look) -> StickOptions:
-    """What can still be told of what the user chose."""
-    usual = StickOptions()
-    timeout = _TIMEOUT.search(look.menu)
-    return StickOptions(
-        label=look.label or usual.label,
-        timeout=int(timeout.group(1)) if timeout else usual.timeout,
-        serial_console=menu.SERIAL[0] in look.menu,
-    )
-
-
-def _name(path: str) -> str:
-    return path.rsplit("/", 1)[1]
 
 
 def _listed(names: Sequence[str]) -> str:

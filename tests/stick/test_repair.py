@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from luxusbd.errors import DeviceDamagedError, DeviceNotLuxusbError, LuxusbError
+from luxusbd.errors import DeviceDamagedError, DeviceNotLuxusbError
 from luxusbd.stick import layout, making, manifest, menu, planned, reader, writer
 from luxusbd.stick.blockio import read_at
 from luxusbd.stick.ext4 import Ext4
@@ -439,8 +439,7 @@ async def test_noise_ends_in_a_sound_stick_or_in_an_error(stick: Stick) -> None:
             result = await stick.repair()
             if result["rebuild"]:
                 result = await rebuilt(stick)
-        except LuxusbError as error:
-            assert isinstance(error, DeviceDamagedError | DeviceNotLuxusbError), error
+        except (DeviceDamagedError, DeviceNotLuxusbError):
             continue
         mended += 1
         gone = tuple(image for image in result["images"] if image not in stick.data().list("/iso"))

@@ -242,7 +242,7 @@ def _verified(state: State, job: JobInfo, options: JobOptions, target: Target) -
         raise CliError(
             _("{target} is damaged").format(target=target.name),
             _("What is on it differs from what was written."),
-            _("Make boot files anew with `luxusb refresh`; remove damaged images and add them again."),
+            _("Mend it with `luxusb repair`, and add again what that names as lost."),
             name=LUXUSB + "VerificationFailed",
             document=document,
         )

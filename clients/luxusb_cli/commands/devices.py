@@ -77,6 +77,8 @@ def _note(device: DeviceInfo) -> str:
     if device.current_job:
         return _("job {current_job} works on it").format(current_job=job_number(device.current_job))
     notes = []
+    if device.damage:
+        notes.append(_("{damage} (luxusb repair)").format(damage=clean(device.damage)))
     if device.large and device.state != "luxusb":
         notes.append(_("large: is erased only with --allow-large"))
     if device.mounts:
