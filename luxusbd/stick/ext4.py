@@ -37,6 +37,8 @@ _FLAG_ENCRYPTED = 0x800
 _EXTENT_MAGIC = 0xF30A
 _JOURNAL_MAGIC = 0xC03B3998
 _LONGEST_EXTENT = 32768
+_DIRECT = 12
+"""Blocks that an inode without extents names itself."""
 _MAXIMUM_BLOCKS = 1 << 48
 
 _BACKUP_GROUPS = (1, 3, 5, 7, 9, 25, 27, 49)
@@ -247,10 +249,13 @@ class Ext4:
         return Inode(number, _u16(raw, 0), size, _u32(raw, 0x20), raw[0x28 : 0x28 + 60], _changed(raw))
 
     def _extents(self, inode: Inode) -> Iterator[Extent]:
-        if not inode.flags & _FLAG_EXTENTS or inode.flags & (_FLAG_INLINE_DATA | _FLAG_ENCRYPTED):
-            raise MalformedImageError(f"inode {inode.number} does not store its data in extents")
+        if inode.flags & (_FLAG_INLINE_DATA | _FLAG_ENCRYPTED):
+            raise MalformedImageError(f"inode {inode.number} does not store its data in blocks of its own")
+        # e2fsck makes the directories anew that it misses, and in the old way
+        old = not inode.flags & _FLAG_EXTENTS
+        found = self._block_map(inode) if old else self._nodes(inode.block, DEPTH_LIMIT, root=True)
         end = 0
-        for count, extent in enumerate(self._nodes(inode.block, DEPTH_LIMIT, root=True)):
+        for count, extent in enumerate(found):
             if count >= EXTENT_LIMIT:
                 raise MalformedImageError(f"inode {inode.number} has too many extents")
             if extent.logical < end or extent.length == 0:
@@ -259,6 +264,32 @@ class Ext4:
                 raise MalformedImageError(f"inode {inode.number} has blocks outside of the filesystem")
             end = extent.logical + extent.length
             yield extent
+
+    def _block_map(self, inode: Inode) -> Iterator[Extent]:
+        """The blocks of a file without extents, one by one: twelve direct ones, then one and two levels of tables."""
+        wanted = -(-inode.size // self.block_size)
+        for logical, physical in enumerate(self._pointers(inode.block)):
+            if logical >= wanted:
+                return
+            if physical:
+                yield Extent(logical, physical, 1, initialised=True)
+
+    def _pointers(self, block: bytes) -> Iterator[int]:
+        numbers = struct.unpack("<15I", block)
+        yield from numbers[:_DIRECT]
+        yield from self._table(numbers[_DIRECT])
+        for table in self._table(numbers[_DIRECT + 1]):
+            yield from self._table(table)
+        if numbers[_DIRECT + 2]:
+            raise MalformedImageError("ext4 with a file without extents that is too big for one")
+
+    def _table(self, block: int) -> tuple[int, ...]:
+        count = self.block_size // 4
+        if not block:
+            return (0,) * count
+        if block >= self.blocks:
+            raise MalformedImageError("ext4 with a table of blocks outside of the filesystem")
+        return struct.unpack(f"<{count}I", self._read(block * self.block_size, self.block_size))
 
     def _nodes(self, node: bytes, depth_limit: int, *, root: bool = False) -> Iterator[Extent]:
         # the depth falls with every level and an index has at most 340 entries, but entries may all name one block:

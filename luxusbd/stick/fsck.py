@@ -25,6 +25,7 @@ _NOISE = re.compile(
     r"e2fsck[ :]|Pass \d|.*: \d+/\d+ files \(|.*\*\*\*\*\* |.*RUN fsck MANUALLY|\(i\.e\., without|[A-Z][a-z ]*\? yes$|$"
 )
 _ANSWER = re.compile(r"\s*\b[A-Z][A-Za-z ]*\? yes$")
+_DESCRIPTORS = re.compile(r"Corrupt group descriptor|Group descriptors look bad|group descriptor checksums are invalid")
 _SICK = re.compile(r"Input/output error|short read|Remote I/O error")
 
 
@@ -61,6 +62,9 @@ async def mend(target: str, pass_fds: Sequence[int] = (), *, readable: bool, bac
         DeviceFailingError: the medium gives input/output errors.
     """
     lines: tuple[str, ...] = ()
+    if readable and backup and await _descriptors_are_bad(target, pass_fds):
+        # even -p believes in broken descriptors, deletes what they lead to and overwrites their copies
+        readable = False
     if readable:
         done = await _run(["-f", "-p"], target, pass_fds)
         if not done.status & ~_MENDED:
@@ -74,12 +78,17 @@ async def mend(target: str, pass_fds: Sequence[int] = (), *, readable: bool, bac
         # said by name: left to itself, e2fsck 1.47 looks for the copies without the offset that a file needs
         done = await _thorough(target, pass_fds, "-b", str(backup), "-B", str(BLOCK))
         if not done.status & ~_MENDED:
-            return Mended(True, ("the superblock is unusable; a copy of it was used", *done.lines))
+            return Mended(True, ("superblock or descriptors are unusable; a copy of them was used", *done.lines))
         lines = done.lines
     said = f": {'; '.join(lines[-5:])}" if lines else ""
     raise DeviceDamagedError(
         f"the filesystem of the data partition cannot be mended{said}; create the stick again, which erases it"
     )
+
+
+async def _descriptors_are_bad(target: str, pass_fds: Sequence[int]) -> bool:
+    said = (await _run(["-f", "-n"], target, pass_fds)).said
+    return _DESCRIPTORS.search(said) is not None
 
 
 async def _thorough(target: str, pass_fds: Sequence[int], *where: str) -> _Run:
@@ -95,6 +104,8 @@ async def _thorough(target: str, pass_fds: Sequence[int], *where: str) -> _Run:
 class _Run:
     status: int
     lines: tuple[str, ...]
+    said: str = ""
+    """All that it said."""
 
 
 async def _run(options: Sequence[str], target: str, pass_fds: Sequence[int]) -> _Run:
@@ -103,4 +114,4 @@ async def _run(options: Sequence[str], target: str, pass_fds: Sequence[int]) -> 
     if _SICK.search(said):
         raise DeviceFailingError(DYING)
     lines = [clean(_ANSWER.sub("", line), LINE_LIMIT) for line in said.splitlines() if not _NOISE.match(line.strip())]
-    return _Run(done.returncode, tuple(line for line in lines if line)[:MAX_LINES])
+    return _Run(done.returncode, tuple(line for line in lines if line)[:MAX_LINES], said)

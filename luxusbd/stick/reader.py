@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError
+from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError, NewerStickError
 from luxusbd.stick import gpt, gptmend, isofiles, manifest, menu, planned
 from luxusbd.stick.blockio import ReadAt, read_at
 from luxusbd.stick.ext4 import Ext4, backup_superblock
@@ -148,6 +148,7 @@ def load_manifest(filesystem: Ext4) -> Manifest:
 
     Raises:
         DeviceDamagedError: neither is there and whole.
+        NewerStickError: one is of a newer version of this program.
     """
     failed = ""
     found: list[Manifest] = []
@@ -156,6 +157,8 @@ def load_manifest(filesystem: Ext4) -> Manifest:
             data = filesystem.read_file(path, manifest.LIMIT)
             if data is not None:
                 found.append(manifest.decode(data))
+        except NewerStickError:
+            raise
         except (DeviceDamagedError, MalformedImageError) as error:
             failed = failed or str(error)
     if not found:

@@ -24,6 +24,7 @@ from luxusbd.errors import (
     DeviceNotLuxusbError,
     LuxusbError,
     MalformedImageError,
+    NewerStickError,
     ToolMissingError,
 )
 from luxusbd.stick import bootfiles, esp, fsck, gptmend, lostfound, making, planned, reader, target, work
@@ -147,6 +148,8 @@ class _Repair:
                 filesystem = reader.open_data(medium.read_at, layout)
                 try:
                     reader.load_manifest(filesystem)
+                except NewerStickError:
+                    raise
                 except (DeviceDamagedError, MalformedImageError):
                     return state, False, planned.load(filesystem) if unmade else None
                 return state, True, None
