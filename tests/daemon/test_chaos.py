@@ -221,20 +221,21 @@ async def test_rescans(daemon: Daemon, target: Target, images: Images, case: Cas
 
 @pytest.mark.parametrize("case", cases(["repair"], ["core", "transfer", "worker"]), ids=str)
 async def test_repairs(daemon: Daemon, target: Target, images: Images, case: Case) -> None:
-    """A stick without the beginning of its disk and without its list of images."""
+    """A stick without its ESP and without its list of images."""
     held = {"alpha.iso": images.alpha.sha256, "large.iso": images.large.sha256}
     async with Caller.connect(daemon.address) as caller:
         device = await target.device(caller)
         await caller.created([device], ["distro:alpha", "distro:large"])
         Hand(target).debugfs("rm /luxusb/stick.json")
         with Path(target.node or target.file).open("r+b") as disk:
+            disk.seek(2 * MIB)
             disk.write(bytes(MIB))
         flush(target)
         job = await strike(daemon, caller, case, await caller.client.work_on(device, Work.REPAIR))
     flush(target)
     if check_end(job):
         assert at_rest(target) == held
-    assert sticks.grub_images(target.file) == held, "it starts all the time what it started"
+    assert sticks.grub_images(target.file) == held, "the menu is whole all the time"
     async with Caller.connect(daemon.address) as caller:
         device = await target.device(caller)
         await caller.succeeded(await caller.client.work_on(device, Work.REPAIR))
