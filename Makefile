@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 .PHONY: help setup demo test test-vm lint bench fuzz fuzz-bus man install uninstall clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Make a stick image with three real systems and boot it in a virtual machine
 	@packaging/setup.sh demo
@@ -17,8 +17,11 @@ demo: ## Make a stick image with three real systems and boot it in a virtual mac
 test: lint ## Run everything: linters, fast tests, kill tests, boots in a virtual machine
 	@tests/run.sh
 
-test-vm: setup ## Drive the installed service in a virtual machine with systemd and USB sticks (as root)
-	@$(PYTHON) -m pytest -v -m vm tests/vm
+SUITE ?=
+SCENARIO ?=
+test-vm: setup ## Drive the installed service in a virtual machine with systemd and USB sticks, as root (SUITE=trixie, SCENARIO=words)
+	@LUXUSB_VM_SUITE="$(SUITE)" $(PYTHON) -m pytest -q --no-header -o console_output_style=classic -p tests.vm.scenarios \
+		-m vm --scenario "$(SCENARIO)" tests/vm
 
 setup: ## Install what is missing: packages through apt, Python packages into .venv
 	@packaging/setup.sh test
@@ -29,8 +32,10 @@ lint: setup ## Check style, types and the direction of imports
 	@.venv/bin/mypy
 	@$(PYTHON) -m pytest -q tests/test_imports.py
 
-bench: setup ## Measure the daemon's start and its memory
-	@$(PYTHON) -m tests.bench
+BENCH_GROUPS ?=
+bench: ## Measure the daemon's start and memory, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon transfer")
+	@packaging/setup.sh bench
+	@$(PYTHON) -m tests.bench $(BENCH_GROUPS)
 
 FUZZ_TARGETS ?=
 FUZZ_RUNS ?= 20000

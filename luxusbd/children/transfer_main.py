@@ -20,6 +20,8 @@ receive     job, size, most, reserve, algorithms       image, packed, packing, m
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
+fetch-pair  job, and the fields of PairRequest (where  fields of Pair
+            document and signature are written to)
 hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -63,6 +65,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
+from luxusbd.transfer.pair import pair_request_from_json
 from luxusbd.transfer.proof import prove, read_small
 from luxusbd.transfer.receive import ALGORITHMS, Order, receive
 from luxusbd.transfer.sums import MAX_SUMS
@@ -155,6 +158,7 @@ class TransferChild:
                 "hash": self._hash,
                 "receive": self._receive,
                 "prove": self._prove,
+                "fetch-pair": self._fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,
             },
@@ -346,6 +350,18 @@ class TransferChild:
         key = texts.pop() if params.get("key") else None
         signature = texts.pop() if params.get("signature") else None
         return asdict(await prove(sums, signature, key, _strings(params, "names")))
+
+    async def _fetch_pair(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        document, signature = _descriptors(fds, 2)
+        request = pair_request_from_json(params)
+        async with self._pump(_integer(params, "job")) as pump:
+            found = await self._downloader.fetch_pair(
+                request,
+                document,
+                signature,
+                lambda done, total: pump.put({"bytes_done": done, "bytes_total": total}),
+            )
+        return asdict(found)
 
     async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()

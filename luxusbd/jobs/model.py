@@ -20,6 +20,7 @@ class Operation(StrEnum):
     VERIFY = "verify"
     RESCAN = "rescan"
     REPAIR = "repair"
+    UPDATE_CATALOG = "update-catalog"
 
 
 class JobState(StrEnum):

@@ -25,6 +25,7 @@ from luxusbd.stick.model import StickContents
 from luxusbd.transfer.codec import sources_from_json
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
+from luxusbd.transfer.pair import Pair, PairRequest, pair_from_json
 from luxusbd.transfer.proof import Proof
 from luxusbd.transfer.receive import Order, Received
 
@@ -139,6 +140,21 @@ class Transfers:
         params = {"names": list(names), "signature": signature is not None, "key": key is not None}
         fds = [fd for fd in (sums, signature, key) if fd is not None]
         return proof_from_json(await self._alone_if_deadly("prove", params, fds))
+
+    async def fetch_pair(
+        self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback
+    ) -> Pair:
+        """Fetch a small document and its signature into two descriptors, through deaths of the process.
+
+        Raises:
+            NetworkError: one of the two cannot be had.
+        """
+        self._progress[job_id] = progress
+        try:
+            params = {"job": job_id, **asdict(request)}
+            return pair_from_json(await self._again("fetch-pair", params, [document, signature]), request)
+        finally:
+            del self._progress[job_id]
 
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""

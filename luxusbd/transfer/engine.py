@@ -20,6 +20,7 @@ from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
 from luxusbd.transfer.pace import Control, TokenBucket
+from luxusbd.transfer.pair import Pair, PairRequest, fetch_pair
 from luxusbd.transfer.partfile import PartBusyError, PartFile, check_name
 from luxusbd.transfer.run import DownloadRun, Means
 from luxusbd.transfer.source import HttpSource, SessionFactory, default_session
@@ -86,6 +87,12 @@ class Downloader:
         finally:
             await in_thread(self._disk, part.close)
 
+    async def fetch_pair(
+        self, request: PairRequest, document: int, signature: int, progress: Callable[[int, int], None]
+    ) -> Pair:
+        """Fetch a small document and its signature; see `luxusbd.transfer.pair.fetch_pair`."""
+        return await fetch_pair(self._source(), request, document, signature, self._limits, progress)
+
     async def discard(self, directory: str, name: str) -> None:
         """Remove the part of a file and what belongs to it; the finished file stays.
 
@@ -99,6 +106,11 @@ class Downloader:
             await self._drop(part)
         finally:
             await in_thread(self._disk, part.close)
+
+    def _source(self) -> HttpSource:
+        if self._session is None:
+            self._session = self._session_factory()
+        return HttpSource(self._session, self._gate, self._limits)
 
     async def _drop(self, part: PartFile) -> None:
         try:
@@ -120,11 +132,10 @@ class Downloader:
     async def _fetch(
         self, part: PartFile, request: DownloadRequest, progress: Callable[[DownloadProgress], None], control: Control
     ) -> DownloadResult:
-        if self._session is None:
-            self._session = self._session_factory()
         keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
-        source = HttpSource(self._session, self._gate, self._limits)
-        run = DownloadRun(request, keeper, Means(source, self._limits, self._disk, self.bucket), control, progress)
+        run = DownloadRun(
+            request, keeper, Means(self._source(), self._limits, self._disk, self.bucket), control, progress
+        )
         note = await self._prepare(part, keeper, request)
         if note:
             progress(DownloadProgress(DownloadStage.CONNECT, 0, request.size, 0, "", note))

@@ -169,12 +169,17 @@ class HttpSource:
 
     async def _send(self, address: URL, asked: Asked) -> aiohttp.ClientResponse:
         headers = {}
+        if asked.fresh:
+            headers["Cache-Control"] = "no-cache"
+        if asked.unless is not None:
+            known = {"If-None-Match": asked.unless.etag, "If-Modified-Since": asked.unless.last_modified}
+            headers.update({name: value for name, value in known.items() if value})
         if asked.ranged:
             headers["Range"] = f"bytes={asked.start}-{'' if asked.end is None else asked.end - 1}"
-            known = asked.if_range
+            had = asked.if_range
             # an ETag means something only to the server that gave it
-            if known is not None and known.strong_etag and known.identity == _without_query(address):
-                headers["If-Range"] = known.strong_etag
+            if had is not None and had.strong_etag and had.identity == _without_query(address):
+                headers["If-Range"] = had.strong_etag
         try:
             async with asyncio.timeout(self._limits.header_timeout):
                 return await self._session.get(
@@ -237,6 +242,8 @@ def _checked(address: URL, before: URL | None, asked: Asked) -> URL:
     how = "" if before is None else "redirects to "
     if address.scheme not in ("http", "https") or not address.host:
         raise SourceError(FailureKind.UNUSABLE, f"{how or 'is '}{_shown(address)}, which is neither http nor https")
+    if address.scheme == "http" and asked.https_only:
+        raise SourceError(FailureKind.UNUSABLE, f"{how or 'is '}plain http, where https was asked for")
     if address.scheme == "http" and not asked.hash_known:
         raise SourceError(
             FailureKind.UNUSABLE,
