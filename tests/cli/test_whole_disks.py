@@ -85,6 +85,7 @@ def test_repair_tells_what_it_found_and_what_is_lost(luxusb: Run, daemon: FakeDa
     device |= {"State": "damaged", "Damage": "both boot menus are incomplete; repair the stick"}
     shown = luxusb("devices").out
     assert "both boot menus are incomplete; repair the stick (luxusb repair)" in shown
+    assert luxusb("contents", "--device", "sdc").out.startswith("both boot menus are incomplete")
 
     def lost(name: str, source: str, reason: str) -> dict[str, Variant]:
         texts = {"name": name, "title": name.title(), "sha256": world.SHA_A, "source": source, "reason": reason}
