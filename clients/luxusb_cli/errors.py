@@ -80,6 +80,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "PlanExpired": N_("Run the command again; a plan is good for ten minutes."),
     LUXUSB + "WrongJobState": N_("See the state of the job with `luxusb jobs`."),
     LUXUSB + "NotEnoughSpace": N_("Take fewer or smaller images, or a larger disk."),
+    LUXUSB + "NoMirror": N_("See the mirrors and why they are not asked with `luxusb mirrors DISTRO`."),
     LUXUSB + "NetworkFailed": N_("Check the network and run the command again; downloaded bytes are kept."),
     LUXUSB + "DeviceNotFound": N_("See the disks with `luxusb devices`."),
     LUXUSB + "DeviceChanged": N_("Check with `luxusb devices` that it is the right disk, and run the command again."),

@@ -7,6 +7,7 @@ when the other end closes. Requests (see `protocol` for the wire):
 method      params                                     result
 ==========  =========================================  ====================================================
 download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
+race        as download                                sources, as in the progress of a download
 control     job, optional paused, bandwidth            null; job 0 sets the bandwidth of all jobs together
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition
@@ -58,11 +59,12 @@ from luxusbd.errors import (
     LuxusbError,
 )
 from luxusbd.systemd import connection_of_core, watchdog
-from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json
+from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json, sources_to_json
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.pair import pair_request_from_json
@@ -74,6 +76,8 @@ INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one job."""
+MAX_NOTE = 4096
+"""Characters of the notes in one progress event; the newest are kept."""
 COPY_THREADS = 8
 """A silent pipe holds one; the core starts no more imports than there are threads."""
 PAUSE_LOOK = 0.2
@@ -103,8 +107,9 @@ class ProgressPump:
         self._ending = asyncio.Event()
 
     def put(self, report: dict[str, Any]) -> None:
-        """Take a report; called in the loop."""
-        self._latest = report
+        """Take a report; called in the loop. What an older one noted and nobody got yet goes along with it."""
+        notes = [one["note"] for one in (self._latest, report) if one is not None and one.get("note")]
+        self._latest = {**report, "note": "; ".join(dict.fromkeys(notes))[-MAX_NOTE:]} if notes else report
         self._news.set()
 
     def end(self) -> None:
@@ -147,6 +152,7 @@ class TransferChild:
             sock,
             handlers={
                 "download": self._download,
+                "race": self._race,
                 "control": self._control,
                 "discard": self._discard,
                 "inspect": self._inspect,
@@ -185,6 +191,18 @@ class TransferChild:
         self._channel.close()
 
     async def _download(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        async with self._transfer(params) as (request, progress, control):
+            return result_to_json(await self._downloader.download(request, progress, control=control))
+
+    async def _race(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        async with self._transfer(params) as (request, progress, control):
+            return {"sources": sources_to_json(await self._downloader.race(request, progress, control=control))}
+
+    @asynccontextmanager
+    async def _transfer(
+        self, params: Params
+    ) -> AsyncIterator[tuple[DownloadRequest, Callable[[DownloadProgress], None], Control]]:
+        """What a transfer of a job needs, from a request of the core; the core can steer it meanwhile."""
         job = _integer(params, "job")
         request = request_from_json(params)
         await self._wait_for_the_last_one(job)
@@ -192,13 +210,10 @@ class TransferChild:
         ended = self._ended[job] = asyncio.Event()
         try:
             async with self._pump(job) as pump:
-                result = await self._downloader.download(
-                    request, lambda progress: pump.put(progress_to_json(progress)), control=control
-                )
+                yield request, lambda progress: pump.put(progress_to_json(progress)), control
         finally:
             del self._controls[job], self._ended[job]
             ended.set()
-        return result_to_json(result)
 
     async def _wait_for_the_last_one(self, job: int) -> None:
         # a job that was cancelled and started again at once: the first one is still putting its bytes on the disk

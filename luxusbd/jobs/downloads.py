@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import reference_to
+from luxusbd.catalog.catalog import parse_reference, reference_to
 from luxusbd.catalog.model import Distribution, Release, Trust
 from luxusbd.errors import (
     CancelledError,
@@ -20,6 +21,8 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs.mirrorchoice import CANDIDATES
+from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Promise, Room
@@ -62,6 +65,7 @@ class Downloads:
         queue: JobQueue,
         transfers: Transfers,
         store: ImageStore,
+        mirrors: Mirrors,
         *,
         room: Room,
         incoming: Path,
@@ -70,6 +74,7 @@ class Downloads:
         self._queue = queue
         self._transfers = transfers
         self._store = store
+        self._mirrors = mirrors
         self._room = room
         self._incoming = incoming
         self._locks: dict[str, asyncio.Lock] = {}
@@ -84,7 +89,12 @@ class Downloads:
         priority: int = 0,
         bandwidth: int = 0,
     ) -> Job:
-        """Start a download; the same image asked for twice by one uid is one job."""
+        """Start a download; the same image asked for twice by one uid is one job.
+
+        Raises:
+            NoMirrorError: preferences leave no mirror.
+            LimitExceededError: a cap is reached.
+        """
         for job in self._queue.jobs():
             if (
                 job.operation is Operation.DOWNLOAD
@@ -93,6 +103,9 @@ class Downloads:
                 and job.params["sha256"] == release.sha256
             ):
                 return job
+        if self._store.held(owner_uid, release.sha256) is None:
+            # told at once, and not by a job that fails
+            await self._mirrors.choose(owner_uid, distribution.id, release.mirrors)
         params = {
             "reference": reference_to(distribution, release),
             "sha256": release.sha256,
@@ -100,8 +113,7 @@ class Downloads:
             "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
             "trust": release.trust.value,
-            "urls": [mirror.url for mirror in release.mirrors],
-            "countries": [mirror.country for mirror in release.mirrors],
+            **params_of(distribution, release),
         }
         return await self._queue.submit(
             Operation.DOWNLOAD,
@@ -123,20 +135,52 @@ class Downloads:
         """The runner of a download job."""
         params = context.job.params
         sha256 = str(params["sha256"])
-        context.on_cancel(lambda: self._transfers.discard(str(self._incoming), sha256))
+        context.on_cancel(lambda: self.discard(sha256))
         # two users may ask for the same bytes: the second waits, then finds them in the store
+        async with self.alone(sha256):
+            image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
+            if image is None:
+                expected = int(params.get("expected", params["size"]))
+                async with self._room.promised(context, expected, sha256=sha256) as promise:
+                    image = await self._fetch(context, sha256, promise)
+        return image_result(image)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, sha256: str) -> AsyncIterator[None]:
+        """Be the only one that fetches bytes of an image."""
         lock = self._locks.setdefault(sha256, asyncio.Lock())
         try:
             async with lock:
-                image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
-                if image is None:
-                    expected = int(params.get("expected", params["size"]))
-                    async with self._room.promised(context, expected, sha256=sha256) as promise:
-                        image = await self._fetch(context, sha256, promise)
+                yield
         finally:
             if not lock.locked():
                 self._locks.pop(sha256, None)
-        return image_result(image)
+
+    async def request(self, context: JobContext, most: int = CANDIDATES) -> DownloadRequest:
+        """What the transfer process is asked for by a job; the mirrors as its user wants them now.
+
+        Raises:
+            NoMirrorError: preferences leave none.
+        """
+        params = context.job.params
+        distribution = parse_reference(str(params["reference"])).id
+        choice = await self._mirrors.choose(context.job.owner_uid, distribution, mirrors_of(params), most)
+        for note in choice.notes:
+            context.note(note)
+        return DownloadRequest(
+            urls=choice.urls,
+            sha256=str(params["sha256"]),
+            size=int(params["size"]),
+            directory=str(self._incoming),
+            name=str(params["sha256"]),
+            bandwidth=context.job.bandwidth,
+            priority=context.job.priority,
+            hints=choice.hints,
+        )
+
+    async def discard(self, sha256: str) -> None:
+        """Remove what an unfinished download left."""
+        await self._transfers.discard(str(self._incoming), sha256)
 
     async def examine(self, path: Path) -> Examined:
         """Hash and recognise a file of the store."""
@@ -156,27 +200,29 @@ class Downloads:
 
     async def _fetch(self, context: JobContext, sha256: str, promise: Promise) -> StoredImage:
         params = context.job.params
-        # a job of an older version has none
-        countries = dict(zip(params["urls"], params.get("countries", ()), strict=False))
+        context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
+        request = await self.request(context)
+        sources: tuple[SourceShare, ...] = ()
+        verified = False
 
         def progress(now: DownloadProgress) -> None:
+            nonlocal sources
+            sources = now.sources or sources
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
-            context.served_by(() if now.stage is DownloadStage.VERIFY else _mirrors(now.sources, countries))
+            context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, params))
             if now.note:
                 context.note(now.note)
 
-        def request() -> DownloadRequest:
-            return DownloadRequest(
-                urls=tuple(params["urls"]),
-                sha256=sha256,
-                size=int(params["size"]),
-                directory=str(self._incoming),
-                name=sha256,
-                bandwidth=context.job.bandwidth,
+        try:
+            result = await self._transfers.download(
+                context.job.id,
+                lambda: replace(request, bandwidth=context.job.bandwidth, priority=context.job.priority),
+                progress,
             )
-
-        context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
-        result = await self._transfers.download(context.job.id, request, progress)
+            verified = True
+        finally:
+            if params.get("shared"):
+                self._mirrors.learn(request.urls, sources, verified=verified)
         # the path is ours, not the one that the process without privileges names
         path = self._incoming / sha256
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -201,7 +247,9 @@ class Downloads:
         return await self._room.store(context, promise, size, move)
 
 
-def _mirrors(sources: Sequence[SourceShare], countries: Mapping[str, str]) -> tuple[MirrorShare, ...]:
+def shown(sources: Sequence[SourceShare], params: Mapping[str, Any]) -> tuple[MirrorShare, ...]:
+    """What the mirrors of a job do, for people; `params` are those of the job."""
+    countries = {mirror.url: mirror.country for mirror in mirrors_of(params)}
     return tuple(
         MirrorShare(
             clean(source.host, HOST_LIMIT),

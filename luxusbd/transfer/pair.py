@@ -15,9 +15,10 @@ from typing import Any
 from luxusbd.errors import InterruptedJobError, InvalidArgumentError, NetworkError
 from luxusbd.text import size_text, without_secrets
 from luxusbd.transfer.answers import AnswerKind, Asked, FailureKind, SourceError
+from luxusbd.transfer.gate import URGENT, Claimant
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.partstate import Validators
-from luxusbd.transfer.source import HttpSource
+from luxusbd.transfer.source import HttpSource, Ticket
 
 PAIR_TIMEOUT = 600.0
 """Seconds for all of it."""
@@ -181,7 +182,7 @@ async def _fetch_once(
         fresh=True,
         https_only=not url.lower().startswith("http://"),
     )
-    async with source.open(url, asked, lambda: True) as body:
+    async with source.open(url, asked, lambda: True, Ticket(Claimant(URGENT))) as body:
         if body.answer.kind is AnswerKind.SAME:
             return None
         total = body.answer.total or 0

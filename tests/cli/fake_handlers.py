@@ -152,10 +152,10 @@ class Handlers(Jobs):
                 data = os.pread(fds[body[0]], 1 << 20, 0)
                 return len(json.loads(data)["distributions"])
             case "ListMirrors":
-                self._distribution(body[0])
+                self._distribution(body[0].partition("@")[0])
                 return world.mirrors()
             case "RaceMirrors":
-                self._distribution(body[0])
+                self._distribution(body[0].partition("@")[0])
                 return self.new_job("race", body[0]).path
             case "SetMirrorPreference":
                 if body[0]:
