@@ -266,6 +266,12 @@ class DeviceEmptyError(DeviceError):
     dbus_name = PREFIX + "NoMedium"
 
 
+class DeviceFailingError(DeviceError):
+    """The disk gives input/output errors: it is dying, or badly plugged."""
+
+    dbus_name = PREFIX + "DeviceFailing"
+
+
 class DeviceNotLuxusbError(DeviceError):
     """The disk is not a LUXusb stick."""
 
@@ -276,6 +282,10 @@ class DeviceDamagedError(DeviceError):
     """The LUXusb stick is damaged; the text says what is broken and how to repair it."""
 
     dbus_name = PREFIX + "DeviceDamaged"
+
+
+class NewerStickError(DeviceDamagedError):
+    """The stick was written by a newer version of this program, and is not damaged at all."""
 
 
 def host_error(error: OSError, doing: str) -> LuxusbError:

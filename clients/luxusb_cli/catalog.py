@@ -472,3 +472,54 @@ class RescanResult:
                 LeftFile(text(item, "name"), text(item, "reason")) for item in wires(wire.get("skipped", []), "skipped")
             ),
         )
+
+
+@dataclass(frozen=True)
+class RepairFinding:
+    """One thing that was wrong with a stick."""
+
+    area: str
+    problem: str
+    done: str
+
+
+@dataclass(frozen=True)
+class LostImage:
+    """An image that has to be added again."""
+
+    name: str
+    title: str
+    size: int
+    source: str
+    """The `distro:` reference, or `import`."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class RepairResult:
+    """What RepairStick did."""
+
+    sound: bool
+    findings: tuple[RepairFinding, ...]
+    lost: tuple[LostImage, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> RepairResult:
+        """From the Result of a repair job."""
+        return cls(
+            flag(wire, "sound"),
+            tuple(
+                RepairFinding(text(item, "area"), text(item, "problem"), text(item, "done"))
+                for item in wires(wire.get("findings", []), "findings")
+            ),
+            tuple(
+                LostImage(
+                    text(item, "name"),
+                    text(item, "title"),
+                    number(item, "size"),
+                    text(item, "source"),
+                    text(item, "reason"),
+                )
+                for item in wires(wire.get("lost", []), "lost")
+            ),
+        )

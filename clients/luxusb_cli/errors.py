@@ -94,7 +94,10 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "LargeDisk": N_("If it is the right disk, add --allow-large."),
     LUXUSB + "SystemDevice": N_("Take another disk; `luxusb devices` shows which ones can be written."),
     LUXUSB + "NotALuxusbStick": N_("Make it one with `luxusb create`, which erases it."),
-    LUXUSB + "DeviceDamaged": N_("Make the boot files anew with `luxusb refresh`."),
+    LUXUSB + "DeviceDamaged": N_(
+        "Mend the stick with `luxusb repair`; if that fails, make it anew with `luxusb create`."
+    ),
+    LUXUSB + "DeviceFailing": N_("Try another port; if the errors stay, take another stick."),
     LUXUSB + "Interrupted": N_("Run the command again."),
     LUXUSB + "Internal": N_("This is a defect of the daemon; its log has the details: `journalctl -u luxusbd`."),
     FREEDESKTOP + "UnknownObject": N_("See the disks with `luxusb devices` and the jobs with `luxusb jobs`."),

@@ -72,6 +72,7 @@ class ManagerMethods:
             "AddImages": self._add_images,
             "RemoveImages": self._remove_images,
             "RefreshStick": self._refresh_stick,
+            "RepairStick": self._repair_stick,
             "VerifyStick": self._verify_stick,
             "RescanStick": self._rescan_stick,
             "ListStickImages": self._list_stick_images,
@@ -235,6 +236,11 @@ class ManagerMethods:
         view = self._device(call, call.args[0])
         await self._gate.authorise(call, given, device.details([view]))
         return _job(await self._engine.refresh_stick(call.caller, view.device.identity))
+
+    async def _repair_stick(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.repair_stick(call.caller, view.device.identity))
 
     async def _verify_stick(self, call: Call, given: Options) -> Answer:
         view = self._device(call, call.args[0])

@@ -300,14 +300,14 @@ class TransferChild:
     async def _stick_inspect(self, params: Params, fds: Sequence[int]) -> Any:
         from luxusbd.images.codec import recognition_to_json
         from luxusbd.images.recognise import recognise
-        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.isofiles import image_file
         from luxusbd.stick.reader import open_stick
 
         (fd,) = _descriptors(fds, 1)
         size, name = _integer(params, "size"), _name(params)
 
         def look(own: int) -> Any:
-            file = StickFile(open_stick(own, size), name)
+            file = image_file(open_stick(own, size), name)
             found = recognise(file)
             file.check_for_grub()
             return recognition_to_json(found)
@@ -315,14 +315,14 @@ class TransferChild:
         return await self._foreign(fd, look)
 
     async def _stick_hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
-        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.isofiles import image_file
         from luxusbd.stick.reader import open_stick
 
         (fd,) = _descriptors(fds, 1)
         size, name = _integer(params, "size"), _name(params)
 
         def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> LocalFile:
-            file = StickFile(open_stick(fd, size), name)
+            file = image_file(open_stick(fd, size), name)
             file.check_for_grub()
             return LocalFile(file.sha256(progress, stop), file.size)
 

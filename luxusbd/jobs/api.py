@@ -42,6 +42,8 @@ class DeviceView:
     current_job: int | None = None
     unlisted_images: int = 0
     """Image files on the stick that have no entry in its menu."""
+    damage: str = ""
+    """What is broken on a damaged stick, for people, else empty."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -331,6 +333,9 @@ class Engine(Protocol):
 
     async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Write boot files and menu anew."""
+
+    async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        """Mend a damaged stick; images that are whole stay."""
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Compare everything on the stick with its manifest."""

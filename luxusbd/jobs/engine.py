@@ -52,6 +52,7 @@ from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
 
@@ -78,6 +79,7 @@ FEATURES = (
     "AddImages",
     "RemoveImages",
     "RefreshStick",
+    "RepairStick",
     "VerifyStick",
     "RescanStick",
     "ListStickImages",
@@ -174,17 +176,23 @@ class LuxusbEngine:
             self._queue, self._transfers, launcher, catalog, sources, config.catalog, self._catalog_changed
         )
         self._unmounting = Unmounting(self._registry, launcher, self._staging)
+        workshop = Workshop(
+            self._registry,
+            self._images,
+            Rescans(self._transfers, catalog),
+            launcher,
+            unmounting=self._unmounting,
+            staging=self._staging,
+        )
         self._sticks = Sticks(
             self._queue,
             self._registry,
             self._images,
             self._downloads,
             self._planner,
-            Rescans(self._transfers, catalog),
-            launcher,
+            workshop,
             holds=holds,
             unmounting=self._unmounting,
-            staging=self._staging,
         )
         self._background: list[asyncio.Task[None]] = []
         self._queue.add_listener(_Cleanup(self._imports, self._sticks))
@@ -405,6 +413,11 @@ class LuxusbEngine:
         """Write boot files and menu anew."""
         await self._registry.looked_at([device])
         return await self._sticks.refresh(caller, device)
+
+    async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        """Mend a damaged stick."""
+        await self._registry.looked_at([device])
+        return await self._sticks.repair(caller, device)
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Compare everything on the stick with its manifest."""

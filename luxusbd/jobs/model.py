@@ -19,6 +19,7 @@ class Operation(StrEnum):
     REFRESH = "refresh"
     VERIFY = "verify"
     RESCAN = "rescan"
+    REPAIR = "repair"
     UPDATE_CATALOG = "update-catalog"
     RACE = "race-mirrors"
 

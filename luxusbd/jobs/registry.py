@@ -49,7 +49,6 @@ class _Known:
     view: DeviceView
     losses: tuple[str, ...] = ()
     details: tuple[Loss, ...] = ()
-    damage: str = ""
     fd: int = -1
     look: asyncio.Task[None] | None = None
     ownerless: bool = False
@@ -125,10 +124,6 @@ class DeviceRegistry:
     def loss_details(self, identity: DeviceIdentity) -> tuple[Loss, ...]:
         """What an erase would destroy, as values; nothing for what could not be told."""
         return self._current(identity).details
-
-    def damage(self, identity: DeviceIdentity) -> str:
-        """What is broken on a LUXusb stick, or empty."""
-        return self._current(identity).damage
 
     def check_writable(self, identity: DeviceIdentity) -> DeviceView:
         """The device, if the guard and the other jobs let it be written.
@@ -344,7 +339,7 @@ class DeviceRegistry:
             fd = await asyncio.to_thread(_open_read_only, device.node, known.fd)
         except OSError as error:
             log.info("%s cannot be read: %s", name_of(known.view), error.strerror)
-            known.view = replace(known.view, state=DeviceState.FOREIGN)
+            known.view = replace(known.view, state=DeviceState.FOREIGN, damage="")
             return
         broken = ""
         contents = None
@@ -362,7 +357,6 @@ class DeviceRegistry:
             os.close(fd)
         if known.view.current_job is not None:
             return
-        known.damage = contents.damage if contents else broken
         if contents is not None or broken:
             known.details = tuple(replace(loss, system="LUXusb") for loss in known.details)
         if contents is not None:
@@ -371,7 +365,7 @@ class DeviceRegistry:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:
                 state = DeviceState.DAMAGED
-            known.view = replace(known.view, state=state, images=(), free_bytes=0, unlisted_images=0)
+            known.view = replace(known.view, state=state, images=(), free_bytes=0, unlisted_images=0, damage=broken)
         else:
             known.view = replace(
                 known.view,
@@ -379,6 +373,7 @@ class DeviceRegistry:
                 images=contents.manifest.images,
                 free_bytes=contents.free_bytes,
                 unlisted_images=contents.unlisted,
+                damage=contents.damage,
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

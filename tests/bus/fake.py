@@ -349,6 +349,9 @@ class FakeEngine:
     async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         return self.new_job(caller, Operation.REFRESH, device.id)
 
+    async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        return self.new_job(caller, Operation.REPAIR, device.id)
+
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         return self.new_job(caller, Operation.VERIFY, device.id)
 

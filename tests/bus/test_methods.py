@@ -294,10 +294,10 @@ async def test_steering_a_job(client: Client, engine: FakeEngine) -> None:
 
 
 async def test_the_device_shows_what_its_stick_holds(client: Client, engine: FakeEngine) -> None:
-    engine.put_device(view("other", free_bytes=99, unlisted_images=3))
+    engine.put_device(view("other", free_bytes=99, unlisted_images=3, damage="no menu"))
     shown = await client.get_all("/org/luxusb/devices/other", "org.luxusb.Device")
     assert shown["Images"] == [{"name": "debian.iso", "title": "Debian", "sha256": SHA, "size": 42}]
-    assert shown["UnlistedImages"] == 3
+    assert (shown["UnlistedImages"], shown["Damage"]) == (3, "no menu")
     assert (shown["FreeBytes"], shown["DiskSeq"], shown["Updates"], shown["State"]) == (99, 7, [], "luxusb")
 
 

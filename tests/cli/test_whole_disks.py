@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from dbus_next.signature import Variant
 
 from tests.cli import world
 from tests.cli.conftest import Run, Spawn
@@ -76,8 +77,43 @@ def test_update_and_repair(luxusb: Run, daemon: FakeDaemon) -> None:
     assert luxusb("update", "--device", "sdc").out.endswith("/dev/sdc is up to date.\n")
     options = [{key: value.value for key, value in call.body[1].items()} for call in daemon.called("UpdateStick")]
     assert options == [{"check": True}, {}]
-    assert luxusb("repair", "--device", "sdc").out.endswith("/dev/sdc is mended.\n")
+    assert luxusb("repair", "--device", "sdc").out.endswith("Nothing is wrong with /dev/sdc; it was not changed.\n")
     assert luxusb("repair", "--device", "sdb").code == 1
+
+
+def test_repair_tells_what_it_found_and_what_is_lost(luxusb: Run, daemon: FakeDaemon) -> None:
+    device = daemon.devices[world.STICK]
+    device |= {"State": "damaged", "Damage": "both boot menus are incomplete; repair the stick"}
+    shown = luxusb("devices").out
+    assert "both boot menus are incomplete; repair the stick (luxusb repair)" in shown
+    assert luxusb("contents", "--device", "sdc").out.startswith("both boot menus are incomplete")
+
+    def lost(name: str, source: str, reason: str) -> dict[str, Variant]:
+        texts = {"name": name, "title": name.title(), "sha256": world.SHA_A, "source": source, "reason": reason}
+        return {**{key: Variant("s", value) for key, value in texts.items()}, "size": Variant("t", world.GIB)}
+
+    found = {"area": "menu", "problem": "both menus\nwere incomplete", "done": "written anew"}
+    daemon.repaired = {
+        "sound": Variant("b", False),
+        "findings": Variant("aa{sv}", [{key: Variant("s", value) for key, value in found.items()}]),
+        "lost": Variant("aa{sv}", [lost("a.iso", "distro:alpha@1.0", "damaged"), lost("b.iso", "import", "gone")]),
+        "filesystem_log": Variant("as", []),
+        "images": Variant("as", ["c.iso"]),
+        "free_bytes": Variant("t", 5),
+    }
+    lines = luxusb("repair", "--device", "sdc").out.splitlines()
+    assert lines[-8:] == [
+        "found, and what was done:",
+        "  both menus were incomplete: written anew",
+        "lost:",
+        "  a.iso  A.Iso (1 GiB): damaged",
+        "  b.iso  B.Iso (1 GiB): gone",
+        "Add again: luxusb add --device /dev/sdc alpha@1.0",
+        "Images of your own come back with `luxusb add` and their files.",
+        "/dev/sdc is mended.",
+    ]
+    assert luxusb("repair", "--device", "sdc", "--json").document["job"]["result"]["lost"][1]["name"] == "b.iso"
+    assert "started" in luxusb("repair", "--device", "sdc", "--no-wait").out
 
 
 def test_persistence(luxusb: Run, daemon: FakeDaemon) -> None:
