@@ -63,7 +63,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
-from luxusbd.transfer.proof import prove, read_small
+from luxusbd.transfer.proof import name_behind, prove, read_small
 from luxusbd.transfer.receive import ALGORITHMS, Order, receive
 from luxusbd.transfer.sums import MAX_SUMS
 
@@ -345,7 +345,7 @@ class TransferChild:
         sums = texts.pop(0)
         key = texts.pop() if params.get("key") else None
         signature = texts.pop() if params.get("signature") else None
-        return asdict(await prove(sums, signature, key, _strings(params, "names")))
+        return asdict(await prove(sums, signature, key, _strings(params, "names"), name_behind(fds[0])))
 
     async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()

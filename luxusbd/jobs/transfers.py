@@ -22,7 +22,7 @@ from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
-from luxusbd.transfer.codec import sources_from_json
+from luxusbd.transfer.codec import result_from_json, sources_from_json
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
 from luxusbd.transfer.proof import Proof
@@ -86,7 +86,7 @@ class Transfers:
                     log.warning("download of job %d is taken up again after the transfer process died", job_id)
                     await asyncio.sleep(0.2 * deaths)
                 else:
-                    return DownloadResult(**answer)
+                    return _result(answer)
         finally:
             del self._progress[job_id]
 
@@ -240,6 +240,13 @@ class Transfers:
                     sources=_sources(params),
                 )
             )
+
+
+def _result(answer: Params) -> DownloadResult:
+    try:
+        return result_from_json(answer)
+    except InvalidArgumentError as error:
+        raise InterruptedJobError(f"the transfer process sent nonsense: {error}") from None
 
 
 def _sources(params: Params) -> tuple[SourceShare, ...]:

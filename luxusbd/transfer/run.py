@@ -22,7 +22,7 @@ from luxusbd.transfer.answers import (
     compare,
 )
 from luxusbd.transfer.diskio import first_difference, in_thread, settled
-from luxusbd.transfer.keeper import PartKeeper
+from luxusbd.transfer.keeper import ContradictionError, PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.mirrors import Mirror, MirrorBook
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
@@ -88,6 +88,8 @@ class DownloadRun:
             self._tell(DownloadStage.VERIFY)
             try:
                 return await self._keeper.finish(lambda _position: None)
+            except ContradictionError:
+                raise
             except VerificationError as error:
                 await self._mismatch(str(error))
 
@@ -317,8 +319,8 @@ class DownloadRun:
                 return
         await keeper.clear()
         raise VerificationError(
-            f"{self._request.name} is not the expected file: {found}, expected {self._request.sha256.lower()}; "
-            f"it came from {named}. The bytes were removed. Try again later, or with another mirror"
+            f"{self._request.name} is not the expected file: {found}; it came from {named}. The bytes were removed. Try"
+            " again later, or with another mirror"
         )
 
     def _avoidable(self, contributors: tuple[str, ...]) -> frozenset[str] | None:
