@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,16 +15,20 @@ from luxusbd.catalog.catalog import reference_to
 from luxusbd.catalog.model import Distribution, Release, Trust
 from luxusbd.errors import (
     CancelledError,
+    LuxusbError,
     MalformedImageError,
+    VerificationError,
     from_name,
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs import partials
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.vouching import Makers, Verdict, Word, params_of
 from luxusbd.text import clean
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
@@ -65,6 +69,7 @@ class Downloads:
         *,
         room: Room,
         incoming: Path,
+        makers: Makers,
     ) -> None:
         """`incoming` is where the transfer process downloads to."""
         self._queue = queue
@@ -72,6 +77,7 @@ class Downloads:
         self._store = store
         self._room = room
         self._incoming = incoming
+        self._makers = makers
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def download(
@@ -84,7 +90,13 @@ class Downloads:
         priority: int = 0,
         bandwidth: int = 0,
     ) -> Job:
-        """Start a download; the same image asked for twice by one uid is one job."""
+        """Start a download; the same image asked for twice by one uid is one job.
+
+        Raises:
+            UntrustedError: it cannot become as sure as the administrator demands.
+            LimitExceededError: a cap is reached.
+        """
+        self._makers.policy.check_release(release, release_title(distribution, release))
         for job in self._queue.jobs():
             if (
                 job.operation is Operation.DOWNLOAD
@@ -99,9 +111,9 @@ class Downloads:
             "size": release.size,
             "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
-            "trust": release.trust.value,
             "urls": [mirror.url for mirror in release.mirrors],
             "countries": [mirror.country for mirror in release.mirrors],
+            **params_of(release),
         }
         return await self._queue.submit(
             Operation.DOWNLOAD,
@@ -127,16 +139,21 @@ class Downloads:
         # two users may ask for the same bytes: the second waits, then finds them in the store
         lock = self._locks.setdefault(sha256, asyncio.Lock())
         try:
-            async with lock:
+            async with lock, self._makers.beside(context) as word:
                 image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
                 if image is None:
                     expected = int(params.get("expected", params["size"]))
                     async with self._room.promised(context, expected, sha256=sha256) as promise:
-                        image = await self._fetch(context, sha256, promise)
+                        image, verdict = await self._fetch(context, sha256, promise, word)
+                else:
+                    image, verdict = await self._vouched_for(context, image, word)
+        except VerificationError:
+            await self._forget(context, sha256)
+            raise
         finally:
             if not lock.locked():
                 self._locks.pop(sha256, None)
-        return image_result(image)
+        return {**image_result(image), **verdict.result()}
 
     async def examine(self, path: Path) -> Examined:
         """Hash and recognise a file of the store."""
@@ -154,7 +171,30 @@ class Downloads:
         except MalformedImageError as error:
             return unrecognised(size, error)
 
-    async def _fetch(self, context: JobContext, sha256: str, promise: Promise) -> StoredImage:
+    async def _forget(self, context: JobContext, sha256: str) -> None:
+        """Remove what is there of an image that is not what its maker signed."""
+        try:
+            await partials.remove(self._incoming, sha256)
+        except LuxusbError as error:
+            context.note(f"the bytes stay for now: {error}")
+
+    async def _vouched_for(self, context: JobContext, image: StoredImage, word: Word) -> tuple[StoredImage, Verdict]:
+        """An image that is there already, with the word of its maker where that was not had before."""
+        if image.trust is Trust.SIGNED:
+            return image, Verdict(Trust.SIGNED)
+        uid = context.job.owner_uid
+        fd = await asyncio.to_thread(self._store.open, uid, image.sha256)
+        try:
+            verdict = await word.verdict(fd)
+        finally:
+            os.close(fd)
+        image = await asyncio.to_thread(self._store.vouch, uid, image.sha256, verdict.trust)
+        word.check(replace(verdict, trust=image.trust))
+        return image, verdict
+
+    async def _fetch(
+        self, context: JobContext, sha256: str, promise: Promise, word: Word
+    ) -> tuple[StoredImage, Verdict]:
         params = context.job.params
         # a job of an older version has none
         countries = dict(zip(params["urls"], params.get("countries", ()), strict=False))
@@ -176,12 +216,21 @@ class Downloads:
             )
 
         context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
-        result = await self._transfers.download(context.job.id, request, progress)
+        found = await self._makers.directions(params)
+        countries.update((mirror.url, mirror.country) for mirror in found.mirrors if mirror.country)
+        if found.note:
+            context.note(found.note)
+        result = await word.guard(
+            self._transfers.download(context.job.id, lambda: word.shaped(request(), found), progress)
+        )
         # the path is ours, not the one that the process without privileges names
         path = self._incoming / sha256
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
+            context.report(size, size, stage=DownloadStage.VERIFY.value)
+            verdict = await word.verdict(fd, result.digests)
+            word.check(verdict)
             context.report(size, size, stage="inspect")
             recognition = await self.recognise(fd, size)
         finally:
@@ -193,12 +242,12 @@ class Downloads:
             sha256=sha256,
             name=str(params["name"]),
             source=str(params["reference"]),
-            trust=Trust(params["trust"]),
+            trust=verdict.trust,
             recognition=recognition,
             owner_uid=None,
             requested_by=context.job.owner_uid,
         )
-        return await self._room.store(context, promise, size, move)
+        return await self._room.store(context, promise, size, move), verdict
 
 
 def _mirrors(sources: Sequence[SourceShare], countries: Mapping[str, str]) -> tuple[MirrorShare, ...]:

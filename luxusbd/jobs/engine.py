@@ -25,6 +25,7 @@ from luxusbd.jobs.api import Caller, Desktop, DeviceView, ImageView, ImportOptio
 from luxusbd.jobs.downloads import Downloads, file_name, release_title
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports, readable_size
+from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
@@ -35,7 +36,9 @@ from luxusbd.jobs.running import Lane
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.vouching import Makers
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
 
@@ -99,7 +102,9 @@ class LuxusbEngine:
             keep_finished=config.daemon.keep_finished,
         )
         self._registry = DeviceRegistry(self._transfers, _policy(config), OwnedMarks(owned_marks))
-        self._planner = Planner(catalog, self._images, self._registry)
+        keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
+        self._policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
+        self._planner = Planner(catalog, self._images, self._registry, self._policy)
         holds = Holds(self._queue, self._planner)
         incoming = Path(config.paths.download_dir)
         room = Room(self._images, holds, _limits(config), incoming=incoming)
@@ -109,6 +114,7 @@ class LuxusbEngine:
             self._images,
             room=room,
             incoming=incoming,
+            makers=Makers(self._transfers, self._policy),
         )
         self._imports = Imports(
             self._queue,
@@ -253,11 +259,12 @@ class LuxusbEngine:
         self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
     ) -> tuple[Distribution, ...]:
         """Most popular first."""
-        return self._catalog.search(text=text, category=category, architecture=architecture, uid=caller.uid)
+        found = self._catalog.search(text=text, category=category, architecture=architecture, uid=caller.uid)
+        return await asyncio.to_thread(lambda: tuple(self._policy.keyring.shown(entry) for entry in found))
 
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
         """One entry."""
-        return self._catalog.get(distribution_id, caller.uid)
+        return await asyncio.to_thread(self._policy.keyring.shown, self._catalog.get(distribution_id, caller.uid))
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""

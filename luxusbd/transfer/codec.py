@@ -52,7 +52,7 @@ def request_from_json(value: Mapping[str, Any]) -> DownloadRequest:
         bandwidth=_typed(value.get("bandwidth", 0), int, "bandwidth"),
         priority=_typed(value.get("priority", 0), int, "priority"),
         digests=digests_from_json(value.get("digests", [])),
-        pieces=_pieces(value.get("pieces")),
+        pieces=pieces_from_json(value.get("pieces")),
         also=tuple(_algorithm(each) for each in _list(value.get("also", []), "also")),
         older=tuple(_typed(each, int, "older") for each in _list(value.get("older", []), "older")),
         hints=tuple(_hint(each) for each in _objects(value.get("hints", []), "hints")),
@@ -87,7 +87,12 @@ def _list(value: Any, name: str) -> Sequence[Any]:
     return value
 
 
-def _pieces(value: Any) -> PieceHashes | None:
+def pieces_from_json(value: Any) -> PieceHashes | None:
+    """Hashes of pieces, or None.
+
+    Raises:
+        InvalidArgumentError: they are none.
+    """
     if value is None:
         return None
     (found,) = _objects([value], "pieces")

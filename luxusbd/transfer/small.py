@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -80,8 +79,6 @@ class SmallFiles:
                 return await self._get(url, most, known)
         except TimeoutError:
             raise NetworkError(f"{_shown(url)} did not come within {self._patience:g} seconds") from None
-        except ssl.SSLError as error:
-            raise NetworkError(f"{_shown(url)} cannot be had: TLS failed: {error.reason or error}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = clean(str(error) or type(error).__name__, 200)
             raise NetworkError(f"{_shown(url)} cannot be had: {why}") from error

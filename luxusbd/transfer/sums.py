@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from luxusbd.errors import MalformedImageError, VerificationError
 from luxusbd.text import clean
+from luxusbd.transfer.model import DIGESTS
 
 MAX_SUMS = 4 * 1024 * 1024
 """Bytes of a list of hashes."""
@@ -114,6 +115,13 @@ def all_sums(text: str, names: Sequence[str], listed_as: str = "") -> tuple[Sum,
                 f"the list of hashes has more than one {entry.algorithm} for {clean(entry.name, 100) or 'the file'}"
             )
     return unique
+
+
+def hinted(listed_as: str) -> str:
+    """The algorithm that the name of a list tells of, or empty; for guesses about lists that are not there yet."""
+    words = _IN_NAME.findall(listed_as.rpartition("/")[2])
+    found = _called(words[-1]) if words else ""
+    return found if found in DIGESTS else ""
 
 
 def signed_part(text: str) -> str:
