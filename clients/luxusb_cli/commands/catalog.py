@@ -13,7 +13,7 @@ from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import CliError, DaemonError, ExitCode
 from luxusb_cli.i18n import N_, _
-from luxusb_cli.render import date, fields, say, size_or_unknown, table
+from luxusb_cli.render import badge, date, fields, say, size_or_unknown, table
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _release(distro: DistroInfo, release: ReleaseInfo) -> tuple[str, ...]:
         release.release_date,
         release.architecture,
         size_or_unknown(release.size),
-        _(_TRUST.get(release.trust, release.trust)),
+        " ".join(filter(None, (badge(release.trust), _(_TRUST[release.trust]) if release.trust in _TRUST else ""))),
         str(len(release.mirrors)) if release.mirrors else "",
     )
 
