@@ -96,7 +96,11 @@ async def verify(sums: bytes, signature: bytes | None, keys: bytes) -> Signed:
 
 
 async def verify_file(fd: int, signature: bytes, keys: bytes) -> Signed:
-    """Check the detached signature of a large file; the answer holds no bytes of it. Raises as `verify`."""
+    """Check the detached signature of a large file; the answer holds no bytes of it. Raises as `verify`.
+
+    Nobody else may move the position of `fd` meanwhile.
+    """
+    os.lseek(fd, 0, os.SEEK_SET)
     patience = TIMEOUT + os.fstat(fd).st_size / SLOWEST
     return Signed(b"", *await _gpgv(fd, signature, keys, "the file", patience))
 
@@ -112,12 +116,17 @@ async def _gpgv(
         if signature is not None:
             detached = stack.enter_context(_in_memory("signature", signature))
             descriptors.append(detached)
-            files.insert(0, _path(detached))
+            # by number it is not opened anew, as a path below /proc would be: an image may be readable and yet not open
+            # to this process
+            files = [_path(detached), f"-&{signed}"]
         if output is not None:
             descriptors.append(output)
             files = ["--output", _path(output), *files]
         done = await run(
-            ["gpgv", "--homedir", "/nonexistent", "--status-fd", "1", "--keyring", _path(keyring), *files],
+            [
+                *("gpgv", "--homedir", "/nonexistent", "--enable-special-filenames", "--status-fd", "1"),
+                *("--keyring", _path(keyring), *files),
+            ],
             timeout=patience,
             check=False,
             pass_fds=descriptors,
@@ -208,6 +217,7 @@ def _in_memory(name: str, data: bytes) -> Iterator[int]:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
+        os.lseek(fd, 0, os.SEEK_SET)
         yield fd
     finally:
         os.close(fd)

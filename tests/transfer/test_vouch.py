@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -18,6 +21,7 @@ from luxusbd.transfer.small import SmallFiles
 from luxusbd.transfer.source import default_session
 from luxusbd.transfer.vouch import Vouching
 from tests.harness.maker import Maker
+from tests.harness.service import environment
 from tests.harness.tls import Authority
 from tests.transfer.keys import Keys, made
 
@@ -325,6 +329,39 @@ async def test_the_signature_of_the_image_itself(
         check_silent(word, said)
     else:
         check_signed(word, pinned)
+
+
+AS_NOBODY = """
+import asyncio, os, sys
+from luxusbd.transfer.openpgp import verify_file
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+signature, key = (open(int(fd), "rb").read() for fd in sys.argv[2:4])
+print(asyncio.run(verify_file(int(sys.argv[1]), signature, key)).fingerprint)
+"""
+
+
+@pytest.mark.root
+def test_an_image_that_only_its_descriptor_lets_read(keys: Keys, pinned: str, tmp_path: Path) -> None:
+    """The store belongs to root, and whoever checks signatures is a user without privileges."""
+    path = tmp_path / "x.iso"
+    path.write_bytes(IMAGE)
+    path.chmod(0o600)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(path.open("rb"))]
+        for name, data in (("sig", keys.sign(IMAGE, pinned)), ("key", keys.export(pinned))):
+            (tmp_path / name).write_bytes(data)
+            files.append(stack.enter_context((tmp_path / name).open("rb")))
+        fds = [file.fileno() for file in files]
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, *map(str, fds)],
+            pass_fds=fds,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.stdout.strip() == pinned, done.stderr
 
 
 def test_the_pinned_key_among_others(keys: Keys, pinned: str, stranger: str) -> None:
