@@ -180,7 +180,7 @@ def _is_date(text: str) -> bool:
 
 
 def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:
-    releases = [_release(release, entry) for release in entry["releases"]]
+    releases = [_release(release, entry, layer) for release in entry["releases"]]
     releases.sort(key=lambda release: (natural_key(release.version), release.release_date), reverse=True)
     return Distribution(
         id=entry["id"],
@@ -196,7 +196,7 @@ def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:
     )
 
 
-def _release(release: Mapping[str, Any], entry: Mapping[str, Any]) -> Release:
+def _release(release: Mapping[str, Any], entry: Mapping[str, Any], layer: Layer) -> Release:
     mirrors = {release["iso_url"]: Mirror(release["iso_url"])}
     for item in release["mirrors"]:
         mirror = Mirror(item) if isinstance(item, str) else Mirror(item["url"], item.get("country", ""))
@@ -213,7 +213,7 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any]) -> Release:
         size=int(release.get("size", 0)),
         architecture=_ARCHITECTURES.get(architecture, architecture),
         edition=release.get("edition", ""),
-        trust=Trust.SIGNED if _may_be_signed(release, entry) else Trust.HASH,
+        trust=Trust.SIGNED if _may_be_signed(release, entry, layer) else Trust.HASH,
         sha512=release.get("sha512", ""),
         blake2b=release.get("blake2b", ""),
         sums_url=release.get("sums_url", ""),
@@ -227,7 +227,10 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any]) -> Release:
     )
 
 
-def _may_be_signed(release: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+def _may_be_signed(release: Mapping[str, Any], entry: Mapping[str, Any], layer: Layer) -> bool:
+    # a download is for everybody, so that a key which one user chose signs nothing for the others
+    if layer is Layer.USER:
+        return False
     key = release.get("key_fingerprint") or entry.get("key_fingerprint")
     return bool(key and (release.get("sums_url") or release.get("signature_url")))
 

@@ -57,10 +57,9 @@ def params_of(release: Release) -> Mapping[str, Any]:
         signature_url=release.signature_url,
         key_url=release.key_url,
     )
-    signable = release.key_fingerprint and (release.sums_url or release.signature_url)
     return {
         "digests": [asdict(digest) for digest in digests],
-        "claim": claim_to_json(claim) if signable else None,
+        "claim": claim_to_json(claim) if release.trust is Trust.SIGNED else None,
         "metalink": release.metalink,
         "file": file,
     }
