@@ -30,7 +30,7 @@ from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.vouching import Makers, Verdict, Word, params_of
 from luxusbd.text import clean
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage, SourceShare
+from luxusbd.transfer.model import Digest, DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
 HOST_LIMIT = 253
 """Characters of a host's name (RFC 1035, section 2.3.4)."""
@@ -185,7 +185,7 @@ class Downloads:
         uid = context.job.owner_uid
         fd = await asyncio.to_thread(self._store.open, uid, image.sha256)
         try:
-            verdict = await word.verdict(fd)
+            verdict = await word.verdict(fd, (Digest("sha256", image.sha256),))
         finally:
             os.close(fd)
         image = await asyncio.to_thread(self._store.vouch, uid, image.sha256, verdict.trust)
@@ -229,7 +229,7 @@ class Downloads:
         try:
             size = os.fstat(fd).st_size
             context.report(size, size, stage=DownloadStage.VERIFY.value)
-            verdict = await word.verdict(fd, result.digests)
+            verdict = await word.verdict(fd, (Digest("sha256", sha256), *result.digests))
             word.check(verdict)
             context.report(size, size, stage="inspect")
             recognition = await self.recognise(fd, size)

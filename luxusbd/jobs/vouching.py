@@ -183,12 +183,12 @@ class Word:
             doing.cancel()
             await asyncio.gather(doing, return_exceptions=True)
 
-    async def verdict(self, fd: int, digests: tuple[Digest, ...] = ()) -> Verdict:
-        """What the image behind `fd` is worth, which has the hashes of the catalogue.
+    async def verdict(self, fd: int, digests: tuple[Digest, ...]) -> Verdict:
+        """What the image behind `fd` is worth, which has the sha256 of the catalogue.
 
         Args:
             fd: the image.
-            digests: those of its hashes that were computed already.
+            digests: those of its hashes that were computed from its bytes.
 
         Raises:
             VerificationError: the maker signed another hash.
@@ -203,7 +203,7 @@ class Word:
                 # the network was not there, perhaps; now it is
                 said = await self._makers.ask(self._claim)
             if said.signed:
-                await self._compare(self._claim, fd, said, digests)
+                await self._compare(self._claim.names[0], fd, said, digests)
         if not said.signed:
             self._context.note(f"not signed: {said.reason}")
             return Verdict(Trust.HASH, reason=said.reason)
@@ -224,15 +224,15 @@ class Word:
         if not said.signed and not said.unreachable:
             self.check(Verdict(Trust.HASH, reason=said.reason))
 
-    async def _compare(self, claim: Claim, fd: int, said: Vouched, known: tuple[Digest, ...]) -> None:
-        have = {digest.algorithm: digest.value for digest in (*known, *claim.digests)}
+    async def _compare(self, name: str, fd: int, said: Vouched, known: tuple[Digest, ...]) -> None:
+        have = {digest.algorithm: digest.value for digest in known}
         missing = tuple(digest.algorithm for digest in said.digests if digest.algorithm not in have)
         if missing and not any(digest.algorithm in have for digest in said.digests):
             have.update({one.algorithm: one.value for one in await self._makers.digests(fd, missing)})
         for digest in said.digests:
             if have.get(digest.algorithm, digest.value) != digest.value:
                 raise VerificationError(
-                    f"{claim.names[0]}: its {digest.algorithm} is {have[digest.algorithm]}, and its maker signed"
+                    f"{name}: its {digest.algorithm} is {have[digest.algorithm]}, and its maker signed"
                     f" {digest.value} (key {said.fingerprint}). The hash of the catalogue is right, so that it is the"
                     " catalogue that is out of date, or was forged; update it, then try again"
                 )

@@ -177,6 +177,22 @@ async def test_a_list_of_another_algorithm_than_the_catalogue_s(
     check_files(daemon)
 
 
+@pytest.mark.parametrize(
+    "release", [{"sums_url": "@/SHA512SUMS", "signature_url": "@/SHA512SUMS.gpg", "sha512": OTHER * 2}]
+)
+async def test_stored_bytes_are_compared_and_not_what_the_catalogue_says_of_them(
+    daemon: Daemon, caller: Caller, maker: Maker, images: Images, keys: Keys, pinned: str
+) -> None:
+    """A catalogue whose sha512 is the signed one, and whose sha256 is that of other bytes, which are there already."""
+    await caller.imported(images.alpha.path)
+    publish(maker, keys, pinned, f"{OTHER}{OTHER} *alpha.iso\n".encode(), "SHA512SUMS")
+    job = await downloaded(caller)
+    assert (job.state, job.error_name) == (JobState.FAILED, ERROR + "VerificationFailed"), job.error_message
+    assert f"its maker signed {OTHER}{OTHER}" in job.error_message
+    (entry,) = await caller.client.images()
+    assert entry.trust == "hash"
+
+
 async def test_the_signature_is_missing(
     daemon: Daemon, caller: Caller, maker: Maker, images: Images, keys: Keys, pinned: str
 ) -> None:

@@ -70,7 +70,8 @@ def _list(state: State, found: Sequence[DistroInfo], text: str, written: int | N
     if written is not None:
         print(_("From {date}, no daemon.").format(date=date(written)), file=sys.stderr)
     if found:
-        table((_("ID"), _("NAME"), _("NEWEST"), _("SIZE"), _("CATEGORY")), [_row(distro) for distro in found])
+        headers = (_("ID"), _("NAME"), _("NEWEST"), _("SIZE"), _("TRUST"), _("CATEGORY"))
+        table(headers, [_row(distro) for distro in found])
     else:
         say(_("Nothing fits {text}.").format(text=clean(text)) if text else _("The catalogue has nothing that fits."))
     return ExitCode.DONE
@@ -78,8 +79,9 @@ def _list(state: State, found: Sequence[DistroInfo], text: str, written: int | N
 
 def _row(distro: DistroInfo) -> tuple[str, ...]:
     newest = distro.releases[0] if distro.releases else None
-    version, size = (newest.version, size_or_unknown(newest.size)) if newest else ("-", "-")
-    return distro.id, distro.name, version, size, distro.category
+    if newest is None:
+        return distro.id, distro.name, "-", "-", "", distro.category
+    return distro.id, distro.name, newest.version, size_or_unknown(newest.size), badge(newest.trust), distro.category
 
 
 @click.command(short_help="Show a distribution with its releases.")
