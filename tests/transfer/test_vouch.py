@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from luxusbd import process
 from luxusbd.errors import MalformedImageError, VerificationError
 from luxusbd.transfer.model import Claim, Digest, Vouched
 from luxusbd.transfer.pinned import pinned_key
@@ -296,6 +297,23 @@ async def test_a_silent_server(maker: Maker, claim: Claim, keys: Keys, pinned: s
     async with SmallFiles(lambda: default_session(authority.client), patience=0.2) as files:
         word = await Vouching(files).by_list(claim, keys.export(pinned))
     check_silent(word, "did not come within 0.2 seconds", unreachable=True)
+
+
+async def test_without_gpgv(
+    vouching: Vouching,
+    maker: Maker,
+    claim: Claim,
+    keys: Keys,
+    pinned: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    publish(maker, keys, pinned)
+    key = keys.export(pinned)
+    (tmp_path / "setpriv").symlink_to(process.find_program("setpriv"))
+    monkeypatch.setattr(process, "SEARCH_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check_silent(await vouching.by_list(claim, key), "install the package gpgv")
 
 
 @pytest.mark.parametrize(
