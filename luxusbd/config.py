@@ -28,8 +28,20 @@ def _key(
     high: int | None = None,
     choices: tuple[str, ...] = (),
     path: bool = False,
+    optional: bool = False,
 ) -> Any:
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "path": path})
+    """`path`: has to be a whole path; `optional`: or may be empty."""
+    return field(
+        default=default,
+        metadata={
+            "doc": doc,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "path": path or optional,
+            "optional": optional,
+        },
+    )
 
 
 MAX_SIZE = 1 << 50
@@ -172,6 +184,20 @@ class CatalogConfig:
 
     files: tuple[str, ...] = _key(
         (), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.", path=True
+    )
+    update_url: str = _key(
+        "",
+        "Address of a signed catalogue from which this one is kept up to date. Empty: it is not updated. Nobody serves"
+        ' one for all yet; the address is meant to be "https://api.luxusb.org/v1/distributions".',
+    )
+    update_signature_url: str = _key(
+        "", "Address of its detached OpenPGP signature. Empty: that of the catalogue with .asc behind its path."
+    )
+    update_key: str = _key(
+        "", "File with the OpenPGP public key, or several, that may sign it. It must not lie in /home.", optional=True
+    )
+    update_fingerprints: tuple[str, ...] = _key(
+        (), "Full fingerprints of those of its keys whose signature counts: 40 or 64 hex digits each."
     )
 
 
@@ -326,7 +352,7 @@ def _shown(value: object) -> str:
 def _text(where: str, value: str, limits: Mapping[str, Any]) -> str:
     if not value.isprintable():
         raise ConfigError(f"{where}: {value!r} has a character that cannot be shown; write it without")
-    if limits["path"] and not value.startswith("/"):
+    if limits["path"] and not value.startswith("/") and not (limits["optional"] and not value):
         # relative to what would depend on who starts the daemon
         raise ConfigError(f"{where}: has to be a whole path, which begins with /, not {value!r}")
     return value

@@ -23,6 +23,7 @@ from luxusbd.children.supervisor import Identity
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError, FailedError, host_error
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs.catalogupdate import pinned_fingerprints
 from luxusbd.jobs.engine import LuxusbEngine
 from luxusbd.systemd import notify, watchdog
 
@@ -63,6 +64,7 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         files = (*(Path(name) for name in config.catalog.files), *options.catalogs)
         sources = Sources(
             cache=Path(config.paths.cache_dir) / "distros.json",
+            pinned=pinned_fingerprints(config.catalog),
             admin=Path(config.paths.catalog_dir),
             command_line=files,
         )
@@ -70,7 +72,12 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         images = await asyncio.to_thread(ImageStore, Path(config.paths.state_dir) / "images")
         launcher = _launcher(config, options)
         engine = LuxusbEngine(
-            config, catalog, images, launcher, options.sockets / "owned" if options.sockets is not None else None
+            config,
+            catalog,
+            sources,
+            images,
+            launcher,
+            options.sockets / "owned" if options.sockets is not None else None,
         )
         bus = BusService(engine, address=address)
         engine.use_desktop(Udisks(bus))

@@ -65,6 +65,9 @@ _ADVICE: Mapping[str, str] = {
     ),
     FREEDESKTOP + "AccessDenied": N_("Run the command with sudo, or ask the administrator for the permission."),
     LUXUSB + "NotSupported": N_("This daemon cannot do that; `luxusb --version` shows its version."),
+    LUXUSB + "InvalidConfiguration": N_(
+        "Correct /etc/luxusb/luxusbd.toml, then `systemctl restart luxusbd`; `man luxusbd.toml` explains each key."
+    ),
     LUXUSB + "LimitExceeded": N_("Wait for a job to end, or cancel one: `luxusb jobs --unfinished`."),
     LUXUSB + "DistributionNotFound": N_("See the names with `luxusb distros`."),
     LUXUSB + "ImageNotFound": N_(

@@ -53,6 +53,8 @@ class ManagerMethods:
         return {
             "ListDistributions": self._list_distributions,
             "GetDistribution": self._get_distribution,
+            "UpdateCatalog": self._update_catalog,
+            "GetCatalogStatus": self._get_catalog_status,
             "Download": self._download,
             "ImportImage": self._import_image,
             "InspectImage": self._inspect_image,
@@ -103,6 +105,14 @@ class ManagerMethods:
         del given
         found = await self._engine.get_distribution(call.caller, call.args[0])
         return Answer((render.distribution(found, mirrors=True),))
+
+    async def _update_catalog(self, call: Call, given: Options) -> Answer:
+        await self._gate.authorise(call, given, {})
+        return _job(await self._engine.update_catalog(call.caller))
+
+    async def _get_catalog_status(self, call: Call, given: Options) -> Answer:
+        del given
+        return Answer((render.catalog_status(await self._engine.get_catalog_status(call.caller)),))
 
     async def _download(self, call: Call, given: Options) -> Answer:
         reference = call.args[0]

@@ -69,6 +69,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListDistributions"): Rule(None, (TEXT, CATEGORY, ARCHITECTURE)),
     (MANAGER, "GetDistribution"): Rule(None),
     (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG),
+    (MANAGER, "GetCatalogStatus"): Rule(None),
     (MANAGER, "ImportCatalog"): Rule(None),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),

@@ -11,7 +11,7 @@ from luxusbd.bus.values import Typed
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
-from luxusbd.jobs.api import ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.api import CatalogStatus, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, ManifestImage
 
@@ -62,6 +62,21 @@ def _release(item: Release, *, mirrors: bool) -> Entry:
     if mirrors:
         shown["mirrors"] = entries({"url": mirror.url, "country": mirror.country} for mirror in item.mirrors)
     return shown
+
+
+def catalog_status(item: CatalogStatus) -> Entry:
+    """How up to date the catalogue is."""
+    return {
+        "url": item.url,
+        "updated": item.updated,
+        "checked": item.checked,
+        "made": item.made,
+        "serial": item.serial,
+        "expires": item.expires,
+        "fingerprint": item.fingerprint,
+        "previous": item.previous,
+        "problems": strings(item.problems),
+    }
 
 
 def inspection(found: Inspection) -> Entry:

@@ -21,10 +21,12 @@ receive     job, size, most, reserve, algorithms       image, packed, packing, m
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
-vouch       key (is the descriptor of a key there),    fields of Vouched
+vouch       key (is the descriptor of a key there),    fields of MakersWord
             image (is that of the image there), and
             the fields of Claim
 metalink    url, name, digests, size                   fields of Directions
+fetch-pair  job, and the fields of PairRequest (where  fields of Pair
+            document and signature are written to)
 hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -67,20 +69,23 @@ from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
+from luxusbd.transfer.makers import Vouching
+from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
 from luxusbd.transfer.model import DIGESTS
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
+from luxusbd.transfer.pair import pair_request_from_json
 from luxusbd.transfer.proof import name_behind, prove, read_small
 from luxusbd.transfer.receive import ALGORITHMS, Digests, Order, receive
 from luxusbd.transfer.small import SmallFiles
 from luxusbd.transfer.sums import MAX_SUMS
-from luxusbd.transfer.vouch import Vouching
-from luxusbd.transfer.vouchcodec import claim_from_json, directions_to_json, vouched_to_json
 
 INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one job."""
+MAX_NOTE = 4096
+"""Characters of the notes in one progress event; the newest are kept."""
 COPY_THREADS = 8
 """A silent pipe holds one; the core starts no more imports than there are threads."""
 PAUSE_LOOK = 0.2
@@ -110,8 +115,9 @@ class ProgressPump:
         self._ending = asyncio.Event()
 
     def put(self, report: dict[str, Any]) -> None:
-        """Take a report; called in the loop."""
-        self._latest = report
+        """Take a report; called in the loop. What an older one noted and nobody got yet goes along with it."""
+        notes = [one["note"] for one in (self._latest, report) if one is not None and one.get("note")]
+        self._latest = {**report, "note": "; ".join(dict.fromkeys(notes))[-MAX_NOTE:]} if notes else report
         self._news.set()
 
     def end(self) -> None:
@@ -170,6 +176,7 @@ class TransferChild:
                 "prove": self._prove,
                 "vouch": self._vouch,
                 "metalink": self._metalink,
+                "fetch-pair": self._fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,
             },
@@ -376,8 +383,8 @@ class TransferChild:
         if params.get("key"):
             key = await self._foreign(given.pop(0), partial(read_small, most=MAX_KEY, what="the file of keys"))
         if given:
-            return vouched_to_json(await self._vouching.by_image(claim, key, given[0]))
-        return vouched_to_json(await self._vouching.by_list(claim, key))
+            return word_to_json(await self._vouching.by_image(claim, key, given[0]))
+        return word_to_json(await self._vouching.by_list(claim, key))
 
     async def _metalink(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
         url = params.get("url")
@@ -386,6 +393,18 @@ class TransferChild:
         digests = digests_from_json(params.get("digests"))
         found = await find_directions(self._small, url, _name(params), digests, _integer(params, "size"))
         return directions_to_json(found)
+
+    async def _fetch_pair(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        document, signature = _descriptors(fds, 2)
+        request = pair_request_from_json(params)
+        async with self._pump(_integer(params, "job")) as pump:
+            found = await self._downloader.fetch_pair(
+                request,
+                document,
+                signature,
+                lambda done, total: pump.put({"bytes_done": done, "bytes_total": total}),
+            )
+        return asdict(found)
 
     async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()

@@ -167,6 +167,27 @@ class Plan:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class CatalogStatus:
+    """How up to date the catalogue is. Times are unix seconds, 0 where there is no update."""
+
+    url: str
+    """Of the remote, empty when none is configured."""
+    updated: int
+    """When the edition in force was fetched."""
+    checked: int
+    """When the remote last said that there is none newer."""
+    made: int
+    serial: int
+    expires: int
+    fingerprint: str
+    """Of the key that signed it."""
+    previous: bool
+    """Whether the edition in force is the one before the newest, which cannot be read."""
+    problems: tuple[str, ...]
+    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped."""
+
+
 class Desktop(Protocol):
     """The service that mounts for users what they plug in (udisks2)."""
 
@@ -212,6 +233,9 @@ class Listener:
     def busy_changed(self, busy: bool) -> None:
         """The first job began to wait or run, or the last one ended."""
 
+    def catalog_changed(self, layer: str) -> None:
+        """A layer of the catalogue was loaded anew."""
+
 
 class Engine(Protocol):
     """The operations behind `org.luxusb.Manager`, `.Device` and `.Job`."""
@@ -242,6 +266,12 @@ class Engine(Protocol):
 
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
         """One entry; `DistributionNotFoundError` with suggestions."""
+
+    async def update_catalog(self, caller: Caller) -> Job:
+        """Start an update of the catalogue; `ConfigError` when no remote is configured."""
+
+    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
+        """How up to date the catalogue is."""
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from luxusbd.catalog.catalog import Catalog, reference_to
+from luxusbd.catalog.catalog import Catalog, Sources, reference_to
 from luxusbd.catalog.model import Distribution, Trust
 from luxusbd.children.launch import Launcher
 from luxusbd.config import Config, Value
@@ -21,7 +21,19 @@ from luxusbd.images.details import Inspection
 from luxusbd.images.keeping import Limits
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
-from luxusbd.jobs.api import Caller, Desktop, DeviceView, ImageView, ImportOptions, Listener, Plan, Pruned, PruneOptions
+from luxusbd.jobs.api import (
+    Caller,
+    CatalogStatus,
+    Desktop,
+    DeviceView,
+    ImageView,
+    ImportOptions,
+    Listener,
+    Plan,
+    Pruned,
+    PruneOptions,
+)
+from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.downloads import Downloads, file_name, release_title
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports, readable_size
@@ -47,6 +59,8 @@ log = logging.getLogger(__name__)
 FEATURES = (
     "ListDistributions",
     "GetDistribution",
+    "UpdateCatalog",
+    "GetCatalogStatus",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -79,9 +93,24 @@ class LuxusbEngine:
     features: tuple[str, ...] = FEATURES
 
     def __init__(
-        self, config: Config, catalog: Catalog, images: ImageStore, launcher: Launcher, owned_marks: Path | None = None
+        self,
+        config: Config,
+        catalog: Catalog,
+        sources: Sources,
+        images: ImageStore,
+        launcher: Launcher,
+        owned_marks: Path | None = None,
     ) -> None:
-        """Build the parts; nothing runs before `start`. `owned_marks` is where udev looks for disks that jobs own."""
+        """Build the parts; nothing runs before `start`.
+
+        Args:
+            config: the settings in force.
+            catalog: is renewed when an update comes.
+            sources: what it was loaded from.
+            images: the store.
+            launcher: starts the children.
+            owned_marks: where udev looks for disks that jobs own.
+        """
         self._config = config
         self._catalog = catalog
         state = Path(config.paths.state_dir)
@@ -96,6 +125,7 @@ class LuxusbEngine:
                 Lane.IMPORT: 2,
                 Lane.STREAM: 4,
                 Lane.STICK: config.limits.active_sticks,
+                Lane.CATALOG: 1,
             },
             max_jobs=config.limits.jobs,
             max_jobs_per_uid=config.limits.jobs_per_uid,
@@ -135,6 +165,10 @@ class LuxusbEngine:
             incoming=incoming,
             keep_partial=config.downloads.keep_partial,
         )
+        self._listeners: list[Listener] = []
+        self._updates = CatalogUpdates(
+            self._queue, self._transfers, launcher, catalog, sources, config.catalog, self._catalog_changed
+        )
         self._unmounting = Unmounting(self._registry, launcher, self._staging)
         self._sticks = Sticks(
             self._queue,
@@ -166,6 +200,8 @@ class LuxusbEngine:
                 await self._store.save(replace(row, finished=True))
             elif job.operation is Operation.DOWNLOAD:
                 self._queue.restore(job, Lane.DOWNLOAD, self._downloads.run_download)
+            elif job.operation is Operation.UPDATE_CATALOG:
+                self._queue.restore(job, Lane.CATALOG, self._updates.run)
             elif job.operation is Operation.IMPORT:
                 await self._queue.restore_failed(
                     job, InterruptedJobError(f"the daemon ended while {job.title} was imported; import it again")
@@ -232,6 +268,7 @@ class LuxusbEngine:
         """Tell `listener` everything from now on."""
         self._queue.add_listener(listener)
         self._registry.add_listener(listener)
+        self._listeners.append(listener)
 
     @property
     def busy(self) -> bool:
@@ -265,6 +302,14 @@ class LuxusbEngine:
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
         """One entry."""
         return await asyncio.to_thread(self._policy.keyring.shown, self._catalog.get(distribution_id, caller.uid))
+
+    async def update_catalog(self, caller: Caller) -> Job:
+        """Start an update of the catalogue."""
+        return await self._updates.start(caller.uid)
+
+    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:  # noqa: ARG002
+        """How up to date the catalogue is."""
+        return self._updates.status()
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""
@@ -394,6 +439,10 @@ class LuxusbEngine:
     def settings(self) -> Mapping[str, Value]:
         """The settings in force."""
         return self._config.settings()
+
+    def _catalog_changed(self, layer: str) -> None:
+        for listener in self._listeners:
+            listener.catalog_changed(layer)
 
     def _clean_staging(self) -> None:
         for left in self._staging.iterdir():

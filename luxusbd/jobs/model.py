@@ -19,6 +19,7 @@ class Operation(StrEnum):
     REFRESH = "refresh"
     VERIFY = "verify"
     RESCAN = "rescan"
+    UPDATE_CATALOG = "update-catalog"
 
 
 class JobState(StrEnum):

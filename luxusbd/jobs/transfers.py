@@ -24,6 +24,7 @@ from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
 from luxusbd.transfer.codec import digests_from_json, result_from_json, sources_from_json
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
+from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, word_from_json
 from luxusbd.transfer.model import (
     Claim,
     Digest,
@@ -32,12 +33,12 @@ from luxusbd.transfer.model import (
     DownloadRequest,
     DownloadResult,
     DownloadStage,
+    MakersWord,
     SourceShare,
-    Vouched,
 )
+from luxusbd.transfer.pair import Pair, PairRequest, pair_from_json
 from luxusbd.transfer.proof import Proof
 from luxusbd.transfer.receive import Order, Received
-from luxusbd.transfer.vouchcodec import claim_to_json, directions_from_json, vouched_from_json
 
 log = logging.getLogger(__name__)
 
@@ -153,20 +154,35 @@ class Transfers:
         fds = [fd for fd in (sums, signature, key) if fd is not None]
         return proof_from_json(await self._alone_if_deadly("prove", params, fds))
 
-    async def vouch(self, claim: Claim, key: int | None, image: int | None = None) -> Vouched:
+    async def vouch(self, claim: Claim, key: int | None, image: int | None = None) -> MakersWord:
         """Ask the maker of an image for his word; with a descriptor of the `image` for its own signature.
 
         Raises:
-            VerificationError: as `luxusbd.transfer.vouch.Vouching.by_list`.
+            VerificationError: as `luxusbd.transfer.makers.Vouching.by_list`.
         """
         params = {**claim_to_json(claim), "key": key is not None, "image": image is not None}
         answer = await self._alone_if_deadly("vouch", params, [fd for fd in (key, image) if fd is not None])
-        return _sane(vouched_from_json, answer)
+        return _sane(word_from_json, answer)
 
     async def metalink(self, url: str, name: str, digests: Sequence[Digest], size: int) -> Directions:
         """What a metalink says of a file."""
         params = {"url": url, "name": name, "digests": [asdict(digest) for digest in digests], "size": size}
         return _sane(directions_from_json, await self._alone_if_deadly("metalink", params, []))
+
+    async def fetch_pair(
+        self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback
+    ) -> Pair:
+        """Fetch a small document and its signature into two descriptors, through deaths of the process.
+
+        Raises:
+            NetworkError: one of the two cannot be had.
+        """
+        self._progress[job_id] = progress
+        try:
+            params = {"job": job_id, **asdict(request)}
+            return pair_from_json(await self._again("fetch-pair", params, [document, signature]), request)
+        finally:
+            del self._progress[job_id]
 
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""

@@ -17,9 +17,9 @@ from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.trust import NO_CLAIM, TrustPolicy
 from luxusbd.transfer.codec import digests_from_json
-from luxusbd.transfer.model import Claim, Digest, Directions, DownloadRequest, Vouched
+from luxusbd.transfer.makerscodec import claim_from_json, claim_to_json
+from luxusbd.transfer.model import Claim, Digest, Directions, DownloadRequest, MakersWord
 from luxusbd.transfer.sums import hinted
-from luxusbd.transfer.vouchcodec import claim_from_json, claim_to_json
 
 METALINK_PATIENCE = 5.0
 """Seconds for which a download waits for a metalink; without it, it goes on with the catalogue's mirrors."""
@@ -103,7 +103,7 @@ class Makers:
         except InterruptedJobError as error:
             return Directions(note=f"there is no metalink: {error}")
 
-    async def ask(self, claim: Claim, image: int | None = None) -> Vouched:
+    async def ask(self, claim: Claim, image: int | None = None) -> MakersWord:
         """Ask with the key that is at hand; a fetched one is kept.
 
         Raises:
@@ -115,7 +115,7 @@ class Makers:
         except VerificationError:
             raise
         except LuxusbError as error:
-            return Vouched(False, str(error), unreachable=isinstance(error, InterruptedJobError))
+            return MakersWord(False, str(error), unreachable=isinstance(error, InterruptedJobError))
         finally:
             if key is not None:
                 os.close(key)
@@ -137,7 +137,7 @@ class Word:
         given = context.job.params.get("claim")
         # a job of an older version has none
         self._claim = claim_from_json(given) if given else None
-        self._list: asyncio.Task[Vouched] | None = None
+        self._list: asyncio.Task[MakersWord] | None = None
         if self._claim is not None and self._claim.sums_url:
             self._list = asyncio.get_running_loop().create_task(makers.ask(self._claim), name="word of a maker")
 
@@ -220,11 +220,11 @@ class Word:
         """
         self._makers.policy.check(self._context.job.title, verdict.trust, verdict.reason)
 
-    def _refuse_early(self, said: Vouched) -> None:
+    def _refuse_early(self, said: MakersWord) -> None:
         if not said.signed and not said.unreachable:
             self.check(Verdict(Trust.HASH, reason=said.reason))
 
-    async def _compare(self, name: str, fd: int, said: Vouched, known: tuple[Digest, ...]) -> None:
+    async def _compare(self, name: str, fd: int, said: MakersWord, known: tuple[Digest, ...]) -> None:
         have = {digest.algorithm: digest.value for digest in known}
         missing = tuple(digest.algorithm for digest in said.digests if digest.algorithm not in have)
         if missing and not any(digest.algorithm in have for digest in said.digests):

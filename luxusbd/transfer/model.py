@@ -52,7 +52,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Vouched:
+class MakersWord:
     """What came of asking the maker for his word."""
 
     signed: bool

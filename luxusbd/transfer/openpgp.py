@@ -1,4 +1,4 @@
-"""Signatures of lists of hashes and of images, checked by gpgv(1) against exactly the keys that were given.
+"""Signatures of lists of hashes, catalogues and images, checked by gpgv(1) against exactly the keys that were given.
 
 gpgv has no home here, and gets everything but an image as files in memory (memfd_create(2)): what is checked is what is
 read afterwards, and a process without privileges needs no place to write to.
@@ -54,6 +54,18 @@ class SignatureError(VerificationError):
 
 
 @dataclass(frozen=True)
+class Wording:
+    """How the errors of a check call what was signed, and what they end with."""
+
+    signed: str
+    end: str
+
+
+_IMPORT = Wording("the list of hashes", "; nothing was imported")
+_FILE = Wording("the file", "")
+
+
+@dataclass(frozen=True)
 class Signed:
     """Bytes that somebody signed."""
 
@@ -67,13 +79,22 @@ class Signed:
     """When it was signed, as the signer says; Unix seconds, 0 when not told."""
 
 
-async def verify(sums: bytes, signature: bytes | None, keys: bytes) -> Signed:
-    """Check a list of hashes.
+async def verify(
+    sums: bytes,
+    signature: bytes | None,
+    keys: bytes,
+    *,
+    pinned: frozenset[str] | None = None,
+    wording: Wording = _IMPORT,
+) -> Signed:
+    """Check a list of hashes, or another document.
 
     Args:
         sums: the list; without `signature` it has to hold one itself ("clearsigned").
         signature: a detached signature, binary or armored.
         keys: OpenPGP public keys, binary or armored: any of them may have signed.
+        pinned: fingerprints of the primary keys of which one has to have signed; None for any of `keys`.
+        wording: for the errors.
 
     Raises:
         SignatureError: it is not signed, not by one of these keys, or the key has expired or was revoked.
@@ -83,38 +104,47 @@ async def verify(sums: bytes, signature: bytes | None, keys: bytes) -> Signed:
     """
     if signature is None and CLEARSIGNED not in sums:
         raise SignatureError(
-            "the list of hashes is not signed, so that the key has nothing to check; give its signature too",
+            f"{wording.signed} is not signed, so that the key has nothing to check; give its signature too"
+            f"{wording.end}",
             Fault.UNSIGNED,
         )
     with ExitStack() as stack:
-        signed = stack.enter_context(_in_memory("sums", sums))
+        signed = stack.enter_context(in_memory("sums", sums))
         if signature is not None:
-            return Signed(sums, *await _gpgv(signed, signature, keys, "the list of hashes", TIMEOUT))
-        output = stack.enter_context(_in_memory("text", b""))
-        found = await _gpgv(signed, None, keys, "the list of hashes", TIMEOUT, output)
+            return Signed(sums, *await _gpgv(signed, signature, keys, pinned, wording, TIMEOUT))
+        output = stack.enter_context(in_memory("text", b""))
+        found = await _gpgv(signed, None, keys, pinned, wording, TIMEOUT, output)
         return Signed(os.pread(output, MAX_SUMS, 0), *found)
 
 
-async def verify_file(fd: int, signature: bytes, keys: bytes) -> Signed:
+async def verify_file(
+    fd: int, signature: bytes, keys: bytes, *, pinned: frozenset[str], wording: Wording = _FILE
+) -> Signed:
     """Check the detached signature of a large file; the answer holds no bytes of it. Raises as `verify`.
 
     Nobody else may move the position of `fd` meanwhile.
     """
     os.lseek(fd, 0, os.SEEK_SET)
     patience = TIMEOUT + os.fstat(fd).st_size / SLOWEST
-    return Signed(b"", *await _gpgv(fd, signature, keys, "the file", patience))
+    return Signed(b"", *await _gpgv(fd, signature, keys, pinned, wording, patience))
 
 
 async def _gpgv(
-    signed: int, signature: bytes | None, keys: bytes, what: str, patience: float, output: int | None = None
+    signed: int,
+    signature: bytes | None,
+    keys: bytes,
+    pinned: frozenset[str] | None,
+    wording: Wording,
+    patience: float,
+    output: int | None = None,
 ) -> tuple[str, str, int]:
     """Fingerprints of primary key and signing key, and the time. With `output` the signed text goes there."""
     with ExitStack() as stack:
-        keyring = stack.enter_context(_in_memory("keys", binary_keys(keys)))
+        keyring = stack.enter_context(in_memory("keys", binary_keys(keys)))
         descriptors = [keyring, signed]
         files = [_path(signed)]
         if signature is not None:
-            detached = stack.enter_context(_in_memory("signature", signature))
+            detached = stack.enter_context(in_memory("signature", signature))
             descriptors.append(detached)
             # by number it is not opened anew, as a path below /proc would be: an image may be readable and yet not open
             # to this process
@@ -131,7 +161,8 @@ async def _gpgv(
             check=False,
             pass_fds=descriptors,
         )
-        return _judge(done.stdout.decode("utf-8", "replace").splitlines(), done.returncode, what)
+        said = done.stdout.decode("utf-8", "replace").splitlines()
+        return _judge(said, done.returncode, pinned, wording)
 
 
 def binary_keys(data: bytes) -> bytes:
@@ -160,7 +191,9 @@ def binary_keys(data: bytes) -> bytes:
     return found
 
 
-def _judge(lines: Sequence[str], returncode: int, signed: str) -> tuple[str, str, int]:
+def _judge(
+    lines: Sequence[str], returncode: int, pinned: frozenset[str] | None, wording: Wording
+) -> tuple[str, str, int]:
     """Fingerprints of primary key and signing key, and the time, from gpgv's status lines (doc/DETAILS of GnuPG).
 
     Several may have signed: one good signature is enough, and a single one that does not fit is too much.
@@ -176,14 +209,23 @@ def _judge(lines: Sequence[str], returncode: int, signed: str) -> tuple[str, str
     for status in signatures:
         if "BADSIG" in status:
             raise SignatureError(
-                f"the signature does not fit {signed}: one of the two was changed, or they do not belong together (key"
-                f" {_key(status['BADSIG'])})",
+                f"the signature does not fit {wording.signed}: one of the two was changed, or they do not belong"
+                f" together (key {_key(status['BADSIG'])}){wording.end}",
                 Fault.BAD,
             )
-    for status in signatures:
-        valid = status.get("VALIDSIG", [])
-        if "GOODSIG" in status and len(valid) >= 10 and _FINGERPRINT.fullmatch(valid[9]):
-            return valid[9], valid[0], int(valid[2]) if valid[2].isdecimal() else 0
+    good = [
+        (valid[9], valid[0], int(valid[2]) if valid[2].isdecimal() else 0)
+        for status in signatures
+        if "GOODSIG" in status and len(valid := status.get("VALIDSIG", [])) >= 10 and _FINGERPRINT.fullmatch(valid[9])
+    ]
+    for found in good:
+        if pinned is None or found[0] in pinned:
+            return found
+    if good:
+        raise SignatureError(
+            f"the signature was made by the key {good[0][0]}, which is not one of those that may sign{wording.end}",
+            Fault.OTHER_KEY,
+        )
     for status in signatures:
         valid = status.get("VALIDSIG", [])
         for word, fault, before, what in (
@@ -193,15 +235,15 @@ def _judge(lines: Sequence[str], returncode: int, signed: str) -> tuple[str, str
         ):
             if word in status:
                 key = valid[9] if len(valid) >= 10 else _key(status[word])
-                raise SignatureError(f"{before} {key} {what}", fault)
+                raise SignatureError(f"{before} {key} {what}{wording.end}", fault)
     for status in signatures:
         if "ERRSIG" in status:
             raise SignatureError(
                 f"the signature was made by the key {_key(status['ERRSIG'])}, which is not among the keys given, or"
-                " cannot be used",
+                f" cannot be used{wording.end}",
                 Fault.OTHER_KEY,
             )
-    raise SignatureError(f"there is no signature that could be checked (gpgv ended with {returncode})")
+    raise SignatureError(f"there is no signature that could be checked (gpgv ended with {returncode}){wording.end}")
 
 
 def _key(words: Sequence[str]) -> str:
@@ -211,7 +253,8 @@ def _key(words: Sequence[str]) -> str:
 
 
 @contextmanager
-def _in_memory(name: str, data: bytes) -> Iterator[int]:
+def in_memory(name: str, data: bytes) -> Iterator[int]:
+    """A descriptor of a file that is in memory alone; `name` is for those who look at the process."""
     fd = os.memfd_create(name)
     try:
         view = memoryview(data)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luxusbd.errors import InvalidArgumentError, VerificationError
+from luxusbd.errors import InvalidArgumentError
 from luxusbd.text import size_text
-from luxusbd.transfer.openpgp import SignatureError, verify
+from luxusbd.transfer.openpgp import verify
 from luxusbd.transfer.sums import Sum, find_sums, signed_part
 
 
@@ -43,10 +43,7 @@ async def prove(
         if signature is not None:
             raise InvalidArgumentError("a signature without a key proves nothing; give the key of its maker too")
         return Proof(find_sums(signed_part(text_of(sums)), names, listed_as))
-    try:
-        signed = await verify(sums, signature, keys)
-    except SignatureError as error:
-        raise VerificationError(f"{error}; nothing was imported") from error
+    signed = await verify(sums, signature, keys)
     return Proof(find_sums(text_of(signed.data), names, listed_as), signed.fingerprint, signed.signing_key)
 
 

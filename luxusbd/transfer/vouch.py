@@ -1,217 +1,68 @@
-"""Asks the maker of an image for his word: fetches the signed list of hashes, or the image's own signature.
-
-A word that cannot be had, or that is not signed by exactly the pinned key, leaves the image with what the catalogue's
-hash is worth. A good signature under another hash is a contradiction, and no image may pass it.
-"""
+"""A catalogue document with its detached signature: is it by a key that may sign, and is it a catalogue at all?"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from urllib.parse import unquote, urlsplit
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from luxusbd.errors import (
-    MalformedImageError,
-    NetworkError,
-    ToolFailedError,
-    ToolMissingError,
-    VerificationError,
-)
-from luxusbd.text import clean, without_secrets
-from luxusbd.transfer.model import DIGESTS, Claim, Digest, Vouched
-from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE, Fault, SignatureError, Signed, verify, verify_file
-from luxusbd.transfer.pinned import pinned_key
-from luxusbd.transfer.proof import text_of
-from luxusbd.transfer.small import Small, SmallFiles, Version
-from luxusbd.transfer.sums import MAX_SUMS, all_sums
+from luxusbd.catalog.model import Layer
+from luxusbd.catalog.schema import read_document
+from luxusbd.errors import InterruptedJobError
+from luxusbd.transfer.openpgp import Wording, verify
 
-MAX_PAIRS = 32
-"""Lists that are kept in memory with their signatures; many images stand in one list."""
-PAUSE = 1.0
-"""Seconds before a pair that does not fit together is fetched for the last time: its server is being updated."""
+_WORDING = Wording("the catalogue", "; the catalogue stays as it is")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """A list of hashes and its signature, of one moment."""
+class Vouched:
+    """Who signed a document."""
 
-    sums: Small
-    signature: bytes | None
-    """None: the list holds it."""
-
-
-class Vouching:
-    """Checks words of makers. One for a process; belongs to one event loop."""
-
-    def __init__(self, files: SmallFiles, pause: float = PAUSE) -> None:
-        self._files = files
-        self._pause = pause
-        self._pairs: dict[tuple[str, str], _Pair] = {}
-
-    async def by_list(self, claim: Claim, key: bytes | None) -> Vouched:
-        """What the signed list of hashes says.
-
-        Args:
-            claim: what is to be looked for.
-            key: keys that are at hand, one of which should be the pinned one.
-
-        Returns:
-            the word; where it is signed, its digests have to be those of the file. They do not contradict the ones in
-            `claim`, and may be others.
-
-        Raises:
-            VerificationError: it is signed and names another hash.
-        """
-        return await self._word(claim, key, lambda own: self._list(claim, own))
-
-    async def by_image(self, claim: Claim, key: bytes | None, fd: int) -> Vouched:
-        """Whether the image behind `fd` is signed, which is read in full. Raises nothing that is the signature's."""
-
-        async def check(own: bytes) -> Vouched:
-            signature = await self._files.get(claim.signature_url, MAX_SIGNATURE)
-            signed = await verify_file(fd, signature.data, own)
-            return _good(claim, signed)
-
-        return await self._word(claim, key, check)
-
-    async def _word(self, claim: Claim, key: bytes | None, check: Callable[[bytes], Awaitable[Vouched]]) -> Vouched:
-        """Let `check` look with the pinned key, at first the one at hand and then a fresh copy of it."""
-        fetched = b""
-        try:
-            own = pinned_key(key, claim.fingerprint) if key else None
-            if own is None:
-                own = fetched = await self._fresh_key(claim, "no copy of the key is here")
-            try:
-                found = await check(own)
-            except SignatureError as error:
-                # a newer copy may live longer, or have the subkey that signed
-                if fetched or not claim.key_url or error.fault not in (Fault.EXPIRED, Fault.OTHER_KEY):
-                    raise
-                fetched = await self._fresh_key(claim, str(error))
-                found = await check(fetched)
-        except NetworkError as error:
-            return Vouched(False, str(error), unreachable=True)
-        except (SignatureError, MalformedImageError, ToolFailedError, ToolMissingError, _NoWordError) as error:
-            return Vouched(False, str(error))
-        return replace(found, key=fetched)
-
-    async def _fresh_key(self, claim: Claim, why: str) -> bytes:
-        if not claim.key_url:
-            raise _NoWordError(f"{why}: {claim.fingerprint}")
-        found = pinned_key((await self._files.get(claim.key_url, MAX_KEY)).data, claim.fingerprint)
-        if found is None:
-            raise _NoWordError(f"what {_shown(claim.key_url)} holds is not the key {claim.fingerprint}")
-        return found
-
-    async def _list(self, claim: Claim, key: bytes) -> Vouched:
-        signed = await self._signed_list(claim, key)
-        if signed.fingerprint != claim.fingerprint:
-            raise _NoWordError(f"the list of hashes is signed by {signed.fingerprint}, not by {claim.fingerprint}")
-        try:
-            sums = all_sums(text_of(signed.data), claim.names, _base(claim.sums_url))
-        except VerificationError as error:
-            raise _NoWordError(f"{error} ({_shown(claim.sums_url)})") from error
-        digests = tuple(Digest(entry.algorithm, entry.digest) for entry in sums if entry.algorithm in DIGESTS)
-        if not digests:
-            raise _NoWordError(f"{_shown(claim.sums_url)} holds no hash that is used here")
-        for said in digests:
-            for known in claim.digests:
-                if said.algorithm == known.algorithm and said.value != known.value:
-                    raise VerificationError(_contradiction(claim, signed, said, known))
-        return replace(_good(claim, signed), digests=digests)
-
-    async def _signed_list(self, claim: Claim, key: bytes) -> Signed:
-        """The list, checked. One that does not fit its signature is fetched anew with it: a mirror may be between two
-        versions, or the two may have come from two of them."""
-        ways = (self._kept_pair, self._pair_of_one_server, self._late_pair)
-        for number, way in enumerate(ways, 1):
-            pair = await way(claim)
-            try:
-                signed = await verify(pair.sums.data, pair.signature, key)
-            except SignatureError as error:
-                self._pairs.pop(_name(claim), None)
-                if error.fault is not Fault.BAD or number == len(ways):
-                    raise
-                continue
-            self._keep(claim, pair)
-            return signed
-        raise AssertionError("the last way returns or raises")
-
-    async def _kept_pair(self, claim: Claim) -> _Pair:
-        """The pair of before while the list is still the same, else as the catalogue says."""
-        kept = self._pairs.get(_name(claim))
-        if kept is None or kept.sums.version == Version():
-            return await self._pair(claim.sums_url, claim.signature_url)
-        sums = await self._files.get_if_changed(claim.sums_url, MAX_SUMS, kept.sums.version)
-        return kept if sums is None else await self._pair(claim.sums_url, claim.signature_url)
-
-    async def _pair_of_one_server(self, claim: Claim) -> _Pair:
-        """Both from the server to which the address of the list leads."""
-        if not claim.signature_url:
-            return await self._pair(claim.sums_url, "")
-        sums = await self._files.get(claim.sums_url, MAX_SUMS)
-        beside = _beside(claim, sums.url)
-        return _Pair(sums, (await self._files.get(beside, MAX_SIGNATURE)).data)
-
-    async def _late_pair(self, claim: Claim) -> _Pair:
-        await asyncio.sleep(self._pause)
-        return await self._pair(claim.sums_url, claim.signature_url)
-
-    async def _pair(self, sums_url: str, signature_url: str) -> _Pair:
-        if not signature_url:
-            return _Pair(await self._files.get(sums_url, MAX_SUMS), None)
-        try:
-            async with asyncio.TaskGroup() as group:
-                sums = group.create_task(self._files.get(sums_url, MAX_SUMS))
-                signature = group.create_task(self._files.get(signature_url, MAX_SIGNATURE))
-        except ExceptionGroup as errors:
-            # one is as good as the other: without both there is nothing to check
-            raise errors.exceptions[0] from errors
-        return _Pair(sums.result(), signature.result().data)
-
-    def _keep(self, claim: Claim, pair: _Pair) -> None:
-        self._pairs.pop(_name(claim), None)
-        self._pairs[_name(claim)] = pair
-        while len(self._pairs) > MAX_PAIRS:
-            del self._pairs[next(iter(self._pairs))]
+    sha256: str
+    """Of the document."""
+    fingerprint: str
+    """Of the primary key, in full; one of those that may sign."""
+    signing_key: str
+    """Fingerprint of the key, often a subkey, that made the signature."""
 
 
-class _NoWordError(Exception):
-    """There is no word, for this reason."""
+async def vouch(document: bytes, signature: bytes, keys: bytes, pinned: frozenset[str], name: str) -> Vouched:
+    """Check a signed catalogue; `name` is what errors about its content call it.
+
+    Raises:
+        VerificationError: the signature is not good, or not by one of `pinned`.
+        CatalogError: it is signed, and no catalogue that this version can read.
+        MalformedImageError: `keys` holds no key.
+        ToolMissingError: gpgv is not installed.
+    """
+    signed = await verify(document, signature, keys, pinned=pinned, wording=_WORDING)
+    read_document(signed.data, name, Layer.CACHE)
+    return Vouched(hashlib.sha256(document).hexdigest(), signed.fingerprint, signed.signing_key)
 
 
-def _good(claim: Claim, signed: Signed) -> Vouched:
-    if signed.fingerprint != claim.fingerprint:
-        raise _NoWordError(f"the signature is by {signed.fingerprint}, not by {claim.fingerprint}")
-    return Vouched(True, fingerprint=signed.fingerprint, signing_key=signed.signing_key)
+def vouched_from_json(value: object) -> Vouched:
+    """Read what a `Vouched` became as JSON, as the words of a stranger: who says it has read foreign bytes.
 
-
-def _contradiction(claim: Claim, signed: Signed, said: Digest, known: Digest) -> str:
-    when = f" on {datetime.fromtimestamp(signed.made, UTC):%Y-%m-%d}" if signed.made else ""
-    return (
-        f"{claim.names[0]}: the list of hashes that its maker signed{when} ({_shown(claim.sums_url)}, key"
-        f" {signed.fingerprint}) says {said.algorithm} {said.value}, the catalogue says {known.value}. The signature is"
-        " good, so that it is the catalogue that is out of date, or was forged; update it, then try again"
+    Raises:
+        InterruptedJobError: it is anything else.
+    """
+    if not isinstance(value, Mapping):
+        raise _nonsense()
+    sha256, fingerprint, signing_key = (value.get(key) for key in ("sha256", "fingerprint", "signing_key"))
+    return Vouched(
+        _matching(sha256, _SHA256), _matching(fingerprint, _FINGERPRINT), _matching(signing_key, _FINGERPRINT)
     )
 
 
-def _name(claim: Claim) -> tuple[str, str]:
-    return claim.sums_url, claim.signature_url
+def _matching(value: Any, regex: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or not regex.fullmatch(value):
+        raise _nonsense()
+    return value
 
 
-def _beside(claim: Claim, sums_url: str) -> str:
-    """Where the signature lies on the server that gave the list, if both lie in one directory; else where it did."""
-    there, name = claim.sums_url.rpartition("/")[::2]
-    where, signature = claim.signature_url.rpartition("/")[::2]
-    final, final_name = sums_url.rpartition("/")[::2]
-    return f"{final}/{signature}" if there == where and name == final_name else claim.signature_url
-
-
-def _base(url: str) -> str:
-    return unquote(urlsplit(url).path).rpartition("/")[2]
-
-
-def _shown(url: str) -> str:
-    return clean(without_secrets(url), 200)
+def _nonsense() -> InterruptedJobError:
+    return InterruptedJobError("the process that checks signatures sent nonsense")

@@ -22,6 +22,7 @@ from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
 from luxusbd.jobs.api import (
     Caller,
+    CatalogStatus,
     DeviceView,
     ImageView,
     ImportOptions,
@@ -39,6 +40,8 @@ from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPar
 FEATURES = (
     "ListDistributions",
     "GetDistribution",
+    "UpdateCatalog",
+    "GetCatalogStatus",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -235,6 +238,13 @@ class FakeEngine:
         if distribution_id != DISTRIBUTION.id:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
         return DISTRIBUTION
+
+    async def update_catalog(self, caller: Caller) -> Job:
+        self.calls.append(("update_catalog", caller))
+        return self.new_job(caller, Operation.UPDATE_CATALOG)
+
+    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
+        return CatalogStatus("https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",))
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         self.calls.append(("download", caller, reference, priority, bandwidth))

@@ -32,6 +32,23 @@ async def test_catalogue(client: Client, engine: FakeEngine) -> None:
     assert name == "org.luxusb.Error.DistributionNotFound"
 
 
+async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> None:
+    assert await client.call("UpdateCatalog", "a{sv}", {}) == JOB["path"]
+    assert engine.calls[-1][0] == "update_catalog"
+    assert (await client.get_all(**JOB))["Operation"] == "update-catalog"
+    assert await client.call("GetCatalogStatus", "a{sv}", {}) == {
+        "url": "https://one.example/c",
+        "updated": 1,
+        "checked": 2,
+        "made": 3,
+        "serial": 4,
+        "expires": 5,
+        "fingerprint": "AB" * 20,
+        "previous": False,
+        "problems": ["old \ufffd"],
+    }
+
+
 async def test_download(client: Client, engine: FakeEngine) -> None:
     options = {"priority": Variant("i", -3), "bandwidth": Variant("t", 2**40)}
     assert await client.call("Download", "sa{sv}", "debian", options) == JOB["path"]

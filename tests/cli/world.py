@@ -178,6 +178,32 @@ def settings() -> Dict:
     }
 
 
+def catalog_status() -> Dict:
+    return {
+        "url": Variant("s", "https://school.example/distros.json"),
+        "updated": Variant("t", 1_800_000_000),
+        "checked": Variant("t", 1_800_086_400),
+        "made": Variant("t", 1_799_990_000),
+        "serial": Variant("t", 7),
+        "expires": Variant("t", 1_805_000_000),
+        "fingerprint": Variant("s", "AB" * 20),
+        "previous": Variant("b", False),
+        "problems": Variant("as", []),
+    }
+
+
+def updated() -> Dict:
+    """The result of an update of the catalogue."""
+    return {
+        "updated": Variant("b", True),
+        "serial": Variant("t", 7),
+        "expires": Variant("t", 1_805_000_000),
+        "added": Variant("as", ["school", "exam"]),
+        "changed": Variant("as", ["debian"]),
+        "removed": Variant("as", []),
+    }
+
+
 def mirrors() -> list[Dict]:
     return [
         {

@@ -13,8 +13,8 @@ from luxusbd.errors import UntrustedError
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.vouching import name_in_lists, params_of
+from luxusbd.transfer.makerscodec import claim_from_json
 from luxusbd.transfer.model import Claim, Digest
-from luxusbd.transfer.vouchcodec import claim_from_json
 
 FINGERPRINT = "AB" * 20
 URL = "https://example.org/x%20y.iso"

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.transfer.model import Claim, Digest, Directions, MirrorUrl, PieceHashes, Vouched
-from luxusbd.transfer.vouchcodec import (
+from luxusbd.transfer.makerscodec import (
     claim_from_json,
     claim_to_json,
     directions_from_json,
     directions_to_json,
-    vouched_from_json,
-    vouched_to_json,
+    word_from_json,
+    word_to_json,
 )
+from luxusbd.transfer.model import Claim, Digest, Directions, MakersWord, MirrorUrl, PieceHashes
 
 A = "AB" * 20
 DIGEST = Digest("sha256", "a1" * 32)
 CLAIM = Claim(A, ("x.iso",), (DIGEST,), "https://a.example/S", "https://a.example/S.gpg", "")
-SIGNED = Vouched(True, "", A, "CD" * 20, (DIGEST,), False, b"\x99key")
+SIGNED = MakersWord(True, "", A, "CD" * 20, (DIGEST,), False, b"\x99key")
 DIRECTIONS = Directions(
     (MirrorUrl("https://a.example/x", "DE"),), 5, PieceHashes("sha1", 65536, ("00" * 20,)), (3, 4), "a note"
 )
@@ -33,14 +33,14 @@ def wire(value: Any) -> Any:
 
 def test_there_and_back() -> None:
     assert claim_from_json(wire(claim_to_json(CLAIM))) == CLAIM
-    for word in (SIGNED, Vouched(False, "why", unreachable=True)):
-        assert vouched_from_json(wire(vouched_to_json(word))) == word
+    for word in (SIGNED, MakersWord(False, "why", unreachable=True)):
+        assert word_from_json(wire(word_to_json(word))) == word
     for found in (DIRECTIONS, Directions()):
         assert directions_from_json(wire(directions_to_json(found))) == found
 
 
 def test_a_key_that_is_too_large_is_not_handed_on() -> None:
-    assert vouched_to_json(Vouched(True, key=bytes(2 << 20)))["key"] == ""
+    assert word_to_json(MakersWord(True, key=bytes(2 << 20)))["key"] == ""
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_a_key_that_is_too_large_is_not_handed_on() -> None:
 )
 def test_nonsense_words(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
-        vouched_from_json({**wire(vouched_to_json(SIGNED)), **change})
+        word_from_json({**wire(word_to_json(SIGNED)), **change})
     with pytest.raises(InvalidArgumentError):
-        vouched_from_json([])
+        word_from_json([])
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,6 @@ def test_nonsense_claims(change: dict[str, Any]) -> None:
 
 
 def test_a_hostile_reason_is_one_line() -> None:
-    word = vouched_from_json(wire(vouched_to_json(Vouched(False, "a\n\x1b[31mb" + "c" * 1000))))
+    word = word_from_json(wire(word_to_json(MakersWord(False, "a\n\x1b[31mb" + "c" * 1000))))
     assert "\n" not in word.reason
     assert len(word.reason) <= 500

@@ -15,7 +15,7 @@ from typing import Any
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.text import clean
 from luxusbd.transfer.codec import digests_from_json, pieces_from_json
-from luxusbd.transfer.model import Claim, Directions, MirrorUrl, Vouched
+from luxusbd.transfer.model import Claim, Directions, MakersWord, MirrorUrl
 
 MAX_REASON = 500
 MAX_NAMES = 16
@@ -52,13 +52,13 @@ def claim_from_json(value: Mapping[str, Any]) -> Claim:
     )
 
 
-def vouched_to_json(vouched: Vouched) -> dict[str, Any]:
+def word_to_json(word: MakersWord) -> dict[str, Any]:
     """A word as a JSON object; the keys are the names of its fields, the key in base64."""
-    key = vouched.key if len(vouched.key) <= MAX_KEPT_KEY else b""
-    return {**asdict(vouched), "key": base64.b64encode(key).decode("ascii")}
+    key = word.key if len(word.key) <= MAX_KEPT_KEY else b""
+    return {**asdict(word), "key": base64.b64encode(key).decode("ascii")}
 
 
-def vouched_from_json(value: object) -> Vouched:
+def word_from_json(value: object) -> MakersWord:
     """The word in a JSON object.
 
     Raises:
@@ -73,7 +73,7 @@ def vouched_from_json(value: object) -> Vouched:
         key = base64.b64decode(_text(value, "key"), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidArgumentError(f"`key` is no base64: {error}") from error
-    return Vouched(
+    return MakersWord(
         signed=signed,
         reason=clean(_text(value, "reason"), MAX_REASON),
         fingerprint=_matching(value, "fingerprint", _FINGERPRINT) if signed else "",
