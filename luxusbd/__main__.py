@@ -73,6 +73,7 @@ def settings(arguments: argparse.Namespace) -> Config:
                 download_dir=str(directory / "incoming"),
                 cache_dir=str(directory / "cache"),
                 catalog_dir=str(directory / "distros.d"),
+                keys_dir=str(directory / "keys.d"),
             ),
             authorization=replace(base.authorization, backend="private"),
             transfer=replace(base.transfer, user=""),

@@ -87,6 +87,11 @@ class PathsConfig:
     catalog_dir: str = _key(
         "/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.", path=True
     )
+    keys_dir: str = _key(
+        "/etc/luxusb/keys.d",
+        "Where the administrator's copies of makers' OpenPGP keys live, each named FINGERPRINT.asc.",
+        path=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -228,6 +233,19 @@ class CatalogConfig:
 
 
 @dataclass(frozen=True)
+class VerificationConfig:
+    """Section [verification]."""
+
+    minimum_trust: str = _key(
+        "none",
+        "How sure it has to be that an image is what its maker published before it is downloaded or written to a stick:"
+        " signed (by the maker's key, which the catalogue names), hash (the catalogue's or a given list's hash fits),"
+        " tls-only, or none (users' own images, too).",
+        choices=("none", "tls-only", "hash", "signed"),
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that can be configured."""
 
@@ -241,6 +259,7 @@ class Config:
     mirrors: MirrorsConfig = field(default_factory=MirrorsConfig)
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
+    verification: VerificationConfig = field(default_factory=VerificationConfig)
 
     def settings(self) -> dict[str, Value]:
         """All keys as `section.key` with the value in force."""

@@ -170,6 +170,12 @@ class VerificationError(LuxusbError):
     dbus_name = PREFIX + "VerificationFailed"
 
 
+class UntrustedError(LuxusbError):
+    """It is less sure than the administrator demands that the image is what its maker published."""
+
+    dbus_name = PREFIX + "NotTrusted"
+
+
 class CatalogError(LuxusbError):
     """A catalogue document is malformed."""
 

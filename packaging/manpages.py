@@ -44,8 +44,9 @@ _FILES = {
 _DAEMON_FILES = {
     "/etc/luxusb/luxusbd.toml": "Settings, see luxusbd.toml(5).",
     "/etc/luxusb/distros.d/*.json": "Catalogue files of the administrator.",
+    "/etc/luxusb/keys.d/FINGERPRINT.asc": "Copies of makers' OpenPGP keys of the administrator.",
     "/var/lib/luxusb/": "Jobs, stored images and unfinished downloads.",
-    "/var/cache/luxusb/": "The updated catalogue.",
+    "/var/cache/luxusb/": "The updated catalogue, and fetched keys.",
 }
 
 

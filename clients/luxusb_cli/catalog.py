@@ -380,7 +380,9 @@ class StoredResult:
     matched: str
     """What a hash given with an import was of: image, packed, or empty."""
     signed_by: str
-    """Fingerprint of the key that signed the list of hashes, or empty."""
+    """Fingerprint of the key that signed the list of hashes or the image, or empty."""
+    unsigned_reason: str
+    """Why a download is not signed, or empty."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> StoredResult:
@@ -395,6 +397,7 @@ class StoredResult:
             unpacked_from=text(wire, "unpacked_from"),
             matched=text(wire, "matched"),
             signed_by=text(wire, "signed_by"),
+            unsigned_reason=text(wire, "unsigned_reason"),
         )
 
 

@@ -381,6 +381,8 @@ class PlannedImage:
     firmware: tuple[str, ...]
     warnings: tuple[str, ...]
     download: bool
+    trust: str
+    """Of a stored image: signed, hash, tls-only or none; else what its download can reach at best."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> PlannedImage:
@@ -393,6 +395,7 @@ class PlannedImage:
             firmware=texts(wire, "firmware"),
             warnings=texts(wire, "warnings"),
             download=flag(wire, "download"),
+            trust=text(wire, "trust"),
         )
 
 

@@ -130,6 +130,11 @@ def hardware(device: DeviceInfo | PlannedDevice) -> str:
     )
 
 
+def badge(trust: str) -> str:
+    """How sure it is that bytes are what their maker published, as it is shown everywhere: [signed], [hash] ..."""
+    return f"[{clean(trust)}]" if trust else ""
+
+
 def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
     """Print a plan; `names` are what the user calls its devices, in their order."""
     for device, name in zip(plan.devices, names, strict=True):
@@ -152,6 +157,7 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         facts = [clean(image.name), size_or_unknown(image.size), firmware_names(image.firmware)]
         if image.download:
             facts.append(_("to be downloaded"))
+        facts.append(badge(image.trust))
         say(f"  {number}. {clean(image.title) or clean(image.reference)} ({', '.join(fact for fact in facts if fact)})")
         for warning in image.warnings:
             say("     " + _("warning: {warning}").format(warning=warning), "yellow")

@@ -275,6 +275,7 @@ def _planned_image(item: PlannedImage) -> Entry:
         "firmware": firmware(item.firmware),
         "warnings": strings(item.warnings),
         "download": item.download,
+        "trust": item.trust.value,
     }
 
 

@@ -14,6 +14,11 @@ class Trust(StrEnum):
     TLS_ONLY = "tls-only"
     NONE = "none"
 
+    def reaches(self, minimum: Trust) -> bool:
+        """Whether it is at least as sure as `minimum`."""
+        members = list(Trust)
+        return members.index(self) <= members.index(minimum)
+
 
 class Layer(StrEnum):
     """Where a distribution's entry comes from; later members override earlier ones."""
@@ -54,7 +59,10 @@ class Release:
     """amd64, i386, arm64 or empty."""
     edition: str = ""
     trust: Trust = Trust.HASH
+    """What a download can reach at best."""
     sha512: str = ""
+    """128 lower-case hex digits, or empty."""
+    blake2b: str = ""
     """128 lower-case hex digits, or empty."""
     sums_url: str = ""
     """The maker's file of hashes."""
@@ -62,6 +70,10 @@ class Release:
     """The detached signature of `sums_url`, or of the image where there is no sums file."""
     key_fingerprint: str = ""
     """40 or 64 upper-case hex digits of the OpenPGP key that has to have signed."""
+    key_url: str = ""
+    """Where a copy of that key may be had, or empty."""
+    metalink: str = ""
+    """Where a metalink of the image may be had, or empty."""
     recipe: str = ""
     """Id of the boot recipe that is expected to match; a hint for plans made before the download."""
     minimum_memory_mb: int = 0

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from luxusbd import resources
-from luxusbd.catalog.model import Distribution, Document, Layer, Mirror, Release, Stamp
+from luxusbd.catalog.model import Distribution, Document, Layer, Mirror, Release, Stamp, Trust
 from luxusbd.errors import CatalogError
 from luxusbd.text import clean, natural_key
 
@@ -149,9 +149,9 @@ def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str
             first = f"$.distributions[{ids[entry['id']]}]"
             yield f"{at}.id: found {entry['id']!r} again, expected an id that {first} does not have"
         ids.setdefault(entry["id"], index)
-        for key in ("homepage", "logo_url", "feed"):
+        for key in ("homepage", "logo_url", "feed", "key_url"):
             if entry.get(key):
-                yield from _url_problems(entry[key], f"{at}.{key}", secure=False)
+                yield from _url_problems(entry[key], f"{at}.{key}", secure=key == "key_url")
         seen: dict[tuple[str, str, str], int] = {}
         for number, release in enumerate(entry["releases"]):
             where = f"{at}.releases[{number}]"
@@ -172,7 +172,7 @@ def _release_problems(release: Mapping[str, Any], where: str, layer: Layer) -> I
     for index, mirror in enumerate(release["mirrors"]):
         url = mirror if isinstance(mirror, str) else mirror["url"]
         yield from _url_problems(url, f"{where}.mirrors[{index}]", secure=secure)
-    for key in ("sums_url", "signature_url"):
+    for key in ("sums_url", "signature_url", "key_url", "metalink"):
         if key in release:
             yield from _url_problems(release[key], f"{where}.{key}", secure=True)
     for key in ("release_date", "end_of_life"):
@@ -220,7 +220,7 @@ def _moment(text: str) -> int | None:
 
 
 def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:
-    releases = [_release(release, entry) for release in entry["releases"]]
+    releases = [_release(release, entry, layer) for release in entry["releases"]]
     releases.sort(key=lambda release: (natural_key(release.version), release.release_date), reverse=True)
     return Distribution(
         id=entry["id"],
@@ -236,7 +236,7 @@ def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:
     )
 
 
-def _release(release: Mapping[str, Any], entry: Mapping[str, Any]) -> Release:
+def _release(release: Mapping[str, Any], entry: Mapping[str, Any], layer: Layer) -> Release:
     mirrors = {release["iso_url"]: Mirror(release["iso_url"])}
     for item in release["mirrors"]:
         mirror = Mirror(item) if isinstance(item, str) else Mirror(item["url"], item.get("country", ""))
@@ -253,14 +253,26 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any]) -> Release:
         size=int(release.get("size", 0)),
         architecture=_ARCHITECTURES.get(architecture, architecture),
         edition=release.get("edition", ""),
+        trust=Trust.SIGNED if _may_be_signed(release, entry, layer) else Trust.HASH,
         sha512=release.get("sha512", ""),
+        blake2b=release.get("blake2b", ""),
         sums_url=release.get("sums_url", ""),
         signature_url=release.get("signature_url", ""),
         key_fingerprint=release.get("key_fingerprint", entry.get("key_fingerprint", "")),
+        key_url=release.get("key_url", entry.get("key_url", "")),
+        metalink=release.get("metalink", ""),
         recipe=release.get("recipe", entry.get("recipe", "")),
         minimum_memory_mb=int(release.get("minimum_memory_mb", 0)),
         end_of_life=release.get("end_of_life", ""),
     )
+
+
+def _may_be_signed(release: Mapping[str, Any], entry: Mapping[str, Any], layer: Layer) -> bool:
+    # a download is for everybody, so that a key which one user chose signs nothing for the others
+    if layer is Layer.USER:
+        return False
+    key = release.get("key_fingerprint") or entry.get("key_fingerprint")
+    return bool(key and (release.get("sums_url") or release.get("signature_url")))
 
 
 def _shown(value: object) -> str:

@@ -28,6 +28,10 @@ CHECK_SOCKET = "check.sock"
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_ARENA_MAX": "2"}
 
 
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""By which OpenSSL is told of other authorities than the system's."""
+
+
 class Launcher(Protocol):
     """Brings children to life; each is there for the length of the block."""
 
@@ -67,7 +71,7 @@ class Spawner:
             "luxusbd.children.transfer_main",
             identity=self._identity,
             memory=self._memory,
-            environment=_MALLOC,
+            environment=_MALLOC | {name: os.environ[name] for name in _AUTHORITIES if name in os.environ},
             on_event=on_event,
             deadlines=self.deadlines,
         )

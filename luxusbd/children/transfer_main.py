@@ -17,10 +17,15 @@ stick-files    size (a disk or image file)             files: what lies in /iso
 stick-inspect  size, name (a disk or image file)       Recognition
 stick-hash     job, size, name (a disk or image file)  sha256, size
 hash        optional job (a regular file)              sha256, size
+digests     algorithms (a regular file)                digests
 receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
+vouch       key (is the descriptor of a key there),    fields of MakersWord
+            image (is that of the image there), and
+            the fields of Claim
+metalink    url, name, digests, size                   fields of Directions
 fetch-pair  job, and the fields of PairRequest (where  fields of Pair
             document and signature are written to)
 hello       optional log_level                         pid
@@ -59,17 +64,27 @@ from luxusbd.errors import (
     LuxusbError,
 )
 from luxusbd.systemd import connection_of_core, watchdog
-from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json, sources_to_json
+from luxusbd.transfer.codec import (
+    digests_from_json,
+    progress_to_json,
+    request_from_json,
+    result_to_json,
+    sources_to_json,
+)
+from luxusbd.transfer.directions import find_directions
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest
+from luxusbd.transfer.makers import Vouching
+from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
+from luxusbd.transfer.model import DIGESTS, DownloadProgress, DownloadRequest
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.pair import pair_request_from_json
-from luxusbd.transfer.proof import prove, read_small
-from luxusbd.transfer.receive import ALGORITHMS, Order, receive
+from luxusbd.transfer.proof import name_behind, prove, read_small
+from luxusbd.transfer.receive import ALGORITHMS, Digests, Order, receive
+from luxusbd.transfer.small import SmallFiles
 from luxusbd.transfer.sums import MAX_SUMS
 
 INSPECT_TIMEOUT = 60.0
@@ -142,6 +157,8 @@ class TransferChild:
     def __init__(self, sock: socket.socket, limits: TransferLimits | None = None) -> None:
         self._downloader = Downloader(limits=limits)
         self._limits = limits or TransferLimits()
+        self._small = SmallFiles()
+        self._vouching = Vouching(self._small)
         self._controls: dict[int, Control] = {}
         self._ended: dict[int, asyncio.Event] = {}
         self._going: dict[int, threading.Event] = {}
@@ -162,8 +179,11 @@ class TransferChild:
                 "stick-inspect": self._stick_inspect,
                 "stick-hash": self._stick_hash,
                 "hash": self._hash,
+                "digests": self._digests,
                 "receive": self._receive,
                 "prove": self._prove,
+                "vouch": self._vouch,
+                "metalink": self._metalink,
                 "fetch-pair": self._fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,
@@ -176,6 +196,7 @@ class TransferChild:
             await self._channel.run()
         finally:
             await self._downloader.close()
+            await self._small.close()
 
     async def _hello(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
         if "log_level" in params:
@@ -337,6 +358,12 @@ class TransferChild:
         )
         return {"sha256": found.sha256, "size": found.size}
 
+    async def _digests(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        (fd,) = _descriptors(fds, 1)
+        running = Digests(name for name in _strings(params, "algorithms") if name in DIGESTS)
+        await self._local(0, lambda progress, stop: hash_file(fd, progress, stop, running=running))
+        return {"digests": [{"algorithm": name, "value": value} for name, value in running.content().digests.items()]}
+
     async def _receive(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         source, destination = _descriptors(fds, 2)
         order = Order(
@@ -364,7 +391,25 @@ class TransferChild:
         sums = texts.pop(0)
         key = texts.pop() if params.get("key") else None
         signature = texts.pop() if params.get("signature") else None
-        return asdict(await prove(sums, signature, key, _strings(params, "names")))
+        return asdict(await prove(sums, signature, key, _strings(params, "names"), name_behind(fds[0])))
+
+    async def _vouch(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        given = list(_descriptors(fds, bool(params.get("key")) + bool(params.get("image"))))
+        claim = claim_from_json(params)
+        key = None
+        if params.get("key"):
+            key = await self._foreign(given.pop(0), partial(read_small, most=MAX_KEY, what="the file of keys"))
+        if given:
+            return word_to_json(await self._vouching.by_image(claim, key, given[0]))
+        return word_to_json(await self._vouching.by_list(claim, key))
+
+    async def _metalink(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        url = params.get("url")
+        if not isinstance(url, str):
+            raise InvalidArgumentError("`url` must be the address of a metalink")
+        digests = digests_from_json(params.get("digests"))
+        found = await find_directions(self._small, url, _name(params), digests, _integer(params, "size"))
+        return directions_to_json(found)
 
     async def _fetch_pair(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         document, signature = _descriptors(fds, 2)
@@ -450,7 +495,7 @@ def _strings(params: Params, key: str) -> tuple[str, ...]:
 def _name(params: Params) -> str:
     name = params.get("name")
     if not isinstance(name, str):
-        raise InvalidArgumentError("`name` must be the name of a file in /iso")
+        raise InvalidArgumentError("`name` must be the name of a file")
     return name
 
 

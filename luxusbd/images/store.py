@@ -164,6 +164,28 @@ class ImageStore:
                 self._note_use(record, replace(record.used_by(uid, int(time.time())), requested_by=asked))
             return image
 
+    def vouch(self, uid: int, sha256: str, trust: Trust) -> StoredImage:
+        """Note that the bytes are at least so sure, in the views that `uid` sees; the image as it is then.
+
+        Raises:
+            ImageNotFoundError: as `get`.
+            FailedError: it cannot be written down.
+        """
+        with self._lock:
+            record, image = self._visible(uid, sha256)
+            seen = {PUBLIC, str(uid)} if uid != ROOT else set(record.views)
+            views = {
+                key: replace(view, trust=trust) if key in seen and not view.trust.reaches(trust) else view
+                for key, view in record.views.items()
+            }
+            if views == record.views:
+                return image
+            try:
+                self._write(replace(record, views=views))
+            except OSError as error:
+                raise FailedError(f"the trust of {image.name} cannot be noted: {error.strerror}") from error
+            return self._visible(uid, sha256)[1]
+
     def pin(self, uid: int, sha256: str, pinned: bool) -> None:
         """Keep an image from being removed for space, or let go of it; root does so for all.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from luxusbd.catalog.model import Distribution
+from luxusbd.catalog.model import Distribution, Trust
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Firmware, StoredImage
@@ -137,6 +137,8 @@ class PlannedImage:
     warnings: tuple[str, ...]
     download: bool
     """Whether it has to be downloaded first."""
+    trust: Trust
+    """Of a stored image; else what its download can reach at best."""
 
 
 @dataclass(frozen=True)

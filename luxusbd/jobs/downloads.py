@@ -13,23 +13,27 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from luxusbd.catalog.catalog import parse_reference, reference_to
-from luxusbd.catalog.model import Distribution, Release, Trust
+from luxusbd.catalog.model import Distribution, Mirror, Release, Trust
 from luxusbd.errors import (
     CancelledError,
+    LuxusbError,
     MalformedImageError,
+    VerificationError,
     from_name,
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs import mirrors, partials, vouching
 from luxusbd.jobs.mirrorchoice import CANDIDATES
-from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
+from luxusbd.jobs.mirrors import Mirrors, mirrors_of
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.vouching import Makers, Verdict, Word
 from luxusbd.text import clean
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage, SourceShare
+from luxusbd.transfer.model import Digest, DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
 HOST_LIMIT = 253
 """Characters of a host's name (RFC 1035, section 2.3.4)."""
@@ -69,6 +73,7 @@ class Downloads:
         *,
         room: Room,
         incoming: Path,
+        makers: Makers,
     ) -> None:
         """`incoming` is where the transfer process downloads to."""
         self._queue = queue
@@ -77,6 +82,7 @@ class Downloads:
         self._mirrors = mirrors
         self._room = room
         self._incoming = incoming
+        self._makers = makers
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def download(
@@ -93,8 +99,12 @@ class Downloads:
 
         Raises:
             NoMirrorError: preferences leave no mirror.
+            UntrustedError: it cannot become as sure as the administrator demands.
             LimitExceededError: a cap is reached.
         """
+        held = self._store.held(owner_uid, release.sha256)
+        if held is None or not held.trust.reaches(self._makers.policy.minimum):
+            self._makers.policy.check_release(release, release_title(distribution, release))
         for job in self._queue.jobs():
             if (
                 job.operation is Operation.DOWNLOAD
@@ -112,8 +122,8 @@ class Downloads:
             "size": release.size,
             "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
-            "trust": release.trust.value,
-            **params_of(distribution, release),
+            **mirrors.params_of(distribution, release),
+            **vouching.params_of(release),
         }
         return await self._queue.submit(
             Operation.DOWNLOAD,
@@ -136,14 +146,20 @@ class Downloads:
         params = context.job.params
         sha256 = str(params["sha256"])
         context.on_cancel(lambda: self.discard(sha256))
-        # two users may ask for the same bytes: the second waits, then finds them in the store
-        async with self.alone(sha256):
-            image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
-            if image is None:
-                expected = int(params.get("expected", params["size"]))
-                async with self._room.promised(context, expected, sha256=sha256) as promise:
-                    image = await self._fetch(context, sha256, promise)
-        return image_result(image)
+        try:
+            # two users may ask for the same bytes: the second waits, then finds them in the store
+            async with self.alone(sha256), self._makers.beside(context) as word:
+                image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
+                if image is None:
+                    expected = int(params.get("expected", params["size"]))
+                    async with self._room.promised(context, expected, sha256=sha256) as promise:
+                        image, verdict = await self._fetch(context, sha256, promise, word)
+                else:
+                    image, verdict = await self._vouched_for(context, image, word)
+        except VerificationError:
+            await self._forget(context, sha256)
+            raise
+        return {**image_result(image), **verdict.result()}
 
     @contextlib.asynccontextmanager
     async def alone(self, sha256: str) -> AsyncIterator[None]:
@@ -156,15 +172,15 @@ class Downloads:
             if not lock.locked():
                 self._locks.pop(sha256, None)
 
-    async def request(self, context: JobContext, most: int = CANDIDATES) -> DownloadRequest:
-        """What the transfer process is asked for by a job; the mirrors as its user wants them now.
+    async def request(self, context: JobContext, among: Sequence[Mirror], most: int = CANDIDATES) -> DownloadRequest:
+        """What the transfer process is asked for by a job; of the mirrors those that its user wants now.
 
         Raises:
             NoMirrorError: preferences leave none.
         """
         params = context.job.params
         distribution = parse_reference(str(params["reference"])).id
-        choice = await self._mirrors.choose(context.job.owner_uid, distribution, mirrors_of(params), most)
+        choice = await self._mirrors.choose(context.job.owner_uid, distribution, among, most)
         for note in choice.notes:
             context.note(note)
         return DownloadRequest(
@@ -198,10 +214,37 @@ class Downloads:
         except MalformedImageError as error:
             return unrecognised(size, error)
 
-    async def _fetch(self, context: JobContext, sha256: str, promise: Promise) -> StoredImage:
+    async def _forget(self, context: JobContext, sha256: str) -> None:
+        """Remove what is there of an image that is not what its maker signed."""
+        try:
+            await partials.remove(self._incoming, sha256)
+        except LuxusbError as error:
+            context.note(f"the bytes stay for now: {error}")
+
+    async def _vouched_for(self, context: JobContext, image: StoredImage, word: Word) -> tuple[StoredImage, Verdict]:
+        """An image that is there already, with the word of its maker where that was not had before."""
+        if image.trust is Trust.SIGNED:
+            return image, Verdict(Trust.SIGNED)
+        uid = context.job.owner_uid
+        fd = await asyncio.to_thread(self._store.open, uid, image.sha256)
+        try:
+            verdict = await word.verdict(fd, (Digest("sha256", image.sha256),))
+        finally:
+            os.close(fd)
+        image = await asyncio.to_thread(self._store.vouch, uid, image.sha256, verdict.trust)
+        word.check(replace(verdict, trust=image.trust))
+        return image, verdict
+
+    async def _fetch(
+        self, context: JobContext, sha256: str, promise: Promise, word: Word
+    ) -> tuple[StoredImage, Verdict]:
         params = context.job.params
         context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
-        request = await self.request(context)
+        found = await self._makers.directions(params)
+        if found.note:
+            context.note(found.note)
+        asked = (*mirrors_of(params), *(Mirror(mirror.url, mirror.country) for mirror in found.mirrors))
+        request = word.shaped(await self.request(context, asked), found)
         sources: tuple[SourceShare, ...] = ()
         verified = False
 
@@ -209,15 +252,17 @@ class Downloads:
             nonlocal sources
             sources = now.sources or sources
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
-            context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, params))
+            context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, asked))
             if now.note:
                 context.note(now.note)
 
         try:
-            result = await self._transfers.download(
-                context.job.id,
-                lambda: replace(request, bandwidth=context.job.bandwidth, priority=context.job.priority),
-                progress,
+            result = await word.guard(
+                self._transfers.download(
+                    context.job.id,
+                    lambda: replace(request, bandwidth=context.job.bandwidth, priority=context.job.priority),
+                    progress,
+                )
             )
             verified = True
         finally:
@@ -228,6 +273,9 @@ class Downloads:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
+            context.report(size, size, stage=DownloadStage.VERIFY.value)
+            verdict = await word.verdict(fd, (Digest("sha256", sha256), *result.digests))
+            word.check(verdict)
             context.report(size, size, stage="inspect")
             recognition = await self.recognise(fd, size)
         finally:
@@ -239,17 +287,17 @@ class Downloads:
             sha256=sha256,
             name=str(params["name"]),
             source=str(params["reference"]),
-            trust=Trust(params["trust"]),
+            trust=verdict.trust,
             recognition=recognition,
             owner_uid=None,
             requested_by=context.job.owner_uid,
         )
-        return await self._room.store(context, promise, size, move)
+        return await self._room.store(context, promise, size, move), verdict
 
 
-def shown(sources: Sequence[SourceShare], params: Mapping[str, Any]) -> tuple[MirrorShare, ...]:
-    """What the mirrors of a job do, for people; `params` are those of the job."""
-    countries = {mirror.url: mirror.country for mirror in mirrors_of(params)}
+def shown(sources: Sequence[SourceShare], among: Sequence[Mirror]) -> tuple[MirrorShare, ...]:
+    """What the mirrors of a job do, for people."""
+    countries = {mirror.url: mirror.country for mirror in among if mirror.country}
     return tuple(
         MirrorShare(
             clean(source.host, HOST_LIMIT),

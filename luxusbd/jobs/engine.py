@@ -37,6 +37,7 @@ from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.downloads import Downloads, file_name, release_title
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports, readable_size
+from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.mirrorwishes import WishChange
@@ -51,7 +52,9 @@ from luxusbd.jobs.running import Lane
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.vouching import Makers
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
@@ -138,7 +141,9 @@ class LuxusbEngine:
             keep_finished=config.daemon.keep_finished,
         )
         self._registry = DeviceRegistry(self._transfers, _policy(config), OwnedMarks(owned_marks))
-        self._planner = Planner(catalog, self._images, self._registry)
+        keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
+        self._policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
+        self._planner = Planner(catalog, self._images, self._registry, self._policy)
         holds = Holds(self._queue, self._planner)
         incoming = Path(config.paths.download_dir)
         room = Room(self._images, holds, _limits(config), incoming=incoming)
@@ -150,6 +155,7 @@ class LuxusbEngine:
             self._mirrors,
             room=room,
             incoming=incoming,
+            makers=Makers(self._transfers, self._policy),
         )
         self._races = Races(self._queue, self._transfers, self._mirrors, self._downloads, room=room)
         self._imports = Imports(
@@ -311,11 +317,12 @@ class LuxusbEngine:
         self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
     ) -> tuple[Distribution, ...]:
         """Most popular first."""
-        return self._catalog.search(text=text, category=category, architecture=architecture, uid=caller.uid)
+        found = self._catalog.search(text=text, category=category, architecture=architecture, uid=caller.uid)
+        return await asyncio.to_thread(lambda: tuple(self._policy.keyring.shown(entry) for entry in found))
 
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
         """One entry."""
-        return self._catalog.get(distribution_id, caller.uid)
+        return await asyncio.to_thread(self._policy.keyring.shown, self._catalog.get(distribution_id, caller.uid))
 
     async def update_catalog(self, caller: Caller) -> Job:
         """Start an update of the catalogue."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from luxusbd.catalog.catalog import Catalog, reference_to
-from luxusbd.catalog.model import Distribution, Release
+from luxusbd.catalog.model import Distribution, Release, Trust
 from luxusbd.devices.describe import printable
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
@@ -27,6 +27,7 @@ from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedIma
 from luxusbd.jobs.downloads import file_name, release_title
 from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
+from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.model import MIB, Layout, ManifestImage, StickOptions
 from luxusbd.stick.text import sanitise_name
@@ -54,6 +55,8 @@ class Wanted:
     name: str
     title: str
     stored: StoredImage | None
+    trust: Trust
+    """Of a stored one; else what its download can reach at best."""
     distribution: Distribution | None = None
     release: Release | None = None
     called: str = ""
@@ -91,10 +94,11 @@ class StoredPlan:
 class Planner:
     """Makes plans and keeps them until they are used or expire."""
 
-    def __init__(self, catalog: Catalog, store: ImageStore, registry: DeviceRegistry) -> None:
+    def __init__(self, catalog: Catalog, store: ImageStore, registry: DeviceRegistry, policy: TrustPolicy) -> None:
         self._catalog = catalog
         self._store = store
         self._registry = registry
+        self._policy = policy
         self._plans: dict[str, StoredPlan] = {}
 
     def resolve(self, caller: Caller, references: Sequence[str], taken: Sequence[str] = ()) -> tuple[Wanted, ...]:
@@ -110,6 +114,7 @@ class Planner:
             AlreadyExistsError: the same image twice.
             ImageNotFoundError, DistributionNotFoundError: unknown.
             NotBootableError: it is stored, and cannot be started from a file.
+            UntrustedError: it is less sure than the administrator demands, or cannot become as sure.
         """
         if not references:
             raise InvalidArgumentError("no image was named; name at least one, such as distro:debian")
@@ -183,6 +188,14 @@ class Planner:
         self._plans[plan.token] = StoredPlan(plan, caller.uid, images)
         return plan
 
+    def check_trust(self, stored: StoredImage) -> None:
+        """Refuse to write an image that is less sure than the administrator demands.
+
+        Raises:
+            UntrustedError: it is.
+        """
+        self._policy.check_image(stored)
+
     def get(self, caller: Caller, token: str) -> StoredPlan:
         """A plan of this caller.
 
@@ -237,11 +250,14 @@ class Planner:
     def _resolve_one(self, caller: Caller, reference: str) -> Wanted:
         if reference.startswith("image:"):
             stored = self._store.get(caller.uid, reference.removeprefix("image:"))
+            self._policy.check_image(stored)
             return self._of_stored(stored)
         distribution, release = self._catalog.resolve(reference, caller.uid)
         held = self._store.held(caller.uid, release.sha256)
-        if held is not None:
+        # one that is not sure enough is downloaded again, which asks its maker and finds the bytes
+        if held is not None and held.trust.reaches(self._policy.minimum):
             return replace(self._of_stored(held), title=release_title(distribution, release))
+        self._policy.check_release(release, release_title(distribution, release))
         return Wanted(
             reference=reference_to(distribution, release),
             sha256=release.sha256,
@@ -252,6 +268,7 @@ class Planner:
             stored=None,
             distribution=distribution,
             release=release,
+            trust=self._policy.keyring.achievable(release),
         )
 
     def _of_stored(self, stored: StoredImage) -> Wanted:
@@ -265,6 +282,7 @@ class Planner:
             name=stored.name,
             title=release_title(*genuine) if genuine else recognised_title(stored.recognition, stored.name),
             stored=stored,
+            trust=stored.trust,
         )
 
     def _layout(self, identity: DeviceIdentity, options: StickOptions) -> tuple[DeviceView, Layout]:
@@ -350,4 +368,5 @@ def _planned(wanted: Wanted, served: frozenset[Firmware]) -> PlannedImage:
         firmware=firmware,
         warnings=tuple(warnings),
         download=wanted.stored is None,
+        trust=wanted.trust,
     )

@@ -315,6 +315,7 @@ class Sticks:
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, image.sha256)
         check_bootable(stored)
+        self._planner.check_trust(stored)
         return stored
 
     async def job_ended(self, job: Job) -> None:

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
@@ -22,9 +22,20 @@ from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
-from luxusbd.transfer.codec import sources_from_json
+from luxusbd.transfer.codec import digests_from_json, result_from_json, sources_from_json
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
+from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, word_from_json
+from luxusbd.transfer.model import (
+    Claim,
+    Digest,
+    Directions,
+    DownloadProgress,
+    DownloadRequest,
+    DownloadResult,
+    DownloadStage,
+    MakersWord,
+    SourceShare,
+)
 from luxusbd.transfer.pair import Pair, PairRequest, pair_from_json
 from luxusbd.transfer.proof import Proof
 from luxusbd.transfer.receive import Order, Received
@@ -35,6 +46,8 @@ MAX_DEATHS = 5
 """How often in a row the process may die under one download that gets no further before the job fails."""
 
 DEADLY = "the process that reads images died over this one; it is damaged or made to do harm"
+
+_T = TypeVar("_T")
 
 ProgressCallback = Callable[[DownloadProgress], None]
 
@@ -66,7 +79,7 @@ class Transfers:
             request: makes the request, anew for each attempt so that changed limits hold.
             progress: is told how far it is.
         """
-        return DownloadResult(**await self._through_deaths("download", job_id, request, progress))
+        return _sane(result_from_json, await self._through_deaths("download", job_id, request, progress))
 
     async def race(
         self, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
@@ -161,6 +174,21 @@ class Transfers:
         fds = [fd for fd in (sums, signature, key) if fd is not None]
         return proof_from_json(await self._alone_if_deadly("prove", params, fds))
 
+    async def vouch(self, claim: Claim, key: int | None, image: int | None = None) -> MakersWord:
+        """Ask the maker of an image for his word; with a descriptor of the `image` for its own signature.
+
+        Raises:
+            VerificationError: as `luxusbd.transfer.makers.Vouching.by_list`.
+        """
+        params = {**claim_to_json(claim), "key": key is not None, "image": image is not None}
+        answer = await self._alone_if_deadly("vouch", params, [fd for fd in (key, image) if fd is not None])
+        return _sane(word_from_json, answer)
+
+    async def metalink(self, url: str, name: str, digests: Sequence[Digest], size: int) -> Directions:
+        """What a metalink says of a file."""
+        params = {"url": url, "name": name, "digests": [asdict(digest) for digest in digests], "size": size}
+        return _sane(directions_from_json, await self._alone_if_deadly("metalink", params, []))
+
     async def fetch_pair(
         self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback
     ) -> Pair:
@@ -179,6 +207,11 @@ class Transfers:
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""
         return str((await self.supervisor.request("hash", {}, [fd]))["sha256"])
+
+    async def digests(self, fd: int, algorithms: Sequence[str]) -> tuple[Digest, ...]:
+        """Hashes of a regular file, its sha256 among them."""
+        answer = await self.supervisor.request("digests", {"algorithms": list(algorithms)}, [fd])
+        return _sane(digests_from_json, answer["digests"])
 
     async def inspect(self, fd: int) -> Recognition:
         """What the image behind a descriptor is.
@@ -276,6 +309,13 @@ class Transfers:
                     sources=_sources(params),
                 )
             )
+
+
+def _sane(read: Callable[[Any], _T], answer: object) -> _T:
+    try:
+        return read(answer)
+    except InvalidArgumentError as error:
+        raise InterruptedJobError(f"the transfer process sent nonsense: {error}") from None
 
 
 def _sources(params: Params) -> tuple[SourceShare, ...]:

@@ -86,6 +86,8 @@ class Asked:
     size: int
     """Bytes of the whole file as far as known, 0 when not."""
     hash_known: bool
+    older: tuple[int, ...] = ()
+    """Sizes of older versions of the file."""
     if_range: Validators | None = None
     """The version that the bytes before `start` belong to."""
     unless: Validators | None = None
@@ -251,6 +253,11 @@ def _unsatisfied(headers: Headers, asked: Asked, final_url: str) -> Answer:
 
 
 def _refuse_size(total: int, asked: Asked) -> None:
+    if asked.size and total != asked.size and total in asked.older:
+        # not a fault: it is asked again when it may have caught up
+        raise SourceError(
+            FailureKind.ABSENT, f"still has an older version of the file, of {total} bytes: it lags behind"
+        )
     if asked.size and total != asked.size:
         raise SourceError(FailureKind.WRONG_SIZE, f"its file has {total} bytes, expected {asked.size}")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.transfer.model import (
+    DIGESTS,
     Digest,
     DownloadProgress,
     DownloadRequest,
@@ -24,6 +26,7 @@ _T = TypeVar("_T", str, int)
 
 MAX_REASON = 300
 MAX_PIECES = 1 << 18
+_HEX = re.compile(r"[0-9a-f]+")
 
 
 def request_to_json(request: DownloadRequest) -> dict[str, Any]:
@@ -48,16 +51,48 @@ def request_from_json(value: Mapping[str, Any]) -> DownloadRequest:
         name=_typed(value.get("name"), str, "name"),
         bandwidth=_typed(value.get("bandwidth", 0), int, "bandwidth"),
         priority=_typed(value.get("priority", 0), int, "priority"),
-        digests=tuple(
-            Digest(_typed(each.get("algorithm"), str, "digests"), _typed(each.get("value"), str, "digests"))
-            for each in _objects(value.get("digests", []), "digests")
-        ),
-        pieces=_pieces(value.get("pieces")),
+        digests=digests_from_json(value.get("digests", [])),
+        pieces=pieces_from_json(value.get("pieces")),
+        also=tuple(_algorithm(each) for each in _list(value.get("also", []), "also")),
+        older=tuple(_typed(each, int, "older") for each in _list(value.get("older", []), "older")),
         hints=tuple(_hint(each) for each in _objects(value.get("hints", []), "hints")),
     )
 
 
-def _pieces(value: Any) -> PieceHashes | None:
+def digests_from_json(value: Any) -> tuple[Digest, ...]:
+    """Hashes of a file.
+
+    Raises:
+        InvalidArgumentError: they are none, or of no algorithm that is used here.
+    """
+    found = []
+    for each in _objects(value, "digests"):
+        algorithm, digest = _algorithm(each.get("algorithm")), _typed(each.get("value"), str, "digests")
+        if len(digest) != DIGESTS[algorithm] or not _HEX.fullmatch(digest):
+            raise InvalidArgumentError(f"{digest[:200]!r} is no {algorithm}: {DIGESTS[algorithm]} digits are needed")
+        found.append(Digest(algorithm, digest))
+    return tuple(found)
+
+
+def _algorithm(value: Any) -> str:
+    name = _typed(value, str, "digests")
+    if name not in DIGESTS:
+        raise InvalidArgumentError(f"{name[:40]!r} is none of the hashes {', '.join(DIGESTS)}")
+    return name
+
+
+def _list(value: Any, name: str) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise InvalidArgumentError(f"`{name}` of a download must be a list")
+    return value
+
+
+def pieces_from_json(value: Any) -> PieceHashes | None:
+    """Hashes of pieces, or None.
+
+    Raises:
+        InvalidArgumentError: they are none.
+    """
     if value is None:
         return None
     (found,) = _objects([value], "pieces")
@@ -163,6 +198,7 @@ def result_from_json(value: Mapping[str, Any]) -> DownloadResult:
         sha256=_typed(value.get("sha256"), str, "sha256"),
         url=_typed(value.get("url"), str, "url"),
         resumed_bytes=_typed(value.get("resumed_bytes"), int, "resumed_bytes"),
+        digests=digests_from_json(value.get("digests", [])),
     )
 
 

@@ -18,7 +18,14 @@ from luxusbd.transfer.diskio import HASH_STEP, disk_error, hash_span, in_thread
 from luxusbd.transfer.gate import HostGate
 from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
+from luxusbd.transfer.model import (
+    Digest,
+    DownloadProgress,
+    DownloadRequest,
+    DownloadResult,
+    DownloadStage,
+    SourceShare,
+)
 from luxusbd.transfer.pace import Control, TokenBucket
 from luxusbd.transfer.pair import Pair, PairRequest, fetch_pair
 from luxusbd.transfer.partfile import PART, PartBusyError, PartFile, check_name
@@ -213,7 +220,7 @@ class Downloader:
             work.host = ""
             work.tell(stage, final=True)
         assert keeper.total is not None
-        return DownloadResult(part.path, keeper.total, digest, keeper.url, work.resumed)
+        return DownloadResult(part.path, keeper.total, digest, keeper.url, work.resumed, keeper.digests)
 
     def _means(self) -> Means:
         return Means(self._source(), self._limits, self._disk, self._hasher, self.bucket)
@@ -241,8 +248,14 @@ class Downloader:
                 return None
             progress(DownloadProgress(DownloadStage.VERIFY, 0, size, 0, "", "a file of this name is there already"))
             stop = threading.Event()
-            digest = await in_thread(self._hasher, _hash_whole, fd, size, stop, stop=stop)
+            digest = await in_thread(self._hasher, _hash_whole, fd, size, "sha256", stop, stop=stop)
             if digest != expected:
+                return None
+            digests = []
+            for name in dict.fromkeys([*(one.algorithm for one in request.digests), *request.also]):
+                value = await in_thread(self._hasher, _hash_whole, fd, size, name, stop, stop=stop)
+                digests.append(Digest(name, value))
+            if not set(request.digests) <= set(digests):
                 return None
             await in_thread(self._disk, part.drop_leftovers)
         except OSError as error:
@@ -250,7 +263,7 @@ class Downloader:
         finally:
             os.close(fd)
         progress(DownloadProgress(DownloadStage.VERIFY, size, size, size, ""))
-        return DownloadResult(part.path, size, digest, "", size)
+        return DownloadResult(part.path, size, digest, "", size, tuple(digests))
 
 
 def _check(request: DownloadRequest) -> None:
@@ -277,8 +290,8 @@ def _left_by_a_crash(part: PartFile, size: int) -> str:
     return state.prefix_sha256 if state is not None and state.total_size == state.prefix_length == size else ""
 
 
-def _hash_whole(fd: int, size: int, stop: threading.Event) -> str:
-    running = hashlib.sha256()
+def _hash_whole(fd: int, size: int, algorithm: str, stop: threading.Event) -> str:
+    running = hashlib.new(algorithm)
     position = 0
     while position < size and not stop.is_set():
         position += hash_span(fd, running, position, min(size, position + HASH_STEP)) or size

@@ -13,11 +13,15 @@ from functools import partial
 from luxusbd.errors import VerificationError
 from luxusbd.transfer.diskio import Placed, allocated, crc_of, disk_error, forget_cached, in_thread, place_all, settled
 from luxusbd.transfer.limits import TransferLimits
-from luxusbd.transfer.model import DownloadRequest
+from luxusbd.transfer.model import Digest, DownloadRequest
 from luxusbd.transfer.partfile import PartFile
 from luxusbd.transfer.partstate import PartState, SourceRecord, Validators
 from luxusbd.transfer.segments import Span, SpanSet
-from luxusbd.transfer.verifier import HashFollower
+from luxusbd.transfer.verifier import FurtherHashes, HashFollower
+
+
+class ContradictionError(VerificationError):
+    """The file has one of the hashes that it has to have and not another one: no mirror can have it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class PartKeeper:
         """Bytes of the whole file, None while nobody told."""
         self.written = SpanSet()
         self.url = ""
+        self.digests: tuple[Digest, ...] = ()
+        """The further hashes that were asked for, once the file is finished."""
         self.loaded = False
         """Whether the claims of an earlier run were taken over, be it about no byte at all."""
         self._request = request
@@ -49,6 +55,8 @@ class PartKeeper:
         self._claimed = SpanSet()
         self._saved_total: int | None = None
         self._follower = HashFollower(part.fd, hasher)
+        further = [*(digest.algorithm for digest in request.digests), *request.also]
+        self._further = FurtherHashes(part.fd, [name for name in further if name != "sha256"], hasher)
         self._saving = asyncio.Lock()
         self._dirty = asyncio.Event()
         self._due = asyncio.Event()
@@ -203,7 +211,12 @@ class PartKeeper:
             await self._saved.wait()
 
     async def run(self) -> None:
-        """Save a checkpoint when enough bytes or seconds have passed; runs until cancelled."""
+        """Save a checkpoint when enough bytes or seconds have passed, and hash meanwhile; runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._further.follow(lambda: self.written.prefix))
+            await self._checkpoints()
+
+    async def _checkpoints(self) -> None:
         while True:
             await self._dirty.wait()
             try:
@@ -260,6 +273,7 @@ class PartKeeper:
             self._sums = [(span, crc) for span, crc in self._sums if self.written.covers(span)]
             if self._follower.position > self.written.prefix:
                 self._follower.reset()
+            self._further.withdraw(self.written.prefix)
             await self._sync_and_save(keep_old=False)
 
     async def clear(self) -> None:
@@ -273,6 +287,7 @@ class PartKeeper:
             self._saved.set()
             self._saved = asyncio.Event()
             self._follower.reset()
+            self._further.withdraw(0)
             self.total = self._request.size or None
             self._saved_total = None
             try:
@@ -285,7 +300,8 @@ class PartKeeper:
         """Sync and hash the complete file and give it its name if the hash is right; the hash.
 
         Raises:
-            VerificationError: it is not what was expected; everything stays as it is.
+            VerificationError: it is not what was expected; everything stays as it is. A `ContradictionError` when one
+                hash is right and another is not.
             FailedError: the disk failed.
         """
         assert self.total is not None
@@ -294,7 +310,8 @@ class PartKeeper:
                 await in_thread(self._disk, self.part.sync)
                 digest = await self._follower.advance(self.total, report)
                 if self._request.sha256 and digest != self._request.sha256.lower():
-                    raise VerificationError(f"its sha256 is {digest}")
+                    raise VerificationError(f"its sha256 is {digest}, expected {self._request.sha256.lower()}")
+                await self._check_further(digest)
                 if not self._request.sha256:
                     # a crash after the rename leaves this as the only proof that the file is complete
                     await self._save(keep_old=True)
@@ -302,6 +319,25 @@ class PartKeeper:
             except OSError as error:
                 raise disk_error(error, self.part.path) from error
         return digest
+
+    async def _check_further(self, sha256: str) -> None:
+        assert self.total is not None
+        self.digests = await self._further.finish(self.total)
+        found = {"sha256": sha256, **{digest.algorithm: digest.value for digest in self.digests}}
+        right = ["sha256"] if self._request.sha256 else []
+        wrong = ""
+        for expected in self._request.digests:
+            if found[expected.algorithm] == expected.value:
+                right.append(expected.algorithm)
+            else:
+                wrong = f"its {expected.algorithm} is {found[expected.algorithm]}, expected {expected.value}"
+        if wrong and right:
+            raise ContradictionError(
+                f"{self._request.name} is not the expected file: {wrong}, although its {' and '.join(right)} is right."
+                " The hashes that it was to have contradict each other: the catalogue is wrong"
+            )
+        if wrong:
+            raise VerificationError(wrong)
 
     def disk_failure(self, error: OSError) -> Exception:
         """The failure to show for an error while writing, with how much space is missing."""

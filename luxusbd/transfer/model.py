@@ -34,6 +34,67 @@ class PieceHashes:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """What the maker of an image is said to have signed."""
+
+    fingerprint: str
+    """Of the primary key that has to have signed: 40 or 64 upper-case hex digits."""
+    names: tuple[str, ...]
+    """Under which the image may stand in a list of hashes."""
+    digests: tuple[Digest, ...] = ()
+    """What the image is expected to be."""
+    sums_url: str = ""
+    """A list of hashes; empty: `signature_url` is the signature of the image itself."""
+    signature_url: str = ""
+    """The detached signature of the list; empty where the list holds it."""
+    key_url: str = ""
+    """Where a copy of the key may be had, or empty."""
+
+
+@dataclass(frozen=True)
+class MakersWord:
+    """What came of asking the maker for his word."""
+
+    signed: bool
+    reason: str = ""
+    """Why it is not signed."""
+    fingerprint: str = ""
+    """Of the primary key that signed."""
+    signing_key: str = ""
+    """Fingerprint of the key, often a subkey, that made the signature."""
+    digests: tuple[Digest, ...] = ()
+    """All that the signed list says of the image."""
+    unreachable: bool = False
+    """Whether it is not signed only because something could not be fetched."""
+    key: bytes = b""
+    """The key, where it was fetched."""
+
+
+@dataclass(frozen=True)
+class MirrorUrl:
+    """An address that a metalink names."""
+
+    url: str
+    country: str = ""
+    """ISO 3166-1 alpha-2 in capitals, or empty."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """What a metalink adds to what is known of a file whose hash it agrees with."""
+
+    mirrors: tuple[MirrorUrl, ...] = ()
+    """Best first."""
+    size: int = 0
+    """Bytes, 0 when it does not tell."""
+    pieces: PieceHashes | None = None
+    older: tuple[int, ...] = ()
+    """Sizes of older versions of the file; a mirror that has one of them lags behind."""
+    note: str = ""
+    """Why it is of no use."""
+
+
+@dataclass(frozen=True)
 class SourceHint:
     """What earlier downloads taught about an address."""
 
@@ -67,6 +128,10 @@ class DownloadRequest:
     digests: tuple[Digest, ...] = ()
     """Further hashes that the whole file must have."""
     pieces: PieceHashes | None = None
+    also: tuple[str, ...] = ()
+    """Further algorithms, of `DIGESTS`, whose hash of the whole file is wanted in the result."""
+    older: tuple[int, ...] = ()
+    """Sizes of older versions of the file; a mirror that has one of them lags behind."""
     hints: tuple[SourceHint, ...] = ()
     """About some of `urls`."""
 
@@ -148,3 +213,5 @@ class DownloadResult:
     url: str
     """The address that served it."""
     resumed_bytes: int
+    digests: tuple[Digest, ...] = ()
+    """The hashes that were asked for by `digests` and `also`."""

@@ -1,7 +1,7 @@
-"""Signatures of lists of hashes, checked by gpgv(1) against exactly the keys that were given.
+"""Signatures of lists of hashes, catalogues and images, checked by gpgv(1) against exactly the keys that were given.
 
-gpgv gets everything as files in memory (memfd_create(2)): what is checked is what is read afterwards, and a process
-without privileges needs no place to write to.
+gpgv has no home here, and gets everything but an image as files in memory (memfd_create(2)): what is checked is what is
+read afterwards, and a process without privileges needs no place to write to.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 
 from luxusbd.errors import MalformedImageError, VerificationError
 from luxusbd.process import run
@@ -23,9 +24,33 @@ MAX_SIGNATURE = 256 * 1024
 MAX_KEY = 4 * 1024 * 1024
 """Bytes of a signature, and of a file of keys."""
 TIMEOUT = 60.0
+SLOWEST = 20 * 1024 * 1024
+"""Bytes per second that an image is read and hashed with at least."""
 CLEARSIGNED = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _ARMOR = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL)
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
+
+
+class Fault(StrEnum):
+    """Why a signature proves nothing."""
+
+    UNSIGNED = "unsigned"
+    UNREADABLE = "unreadable"
+    BAD = "bad"
+    """It is one of other bytes."""
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    """Be it the key or the signature. When it was made is told by whoever had the key, so that it does not count."""
+    OTHER_KEY = "other-key"
+    """None of the keys made it."""
+
+
+class SignatureError(VerificationError):
+    """What was signed cannot be taken for signed."""
+
+    def __init__(self, text: str, fault: Fault = Fault.UNREADABLE) -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -37,6 +62,7 @@ class Wording:
 
 
 _IMPORT = Wording("the list of hashes", "; nothing was imported")
+_FILE = Wording("the file", "")
 
 
 @dataclass(frozen=True)
@@ -49,6 +75,8 @@ class Signed:
     """Of the primary key, in full: 40 or 64 upper-case hex digits."""
     signing_key: str
     """Fingerprint of the key, often a subkey, that made the signature."""
+    made: int = 0
+    """When it was signed, as the signer says; Unix seconds, 0 when not told."""
 
 
 async def verify(
@@ -69,36 +97,72 @@ async def verify(
         wording: for the errors.
 
     Raises:
-        VerificationError: it is not signed, not by one of these keys, or the key has expired or was revoked.
+        SignatureError: it is not signed, not by one of these keys, or the key has expired or was revoked.
         MalformedImageError: `keys` holds no key.
         ToolMissingError: gpgv is not installed.
         ToolFailedError: gpgv did not end.
     """
     if signature is None and CLEARSIGNED not in sums:
-        raise VerificationError(
-            f"{wording.signed} is not signed, so that the key has nothing to check; give its signature too{wording.end}"
+        raise SignatureError(
+            f"{wording.signed} is not signed, so that the key has nothing to check; give its signature too"
+            f"{wording.end}",
+            Fault.UNSIGNED,
         )
     with ExitStack() as stack:
-        keyring = stack.enter_context(in_memory("keys", binary_keys(keys)))
         signed = stack.enter_context(in_memory("sums", sums))
+        if signature is not None:
+            return Signed(sums, *await _gpgv(signed, signature, keys, pinned, wording, TIMEOUT))
         output = stack.enter_context(in_memory("text", b""))
-        descriptors = [keyring, signed, output]
+        found = await _gpgv(signed, None, keys, pinned, wording, TIMEOUT, output)
+        return Signed(os.pread(output, MAX_SUMS, 0), *found)
+
+
+async def verify_file(
+    fd: int, signature: bytes, keys: bytes, *, pinned: frozenset[str], wording: Wording = _FILE
+) -> Signed:
+    """Check the detached signature of a large file; the answer holds no bytes of it. Raises as `verify`.
+
+    Nobody else may move the position of `fd` meanwhile.
+    """
+    os.lseek(fd, 0, os.SEEK_SET)
+    patience = TIMEOUT + os.fstat(fd).st_size / SLOWEST
+    return Signed(b"", *await _gpgv(fd, signature, keys, pinned, wording, patience))
+
+
+async def _gpgv(
+    signed: int,
+    signature: bytes | None,
+    keys: bytes,
+    pinned: frozenset[str] | None,
+    wording: Wording,
+    patience: float,
+    output: int | None = None,
+) -> tuple[str, str, int]:
+    """Fingerprints of primary key and signing key, and the time. With `output` the signed text goes there."""
+    with ExitStack() as stack:
+        keyring = stack.enter_context(in_memory("keys", binary_keys(keys)))
+        descriptors = [keyring, signed]
         files = [_path(signed)]
         if signature is not None:
             detached = stack.enter_context(in_memory("signature", signature))
             descriptors.append(detached)
-            files.insert(0, _path(detached))
-        else:
+            # by number it is not opened anew, as a path below /proc would be: an image may be readable and yet not open
+            # to this process
+            files = [_path(detached), f"-&{signed}"]
+        if output is not None:
+            descriptors.append(output)
             files = ["--output", _path(output), *files]
         done = await run(
-            ["gpgv", "--homedir", "/nonexistent", "--status-fd", "1", "--keyring", _path(keyring), *files],
-            timeout=TIMEOUT,
+            [
+                *("gpgv", "--homedir", "/nonexistent", "--enable-special-filenames", "--status-fd", "1"),
+                *("--keyring", _path(keyring), *files),
+            ],
+            timeout=patience,
             check=False,
             pass_fds=descriptors,
         )
         said = done.stdout.decode("utf-8", "replace").splitlines()
-        primary, signing = _judge(said, done.returncode, pinned, wording)
-        return Signed(sums if signature is not None else os.pread(output, MAX_SUMS, 0), primary, signing)
+        return _judge(said, done.returncode, pinned, wording)
 
 
 def binary_keys(data: bytes) -> bytes:
@@ -127,8 +191,10 @@ def binary_keys(data: bytes) -> bytes:
     return found
 
 
-def _judge(lines: Sequence[str], returncode: int, pinned: frozenset[str] | None, wording: Wording) -> tuple[str, str]:
-    """Fingerprints of primary key and signing key, from gpgv's status lines (doc/DETAILS of GnuPG).
+def _judge(
+    lines: Sequence[str], returncode: int, pinned: frozenset[str] | None, wording: Wording
+) -> tuple[str, str, int]:
+    """Fingerprints of primary key and signing key, and the time, from gpgv's status lines (doc/DETAILS of GnuPG).
 
     Several may have signed: one good signature is enough, and a single one that does not fit is too much.
     """
@@ -142,40 +208,42 @@ def _judge(lines: Sequence[str], returncode: int, pinned: frozenset[str] | None,
         signatures[-1].setdefault(words[0], words[1:])
     for status in signatures:
         if "BADSIG" in status:
-            raise VerificationError(
+            raise SignatureError(
                 f"the signature does not fit {wording.signed}: one of the two was changed, or they do not belong"
-                f" together (key {_key(status['BADSIG'])}){wording.end}"
+                f" together (key {_key(status['BADSIG'])}){wording.end}",
+                Fault.BAD,
             )
     good = [
-        (valid[9], valid[0])
+        (valid[9], valid[0], int(valid[2]) if valid[2].isdecimal() else 0)
         for status in signatures
         if "GOODSIG" in status and len(valid := status.get("VALIDSIG", [])) >= 10 and _FINGERPRINT.fullmatch(valid[9])
     ]
-    for primary, signing in good:
-        if pinned is None or primary in pinned:
-            return primary, signing
+    for found in good:
+        if pinned is None or found[0] in pinned:
+            return found
     if good:
-        raise VerificationError(
-            f"the signature was made by the key {good[0][0]}, which is not one of those that may sign{wording.end}"
+        raise SignatureError(
+            f"the signature was made by the key {good[0][0]}, which is not one of those that may sign{wording.end}",
+            Fault.OTHER_KEY,
         )
     for status in signatures:
         valid = status.get("VALIDSIG", [])
-        for word, before, what in (
-            ("REVKEYSIG", "the key", "that signed was revoked by its owner"),
-            ("EXPKEYSIG", "the key", "that signed has expired; look for a newer copy of it"),
-            ("EXPSIG", "the signature by the key", "has expired"),
+        for word, fault, before, what in (
+            ("REVKEYSIG", Fault.REVOKED, "the key", "that signed was revoked by its owner"),
+            ("EXPKEYSIG", Fault.EXPIRED, "the key", "that signed has expired; look for a newer copy of it"),
+            ("EXPSIG", Fault.EXPIRED, "the signature by the key", "has expired"),
         ):
             if word in status:
-                raise VerificationError(
-                    f"{before} {valid[9] if len(valid) >= 10 else _key(status[word])} {what}{wording.end}"
-                )
+                key = valid[9] if len(valid) >= 10 else _key(status[word])
+                raise SignatureError(f"{before} {key} {what}{wording.end}", fault)
     for status in signatures:
         if "ERRSIG" in status:
-            raise VerificationError(
+            raise SignatureError(
                 f"the signature was made by the key {_key(status['ERRSIG'])}, which is not among the keys given, or"
-                f" cannot be used{wording.end}"
+                f" cannot be used{wording.end}",
+                Fault.OTHER_KEY,
             )
-    raise VerificationError(f"there is no signature that could be checked (gpgv ended with {returncode}){wording.end}")
+    raise SignatureError(f"there is no signature that could be checked (gpgv ended with {returncode}){wording.end}")
 
 
 def _key(words: Sequence[str]) -> str:
@@ -192,6 +260,7 @@ def in_memory(name: str, data: bytes) -> Iterator[int]:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
+        os.lseek(fd, 0, os.SEEK_SET)
         yield fd
     finally:
         os.close(fd)

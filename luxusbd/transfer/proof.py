@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.text import size_text
@@ -24,10 +25,13 @@ class Proof:
     """Fingerprint of the key, often a subkey, that made the signature."""
 
 
-async def prove(sums: bytes, signature: bytes | None, keys: bytes | None, names: Sequence[str]) -> Proof:
+async def prove(
+    sums: bytes, signature: bytes | None, keys: bytes | None, names: Sequence[str], listed_as: str = ""
+) -> Proof:
     """Find an image in a list of hashes, after checking who signed that.
 
-    Of a list with a signature in it only the signed text counts. Without `keys` no signature is looked at.
+    Of a list with a signature in it only the signed text counts. Without `keys` no signature is looked at. `listed_as`
+    is the name of the list, where it is known (see `all_sums`).
 
     Raises:
         InvalidArgumentError: a signature without keys.
@@ -38,9 +42,17 @@ async def prove(sums: bytes, signature: bytes | None, keys: bytes | None, names:
     if keys is None:
         if signature is not None:
             raise InvalidArgumentError("a signature without a key proves nothing; give the key of its maker too")
-        return Proof(find_sums(signed_part(_text(sums)), names))
+        return Proof(find_sums(signed_part(text_of(sums)), names, listed_as))
     signed = await verify(sums, signature, keys)
-    return Proof(find_sums(_text(signed.data), names), signed.fingerprint, signed.signing_key)
+    return Proof(find_sums(text_of(signed.data), names, listed_as), signed.fingerprint, signed.signing_key)
+
+
+def name_behind(fd: int) -> str:
+    """The name of the file behind a descriptor, as far as this process is told; empty when it is not."""
+    try:
+        return Path(f"/proc/self/fd/{fd}").readlink().name
+    except OSError:
+        return ""
 
 
 def read_small(fd: int, most: int, what: str) -> bytes:
@@ -61,5 +73,6 @@ def read_small(fd: int, most: int, what: str) -> bytes:
     return data
 
 
-def _text(data: bytes) -> str:
+def text_of(data: bytes) -> str:
+    """A list of hashes as text, without the mark that editors of Windows put in front."""
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")

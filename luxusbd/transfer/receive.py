@@ -20,7 +20,7 @@ from luxusbd.transfer.zipped import open_image
 
 SPACE_STEP = 8 * MIB
 """Bytes between two looks at the free space."""
-ALGORITHMS = ("sha256", "sha384", "sha512")
+ALGORITHMS = ("sha256", "sha384", "sha512", "blake2b")
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]

@@ -11,6 +11,7 @@ from luxusbd.transfer.answers import FailureKind, SourceError
 from luxusbd.transfer.blame import Blame, names
 from luxusbd.transfer.crew import Crew
 from luxusbd.transfer.diskio import settled
+from luxusbd.transfer.keeper import ContradictionError
 from luxusbd.transfer.mirrors import Mirror
 from luxusbd.transfer.model import DownloadStage
 from luxusbd.transfer.pieces import PieceCheck
@@ -58,6 +59,8 @@ class DownloadRun:
             work.tell(DownloadStage.VERIFY)
             try:
                 digest = await self._keeper.finish(lambda _position: None)
+            except ContradictionError:
+                raise
             except VerificationError as error:
                 await self._mismatch(str(error))
             else:
@@ -158,7 +161,7 @@ class DownloadRun:
         same = [url for url in self._blame.agreeing if url not in self._blamed]
         others = f" ({names(same)} sent the same bytes)" if same else ""
         raise VerificationError(
-            f"{self._request.name} is not the expected file: {found}, expected {self._request.sha256.lower()}; "
+            f"{self._request.name} is not the expected file: {found}; "
             f"it came from {names(self._blamed)}{others}. The bytes were removed. Try again later, or with another "
             "mirror"
         )

@@ -79,6 +79,7 @@ class Solo:
             ranged=not mirror.without_range,
             size=keeper.total or 0,
             hash_known=bool(self._request.sha256),
+            older=self._request.older,
             if_range=known,
         )
 

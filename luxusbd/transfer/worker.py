@@ -88,7 +88,8 @@ class Worker:
         work, mirror = self._work, self.mirror
         assert work.keeper.total is not None
         work.shares.asked(mirror.url, host_of(mirror.url))
-        asked = Asked(hold.position, hold.end, ranged=True, size=work.keeper.total, hash_known=True)
+        size, older = work.keeper.total, work.request.older
+        asked = Asked(hold.position, hold.end, ranged=True, size=size, hash_known=True, older=older)
         ticket = work.ticket(self.meter, self.header_timeout)
         async with work.means.source.open(mirror.url, asked, replaceable, ticket) as body:
             work.shares.answered(mirror.url, body.host, body.latency)

@@ -319,7 +319,7 @@ class FakeEngine:
             token="token",
             expires=2000,
             devices=tuple(PlannedDevice(entry, ("everything",), 5, 6, layout) for entry in shown),
-            images=(PlannedImage(f"image:{SHA}", "a.iso", "A", 42, frozenset(), (), download=False),),
+            images=(PlannedImage(f"image:{SHA}", "a.iso", "A", 42, frozenset(), (), download=False, trust=Trust.HASH),),
             options=options,
             firmware=frozenset({Firmware.BIOS}),
             secure_boot=False,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luxusbd.catalog.model import Layer, Mirror
+from luxusbd.catalog.model import Layer, Mirror, Trust
 from luxusbd.catalog.schema import parse_document, validate
 from luxusbd.errors import CatalogError
 
@@ -103,6 +103,9 @@ def test_releases_are_sorted_newest_first() -> None:
         ),
         (("sha256",), "", "expected 64 lower-case hex digits"),
         (("sha512",), "a" * 64, "expected 128 lower-case hex digits"),
+        (("blake2b",), "a" * 64, "expected 128 lower-case hex digits"),
+        (("key_url",), "http://example.org/key.asc", "expected an https URL"),
+        (("metalink",), "http://example.org/mine.meta4", "expected an https URL"),
         (("iso_url",), "ftp://x/y", r"iso_url: found \"ftp://x/y\", expected an http or https URL"),
         (("iso_url",), "https://", "expected an http or https URL"),
         (("iso_url",), "https://u:p@host/x", "without user name"),
@@ -215,3 +218,37 @@ def test_any_value_is_accepted_or_refused_with_its_path(key: str, value: object,
 def test_any_document_is_refused_properly(value: object) -> None:
     with pytest.raises(CatalogError):
         parse_document(json.dumps(value).encode(), "x.json", Layer.ADMIN)
+
+
+SIGNABLE = {"sums_url": "https://example.org/SHA256SUMS", "key_fingerprint": "AB" * 20}
+
+
+@pytest.mark.parametrize(
+    ("fields", "layer", "trust"),
+    [
+        (SIGNABLE, Layer.PACKAGED, Trust.SIGNED),
+        ({"signature_url": "https://example.org/x.sig", "key_fingerprint": "AB" * 20}, Layer.ADMIN, Trust.SIGNED),
+        ({"sums_url": "https://example.org/SHA256SUMS"}, Layer.PACKAGED, Trust.HASH),
+        ({"key_fingerprint": "AB" * 20}, Layer.PACKAGED, Trust.HASH),
+        ({}, Layer.PACKAGED, Trust.HASH),
+        # a key of a user's own choice
+        (SIGNABLE, Layer.USER, Trust.HASH),
+    ],
+)
+def test_what_a_download_can_reach(fields: dict[str, str], layer: Layer, trust: Trust) -> None:
+    (entry,) = validate(document(**fields), "x", layer)
+    assert entry.releases[0].trust is trust
+
+
+def test_where_keys_and_metalinks_are() -> None:
+    (entry,) = validate(
+        document(key_url="https://example.org/k", metalink="https://example.org/m", blake2b="c" * 128),
+        "x",
+        Layer.PACKAGED,
+    )
+    release = entry.releases[0]
+    assert (release.key_url, release.metalink, release.blake2b) == (
+        "https://example.org/k",
+        "https://example.org/m",
+        "c" * 128,
+    )

@@ -365,6 +365,7 @@ class Handlers(Jobs):
             "firmware": Variant("as", [] if download else ["bios", "uefi"]),
             "warnings": Variant("as", ["It needs 4 GiB of memory."]),
             "download": Variant("b", download),
+            "trust": Variant("s", "signed" if download else "none"),
         }
 
     def _create(self, token: str) -> str:

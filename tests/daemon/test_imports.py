@@ -384,6 +384,27 @@ async def test_an_unsigned_list(daemon: Daemon, caller: Caller, images: Images, 
     assert (job.result["trust"], job.result["matched"], job.result["signed_by"]) == ("hash", "image", "")
 
 
+@pytest.mark.parametrize("dialect", ["sectioned", "commented", "tagged", "by-the-name-of-the-list", "bare"])
+async def test_lists_of_all_dialects(daemon: Daemon, caller: Caller, images: Images, place: Path, dialect: str) -> None:
+    """What is as long as SHA-256 or SHA-512 and is none of them would be a wrong hash."""
+    strange = unknown(images.alpha, place)
+    blake2b = hashlib.blake2b(strange.path.read_bytes()).hexdigest()
+    other = f"{'0' * 64}  unknown.iso\n"
+    sums, name = {
+        "sectioned": (f"### BLAKE3SUMS:\n{other}\n### SHA256SUMS:\n{strange.sha256}  unknown.iso\n", "CHECKSUMS.TXT"),
+        "commented": (f"# BLAKE2B HASH\n{blake2b}  unknown.iso\n", "unknown.iso.DIGESTS"),
+        "tagged": (f"SHA3-256 (unknown.iso) = {'0' * 64}\nBLAKE2b (unknown.iso) = {blake2b}\n", "CHECKSUM"),
+        "by-the-name-of-the-list": (f"{blake2b}  unknown.iso\n", "b2sums.txt"),
+        "bare": (strange.sha256, "unknown.iso.sha256"),
+    }[dialect]
+    path = place / name
+    path.write_text(sums)
+    with path.open("rb") as file:
+        job = await imported(caller, strange.path, beside=Beside(file.fileno(), path, "", None, None))
+    await check_stored(caller, daemon, job, strange, "unknown.iso")
+    assert (job.result["trust"], job.result["matched"]) == ("hash", "image")
+
+
 async def test_a_signed_list(
     daemon: Daemon, caller: Caller, images: Images, place: Path, keys: Keys, maker: str
 ) -> None:

@@ -6,10 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.fuzz import downloads, images, texts
+from tests.fuzz import downloads, images, published, texts
 from tests.fuzz.engine import Target, fuzz, save
 
-TARGETS: dict[str, Target] = {target.name: target for target in (*images.TARGETS, *texts.TARGETS, *downloads.TARGETS)}
+TARGETS: dict[str, Target] = {
+    target.name: target for room in (images, texts, downloads, published) for target in room.TARGETS
+}
 FINDINGS = Path("build/fuzz")
 
 

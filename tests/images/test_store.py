@@ -99,6 +99,20 @@ def test_downloaded_images_are_seen_by_all_and_lend_their_trust(store: ImageStor
     assert store.get(ALICE, SHA).trust is Trust.NONE
 
 
+def test_an_image_becomes_surer_in_the_views_of_who_asked(store: ImageStore, tmp_path: Path) -> None:
+    add(store, tmp_path, ALICE, name="mine")
+    add(store, tmp_path, BOB, name="his")
+    assert store.vouch(ALICE, SHA, Trust.SIGNED).trust is Trust.SIGNED
+    assert store.vouch(ALICE, SHA, Trust.HASH).trust is Trust.SIGNED
+    assert store.get(BOB, SHA).trust is Trust.NONE
+    assert ImageStore(tmp_path / "store").get(ALICE, SHA).trust is Trust.SIGNED
+    with pytest.raises(ImageNotFoundError):
+        store.vouch(4711, SHA, Trust.SIGNED)
+    add(store, tmp_path, None, name="Debian", trust=Trust.HASH)
+    store.vouch(4711, SHA, Trust.SIGNED)
+    assert store.get(BOB, SHA).trust is Trust.SIGNED
+
+
 def test_bytes_that_come_again_lose_no_trust(store: ImageStore, tmp_path: Path) -> None:
     add(store, tmp_path, ALICE, name="signed", trust=Trust.SIGNED)
     add(store, tmp_path, ALICE, name="again", trust=Trust.NONE)

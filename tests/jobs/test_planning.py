@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from luxusbd.catalog.catalog import Catalog, Sources
+from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.errors import (
     InvalidArgumentError,
@@ -20,8 +21,10 @@ from luxusbd.errors import (
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import planning
 from luxusbd.jobs.api import Caller, DeviceView, Plan
+from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.planning import LIFETIME, MAX_PLANS_PER_UID, Planner
 from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, StickOptions
 
@@ -77,7 +80,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def planner(tmp_path: Path, clock: Clock) -> Planner:
     catalogue = Catalog.load(Sources(cache=tmp_path / "none.json", admin=tmp_path / "none"))
-    return Planner(catalogue, ImageStore(tmp_path / "images"), cast("DeviceRegistry", Registry()))
+    return Planner(catalogue, ImageStore(tmp_path / "images"), cast("DeviceRegistry", Registry()), policy(tmp_path))
+
+
+def policy(place: Path, minimum: Trust = Trust.NONE) -> TrustPolicy:
+    return TrustPolicy(Keyring(place / "keys.d", place / "keys", place / "packaged"), minimum)
 
 
 def make(planner: Planner, caller: Caller = ME, **changes: Any) -> Plan:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import random
 import ssl
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, PieceHashes, SourceHint
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.source import default_session
+from tests.harness.tls import Authority, make_authority
 from tests.transfer.fault_server import FaultServer
 
 # the machine may be busy: how long one example takes says nothing
@@ -131,48 +131,9 @@ async def server() -> AsyncIterator[FaultServer]:
         yield running
 
 
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority of our own, and server certificates by it."""
-
-    client: ssl.SSLContext
-    good: ssl.SSLContext
-    wrong_host: ssl.SSLContext
-    expired: ssl.SSLContext
-
-
-def _openssl(*args: str) -> None:
-    subprocess.run(["openssl", *args], check=True, capture_output=True)
-
-
-def _server_context(folder: Path, name: str, host: str, days: str) -> ssl.SSLContext:
-    key, csr, crt, ext = (str(folder / f"{name}.{end}") for end in ("key", "csr", "crt", "ext"))
-    Path(ext).write_text(f"subjectAltName={host}\n")
-    _openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", csr, "-subj", f"/CN={name}")
-    ca = str(folder / "ca")
-    _openssl(
-        *("x509", "-req", "-in", csr, "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-CAcreateserial"),
-        *("-days", days, "-extfile", ext, "-out", crt),
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(crt, key)
-    return context
-
-
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("tls")
-    ca = str(folder / "ca")
-    _openssl(
-        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{ca}.key", "-out", f"{ca}.crt"),
-        *("-days", "2", "-subj", "/CN=test authority", "-addext", "keyUsage=critical,keyCertSign"),
-    )
-    return Authority(
-        client=ssl.create_default_context(cafile=f"{ca}.crt"),
-        good=_server_context(folder, "good", "IP:127.0.0.1,DNS:localhost", "2"),
-        wrong_host=_server_context(folder, "wrong", "DNS:mirror.invalid", "2"),
-        expired=_server_context(folder, "expired", "IP:127.0.0.1", "-1"),
-    )
+    return make_authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

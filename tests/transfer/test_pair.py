@@ -17,7 +17,8 @@ from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbErro
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.pair import Pair, PairRequest, pair_from_json, pair_request_from_json
 from luxusbd.transfer.source import default_session
-from tests.transfer.conftest import FAST, IMPATIENT, Authority
+from tests.harness.tls import Authority
+from tests.transfer.conftest import FAST, IMPATIENT
 from tests.transfer.fault_server import (
     DATE,
     FaultServer,

@@ -86,9 +86,7 @@ async def test_one_of_several_keys(keys: Keys, maker: str, other: str) -> None:
 
 async def test_a_subkey_signs_for_its_key(keys: Keys) -> None:
     primary = keys.make("sub")
-    keys.gpg("--quick-add-key", primary, "ed25519", "sign", "never")
-    lines = keys.gpg("--list-keys", "--with-colons", primary).decode().splitlines()
-    subkey = [line.split(":")[9] for line in lines if line.startswith("fpr")][1]
+    subkey = keys.add_subkey(primary)
     proof = await prove(SUMS, keys.sign(SUMS, subkey), keys.export(primary), NAMES)
     assert (proof.fingerprint, proof.signing_key) == (primary, subkey)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luxusbd.errors import LuxusbError, MalformedImageError, VerificationError
-from luxusbd.transfer.sums import Sum, find_sums, signed_part
+from luxusbd.transfer.sums import ALGORITHMS, Sum, all_sums, find_sums, hinted, signed_part
 
 A, B = "a1" * 32, "b2" * 32
 LONG = "c3" * 64
@@ -118,3 +118,142 @@ def test_what_coreutils_writes(entries: dict[str, int]) -> None:
         base = name.rpartition("/")[2]
         if sum(other.rpartition("/")[2] == base for other in names) == 1:
             assert find_sums("\n".join(lines), [base])[0].digest == f"{number:064x}"
+
+
+# Which algorithm a hash is of
+
+OTHER_LONG = "d4" * 64
+SECTIONED = f"""### MD5SUMS:
+{"0" * 32}  x.iso
+
+### SHA256SUMS:
+{A}  x.iso
+{B}  y.iso
+
+### BLAKE3SUMS:
+{B}  x.iso
+{A}  y.iso
+
+### SHA512SUMS:
+{LONG}  x.iso
+
+### BLAKE2bSUMS:
+{OTHER_LONG}  x.iso
+"""
+COMMENTED = f"""# BLAKE2B HASH
+{OTHER_LONG}  x.iso
+# SHA512 HASH
+{LONG}  x.iso
+# WHIRLPOOL HASH
+{OTHER_LONG}  x.iso
+"""
+ALL = {("sha512", LONG), ("blake2b", OTHER_LONG)}
+
+
+def test_headings_decide_and_not_the_length() -> None:
+    assert {(entry.algorithm, entry.digest) for entry in all_sums(SECTIONED, NAMES)} == {("sha256", A), *ALL}
+    assert {(entry.algorithm, entry.digest) for entry in all_sums(COMMENTED, NAMES)} == ALL
+    assert find_sums(SECTIONED, NAMES) == (Sum("x.iso", "sha512", LONG),)
+
+
+@pytest.mark.parametrize("heading", ["# Fedora", "# x.iso: 123456 bytes", "#", "note:", "Hash: SHA512", "# comment"])
+def test_what_is_no_heading(heading: str) -> None:
+    assert all_sums(f"SHA256SUMS:\n{heading}\n{A}  x.iso\n", NAMES) == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("line", "algorithm"),
+    [
+        (f"SHA256 (x.iso) = {A}", "sha256"),
+        (f"SHA2-256 (x.iso) = {A}", "sha256"),
+        (f"BLAKE2b (x.iso) = {LONG}", "blake2b"),
+        (f"BLAKE2b-512 (x.iso) = {LONG}", "blake2b"),
+        (f"SHA512 (x.iso) = {LONG}", "sha512"),
+        (f"SHA384(x.iso)= {'e5' * 48}", "sha384"),
+        (f"BLAKE3 (x.iso) = {A}", ""),
+        (f"SHA512/256 (x.iso) = {A}", ""),
+        (f"SHA3-256 (x.iso) = {A}", ""),
+        (f"BLAKE2b-256 (x.iso) = {A}", ""),
+        (f"SHA256 (x.iso) = {LONG}", ""),
+        (f"SM3 (x.iso) = {A}", ""),
+    ],
+)
+def test_the_algorithm_in_front_of_the_name(line: str, algorithm: str) -> None:
+    if algorithm:
+        assert [entry.algorithm for entry in all_sums(line, NAMES)] == [algorithm]
+    else:
+        with pytest.raises(MalformedImageError, match="holds no hash"):
+            all_sums(line, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("listed_as", "digest", "algorithm"),
+    [
+        ("SHA512SUMS", LONG, "sha512"),
+        ("b2sums.txt", LONG, "blake2b"),
+        ("B2SUMS", LONG, "blake2b"),
+        ("x.iso.blake2b", LONG, "blake2b"),
+        ("CHECKSUM", LONG, "sha512"),
+        ("sha256-of-b2sums", LONG, "blake2b"),
+        ("x.iso.sha256", A, "sha256"),
+        ("b2sums.txt", A, "sha256"),
+        ("x.blake3", A, ""),
+        ("SHA3-512SUMS", LONG, ""),
+    ],
+)
+def test_the_name_of_the_list(listed_as: str, digest: str, algorithm: str) -> None:
+    for text in (f"{digest}  x.iso\n{digest}  y.iso\n", digest):
+        if algorithm:
+            assert [entry.algorithm for entry in all_sums(text, NAMES, listed_as)] == [algorithm]
+        else:
+            with pytest.raises(MalformedImageError, match="holds no hash"):
+                all_sums(text, NAMES, listed_as)
+
+
+def test_guesses_about_lists() -> None:
+    assert hinted("https://a.example/sha256/SHA512SUMS") == "sha512"
+    assert hinted("https://a.example/b2sums.txt") == "blake2b"
+    assert hinted("https://a.example/x-CHECKSUM") == hinted("https://a.example/x.sha384") == hinted("") == ""
+
+
+DIALECTS = {
+    "gnu": lambda name, algorithm, digest: f"{digest}  {name}",
+    "gnu-binary": lambda name, algorithm, digest: f"{digest} *{name}",
+    "bsd": lambda name, algorithm, digest: f"{algorithm.upper()} ({name}) = {digest}",
+    "openssl": lambda name, algorithm, digest: f"{algorithm.upper()}({name})= {digest}",
+    "in-a-directory": lambda name, algorithm, digest: f"{digest}  ./images/{name}",
+    "sectioned": lambda name, algorithm, digest: f"### {algorithm.upper()}SUMS:\n{digest}  {name}\n",
+    "commented": lambda name, algorithm, digest: f"# {algorithm.upper()} HASH\n{digest}  {name}",
+}
+FILES = st.dictionaries(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}\.iso", fullmatch=True),
+    st.tuples(st.sampled_from(["sha256", "sha384", "sha512", "blake2b"]), st.binary(min_size=64, max_size=64)),
+    min_size=2,
+    max_size=6,
+)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(files=FILES, ending=st.sampled_from(["\n", "\r\n"]), framed=st.booleans(), noise=st.booleans())
+def test_every_dialect_is_read_as_it_was_written(
+    dialect: str, files: dict[str, tuple[str, bytes]], ending: str, framed: bool, noise: bool
+) -> None:
+    digests = {
+        name: (algorithm, raw.hex()[: ALGORITHMS[algorithm]])
+        for name, (algorithm, raw) in files.items()
+        # a plain line of 128 digits is SHA-512
+        if algorithm != "blake2b" or dialect in ("bsd", "openssl", "sectioned", "commented")
+    }
+    lines = [DIALECTS[dialect](name, algorithm, digest) for name, (algorithm, digest) in digests.items()]
+    if noise:
+        lines = [line for written in lines for line in ("# a file: 123 bytes", written, "")]
+    text = "\n".join(lines) + "\n"
+    if framed:
+        text = (
+            "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n"
+            + text
+            + "-----BEGIN PGP SIGNATURE-----\n\niQ\n-----END PGP SIGNATURE-----\n"
+        )
+    text = text.replace("\n", ending)
+    for name, (algorithm, digest) in digests.items():
+        assert all_sums(signed_part(text), [name]) == (Sum(name, algorithm, digest),)

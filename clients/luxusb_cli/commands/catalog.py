@@ -13,7 +13,7 @@ from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import CliError, DaemonError, ExitCode
 from luxusb_cli.i18n import N_, _
-from luxusb_cli.render import date, fields, say, size_or_unknown, table
+from luxusb_cli.render import badge, date, fields, say, size_or_unknown, table
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def _list(state: State, found: Sequence[DistroInfo], text: str, written: int | N
     if written is not None:
         print(_("From {date}, no daemon.").format(date=date(written)), file=sys.stderr)
     if found:
-        table((_("ID"), _("NAME"), _("NEWEST"), _("SIZE"), _("CATEGORY")), [_row(distro) for distro in found])
+        headers = (_("ID"), _("NAME"), _("NEWEST"), _("SIZE"), _("TRUST"), _("CATEGORY"))
+        table(headers, [_row(distro) for distro in found])
     else:
         say(_("Nothing fits {text}.").format(text=clean(text)) if text else _("The catalogue has nothing that fits."))
     return ExitCode.DONE
@@ -78,8 +79,9 @@ def _list(state: State, found: Sequence[DistroInfo], text: str, written: int | N
 
 def _row(distro: DistroInfo) -> tuple[str, ...]:
     newest = distro.releases[0] if distro.releases else None
-    version, size = (newest.version, size_or_unknown(newest.size)) if newest else ("-", "-")
-    return distro.id, distro.name, version, size, distro.category
+    if newest is None:
+        return distro.id, distro.name, "-", "-", "", distro.category
+    return distro.id, distro.name, newest.version, size_or_unknown(newest.size), badge(newest.trust), distro.category
 
 
 @click.command(short_help="Show a distribution with its releases.")
@@ -137,7 +139,7 @@ def _release(distro: DistroInfo, release: ReleaseInfo) -> tuple[str, ...]:
         release.release_date,
         release.architecture,
         size_or_unknown(release.size),
-        _(_TRUST.get(release.trust, release.trust)),
+        " ".join(filter(None, (badge(release.trust), _(_TRUST[release.trust]) if release.trust in _TRUST else ""))),
         str(len(release.mirrors)) if release.mirrors else "",
     )
 

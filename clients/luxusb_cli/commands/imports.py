@@ -116,6 +116,10 @@ def show_stored(
             )
             if job.operation == "import":
                 _say_origin(result, beside)
+            elif result.signed_by:
+                say(_("Signed by its maker's key {fingerprint}.").format(fingerprint=clean(result.signed_by)), "green")
+            elif result.unsigned_reason:
+                say(_("Not signed: {reason}").format(reason=clean(result.unsigned_reason)))
     return ExitCode.DONE
 
 

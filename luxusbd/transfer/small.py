@@ -1,0 +1,135 @@
+"""Fetches small files about images, such as lists of hashes, signatures and keys: over https alone, all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from luxusbd.errors import NetworkError
+from luxusbd.text import clean, without_secrets
+from luxusbd.transfer.source import REDIRECTS, SessionFactory, default_session
+
+PATIENCE = 20.0
+"""Seconds for one file, redirects included."""
+MAX_REDIRECTS = 5
+NOT_MODIFIED = 304
+_LINE = 16384
+
+
+@dataclass(frozen=True)
+class Version:
+    """By what a server tells whether a file has changed."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+
+@dataclass(frozen=True)
+class Small:
+    """A fetched file."""
+
+    data: bytes
+    url: str
+    """Where it came from, behind all redirects."""
+    version: Version
+
+
+class SmallFiles:
+    """Fetches small files; an asynchronous context manager, or `close` it at the end."""
+
+    def __init__(self, session_factory: SessionFactory = default_session, patience: float = PATIENCE) -> None:
+        self._session_factory = session_factory
+        self._patience = patience
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; nothing may be fetched any more."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, url: str, most: int) -> Small:
+        """Fetch a file of at most `most` bytes, by caches on the way as its server has it now.
+
+        Raises:
+            NetworkError: it cannot be had; the text says why.
+        """
+        found = await self.get_if_changed(url, most, Version())
+        if found is None:
+            raise NetworkError(f"{_shown(url)} answered 304 to a question for any version")
+        return found
+
+    async def get_if_changed(self, url: str, most: int, known: Version) -> Small | None:
+        """As `get`; None when the server says that it is still the version that is `known`."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._get(url, most, known)
+        except TimeoutError:
+            raise NetworkError(f"{_shown(url)} did not come within {self._patience:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            why = clean(str(error) or type(error).__name__, 200)
+            raise NetworkError(f"{_shown(url)} cannot be had: {why}") from error
+
+    async def _get(self, url: str, most: int, known: Version) -> Small | None:
+        if self._session is None:
+            self._session = self._session_factory()
+        address = _address(url, url)
+        headers = {"Cache-Control": "no-cache"}
+        if known.etag:
+            headers["If-None-Match"] = known.etag
+        elif known.last_modified:
+            headers["If-Modified-Since"] = known.last_modified
+        for _hop in range(MAX_REDIRECTS + 1):
+            async with self._session.get(
+                address, headers=headers, allow_redirects=False, max_line_size=_LINE, max_field_size=_LINE
+            ) as response:
+                if response.status in REDIRECTS:
+                    target = response.headers.get("Location", "").strip()
+                    address = _address(str(address.join(URL(target, encoded=target.isascii()))), url)
+                    continue
+                if response.status == NOT_MODIFIED and (known.etag or known.last_modified):
+                    return None
+                if response.status != 200:
+                    raise NetworkError(f"{_shown(url)} cannot be had: the server answered {response.status}")
+                if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+                    raise NetworkError(f"{_shown(url)} was sent in an encoding that was not asked for")
+                data = await _body(response, url, most)
+                version = Version(
+                    response.headers.get("ETag", "")[:512], response.headers.get("Last-Modified", "")[:64]
+                )
+                return Small(data, str(address), version)
+        raise NetworkError(f"{_shown(url)} redirects more than {MAX_REDIRECTS} times")
+
+
+async def _body(response: aiohttp.ClientResponse, url: str, most: int) -> bytes:
+    found = bytearray()
+    while chunk := await response.content.readany():
+        found += chunk
+        if len(found) > most:
+            response.close()
+            raise NetworkError(f"{_shown(url)} has more than {most // 1024} KiB: is it the right address?")
+    return bytes(found)
+
+
+def _address(url: str, asked: str) -> URL:
+    address = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+    if address.scheme != "https" or not address.host:
+        raise NetworkError(f"{_shown(asked)} leads to {_shown(url)}, which is no https address")
+    return address
+
+
+def _shown(url: str) -> str:
+    return clean(without_secrets(url), 200)
