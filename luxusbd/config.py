@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from luxusbd.countries import country_code
 from luxusbd.errors import ConfigError
 from luxusbd.text import exact_size, parse_size
 
@@ -29,8 +30,9 @@ def _key(
     choices: tuple[str, ...] = (),
     path: bool = False,
     optional: bool = False,
+    country: bool = False,
 ) -> Any:
-    """`path`: has to be a whole path; `optional`: or may be empty."""
+    """`path`: has to be a whole path; `optional`: or may be empty; `country`: a code of ISO 3166-1."""
     return field(
         default=default,
         metadata={
@@ -40,6 +42,7 @@ def _key(
             "choices": choices,
             "path": path or optional,
             "optional": optional,
+            "country": country,
         },
     )
 
@@ -163,6 +166,34 @@ class DownloadsConfig:
 
 
 @dataclass(frozen=True)
+class MirrorsConfig:
+    """Section [mirrors]."""
+
+    prefer: tuple[str, ...] = _key(
+        (),
+        'Countries whose mirrors are asked first, such as ["DE", "AT"], unless a user prefers others for himself.',
+        country=True,
+    )
+    exclude: tuple[str, ...] = _key(
+        (),
+        "Countries whose mirrors are not asked, unless a user excludes others for himself.",
+        country=True,
+    )
+    country: str = _key(
+        "",
+        "The country that this machine is in; its mirrors are asked a little earlier. Empty: unknown.",
+        country=True,
+    )
+    country_database: str = _key(
+        "",
+        "A database in MaxMind's format (.mmdb) that tells the country of a public address of this machine, where it"
+        " has one; that comes before `country`. Nothing is asked of the network. Needs the Python package maxminddb."
+        " Empty: none.",
+        optional=True,
+    )
+
+
+@dataclass(frozen=True)
 class DevicesConfig:
     """Section [devices]."""
 
@@ -225,6 +256,7 @@ class Config:
     transfer: TransferConfig = field(default_factory=TransferConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     downloads: DownloadsConfig = field(default_factory=DownloadsConfig)
+    mirrors: MirrorsConfig = field(default_factory=MirrorsConfig)
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
     verification: VerificationConfig = field(default_factory=VerificationConfig)
@@ -352,6 +384,11 @@ def _shown(value: object) -> str:
 def _text(where: str, value: str, limits: Mapping[str, Any]) -> str:
     if not value.isprintable():
         raise ConfigError(f"{where}: {value!r} has a character that cannot be shown; write it without")
+    if limits["country"] and value:
+        try:
+            return country_code(value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from error
     if limits["path"] and not value.startswith("/") and not (limits["optional"] and not value):
         # relative to what would depend on who starts the daemon
         raise ConfigError(f"{where}: has to be a whole path, which begins with /, not {value!r}")

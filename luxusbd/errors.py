@@ -158,6 +158,12 @@ class NetworkError(LuxusbError):
     dbus_name = PREFIX + "NetworkFailed"
 
 
+class NoMirrorError(LuxusbError):
+    """Preferences leave no mirror that may be asked; the text says which ones, and how to change them."""
+
+    dbus_name = PREFIX + "NoMirror"
+
+
 class VerificationError(LuxusbError):
     """Bytes differ from what they have to be: a hash, a signature or a read-back."""
 
@@ -266,6 +272,12 @@ class DeviceEmptyError(DeviceError):
     dbus_name = PREFIX + "NoMedium"
 
 
+class DeviceFailingError(DeviceError):
+    """The disk gives input/output errors: it is dying, or badly plugged."""
+
+    dbus_name = PREFIX + "DeviceFailing"
+
+
 class DeviceNotLuxusbError(DeviceError):
     """The disk is not a LUXusb stick."""
 
@@ -276,6 +288,10 @@ class DeviceDamagedError(DeviceError):
     """The LUXusb stick is damaged; the text says what is broken and how to repair it."""
 
     dbus_name = PREFIX + "DeviceDamaged"
+
+
+class NewerStickError(DeviceDamagedError):
+    """The stick was written by a newer version of this program, and is not damaged at all."""
 
 
 def host_error(error: OSError, doing: str) -> LuxusbError:

@@ -30,6 +30,8 @@ SESSION: tuple[tuple[str, str], ...] = (
     ("", "luxusb info memtest86plus"),
     ("A download, checked and kept", "luxusb download memtest86plus"),
     ("", "luxusb images"),
+    ("Where it came from", "luxusb mirrors memtest86plus"),
+    ("", "luxusb mirrors memtest86plus --country DE,AT"),
     ("A file of your own", "luxusb inspect grub-rescue-cdrom.iso"),
     ("A stick, here in an image file", f"luxusb plan {STICK} --size 512MiB memtest86plus ./grub-rescue-cdrom.iso"),
     ("", f"luxusb create {STICK} --size 512MiB memtest86plus ./grub-rescue-cdrom.iso"),

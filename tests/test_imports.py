@@ -26,7 +26,7 @@ ORDER = (
     ("systemd",),
     ("config", "process", "resources"),
     ("journal",),
-    ("text",),
+    ("text", "countries"),
     ("errors",),
 )
 """From the top down. What shares a line does not import each other."""

@@ -29,25 +29,38 @@ class MirrorState:
     """A mirror and how it did."""
 
     url: str
+    host: str
     country: str
     rate: int
     """Bytes per second when last measured, 0 when never."""
     latency: float
-    """Seconds to the first byte, 0 when never measured."""
+    """Seconds to an answer, 0 when never measured."""
     success_rate: float
-    """0 to 1, -1 when never used."""
+    """0 to 1, -1 while too little is known."""
+    measured: int
+    """When the rate was measured last; 0 never."""
     state: str
+    until: int
+    """The end of a rest or ban, 0 without one."""
+    reason: str
+    preferred: bool
+    """Whether it is in a country that is preferred."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> MirrorState:
         """From an entry of ListMirrors."""
         return cls(
             url=text(wire, "url"),
+            host=text(wire, "host"),
             country=text(wire, "country"),
             rate=number(wire, "rate"),
             latency=get(wire, "latency", float, 0.0),
             success_rate=get(wire, "success_rate", float, -1.0),
+            measured=number(wire, "measured"),
             state=text(wire, "state"),
+            until=number(wire, "until"),
+            reason=text(wire, "reason"),
+            preferred=flag(wire, "preferred"),
         )
 
 
@@ -460,5 +473,56 @@ class RescanResult:
             texts(wire, "removed"),
             tuple(
                 LeftFile(text(item, "name"), text(item, "reason")) for item in wires(wire.get("skipped", []), "skipped")
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class RepairFinding:
+    """One thing that was wrong with a stick."""
+
+    area: str
+    problem: str
+    done: str
+
+
+@dataclass(frozen=True)
+class LostImage:
+    """An image that has to be added again."""
+
+    name: str
+    title: str
+    size: int
+    source: str
+    """The `distro:` reference, or `import`."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class RepairResult:
+    """What RepairStick did."""
+
+    sound: bool
+    findings: tuple[RepairFinding, ...]
+    lost: tuple[LostImage, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> RepairResult:
+        """From the Result of a repair job."""
+        return cls(
+            flag(wire, "sound"),
+            tuple(
+                RepairFinding(text(item, "area"), text(item, "problem"), text(item, "done"))
+                for item in wires(wire.get("findings", []), "findings")
+            ),
+            tuple(
+                LostImage(
+                    text(item, "name"),
+                    text(item, "title"),
+                    number(item, "size"),
+                    text(item, "source"),
+                    text(item, "reason"),
+                )
+                for item in wires(wire.get("lost", []), "lost")
             ),
         )

@@ -80,6 +80,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "PlanExpired": N_("Run the command again; a plan is good for ten minutes."),
     LUXUSB + "WrongJobState": N_("See the state of the job with `luxusb jobs`."),
     LUXUSB + "NotEnoughSpace": N_("Take fewer or smaller images, or a larger disk."),
+    LUXUSB + "NoMirror": N_("See the mirrors and why they are not asked with `luxusb mirrors DISTRO`."),
     LUXUSB + "NetworkFailed": N_("Check the network and run the command again; downloaded bytes are kept."),
     LUXUSB + "NotTrusted": N_("Take an image that is sure enough; `luxusb info DISTRO` shows what can be reached."),
     LUXUSB + "DeviceNotFound": N_("See the disks with `luxusb devices`."),
@@ -94,7 +95,10 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "LargeDisk": N_("If it is the right disk, add --allow-large."),
     LUXUSB + "SystemDevice": N_("Take another disk; `luxusb devices` shows which ones can be written."),
     LUXUSB + "NotALuxusbStick": N_("Make it one with `luxusb create`, which erases it."),
-    LUXUSB + "DeviceDamaged": N_("Make the boot files anew with `luxusb refresh`."),
+    LUXUSB + "DeviceDamaged": N_(
+        "Mend the stick with `luxusb repair`; if that fails, make it anew with `luxusb create`."
+    ),
+    LUXUSB + "DeviceFailing": N_("Try another port; if the errors stay, take another stick."),
     LUXUSB + "Interrupted": N_("Run the command again."),
     LUXUSB + "Internal": N_("This is a defect of the daemon; its log has the details: `journalctl -u luxusbd`."),
     FREEDESKTOP + "UnknownObject": N_("See the disks with `luxusb devices` and the jobs with `luxusb jobs`."),

@@ -53,6 +53,8 @@ class DeviceInfo:
     free_bytes: int
     unlisted_images: int
     """Image files on a LUXusb stick without an entry in its menu."""
+    damage: str
+    """What is broken on a damaged stick, or empty."""
     blocked_reason: str
     mounts: tuple[DeviceMount, ...]
     """What of it the desktop mounted, and a job would unmount."""
@@ -82,6 +84,7 @@ class DeviceInfo:
             state=text(wire, "State"),
             free_bytes=number(wire, "FreeBytes"),
             unlisted_images=number(wire, "UnlistedImages"),
+            damage=text(wire, "Damage"),
             blocked_reason=text(wire, "BlockedReason"),
             mounts=tuple(
                 DeviceMount(text(item, "node"), text(item, "point")) for item in wires(wire.get("Mounts", []), "Mounts")

@@ -27,6 +27,7 @@ _GETTERS: Mapping[str, Getter] = {
     ],
     "FreeBytes": lambda view: view.free_bytes,
     "UnlistedImages": lambda view: view.unlisted_images,
+    "Damage": lambda view: view.damage,
     # UpdateStick has no engine, so that nothing is known to be newer.
     "Updates": lambda _view: (),
     "BlockedReason": lambda view: view.device.blocked_reason,

@@ -12,6 +12,7 @@ from luxusbd.catalog.model import Distribution, Release
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
 from luxusbd.jobs.api import CatalogStatus, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, ManifestImage
 
@@ -187,6 +188,23 @@ def pruned(item: Pruned) -> Entry:
         "name": item.name,
         "size": item.size,
         "last_used": item.last_used,
+    }
+
+
+def mirror(item: Standing) -> Entry:
+    """One mirror as it stands for the caller."""
+    return {
+        "url": item.url,
+        "host": item.host,
+        "country": item.country,
+        "state": item.state.value,
+        "rate": item.rate,
+        "latency": float(item.latency),
+        "success_rate": float(item.success),
+        "measured": item.measured,
+        "until": item.until,
+        "reason": item.reason,
+        "preferred": item.preferred,
     }
 
 

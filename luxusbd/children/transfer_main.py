@@ -7,6 +7,7 @@ when the other end closes. Requests (see `protocol` for the wire):
 method      params                                     result
 ==========  =========================================  ====================================================
 download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
+race        as download                                sources, as in the progress of a download
 control     job, optional paused, bandwidth            null; job 0 sets the bandwidth of all jobs together
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition
@@ -63,7 +64,13 @@ from luxusbd.errors import (
     LuxusbError,
 )
 from luxusbd.systemd import connection_of_core, watchdog
-from luxusbd.transfer.codec import digests_from_json, progress_to_json, request_from_json, result_to_json
+from luxusbd.transfer.codec import (
+    digests_from_json,
+    progress_to_json,
+    request_from_json,
+    result_to_json,
+    sources_to_json,
+)
 from luxusbd.transfer.directions import find_directions
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
@@ -71,7 +78,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
-from luxusbd.transfer.model import DIGESTS
+from luxusbd.transfer.model import DIGESTS, DownloadProgress, DownloadRequest
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.pair import pair_request_from_json
@@ -162,6 +169,7 @@ class TransferChild:
             sock,
             handlers={
                 "download": self._download,
+                "race": self._race,
                 "control": self._control,
                 "discard": self._discard,
                 "inspect": self._inspect,
@@ -204,20 +212,29 @@ class TransferChild:
         self._channel.close()
 
     async def _download(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        async with self._transfer(params) as (request, progress, control):
+            return result_to_json(await self._downloader.download(request, progress, control=control))
+
+    async def _race(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        async with self._transfer(params) as (request, progress, control):
+            return {"sources": sources_to_json(await self._downloader.race(request, progress, control=control))}
+
+    @asynccontextmanager
+    async def _transfer(
+        self, params: Params
+    ) -> AsyncIterator[tuple[DownloadRequest, Callable[[DownloadProgress], None], Control]]:
+        """What a transfer of a job needs, from a request of the core; the core can steer it meanwhile."""
         job = _integer(params, "job")
         request = request_from_json(params)
         await self._wait_for_the_last_one(job)
-        control = self._controls[job] = Control(request.bandwidth)
+        control = self._controls[job] = Control(request.bandwidth, request.priority)
         ended = self._ended[job] = asyncio.Event()
         try:
             async with self._pump(job) as pump:
-                result = await self._downloader.download(
-                    request, lambda progress: pump.put(progress_to_json(progress)), control=control
-                )
+                yield request, lambda progress: pump.put(progress_to_json(progress)), control
         finally:
             del self._controls[job], self._ended[job]
             ended.set()
-        return result_to_json(result)
 
     async def _wait_for_the_last_one(self, job: int) -> None:
         # a job that was cancelled and started again at once: the first one is still putting its bytes on the disk
@@ -304,14 +321,14 @@ class TransferChild:
     async def _stick_inspect(self, params: Params, fds: Sequence[int]) -> Any:
         from luxusbd.images.codec import recognition_to_json
         from luxusbd.images.recognise import recognise
-        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.isofiles import image_file
         from luxusbd.stick.reader import open_stick
 
         (fd,) = _descriptors(fds, 1)
         size, name = _integer(params, "size"), _name(params)
 
         def look(own: int) -> Any:
-            file = StickFile(open_stick(own, size), name)
+            file = image_file(open_stick(own, size), name)
             found = recognise(file)
             file.check_for_grub()
             return recognition_to_json(found)
@@ -319,14 +336,14 @@ class TransferChild:
         return await self._foreign(fd, look)
 
     async def _stick_hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
-        from luxusbd.stick.isofiles import StickFile
+        from luxusbd.stick.isofiles import image_file
         from luxusbd.stick.reader import open_stick
 
         (fd,) = _descriptors(fds, 1)
         size, name = _integer(params, "size"), _name(params)
 
         def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> LocalFile:
-            file = StickFile(open_stick(fd, size), name)
+            file = image_file(open_stick(fd, size), name)
             file.check_for_grub()
             return LocalFile(file.sha256(progress, stop), file.size)
 

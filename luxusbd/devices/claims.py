@@ -49,8 +49,10 @@ def read_claims(roots: Roots, numbers: Mapping[str, DevNumber]) -> Claims:
         if name not in numbers:
             continue
         if (place / "bcache").is_dir():
+            # a cache is let go of through its set, which has no name of its own there
+            stop = "set/stop" if "set" in names_in(place / "bcache") else "stop"
             held[name] = (
-                f"bcache has {name} registered; let go of it with: echo 1 > /sys/class/block/{name}/bcache/stop",
+                f"bcache has {name} registered; let go of it with: echo 1 > /sys/class/block/{name}/bcache/{stop}",
             )
         known = read_udev(numbers[name], str(place), roots)
         if known.filesystem == "zfs_member" and pools and (not known.label or known.label in pools):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from luxusbd.devices.sysfs import DevNumber, DiskFacts, Roots, Transport, read_t
 ID_LIMIT = 120
 """Longest id, in characters; a longer one ends in a digest."""
 
+_contexts = threading.local()
 _HEX_ESCAPE = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
 _WANTED = (
     "ID_BUS", "ID_VENDOR_ENC", "ID_VENDOR", "ID_MODEL_ENC", "ID_MODEL", "ID_NAME", "ID_SERIAL_SHORT", "ID_SERIAL",
@@ -182,8 +184,7 @@ def _contents(disk: DiskFacts, udev: UdevFacts, roots: Roots) -> tuple[Partition
 
 def _from_libudev(sys_path: str) -> dict[str, str]:
     try:
-        # A context is not safe for use by two threads; making one costs little.
-        device = pyudev.Devices.from_sys_path(pyudev.Context(), sys_path)
+        device = pyudev.Devices.from_sys_path(_context(), sys_path)
     except pyudev.DeviceNotFoundError:
         return {}
     found: dict[str, str] = {}
@@ -193,6 +194,14 @@ def _from_libudev(sys_path: str) -> dict[str, str]:
         except UnicodeDecodeError:
             continue  # a name that is no text names nothing
     return found
+
+
+def _context() -> pyudev.Context:
+    """A thread's own: it is not safe for use by two, and to find libudev for a new one runs `ldconfig`."""
+    context: pyudev.Context | None = getattr(_contexts, "made", None)
+    if context is None:
+        context = _contexts.made = pyudev.Context()
+    return context
 
 
 def _from_file(dev: DevNumber, directory: Path) -> dict[str, str]:

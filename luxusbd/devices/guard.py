@@ -54,6 +54,9 @@ from luxusbd.text import size_text
 LOCK_PATIENCE = 3.0
 """Seconds to wait for another's lock: udev holds a shared one for moments whenever it probes a disk."""
 
+UNSEEN = " by another program"
+"""In a refusal when the holder is a process that this one may not look into."""
+
 _LIVE = Roots()
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 
@@ -140,7 +143,9 @@ def check_kind(disk: DiskFacts, policy: GuardPolicy) -> None:
             f"{disk.node} is {kind}, neither a USB disk nor a memory card; choose a USB stick or a card"
         )
     if disk.size == 0:
-        raise DeviceEmptyError(f"{disk.node} has no medium; insert a card or a stick, or choose another disk")
+        raise DeviceEmptyError(
+            f"{disk.node} has no medium: there is no card in the reader; insert one, or choose another disk"
+        )
 
 
 def judge(disk: DiskFacts, machine: Machine, policy: GuardPolicy) -> DeviceError | None:
@@ -275,7 +280,7 @@ def _open(node: str, flags: int) -> int:
         if error.errno in _GONE:
             raise DeviceNotFoundError(f"{node} is gone; it was pulled") from error
         if error.errno == errno.ENOMEDIUM:
-            raise DeviceEmptyError(f"{node} has no medium; insert one") from error
+            raise DeviceEmptyError(f"{node} has no medium: there is no card in the reader; insert one") from error
         if error.errno == errno.EROFS:
             raise DeviceReadOnlyError(f"{node} is write-protected; use another disk") from error
         if error.errno in (errno.EACCES, errno.EPERM):
@@ -351,7 +356,7 @@ def _processes(pids: list[str]) -> str:
             named.append(f"{printable(Path('/proc', pid, 'comm').read_text('utf-8', 'replace').strip())} ({pid})")
         except OSError:
             named.append(f"process {pid}")
-    return f" by {', '.join(named)}" if named else " by another program"
+    return f" by {', '.join(named)}" if named else UNSEEN
 
 
 def _mounted(uses: tuple[MountUse, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Which processes keep a filesystem from being unmounted.
+"""Which processes keep a filesystem from being unmounted, or a disk from being opened.
 
 Whoever looks needs the right to look into other users' processes (CAP_SYS_PTRACE); without it only its own are seen.
 Nothing here touches the filesystem itself, which may hang: /proc tells everything (proc_pid_fdinfo(5): `mnt_id` is the
@@ -30,10 +30,10 @@ class Holder:
 
 
 def find_holders(nodes: Collection[str], points: Collection[str], roots: Roots | None = None) -> tuple[Holder, ...]:
-    """The processes that use the filesystems of these block devices, by process id; at most `LIMIT`.
+    """The processes that use these block devices or their filesystems, by process id; at most `LIMIT`.
 
     Args:
-        nodes: block devices; one that is gone is passed over.
+        nodes: block devices, by the kernel's names of their nodes; one that is gone is passed over.
         points: where they are mounted, for filesystems whose mounts do not show the device's number.
         roots: where /proc is.
     """
@@ -43,7 +43,7 @@ def find_holders(nodes: Collection[str], points: Collection[str], roots: Roots |
     found: list[Holder] = []
     for pid in sorted(int(entry.name) for entry in roots.proc.iterdir() if entry.name.isdigit()):
         directory = roots.proc / str(pid)
-        if pid != os.getpid() and _holds(directory, ids, numbers, points):
+        if pid != os.getpid() and (_holds(directory, ids, numbers, points) or _has_open(directory, nodes)):
             found.append(Holder(pid, printable(_text(directory / "comm").strip()) or "?"))
             if len(found) == LIMIT:
                 break
@@ -76,6 +76,13 @@ def _holds(directory: Path, ids: Collection[int], numbers: Collection[DevNumber]
     except OSError:
         return False
     return any(_mount_id(file) in ids for file in open_files)
+
+
+def _has_open(directory: Path, nodes: Collection[str]) -> bool:
+    try:
+        return any(str(link.readlink()) in nodes for link in (directory / "fd").iterdir())
+    except OSError:
+        return False  # it ended, closed something meanwhile, or is not ours to see
 
 
 def _mount_id(file: Path) -> int:

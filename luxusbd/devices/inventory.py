@@ -22,7 +22,7 @@ class Inventory:
 
     devices: Mapping[str, Device] = field(default_factory=dict)
     settling: bool = False
-    """Some filesystem is held without a mount point: look again soon, since its end causes no event."""
+    """Some filesystem is held without a mount point that is watched: look again soon, since its end causes no event."""
     unread: frozenset[str] = frozenset()
     """Kernel names of disks that could not be read."""
 

@@ -3,6 +3,10 @@
 An event says only that something is different; what, is found by taking a new inventory and comparing. So bursts (a
 disk, its partitions, udev's second thoughts) collapse into one look, lost events cost nothing, and the order in which
 the kernel and udev report does not matter.
+
+Cards are noticed because the kernel polls readers for them, every two seconds where udev's 60-block.rules set
+`events_dfl_poll_msecs`. Without that the next opening finds the exchange out: the kernel counts the disk's number up,
+and a job that was planned for the card before is refused.
 """
 
 from __future__ import annotations

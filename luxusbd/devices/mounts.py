@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from luxusbd.devices.sysfs import DevNumber, Roots, read_text
 
+_NO_MEMORY = "0 "
+"""Begins the statm of the kernel's own threads, which are in the namespace of PID 1, and of processes that ended."""
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -81,20 +83,28 @@ def read_mounts(roots: Roots) -> tuple[Mount, ...]:
     """Every mount that can be seen: here first, then in the namespaces of all processes that may be looked into.
 
     A namespace is read once for each root directory in it, since a process in a chroot sees only what lies below it.
-    Namespaces that no process is in (bind-mounted ones) stay unseen, as do those of other users' processes for an
-    unprivileged reader; the filesystems' own sysfs entries and the exclusive open catch what is mounted there.
+    The links that name the two take the right to trace the process, which a service with few capabilities lacks even
+    as root; everybody may read the tables themselves, so that without the links every process is asked and the same
+    answer is taken once. Namespaces that no process is in (bind-mounted ones) stay unseen; the filesystems' own sysfs
+    entries and the exclusive open catch what is mounted there.
     """
-    found = list(parse_mountinfo(_text(roots.proc / "self" / "mountinfo")))
-    seen = {_namespace(roots.proc / "self")}
+    own = _text(roots.proc / "self" / "mountinfo")
+    found = list(parse_mountinfo(own))
+    seen: set[tuple[str, str]] = {key for key in (_namespace(roots.proc / "self"),) if key}
+    told = {own}
     for pid in _pids(roots.proc):
         directory = roots.proc / str(pid)
         key = _namespace(directory)
-        if key is None or key in seen:
+        if key in seen or (key is None and _text(directory / "statm").startswith(_NO_MEMORY)):
             continue
         text = _text(directory / "mountinfo")
         if not text:
-            continue  # it ended, or is not ours to read: another process may show the same namespace
-        seen.add(key)
+            continue  # it ended
+        if key is not None:
+            seen.add(key)
+        elif text in told:
+            continue
+        told.add(text)
         name = _text(directory / "comm").strip() or "?"
         place = f"the mount namespace of process {pid} ({name})"
         found += [replace(mount, place=place, ours=pid == 1) for mount in parse_mountinfo(text)]
@@ -132,7 +142,7 @@ def _namespace(directory: Path) -> tuple[str, str] | None:
     try:
         return str((directory / "ns" / "mnt").readlink()), str((directory / "root").readlink())
     except OSError:
-        return None  # gone, or another user's: nothing to compare, nothing to read
+        return None  # gone, or not ours to look into
 
 
 def _text(path: Path) -> str:

@@ -31,10 +31,10 @@ class OwnedMarks:
     def __init__(self, directory: Path | None, roots: Roots | None = None) -> None:
         self._directory = directory
         self._roots = roots or Roots()
-        self._marks: dict[str, Path] = {}
+        self._marks: dict[tuple[str, int], Path] = {}
 
-    def take(self, identity: DeviceIdentity) -> None:
-        """Mark a disk; without its mark a job is only less comfortable."""
+    def take(self, identity: DeviceIdentity, job_id: int) -> None:
+        """Mark a disk for a job; without its mark the job is only less comfortable."""
         if self._directory is None or not identity.disk_seq:
             return
         mark = self._directory / str(identity.disk_seq)
@@ -43,14 +43,15 @@ class OwnedMarks:
         except OSError as error:
             log.warning("%s: automounters are not kept away from the disk: %s", mark, error.strerror)
             return
-        self._marks[identity.id] = mark
+        # by the job too: a disk that was pulled and plugged in again may have its next job before the first has ended
+        self._marks[identity.id, job_id] = mark
 
     async def hide(self, device: Device) -> None:
         """Have udev look at a marked disk, and wait until udisks knows of nothing on it that it could mount.
 
         Nobody may hold the whole-disk lock, under which udev looks at nothing.
         """
-        if device.identity.id in self._marks:
+        if any(mark.name == str(device.identity.disk_seq) for mark in self._marks.values()):
             await asyncio.to_thread(self._hide, device)
 
     def _hide(self, device: Device) -> None:
@@ -71,9 +72,9 @@ class OwnedMarks:
             with contextlib.suppress(OSError):  # gone in this moment
                 yield self._roots.udev_data / f"b{file.read_text().strip()}"
 
-    def give_back(self, device_id: str, node: str) -> None:
-        """Show a disk again; `node` empty when it is gone."""
-        mark = self._marks.pop(device_id, None)
+    def give_back(self, device_id: str, job_id: int, node: str) -> None:
+        """Show a disk again that a job had; `node` empty when it is gone."""
+        mark = self._marks.pop((device_id, job_id), None)
         if mark is None:
             return
         mark.unlink(missing_ok=True)

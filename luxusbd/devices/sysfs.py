@@ -169,10 +169,11 @@ def node_of(directory: Path, name: str) -> str:
 def partition_names(directory: Path) -> Iterator[str]:
     """Kernel names of the partitions in a disk's directory.
 
-    Only the `partition` attribute tells: an eMMC's boot areas are directories of the same place and are disks.
+    Only the `partition` attribute tells: an eMMC's boot areas are directories of the same place and are disks. All of
+    them are named after the disk (block/partitions/core.c), among dozens of other entries that need no look.
     """
     for name in names_in(directory):
-        if (directory / name / "partition").is_file():
+        if name.startswith(directory.name) and (directory / name / "partition").is_file():
             yield name
 
 

@@ -124,8 +124,12 @@ class Usage:
 
     @property
     def settling(self) -> bool:
-        """Whether a filesystem has no mount point any more but is still held: it is being written out."""
-        return any(not use.point for use in (*self.mounts, *self.upper_mounts))
+        """Whether a use can end without an event.
+
+        A filesystem without a mount point that is still held is being written out, or is mounted out of sight; what is
+        mounted in another namespace alone is not in the tables that are watched.
+        """
+        return any(not use.point or use.place for use in (*self.mounts, *self.upper_mounts))
 
 
 @dataclass(frozen=True)
@@ -317,7 +321,7 @@ def _title(kind: str, node: str, backing: str, uuid: str) -> tuple[str, str]:
     if kind == "md":
         return f"the RAID array {node}", f"mdadm --stop {node}"
     if kind == "bcache":
-        return f"the cache device {node}", ""
+        return f"the cache device {node}", f"echo 1 > /sys/block/{PurePosixPath(node).name}/bcache/stop"
     if kind == "loop":
         return f"the loop device {node} on {backing}", f"losetup -d {node}"
     return node, ""
@@ -358,7 +362,8 @@ def _uppers(name: str, machine: Machine) -> Iterator[str]:
                 yield other.name
         # Files on a btrfs have the number of their subvolume, which no mount has.
         elif other.on_filesystem is not None and other.on_filesystem.major:
-            if other.on_filesystem in filesystems:
+            # without a mount when that was let go of lazily: the loop device keeps the filesystem alive
+            if other.on_filesystem == block.dev or other.on_filesystem in filesystems:
                 yield other.name
         elif machine.name_of_path(other.backing) == name or name in machine.under_path(other.backing):
             yield other.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from luxusbd.images.filesystems import ReadAt
 
@@ -28,6 +28,21 @@ class GptEntry:
 
 
 @dataclass(frozen=True)
+class GptCopy:
+    """One of the two copies of a table, with right checksums; two are equal when they say the same."""
+
+    entries: tuple[GptEntry, ...]
+    guid: str
+    other: int = field(compare=False)
+    """Sector of the other copy's header, as this one has it."""
+    last: int = field(compare=False)
+    """Last sector that partitions may use, as this copy has it."""
+    rows: bytes = field(compare=False, repr=False)
+    """The rows as they lie on the disk."""
+    row_size: int = field(compare=False)
+
+
+@dataclass(frozen=True)
 class GptTable:
     """A table whose checksums are right."""
 
@@ -39,19 +54,24 @@ class GptTable:
 
 def read(read_at: ReadAt, size: int) -> GptTable | None:
     """The table of a disk of `size` bytes, from the primary copy or else the backup; None when there is none."""
+    primary, backup = copies(read_at, size)
+    if primary is None:
+        if backup is None:
+            return None
+        damage = "the first copy of the partition table is broken; the second one is used"
+        return GptTable(backup.entries, backup.guid, damage)
+    damage = "" if primary == backup else "the two copies of the partition table differ"
+    if backup is None:
+        damage = "the second copy of the partition table is broken or not at the end of the disk"
+    return GptTable(primary.entries, primary.guid, damage)
+
+
+def copies(read_at: ReadAt, size: int) -> tuple[GptCopy | None, GptCopy | None]:
+    """Both copies of the table of a disk of `size` bytes, None for one that is not there or broken."""
     sectors = size // SECTOR
     if sectors < 68:
-        return None
-    primary = _copy(read_at, 1, sectors)
-    backup = _copy(read_at, sectors - 1, sectors)
-    if primary is None and backup is None:
-        return None
-    if primary is None:
-        assert backup is not None
-        return GptTable(*backup, "the first copy of the partition table is broken; the second one is used")
-    if backup is None:
-        return GptTable(*primary, "the second copy of the partition table is broken or not at the end of the disk")
-    return GptTable(*primary, "" if primary == backup else "the two copies of the partition table differ")
+        return None, None
+    return _copy(read_at, 1, sectors), _copy(read_at, sectors - 1, sectors)
 
 
 def claimed_end(read_at: ReadAt, size: int) -> int:
@@ -59,12 +79,10 @@ def claimed_end(read_at: ReadAt, size: int) -> int:
     if size < 34 * SECTOR:
         return 0
     found = _copy(read_at, 1, _UNBOUNDED, present=size // SECTOR)
-    return 0 if found is None else max((entry.start + entry.size for entry in found[0]), default=0)
+    return 0 if found is None else max((entry.start + entry.size for entry in found.entries), default=0)
 
 
-def _copy(
-    read_at: ReadAt, lba: int, sectors: int, *, present: int | None = None
-) -> tuple[tuple[GptEntry, ...], str] | None:
+def _copy(read_at: ReadAt, lba: int, sectors: int, *, present: int | None = None) -> GptCopy | None:
     header = read_at(lba * SECTOR, SECTOR)
     (
         signature,
@@ -73,7 +91,7 @@ def _copy(
         crc,
         _reserved,
         own,
-        _other,
+        other,
         first,
         last,
         guid,
@@ -110,4 +128,4 @@ def _copy(
                 (end - start + 1) * SECTOR,
             )
         )
-    return tuple(entries), str(uuid.UUID(bytes_le=guid))
+    return GptCopy(tuple(entries), str(uuid.UUID(bytes_le=guid)), other, last, raw, entry_size)

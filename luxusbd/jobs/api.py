@@ -15,6 +15,8 @@ from luxusbd.catalog.model import Distribution, Trust
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Firmware, StoredImage
+from luxusbd.jobs.mirrorchoice import Standing
+from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import Layout, ManifestImage, StickOptions
@@ -40,6 +42,8 @@ class DeviceView:
     current_job: int | None = None
     unlisted_images: int = 0
     """Image files on the stick that have no entry in its menu."""
+    damage: str = ""
+    """What is broken on a damaged stick, for people, else empty."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -297,6 +301,15 @@ class Engine(Protocol):
     async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
         """Remove what the caller may remove and what can be had again, the least recently used first."""
 
+    async def list_mirrors(self, caller: Caller, reference: str) -> tuple[Standing, ...]:
+        """The mirrors of a release in the order in which a download of the caller would ask them."""
+
+    async def race_mirrors(self, caller: Caller, reference: str, *, most: int) -> Job:
+        """Measure at most `most` mirrors of a release; `NoMirrorError` when preferences leave none."""
+
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
+        """Change which mirrors the caller wants, for a distribution or, where that is empty, for all."""
+
     async def plan_stick(
         self,
         caller: Caller,
@@ -322,6 +335,9 @@ class Engine(Protocol):
 
     async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Write boot files and menu anew."""
+
+    async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        """Mend a damaged stick; images that are whole stay."""
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Compare everything on the stick with its manifest."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import reference_to
-from luxusbd.catalog.model import Distribution, Release, Trust
+from luxusbd.catalog.catalog import parse_reference, reference_to
+from luxusbd.catalog.model import Distribution, Mirror, Release, Trust
 from luxusbd.errors import (
     CancelledError,
     LuxusbError,
@@ -23,12 +24,14 @@ from luxusbd.errors import (
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import partials
+from luxusbd.jobs.mirrorchoice import CANDIDATES
+from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
-from luxusbd.jobs.vouching import Makers, Verdict, Word, params_of
+from luxusbd.jobs.vouching import Makers, Verdict, Word, word_params_of
 from luxusbd.text import clean
 from luxusbd.transfer.model import Digest, DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
@@ -66,6 +69,7 @@ class Downloads:
         queue: JobQueue,
         transfers: Transfers,
         store: ImageStore,
+        mirrors: Mirrors,
         *,
         room: Room,
         incoming: Path,
@@ -75,6 +79,7 @@ class Downloads:
         self._queue = queue
         self._transfers = transfers
         self._store = store
+        self._mirrors = mirrors
         self._room = room
         self._incoming = incoming
         self._makers = makers
@@ -93,6 +98,7 @@ class Downloads:
         """Start a download; the same image asked for twice by one uid is one job.
 
         Raises:
+            NoMirrorError: preferences leave no mirror.
             UntrustedError: it cannot become as sure as the administrator demands.
             LimitExceededError: a cap is reached.
         """
@@ -107,15 +113,17 @@ class Downloads:
                 and job.params["sha256"] == release.sha256
             ):
                 return job
+        if self._store.held(owner_uid, release.sha256) is None:
+            # told at once, and not by a job that fails
+            await self._mirrors.choose(owner_uid, distribution.id, release.mirrors)
         params = {
             "reference": reference_to(distribution, release),
             "sha256": release.sha256,
             "size": release.size,
             "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
-            "urls": [mirror.url for mirror in release.mirrors],
-            "countries": [mirror.country for mirror in release.mirrors],
-            **params_of(release),
+            **params_of(distribution, release),
+            **word_params_of(release),
         }
         return await self._queue.submit(
             Operation.DOWNLOAD,
@@ -137,11 +145,10 @@ class Downloads:
         """The runner of a download job."""
         params = context.job.params
         sha256 = str(params["sha256"])
-        context.on_cancel(lambda: self._transfers.discard(str(self._incoming), sha256))
+        context.on_cancel(lambda: self.discard(sha256))
         # two users may ask for the same bytes: the second waits, then finds them in the store
-        lock = self._locks.setdefault(sha256, asyncio.Lock())
-        try:
-            async with lock, self._makers.beside(context) as word:
+        async with self.alone(sha256), self._makers.beside(context) as word:
+            try:
                 image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
                 if image is None:
                     expected = int(params.get("expected", params["size"]))
@@ -149,13 +156,51 @@ class Downloads:
                         image, verdict = await self._fetch(context, sha256, promise, word)
                 else:
                     image, verdict = await self._vouched_for(context, image, word)
-        except VerificationError:
-            await self._forget(context, sha256)
-            raise
+            except VerificationError:
+                await self._forget(context, sha256)
+                raise
+        return {**image_result(image), **verdict.result()}
+
+    @contextlib.asynccontextmanager
+    async def alone(self, sha256: str) -> AsyncIterator[None]:
+        """Be the only one that fetches bytes of an image."""
+        lock = self._locks.setdefault(sha256, asyncio.Lock())
+        try:
+            async with lock:
+                yield
         finally:
             if not lock.locked():
                 self._locks.pop(sha256, None)
-        return {**image_result(image), **verdict.result()}
+
+    async def request(
+        self, context: JobContext, most: int = CANDIDATES, further: Sequence[Mirror] = ()
+    ) -> DownloadRequest:
+        """What the transfer process is asked for by a job; the mirrors as its user wants them now.
+
+        `further` are mirrors beside those that the catalogue had when the job was started.
+
+        Raises:
+            NoMirrorError: preferences leave none.
+        """
+        params = context.job.params
+        distribution = parse_reference(str(params["reference"])).id
+        choice = await self._mirrors.choose(context.job.owner_uid, distribution, (*mirrors_of(params), *further), most)
+        for note in choice.notes:
+            context.note(note)
+        return DownloadRequest(
+            urls=choice.urls,
+            sha256=str(params["sha256"]),
+            size=int(params["size"]),
+            directory=str(self._incoming),
+            name=str(params["sha256"]),
+            bandwidth=context.job.bandwidth,
+            priority=context.job.priority,
+            hints=choice.hints,
+        )
+
+    async def discard(self, sha256: str) -> None:
+        """Remove what an unfinished download left."""
+        await self._transfers.discard(str(self._incoming), sha256)
 
     async def examine(self, path: Path) -> Examined:
         """Hash and recognise a file of the store."""
@@ -198,33 +243,37 @@ class Downloads:
         self, context: JobContext, sha256: str, promise: Promise, word: Word
     ) -> tuple[StoredImage, Verdict]:
         params = context.job.params
-        # a job of an older version has none
-        countries = dict(zip(params["urls"], params.get("countries", ()), strict=False))
+        context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
+        found = await self._makers.directions(params)
+        if found.note:
+            context.note(found.note)
+        known = mirrors_of(params)
+        addresses = {mirror.url for mirror in known}
+        further = tuple(Mirror(one.url, one.country) for one in found.mirrors if one.url not in addresses)
+        request = word.shaped(await self.request(context, further=further), found)
+        sources: tuple[SourceShare, ...] = ()
+        verified = False
 
         def progress(now: DownloadProgress) -> None:
+            nonlocal sources
+            sources = now.sources or sources
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
-            context.served_by(() if now.stage is DownloadStage.VERIFY else _mirrors(now.sources, countries))
+            context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, (*known, *further)))
             if now.note:
                 context.note(now.note)
 
-        def request() -> DownloadRequest:
-            return DownloadRequest(
-                urls=tuple(params["urls"]),
-                sha256=sha256,
-                size=int(params["size"]),
-                directory=str(self._incoming),
-                name=sha256,
-                bandwidth=context.job.bandwidth,
+        try:
+            result = await word.guard(
+                self._transfers.download(
+                    context.job.id,
+                    lambda: replace(request, bandwidth=context.job.bandwidth, priority=context.job.priority),
+                    progress,
+                )
             )
-
-        context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
-        found = await self._makers.directions(params)
-        countries.update((mirror.url, mirror.country) for mirror in found.mirrors if mirror.country)
-        if found.note:
-            context.note(found.note)
-        result = await word.guard(
-            self._transfers.download(context.job.id, lambda: word.shaped(request(), found), progress)
-        )
+            verified = True
+        finally:
+            if params.get("shared"):
+                self._mirrors.learn(request.urls, sources, verified=verified)
         # the path is ours, not the one that the process without privileges names
         path = self._incoming / sha256
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -252,7 +301,9 @@ class Downloads:
         return await self._room.store(context, promise, size, move), verdict
 
 
-def _mirrors(sources: Sequence[SourceShare], countries: Mapping[str, str]) -> tuple[MirrorShare, ...]:
+def shown(sources: Sequence[SourceShare], mirrors: Sequence[Mirror]) -> tuple[MirrorShare, ...]:
+    """What the mirrors of a job do, for people; `mirrors` are all that it may ask."""
+    countries = {mirror.url: mirror.country for mirror in mirrors}
     return tuple(
         MirrorShare(
             clean(source.host, HOST_LIMIT),

@@ -38,9 +38,13 @@ from luxusbd.jobs.downloads import Downloads, file_name, release_title
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports, readable_size
 from luxusbd.jobs.keyring import Keyring
+from luxusbd.jobs.mirrorchoice import Standing
+from luxusbd.jobs.mirrors import Mirrors
+from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.races import Races
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
@@ -51,6 +55,7 @@ from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.vouching import Makers
+from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
 
@@ -69,11 +74,15 @@ FEATURES = (
     "DeleteImage",
     "PinImage",
     "PruneImages",
+    "ListMirrors",
+    "RaceMirrors",
+    "SetMirrorPreference",
     "PlanStick",
     "CreateStick",
     "AddImages",
     "RemoveImages",
     "RefreshStick",
+    "RepairStick",
     "VerifyStick",
     "RescanStick",
     "ListStickImages",
@@ -138,14 +147,17 @@ class LuxusbEngine:
         holds = Holds(self._queue, self._planner)
         incoming = Path(config.paths.download_dir)
         room = Room(self._images, holds, _limits(config), incoming=incoming)
+        self._mirrors = Mirrors(self._store, catalog, config.mirrors)
         self._downloads = Downloads(
             self._queue,
             self._transfers,
             self._images,
+            self._mirrors,
             room=room,
             incoming=incoming,
             makers=Makers(self._transfers, self._policy),
         )
+        self._races = Races(self._queue, self._transfers, self._mirrors, self._downloads, room=room)
         self._imports = Imports(
             self._queue,
             self._transfers,
@@ -170,17 +182,23 @@ class LuxusbEngine:
             self._queue, self._transfers, launcher, catalog, sources, config.catalog, self._catalog_changed
         )
         self._unmounting = Unmounting(self._registry, launcher, self._staging)
+        workshop = Workshop(
+            self._registry,
+            self._images,
+            Rescans(self._transfers, catalog),
+            launcher,
+            unmounting=self._unmounting,
+            staging=self._staging,
+        )
         self._sticks = Sticks(
             self._queue,
             self._registry,
             self._images,
             self._downloads,
             self._planner,
-            Rescans(self._transfers, catalog),
-            launcher,
+            workshop,
             holds=holds,
             unmounting=self._unmounting,
-            staging=self._staging,
         )
         self._background: list[asyncio.Task[None]] = []
         self._queue.add_listener(_Cleanup(self._imports, self._sticks))
@@ -190,6 +208,7 @@ class LuxusbEngine:
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
         await self._store.open()
+        await self._mirrors.load()
         await asyncio.to_thread(self._clean_staging)
         await self._transfers.start()
         await self._registry.start()
@@ -202,6 +221,8 @@ class LuxusbEngine:
                 self._queue.restore(job, Lane.DOWNLOAD, self._downloads.run_download)
             elif job.operation is Operation.UPDATE_CATALOG:
                 self._queue.restore(job, Lane.CATALOG, self._updates.run)
+            elif job.operation is Operation.RACE:
+                self._queue.restore(job, Lane.DOWNLOAD, self._races.run)
             elif job.operation is Operation.IMPORT:
                 await self._queue.restore_failed(
                     job, InterruptedJobError(f"the daemon ended while {job.title} was imported; import it again")
@@ -349,6 +370,20 @@ class LuxusbEngine:
         """Remove what can be had again."""
         return await self._keeper.prune(caller, options)
 
+    async def list_mirrors(self, caller: Caller, reference: str) -> tuple[Standing, ...]:
+        """The mirrors of a release, as they would be asked."""
+        distribution, release = self._catalog.resolve(reference, caller.uid)
+        return await self._mirrors.standings(caller.uid, distribution.id, release.mirrors)
+
+    async def race_mirrors(self, caller: Caller, reference: str, *, most: int) -> Job:
+        """Measure mirrors."""
+        distribution, release = self._catalog.resolve(reference, caller.uid)
+        return await self._races.start(caller.uid, distribution, release, most=most)
+
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
+        """Change what the caller wants of mirrors."""
+        await self._mirrors.prefer(caller.uid, distribution, change)
+
     async def plan_stick(
         self,
         caller: Caller,
@@ -385,6 +420,11 @@ class LuxusbEngine:
         """Write boot files and menu anew."""
         await self._registry.looked_at([device])
         return await self._sticks.refresh(caller, device)
+
+    async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        """Mend a damaged stick."""
+        await self._registry.looked_at([device])
+        return await self._sticks.repair(caller, device)
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Compare everything on the stick with its manifest."""
@@ -430,7 +470,7 @@ class LuxusbEngine:
 
     async def modify_job(self, job_id: int, *, priority: int | None = None, bandwidth: int | None = None) -> None:
         """Change a job while it waits or runs."""
-        if bandwidth is not None and self._queue.get(job_id).operation is not Operation.DOWNLOAD:
+        if bandwidth is not None and self._queue.get(job_id).operation not in (Operation.DOWNLOAD, Operation.RACE):
             raise JobStateError(f"job {job_id} is no download and has no bandwidth to limit")
         job = self._queue.modify(job_id, priority=priority, bandwidth=bandwidth)
         if bandwidth is not None and job.state is JobState.RUNNING:

@@ -49,7 +49,6 @@ class _Known:
     view: DeviceView
     losses: tuple[str, ...] = ()
     details: tuple[Loss, ...] = ()
-    damage: str = ""
     fd: int = -1
     look: asyncio.Task[None] | None = None
     ownerless: bool = False
@@ -126,10 +125,6 @@ class DeviceRegistry:
         """What an erase would destroy, as values; nothing for what could not be told."""
         return self._current(identity).details
 
-    def damage(self, identity: DeviceIdentity) -> str:
-        """What is broken on a LUXusb stick, or empty."""
-        return self._current(identity).damage
-
     def check_writable(self, identity: DeviceIdentity) -> DeviceView:
         """The device, if the guard and the other jobs let it be written.
 
@@ -159,27 +154,31 @@ class DeviceRegistry:
         """What a desktop has mounted of it at this moment.
 
         Raises:
-            DeviceNotFoundError, DeviceChangedError: it is gone.
+            DeviceError: it is gone, or is in use in a way that no event has told of (as mounts in other namespaces).
         """
         known = self._current(identity)
         if known.fd >= 0:
             return ()
-        return (await asyncio.to_thread(identify_again, known.view.device, self._policy)).mounts
+        now = await asyncio.to_thread(identify_again, known.view.device, self._policy)
+        # what is seen while a job has it is the job's own use
+        if now.block_error and known.view.current_job is None:
+            raise from_name(now.block_error, now.blocked_reason)
+        return now.mounts
 
     def claim(self, identity: DeviceIdentity, job_id: int) -> None:
         """Let a job have the device; others are refused until `release`."""
         self.check_writable(identity)
         known = self._current(identity)
-        self._marks.take(identity)
+        self._marks.take(identity, job_id)
         self._set(known, replace(known.view, current_job=job_id, state=DeviceState.BUSY))
 
     async def release(self, device_id: str, job_id: int) -> None:
         """End of the job: look at the device anew."""
         known = self._known.get(device_id)
         if known is None or known.view.current_job != job_id:
-            self._marks.give_back(device_id, "")
+            self._marks.give_back(device_id, job_id, "")
             return
-        self._marks.give_back(device_id, known.view.device.node if known.fd < 0 else "")
+        self._marks.give_back(device_id, job_id, known.view.device.node if known.fd < 0 else "")
         if known.fd >= 0:
             # ours is a duplicate of the descriptor that the job locked, and would keep the lock
             fcntl.flock(known.fd, fcntl.LOCK_UN)
@@ -340,7 +339,7 @@ class DeviceRegistry:
             fd = await asyncio.to_thread(_open_read_only, device.node, known.fd)
         except OSError as error:
             log.info("%s cannot be read: %s", name_of(known.view), error.strerror)
-            known.view = replace(known.view, state=DeviceState.FOREIGN)
+            known.view = replace(known.view, state=DeviceState.FOREIGN, damage="")
             return
         broken = ""
         contents = None
@@ -358,7 +357,6 @@ class DeviceRegistry:
             os.close(fd)
         if known.view.current_job is not None:
             return
-        known.damage = contents.damage if contents else broken
         if contents is not None or broken:
             known.details = tuple(replace(loss, system="LUXusb") for loss in known.details)
         if contents is not None:
@@ -367,7 +365,7 @@ class DeviceRegistry:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:
                 state = DeviceState.DAMAGED
-            known.view = replace(known.view, state=state, images=(), free_bytes=0, unlisted_images=0)
+            known.view = replace(known.view, state=state, images=(), free_bytes=0, unlisted_images=0, damage=broken)
         else:
             known.view = replace(
                 known.view,
@@ -375,6 +373,7 @@ class DeviceRegistry:
                 images=contents.manifest.images,
                 free_bytes=contents.free_bytes,
                 unlisted_images=contents.unlisted,
+                damage=contents.damage,
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

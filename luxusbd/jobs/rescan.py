@@ -8,14 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Any
 
 from luxusbd.catalog.catalog import Catalog, reference_to
-from luxusbd.errors import DeviceNotLuxusbError, InterruptedJobError, JobStateError, MalformedImageError
+from luxusbd.errors import (
+    DeviceFailingError,
+    DeviceNotLuxusbError,
+    InterruptedJobError,
+    JobStateError,
+    MalformedImageError,
+)
 from luxusbd.images.model import Recognition
+from luxusbd.jobs.comparison import Comparison, Fate, How, LostImage, Skipped
 from luxusbd.jobs.downloads import release_title
 from luxusbd.jobs.planning import MAX_IMAGES, recognised_title, why_not_bootable
 from luxusbd.jobs.transfers import Transfers
@@ -28,67 +34,9 @@ log = logging.getLogger(__name__)
 
 NAME_LIMIT = 255
 """Characters of a file's name that a result shows."""
-MAX_SKIPPED = 200
-"""Files left out that a result names."""
 
 Report = Callable[[str, int, int], None]
 """(name of the file that is read, bytes done, bytes in all)"""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file in /iso that gets no entry."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What has to change so that the manifest fits the files."""
-
-    found: tuple[ManifestImage, ...] = ()
-    """New and changed images, whole; each takes the place of the one of its name."""
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    """Names in the manifest whose file is gone, or cannot be started any more."""
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    """Old name by new name, for files that got another name by hand."""
-    skipped: tuple[Skipped, ...] = ()
-    unchanged: int = 0
-
-    @property
-    def empty(self) -> bool:
-        """Whether the manifest fits already."""
-        return not self.found and not self.removed
-
-    def result(self) -> dict[str, Any]:
-        """As the job's Result tells it."""
-        images = {image.name: image for image in self.found}
-
-        def told(name: str) -> dict[str, Any]:
-            image = images[name]
-            return {
-                "name": name,
-                "title": image.title,
-                "sha256": image.sha256,
-                "size": image.size,
-                "source": image.source,
-                "renamed_from": self.renamed.get(name, ""),
-            }
-
-        more = len(self.skipped) - MAX_SKIPPED
-        skipped = [{"name": item.name, "reason": item.reason} for item in self.skipped[:MAX_SKIPPED]]
-        if more > 0:
-            skipped.append({"name": "", "reason": f"and {more} more files"})
-        return {
-            "added": [told(name) for name in self.added],
-            "changed": [told(name) for name in self.changed],
-            "removed": list(self.removed),
-            "skipped": skipped,
-            "unchanged": self.unchanged,
-        }
 
 
 class StickReader:
@@ -166,22 +114,23 @@ class _Menu:
 class Rescan:
     """Compares one stick with its manifest."""
 
-    def __init__(self, reader: StickReader, catalog: Catalog, listed: Sequence[ManifestImage], report: Report) -> None:
+    def __init__(
+        self, reader: StickReader, catalog: Catalog, listed: Sequence[ManifestImage], report: Report, how: How
+    ) -> None:
         """`listed` is what the manifest has, in menu order."""
         self._reader = reader
         self._catalog = catalog
         self._listed = tuple(listed)
         self._report = report
+        self._how = how
+        self._fates: dict[str, Fate] = {}
         self._now = int(time.time())
         self._done = 0
         self._total = 0
         self._skipped: list[Skipped] = []
 
-    async def compare(self, *, thorough: bool) -> Comparison:
+    async def compare(self) -> Comparison:
         """Read what has to be read.
-
-        Args:
-            thorough: also hash the files that have their size and were not touched since they got their entry.
 
         Raises:
             LuxusbError: the stick cannot be read.
@@ -189,9 +138,13 @@ class Rescan:
         files = {file.name: file for file in await self._reader.files() if not file.name.endswith(PARTIAL)}
         gone = {image.name for image in self._listed if not _is_file(files.get(image.name))}
         present = [image for image in self._listed if image.name not in gone]
-        suspects = {image.name for image in present if thorough or _touched(image, files[image.name])}
+        suspects = {image.name for image in present if self._how.thorough or _touched(image, files[image.name])}
         listed = {image.name for image in present}
-        candidates = await self._candidates([file for name, file in files.items() if name not in listed], present)
+        strangers = [file for name, file in files.items() if name not in listed]
+        if not self._how.newcomers:
+            sizes = {image.size for image in self._listed if image.name in gone}
+            strangers = [file for file in strangers if file.size in sizes]
+        candidates = await self._candidates(strangers, present)
         self._total = sum(files[name].size for name in suspects) + sum(file.size for file, _seen in candidates)
         made = _Menu()
         for image in present:
@@ -203,13 +156,21 @@ class Rescan:
                 continue
             fresh = self._image(file, seen, sha256)
             old = next((each for each in self._listed if each.name in gone and each.sha256 == fresh.sha256), None)
+            if old is None and not self._how.newcomers:
+                continue
             if old is not None:
                 made.renamed[fresh.name] = old.name
                 fresh = replace(fresh, title=old.title, source=old.source)
             made.put(fresh, _State.ADDED)
         for name, other in made.twins.items():
             self._skip(name, f"it holds the same bytes as {other}, which has an entry")
+        moved = set(made.renamed.values())
         return Comparison(
+            lost=tuple(
+                self._lost(image, gone)
+                for image in self._listed
+                if (image.name in gone and image.name not in moved) or made.states.get(image.name) is _State.LOST
+            ),
             found=(*made.of(_State.CHANGED), *made.of(_State.ADDED)),
             added=tuple(image.name for image in made.of(_State.ADDED)),
             changed=tuple(image.name for image in made.of(_State.CHANGED)),
@@ -268,9 +229,12 @@ class Rescan:
             return None
         if sha256 == image.sha256 and file.size == image.size:
             return image
-        seen = await self._look(file)
+        # nobody touched it: what differs are not the bytes of another image, unless the catalogue knows those
+        alone = self._how.mending and file.changed <= image.added and self._catalog.find_by_hash(sha256) is None
+        seen = "its bytes are damaged" if alone and file.size == image.size else await self._look(file)
         if isinstance(seen, str):
-            self._skip(file.name, f"its bytes are others now: {seen}")
+            self._fates[file.name] = Fate.DAMAGED if alone else Fate.UNFIT
+            self._skip(file.name, seen if alone else f"its bytes are others now: {seen}")
             return None
         return self._image(file, seen, sha256)
 
@@ -282,6 +246,9 @@ class Rescan:
             sha256 = await self._reader.sha256(
                 file.name, lambda done: self._report(file.name, self._done + done, self._total)
             )
+        except DeviceFailingError as error:
+            self._fates[file.name] = Fate.UNREADABLE
+            self._skip(file.name, f"the stick cannot be read there ({error})")
         except MalformedImageError as error:
             self._skip(file.name, error.message)
         self._done += file.size
@@ -306,6 +273,12 @@ class Rescan:
             added=max(self._now, file.changed),
             entries=seen.entries,
         )
+
+    def _lost(self, image: ManifestImage, gone: Collection[str]) -> LostImage:
+        if image.name in gone:
+            return LostImage(image, Fate.GONE, "its file is gone")
+        reason = next((item.reason for item in self._skipped if item.name == image.name), "it cannot be started")
+        return LostImage(image, self._fates.get(image.name, Fate.UNFIT), reason)
 
     def _skip(self, name: str, reason: str) -> None:
         self._skipped.append(Skipped(clean(name, NAME_LIMIT) or "?", reason))
@@ -336,7 +309,7 @@ class Rescans:
         fd: int,
         size: int,
         *,
-        thorough: bool,
+        how: How,
         report: Report,
         on_pause: Callable[[Callable[[bool], None] | None], None],
     ) -> Comparison:
@@ -346,16 +319,19 @@ class Rescans:
             job_id: whose progress and pauses these are.
             fd: the disk or image file, open for reading alone, without caches that are older than the medium.
             size: its bytes.
-            thorough: see `Rescan.compare`.
+            how: what to read; a stick whose manifest is lost is one with newcomers only.
             report: is told how far it is.
             on_pause: takes the hook that stops and continues the reading.
 
         Raises:
             LuxusbError: the stick cannot be read.
         """
-        contents, _lines, _losses = await self._transfers.look(fd, size)
-        if contents is None:
-            raise DeviceNotLuxusbError("this is not a LUXusb stick any more")
+        listed: tuple[ManifestImage, ...] = ()
+        if not how.mending or not how.newcomers:
+            contents, _lines, _losses = await self._transfers.look(fd, size)
+            if contents is None:
+                raise DeviceNotLuxusbError("this is not a LUXusb stick any more")
+            listed = contents.manifest.images
         reader = StickReader(self._transfers, job_id, fd, size)
         async with asyncio.TaskGroup() as pauses:
 
@@ -364,6 +340,6 @@ class Rescans:
 
             on_pause(pause)
             try:
-                return await Rescan(reader, self._catalog, contents.manifest.images, report).compare(thorough=thorough)
+                return await Rescan(reader, self._catalog, listed, report, how).compare()
             finally:
                 on_pause(None)

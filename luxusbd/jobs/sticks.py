@@ -1,25 +1,18 @@
-"""The stick operations: create, add, remove, refresh and verify."""
+"""The stick operations: create, add, remove, refresh, verify, rescan and repair."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from luxusbd.children.launch import Launcher
-from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import (
     AlreadyExistsError,
-    DeviceChangedError,
     DeviceDamagedError,
-    DeviceNotFoundError,
     DeviceNotLuxusbError,
     ImageNotFoundError,
     InterruptedJobError,
@@ -30,39 +23,28 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs import worker
 from luxusbd.jobs.api import Caller, DeviceView
+from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import Planner, Wanted, check_bootable
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
-from luxusbd.jobs.rescan import Comparison, Rescans
+from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane, Runner
 from luxusbd.jobs.together import Overall, combine
 from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.workshop import AGAIN, Workshop
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.model import (
     ManifestImage,
-    SourceImage,
     StickOperation,
     StickOptions,
-    StickOrder,
-    StickProgress,
 )
 from luxusbd.text import size_text
 
 log = logging.getLogger(__name__)
-
-_AGAIN = {
-    Operation.CREATE: "the stick is not complete: create it again",
-    Operation.ADD: "the stick still starts what was on it before: add the images again",
-    Operation.REMOVE: "the stick still starts: remove the images again",
-    Operation.REFRESH: "refresh the stick again",
-    Operation.VERIFY: "nothing was written: verify again",
-    Operation.RESCAN: "the stick still starts what it started before: rescan it again",
-}
 
 
 class Sticks:
@@ -75,15 +57,11 @@ class Sticks:
         store: ImageStore,
         downloads: Downloads,
         planner: Planner,
-        rescans: Rescans,
-        launcher: Launcher,
+        workshop: Workshop,
         *,
         holds: Holds,
         unmounting: Unmounting,
-        staging: Path,
     ) -> None:
-        """`staging`, ours alone, is where the temporary files of workers go; what is left in it goes at each start."""
-        self._staging = staging
         self._holds = holds
         self._unmounting = unmounting
         self._queue = queue
@@ -91,8 +69,8 @@ class Sticks:
         self._store = store
         self._downloads = downloads
         self._planner = planner
-        self._rescans = rescans
-        self._launcher = launcher
+        self._workshop = workshop
+        self._repairs = Repairs(workshop)
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -136,7 +114,7 @@ class Sticks:
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
             sources = await self._fetch(context, caller, images, overall)
-            return await self._work(context, identity, StickOperation.ADD, overall, images=sources)
+            return await self._workshop.work(context, identity, StickOperation.ADD, overall, images=sources)
 
         return await self._submit(
             Operation.ADD,
@@ -166,7 +144,7 @@ class Sticks:
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 0, 1)
-            return await self._work(context, identity, StickOperation.REMOVE, overall, remove=tuple(files))
+            return await self._workshop.work(context, identity, StickOperation.REMOVE, overall, remove=tuple(files))
 
         return await self._submit(
             Operation.REMOVE,
@@ -190,15 +168,16 @@ class Sticks:
     async def rescan(self, caller: Caller, identity: DeviceIdentity, *, thorough: bool) -> Job:
         """Start making manifest and menu fit the files on the stick."""
         view = self._stick(identity, damaged=True)
+        how = How(thorough=thorough)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 0, 1)
             # held over all steps, so that nobody else changes the disk between the look and the writing
-            target = await self._open(identity)
+            target = await self._workshop.open(identity)
             try:
-                work = functools.partial(self._work, context, identity, overall=overall, target=target)
+                work = functools.partial(self._workshop.work, context, identity, overall=overall, target=target)
                 made = await work(StickOperation.CHECK)
-                found = await self._compare(context, identity, overall, target, thorough=thorough)
+                found = await self._workshop.compare(context, identity, overall, target, how=how)
                 if not found.empty:
                     made = await work(StickOperation.RESCAN, found=found.found, remove=found.removed)
             finally:
@@ -207,31 +186,14 @@ class Sticks:
 
         return await self._submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
 
-    async def _compare(
-        self, context: JobContext, identity: DeviceIdentity, overall: Overall, target: int, *, thorough: bool
-    ) -> Comparison:
-        noted = ""
+    async def repair(self, caller: Caller, identity: DeviceIdentity) -> Job:
+        """Start mending a stick."""
+        view = self._stick(identity, damaged=True)
 
-        def report(name: str, done: int, total: int) -> None:
-            nonlocal noted
-            if name != noted:
-                context.note(f"reading {name}")
-                noted = name
-            overall.reading(done, total)
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            return await self._repairs.run(context, view)
 
-        overall.reading(0, 0)
-        fd = await asyncio.to_thread(os.open, f"/proc/self/fd/{target}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return await self._rescans.compare(
-                context.job.id,
-                fd,
-                identity.size,
-                thorough=thorough,
-                report=report,
-                on_pause=functools.partial(overall.on_pause, identity.id),
-            )
-        finally:
-            os.close(fd)
+        return await self._submit(Operation.REPAIR, caller, [identity], run, title=name_of(view), params={})
 
     async def images(self, identity: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order."""
@@ -240,7 +202,7 @@ class Sticks:
     def interrupted(self, job: Job) -> LuxusbError:
         """What is said of a stick job that a restart of the daemon cut."""
         return InterruptedJobError(
-            f"the daemon ended while job {job.id} was at the step {job.stage or 'waiting'!r}; {_AGAIN[job.operation]}"
+            f"the daemon ended while job {job.id} was at the step {job.stage or 'waiting'!r}; {AGAIN[job.operation]}"
             + ("; what was downloaded is kept" if job.operation in (Operation.CREATE, Operation.ADD) else "")
         )
 
@@ -249,7 +211,7 @@ class Sticks:
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, sum(image.size for image in view.images), 1)
-            result = await self._work(context, identity, order, overall)
+            result = await self._workshop.work(context, identity, order, overall)
             if order is StickOperation.VERIFY and not result["ok"]:
                 raise VerificationError(_verdict(name_of(view), result))
             return result
@@ -295,9 +257,7 @@ class Sticks:
     def _stick(self, identity: DeviceIdentity, *, damaged: bool = False, idle: bool = True) -> DeviceView:
         view = self._registry.check_writable(identity) if idle else self._registry.current(identity)
         if view.state is DeviceState.DAMAGED and not damaged:
-            raise DeviceDamagedError(
-                f"{name_of(view)} is damaged: {self._registry.damage(identity)}; refresh it, or create it anew"
-            )
+            raise DeviceDamagedError(f"{name_of(view)} is damaged: {view.damage}; mend it with: luxusb repair")
         if view.state not in (DeviceState.LUXUSB, DeviceState.DAMAGED, DeviceState.BUSY):
             raise DeviceNotLuxusbError(f"{name_of(view)} is no LUXusb stick; make one with: luxusb create")
         return view
@@ -331,7 +291,9 @@ class Sticks:
         async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
             if (refusal := refused.get(identity.id)) is not None:
                 raise refusal
-            return await self._work(context, identity, StickOperation.CREATE, overall, images=sources, options=options)
+            return await self._workshop.work(
+                context, identity, StickOperation.CREATE, overall, images=sources, options=options
+            )
 
         # a disk that cannot be had keeps none of the others from being made
         outcomes = await asyncio.gather(*(make(identity) for identity in identities), return_exceptions=True)
@@ -355,87 +317,6 @@ class Sticks:
         check_bootable(stored)
         self._planner.check_trust(stored)
         return stored
-
-    async def _work(
-        self,
-        context: JobContext,
-        identity: DeviceIdentity,
-        operation: StickOperation,
-        overall: Overall,
-        *,
-        images: Sequence[ManifestImage] = (),
-        remove: tuple[str, ...] = (),
-        found: tuple[ManifestImage, ...] = (),
-        options: StickOptions | None = None,
-        target: int | None = None,
-    ) -> Mapping[str, Any]:
-        """Let a worker carry out one order; `target` is the device where it is open and locked already."""
-        device = self._registry.current(identity).device
-        fds = [await self._open(identity) if target is None else os.dup(target)]
-        try:
-            for image in images:
-                fd = await asyncio.to_thread(self._store.open, context.job.owner_uid, image.sha256)
-                fds.append(fd)
-            order = StickOrder(
-                operation=operation,
-                fd=-1,
-                node=device.node,
-                disk_seq=identity.disk_seq,
-                size=identity.size,
-                options=options or StickOptions(),
-                add=tuple(SourceImage(-1, image) for image in images),
-                remove=remove,
-                found=found,
-            )
-
-            def progress(now: StickProgress) -> None:
-                overall.device(identity.id, now)
-                if now.note:
-                    context.note(now.note)
-
-            def on_pause(hook: Callable[[bool], None] | None) -> None:
-                overall.on_pause(identity.id, hook)
-
-            async with self._room(context.job) as directory:
-                return await worker.execute(
-                    self._launcher, order, fds, directory=directory, progress=progress, on_pause=on_pause
-                )
-        except InterruptedJobError as error:
-            raise InterruptedJobError(f"{error}; {_AGAIN[context.job.operation]}") from None
-        except LuxusbError as error:
-            await self._explain_absence(identity, device, context.job.operation, error)
-            raise
-        finally:
-            for fd in fds:
-                os.close(fd)
-
-    async def _open(self, identity: DeviceIdentity) -> int:
-        await self._unmounting.release(identity)
-        return await self._registry.open_for_writing(identity)
-
-    async def _explain_absence(
-        self, identity: DeviceIdentity, device: Device, operation: Operation, error: LuxusbError
-    ) -> None:
-        """Whatever a tool complained of: when the disk is gone, that is the reason."""
-        try:
-            await self._registry.check_present(identity)
-        except (DeviceNotFoundError, DeviceChangedError):
-            raise DeviceNotFoundError(
-                f"{device.node or 'the image file'} ({device.model}) went away during the job; plug it in again and"
-                f" leave it in: {_AGAIN[operation]} ({error})"
-            ) from error
-
-    @contextlib.asynccontextmanager
-    async def _room(self, job: Job) -> AsyncIterator[Path]:
-        """A directory for the temporary files of one worker."""
-        made = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"job-{job.id}-", dir=self._staging))
-        try:
-            yield made
-        finally:
-            try:
-                await asyncio.to_thread(shutil.rmtree, made)
-            except OSError as error:
-                log.warning("temporary files of job %d stay until the next start: %s", job.id, error)
 
     async def job_ended(self, job: Job) -> None:
         """Give the devices of a finished job free and look at them anew."""

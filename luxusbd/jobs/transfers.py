@@ -79,6 +79,26 @@ class Transfers:
             request: makes the request, anew for each attempt so that changed limits hold.
             progress: is told how far it is.
         """
+        return _sane(result_from_json, await self._through_deaths("download", job_id, request, progress))
+
+    async def race(
+        self, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
+    ) -> tuple[SourceShare, ...]:
+        """Measure all addresses of a request on real ranges of the file.
+
+        Where there is a partial that lacks these bytes, they stay.
+
+        Args:
+            job_id: names the race in `control`.
+            request: as for `download`.
+            progress: is told what the mirrors do.
+        """
+        answer = await self._through_deaths("race", job_id, request, progress)
+        return _sources(answer)
+
+    async def _through_deaths(
+        self, method: str, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
+    ) -> Params:
         furthest = 0
         deaths = 0
 
@@ -92,15 +112,15 @@ class Transfers:
         try:
             while True:
                 try:
-                    answer = await self.supervisor.request("download", {"job": job_id, **asdict(request())})
+                    answer: Params = await self.supervisor.request(method, {"job": job_id, **asdict(request())})
                 except InterruptedJobError:
                     deaths += 1
                     if deaths >= MAX_DEATHS:
                         raise
-                    log.warning("download of job %d is taken up again after the transfer process died", job_id)
+                    log.warning("%s of job %d is taken up again after the transfer process died", method, job_id)
                     await asyncio.sleep(0.2 * deaths)
                 else:
-                    return _sane(result_from_json, answer)
+                    return answer
         finally:
             del self._progress[job_id]
 

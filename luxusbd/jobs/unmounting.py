@@ -1,4 +1,4 @@
-"""Unmounts what a desktop mounted of a disk, before a job opens that for writing."""
+"""Unmounts what a desktop mounted of a disk before a job opens that for writing, and finds who else is in the way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.devices.describe import printable
+from luxusbd.devices.guard import UNSEEN
 from luxusbd.devices.holders import Holder, find_holders
 from luxusbd.devices.model import DesktopMount, DeviceIdentity
 from luxusbd.errors import DeviceBusyError, DeviceMountedError, FailedError, LuxusbError
@@ -63,27 +64,38 @@ class Unmounting:
             log.info("%s was unmounted from %s", mount.node, mount.point)
 
     async def _refusal(self, mount: DesktopMount, why: str) -> DeviceMountedError:
-        found = await self._holders(mount)
-        users = ", ".join(f"{printable(holder.name)} ({holder.pid})" for holder in found[:SHOWN])
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        users = _names(await self._holders([mount.node], [mount.point]))
         point = printable(mount.point)
-        used = f", used by {users}{more}: close what they have open there" if users else ""
+        used = f", used by {users}: close what they have open there" if users else ""
         return DeviceMountedError(
             f"{mount.node} is in use: mounted at {point}, which {why}{used}; unmount it with the file manager or:"
             f" umount {point}"
         )
 
-    async def _holders(self, mount: DesktopMount) -> tuple[Holder, ...]:
-        """Whoever has it in use; by a worker, which may look into the processes of all users."""
+    async def explained(self, identity: DeviceIdentity, error: DeviceBusyError) -> DeviceBusyError:
+        """A refusal to open a disk, with the programs that have it open where the core could not tell them."""
+        if UNSEEN not in error.message:
+            return error
+        node = self._registry.current(identity).device.node
+        users = _names(await self._holders([node], []))
+        return DeviceBusyError(error.message.replace(UNSEEN, f" by {users}")) if users else error
+
+    async def _holders(self, nodes: list[str], points: list[str]) -> tuple[Holder, ...]:
+        """Whoever has them in use; by a worker, which may look into the processes of all users."""
 
         def event(_name: str, _params: Params) -> None:
             """A worker that only looks tells no progress."""
 
-        wanted = {"nodes": [mount.node], "points": [mount.point]}
+        wanted = {"nodes": nodes, "points": points}
         try:
             async with self._launcher.stick(self._staging, event) as running:
                 answer = await running.channel.request("holders", wanted)
             return tuple(Holder(int(item["pid"]), str(item["name"])) for item in answer["holders"])
         except LuxusbError as error:
-            log.warning("no worker could look for who uses %s: %s", mount.node, error)
-            return await asyncio.to_thread(find_holders, wanted["nodes"], wanted["points"])
+            log.warning("no worker could look for who uses %s: %s", ", ".join(nodes), error)
+            return await asyncio.to_thread(find_holders, nodes, points)
+
+
+def _names(found: Sequence[Holder]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(f"{printable(holder.name)} ({holder.pid})" for holder in found[:SHOWN]) + more

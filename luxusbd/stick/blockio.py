@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from luxusbd.errors import (
     DeviceError,
+    DeviceFailingError,
     DeviceNotFoundError,
     DeviceReadOnlyError,
     FailedError,
@@ -74,7 +75,10 @@ def read_at(fd: int) -> ReadAt:
     def read(offset: int, length: int) -> bytes:
         data = bytearray()
         while len(data) < length:
-            piece = os.pread(fd, length - len(data), offset + len(data))
+            try:
+                piece = os.pread(fd, length - len(data), offset + len(data))
+            except OSError as error:
+                raise translated(error, "reading") from error
             if not piece:
                 raise DeviceError(f"the medium ends at byte {offset + len(data)}, before byte {offset + length}")
             data += piece
@@ -112,7 +116,7 @@ def translated(error: OSError, doing: str) -> LuxusbError:
     if error.errno in (errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM):
         return DeviceNotFoundError(f"the disk went away while {doing} it")
     if error.errno == errno.EIO:
-        return DeviceError(
+        return DeviceFailingError(
             f"input/output error while {doing} the disk: it is worn out, pulled or badly plugged; try another port"
         )
     if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from luxusbd.errors import VerificationError
+from luxusbd.errors import DeviceError, VerificationError
 from luxusbd.images.model import Firmware
 from luxusbd.stick import bios, esp, grub
 from luxusbd.stick.blockio import CHUNK, MediumReader, in_thread, sync, write_all
@@ -97,6 +97,15 @@ def digest(reader: MediumReader, start: int, length: int) -> str:
         hasher.update(piece)
         done += len(piece)
     return hasher.hexdigest()
+
+
+def is_whole(fd: int, start: int, length: int, sha256: str) -> bool:
+    """Whether the medium still has what was written there; what cannot be read is not whole."""
+    with MediumReader(fd) as reader:
+        try:
+            return digest(reader, start, length) == sha256
+        except DeviceError:
+            return False
 
 
 def _matches(fd: int, piece: BootPiece) -> bool:

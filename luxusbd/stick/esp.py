@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from pathlib import Path
 
 from luxusbd import process
@@ -49,6 +50,21 @@ async def build(layout: Layout, esp_serial: str, data_uuid: str, work: Path, *, 
     for name, source in files:
         await process.run(["mcopy", "-i", str(image), str(source), f"::/{name}"], env=_MTOOLS)
     return _used(image)
+
+
+def new_serial() -> str:
+    """A FAT volume serial for a new ESP."""
+    digits = secrets.token_hex(4).upper()
+    return f"{digits[:4]}-{digits[4:]}"
+
+
+def serial_of(beginning: bytes) -> str:
+    """The volume serial of an ESP from its first sector; empty when that is none of `build`."""
+    # BS_VolID and BS_FilSysType of FAT32 (Microsoft, FAT: General Overview of On-Disk Format, section 3.3)
+    if beginning[510:512] != b"\x55\xaa" or beginning[82:90] != b"FAT32   ":
+        return ""
+    number = int.from_bytes(beginning[67:71], "little")
+    return f"{number >> 16:04X}-{number & 0xFFFF:04X}"
 
 
 # the user's own mtools configuration must not change where the files go

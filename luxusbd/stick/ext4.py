@@ -37,7 +37,12 @@ _FLAG_ENCRYPTED = 0x800
 _EXTENT_MAGIC = 0xF30A
 _JOURNAL_MAGIC = 0xC03B3998
 _LONGEST_EXTENT = 32768
+_DIRECT = 12
+"""Blocks that an inode without extents names itself."""
 _MAXIMUM_BLOCKS = 1 << 48
+
+_BACKUP_GROUPS = (1, 3, 5, 7, 9, 25, 27, 49)
+"""Groups with a copy of the superblock (feature sparse_super): 1 and powers of 3, 5 and 7."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,11 @@ class Ext4:
     def clean(self) -> bool:
         """Whether it was unmounted in order: neither errors nor a journal to replay."""
         return self.state & 3 == 1 and not self.incompat & INCOMPAT_RECOVER
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the kernel or e2fsck noted that something in it is broken (EXT4_ERROR_FS)."""
+        return bool(self.state & 2)
 
     @property
     def needs_recovery(self) -> bool:
@@ -239,10 +249,13 @@ class Ext4:
         return Inode(number, _u16(raw, 0), size, _u32(raw, 0x20), raw[0x28 : 0x28 + 60], _changed(raw))
 
     def _extents(self, inode: Inode) -> Iterator[Extent]:
-        if not inode.flags & _FLAG_EXTENTS or inode.flags & (_FLAG_INLINE_DATA | _FLAG_ENCRYPTED):
-            raise MalformedImageError(f"inode {inode.number} does not store its data in extents")
+        if inode.flags & (_FLAG_INLINE_DATA | _FLAG_ENCRYPTED):
+            raise MalformedImageError(f"inode {inode.number} does not store its data in blocks of its own")
+        # e2fsck makes the directories anew that it misses, and in the old way
+        old = not inode.flags & _FLAG_EXTENTS
+        found = self._block_map(inode) if old else self._nodes(inode.block, DEPTH_LIMIT, root=True)
         end = 0
-        for count, extent in enumerate(self._nodes(inode.block, DEPTH_LIMIT, root=True)):
+        for count, extent in enumerate(found):
             if count >= EXTENT_LIMIT:
                 raise MalformedImageError(f"inode {inode.number} has too many extents")
             if extent.logical < end or extent.length == 0:
@@ -251,6 +264,32 @@ class Ext4:
                 raise MalformedImageError(f"inode {inode.number} has blocks outside of the filesystem")
             end = extent.logical + extent.length
             yield extent
+
+    def _block_map(self, inode: Inode) -> Iterator[Extent]:
+        """The blocks of a file without extents, one by one: twelve direct ones, then one and two levels of tables."""
+        wanted = -(-inode.size // self.block_size)
+        for logical, physical in enumerate(self._pointers(inode.block)):
+            if logical >= wanted:
+                return
+            if physical:
+                yield Extent(logical, physical, 1, initialised=True)
+
+    def _pointers(self, block: bytes) -> Iterator[int]:
+        numbers = struct.unpack("<15I", block)
+        yield from numbers[:_DIRECT]
+        yield from self._table(numbers[_DIRECT])
+        for table in self._table(numbers[_DIRECT + 1]):
+            yield from self._table(table)
+        if numbers[_DIRECT + 2]:
+            raise MalformedImageError("ext4 with a file without extents that is too big for one")
+
+    def _table(self, block: int) -> tuple[int, ...]:
+        count = self.block_size // 4
+        if not block:
+            return (0,) * count
+        if block >= self.blocks:
+            raise MalformedImageError("ext4 with a table of blocks outside of the filesystem")
+        return struct.unpack(f"<{count}I", self._read(block * self.block_size, self.block_size))
 
     def _nodes(self, node: bytes, depth_limit: int, *, root: bool = False) -> Iterator[Extent]:
         # the depth falls with every level and an index has at most 340 entries, but entries may all name one block:
@@ -302,6 +341,24 @@ class Ext4:
                 if number:
                     yield block[at + 8 : at + 8 + name_length], number
                 at += length
+
+
+def backup_superblock(read: ReadAt, size: int, block_size: int) -> int:
+    """Block of a copy of the superblock, 0 when there is none; the first one lies 128 MiB behind the start.
+
+    Args:
+        read: reads of the partition's bytes, 0 being its start.
+        size: bytes of the partition.
+        block_size: bytes of the blocks that the filesystem was made with, 2048 or more.
+    """
+    for group in _BACKUP_GROUPS:
+        block = group * 8 * block_size
+        if (block + 1) * block_size > size:
+            break
+        head = read(block * block_size, 1024)
+        if _u16(head, 0x38) == MAGIC and 1024 << min(_u32(head, 0x18), 9) == block_size and _u16(head, 0x5A) == group:
+            return block
+    return 0
 
 
 def _changed(inode: bytes) -> int:

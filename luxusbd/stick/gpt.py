@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from luxusbd.images.gpt import GptEntry, GptTable, read
 from luxusbd.stick.layout import DATA_NAME, TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX
 from luxusbd.stick.model import Layout, PartitionRole, PlannedPartition
 
-__all__ = ["GptEntry", "GptTable", "read", "stick_layout"]
+__all__ = ["GptEntry", "GptTable", "read", "stick_layout", "stick_layout_of"]
 
 _ROLES = {
     (TYPE_BIOS_BOOT, "LUXBIOS"): PartitionRole.BIOS_BOOT,
@@ -17,8 +19,13 @@ _ROLES = {
 
 def stick_layout(table: GptTable, size: int) -> Layout | None:
     """The layout of a LUXusb stick, recognised by types and names; None when the table is another one."""
+    return stick_layout_of(table.entries, size)
+
+
+def stick_layout_of(entries: Iterable[GptEntry], size: int) -> Layout | None:
+    """As `stick_layout`, for the rows of one copy of a table."""
     parts: dict[PartitionRole, PlannedPartition] = {}
-    for entry in table.entries:
+    for entry in entries:
         role = _ROLES.get((entry.type_guid, entry.name))
         if role is not None and role not in parts:
             parts[role] = PlannedPartition(entry.number, role, entry.name, entry.type_guid, entry.start, entry.size)

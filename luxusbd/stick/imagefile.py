@@ -11,13 +11,13 @@ from pathlib import Path
 
 from luxusbd import process
 from luxusbd.errors import InternalError, NotEnoughSpaceError, ToolFailedError
-from luxusbd.stick import room
+from luxusbd.stick import fsck, reader, room
 from luxusbd.stick.blockio import finish, in_thread, read_at, sync, write_all
 from luxusbd.stick.ext4 import Ext4, Extent
 from luxusbd.stick.model import Layout, PartitionRole
 from luxusbd.text import size_text
 
-_SAFE = re.compile(r"[A-Za-z0-9._+-]+\Z")
+_SAFE = re.compile(r"([A-Za-z0-9._+-]+|#[0-9]+)\Z")
 _BANNER = re.compile(r"debugfs \d[^\n]*\Z")
 
 
@@ -30,8 +30,11 @@ class FileRoom:
         work: directory for temporary files.
     """
 
+    written_when_published = True
+
     def __init__(self, fd: int, layout: Layout, work: Path) -> None:
         self._fd = fd
+        self._layout = layout
         self._part = layout.partition(PartitionRole.DATA)
         self._work = work
 
@@ -49,6 +52,23 @@ class FileRoom:
         """Look through the whole filesystem: a killed debugfs leaves no mark that it was at work."""
         await self._replay()
         await finish(room.e2fsck(self._target, (self._fd,), force=True))
+
+    async def is_sound(self) -> bool:
+        """Whether the filesystem has no error and no journal to replay."""
+        state = await in_thread(self._superblock)
+        return state.clean and await fsck.is_sound(self._target, (self._fd,))
+
+    async def mend(self) -> fsck.Mended:
+        """Let e2fsck mend it."""
+        state = await in_thread(self._superblock)
+        if state.readable:
+            await self._replay()
+        done = await fsck.mend(self._target, (self._fd,), readable=state.readable, backup=state.backup)
+        await self.checkpoint()
+        return done
+
+    def _superblock(self) -> reader.Superblock:
+        return reader.superblock(read_at(self._fd), self._layout)
 
     async def _replay(self) -> None:
         """Replay the journal of a stick that was pulled while it was mounted, and copied into a file.
@@ -139,6 +159,11 @@ class FileRoom:
         """Remove a file if it is there."""
         if await in_thread(self._exists, path):
             await self._debugfs(f"rm {_checked(path)}")
+
+    async def move_directory(self, old: str, new: str) -> None:
+        """Rename a directory, whose link to the one above it stays wrong until `mend`."""
+        await self._debugfs(f"ln {_checked(old)} {_checked(new)}", f"unlink {old}")
+        await self.checkpoint()
 
     async def checkpoint(self) -> None:
         """Flush the file; debugfs writes no journal, so what it wrote is in place."""

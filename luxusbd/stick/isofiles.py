@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from luxusbd.errors import CancelledError, DeviceError, MalformedImageError
+from luxusbd.errors import CancelledError, DeviceError, DeviceFailingError, MalformedImageError
 from luxusbd.stick.blockio import CHUNK
 from luxusbd.stick.ext4 import Ext4, Extent
 
@@ -93,16 +93,15 @@ def check_beginning(parts: Iterable[Piece]) -> None:
 
 
 class StickFile:
-    """A regular file in /iso; an `images.source.ImageSource`.
+    """A regular file at a path of the data partition; an `images.source.ImageSource`.
 
     Raises:
         MalformedImageError: there is none of that name, or the filesystem is inconsistent.
     """
 
-    def __init__(self, filesystem: Ext4, name: str) -> None:
-        path = f"{DIRECTORY}/{name}"
+    def __init__(self, filesystem: Ext4, path: str) -> None:
         inode = filesystem.lookup(path)
-        if inode is None or not inode.is_file or "/" in name:
+        if inode is None or not inode.is_file:
             raise MalformedImageError("there is no such file on the stick any more")
         self._filesystem = filesystem
         self._size = inode.size
@@ -128,7 +127,8 @@ class StickFile:
         """At most `length` bytes from `offset` on; empty at the end.
 
         Raises:
-            MalformedImageError: the medium cannot be read there.
+            DeviceFailingError: the medium gives an input/output error there.
+            MalformedImageError: it cannot be read there for another reason.
         """
         if not 0 <= offset < self._size or length <= 0:
             return b""
@@ -139,6 +139,8 @@ class StickFile:
             return bytes(count)
         try:
             return self._filesystem.read_bytes(piece.place + inside, count)
+        except DeviceFailingError:
+            raise
         except DeviceError as error:
             raise MalformedImageError(f"the stick cannot be read there ({error})") from error
 
@@ -159,6 +161,17 @@ class StickFile:
             done += len(data)
             progress(done, self._size)
         return hasher.hexdigest()
+
+
+def image_file(filesystem: Ext4, name: str) -> StickFile:
+    """A file in /iso, by a name that may come from anywhere.
+
+    Raises:
+        MalformedImageError: as `StickFile`.
+    """
+    if "/" in name:
+        raise MalformedImageError("there is no such file on the stick any more")
+    return StickFile(filesystem, f"{DIRECTORY}/{name}")
 
 
 def list_files(filesystem: Ext4) -> tuple[FoundFile, ...]:
@@ -185,7 +198,7 @@ def unlisted(filesystem: Ext4, listed: Collection[str]) -> int:
     for found in list_files(filesystem):
         if found.kind is not FileKind.FILE or found.name in listed or found.name in left:
             continue
-        if not found.name.endswith(PARTIAL) and _looks_like_an_image(filesystem, found.name):
+        if not found.name.endswith(PARTIAL) and looks_like_an_image(filesystem, f"{DIRECTORY}/{found.name}"):
             count += 1
     return count
 
@@ -199,8 +212,9 @@ def pending(filesystem: Ext4) -> frozenset[str]:
     return frozenset(data.decode("ascii", "replace").splitlines())
 
 
-def _looks_like_an_image(filesystem: Ext4, name: str) -> bool:
+def looks_like_an_image(filesystem: Ext4, path: str) -> bool:
+    """Whether a file anywhere on the data partition begins like an ISO 9660 image."""
     try:
-        return StickFile(filesystem, name).read(_VOLUME_MAGIC, 5) == b"CD001"
-    except MalformedImageError:
+        return StickFile(filesystem, path).read(_VOLUME_MAGIC, 5) == b"CD001"
+    except (MalformedImageError, DeviceFailingError):
         return False

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 
 from luxusbd import resources
-from luxusbd.errors import DeviceDamagedError
+from luxusbd.errors import DeviceDamagedError, NewerStickError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.stick.model import Manifest, ManifestImage, StickOptions
 
@@ -33,7 +33,8 @@ def decode(data: bytes) -> Manifest:
     """Read a manifest.
 
     Raises:
-        DeviceDamagedError: it is malformed, or written by a newer version of this program.
+        DeviceDamagedError: it is malformed.
+        NewerStickError: it is written by a newer version of this program.
     """
     if len(data) > LIMIT:
         raise DeviceDamagedError(f"{PATH} has {len(data)} bytes, more than the {LIMIT} a manifest may have")
@@ -41,10 +42,10 @@ def decode(data: bytes) -> Manifest:
         document = json.loads(data)
         json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise DeviceDamagedError(f"{PATH} is no JSON: {error}; refresh or create the stick anew") from None
+        raise DeviceDamagedError(f"{PATH} is no JSON: {error}; repair the stick") from None
     version = document.get("format") if isinstance(document, dict) else None
     if isinstance(version, int) and version > FORMAT:
-        raise DeviceDamagedError(
+        raise NewerStickError(
             f"{PATH} has format {version}, and this version of luxusbd knows formats up to {FORMAT}; "
             "update luxusbd to work with this stick"
         )

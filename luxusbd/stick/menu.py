@@ -98,13 +98,13 @@ def stub(data_uuid: str, *, serial_console: bool = False) -> str:
             *(f"  {line}" for line in (SERIAL if serial_console else ())),
             "  set timeout=-1",
             "  echo 'LUXusb: no complete boot menu was found on the data partition of this stick.'",
-            "  echo 'Plug it into a computer with LUXusb and refresh it, or make it anew.'",
+            "  echo 'Plug it into a computer with LUXusb and repair it (luxusb repair).'",
             *(
                 f"  {line}"
                 for line in _notice(
                     "No complete boot menu on this stick",
                     "The data partition is missing or damaged. Plug the stick into a computer with LUXusb and",
-                    "refresh it there, or make it anew. The images on it may still be whole.",
+                    "repair it there (luxusb repair). The images on it may still be whole.",
                 )
             ),
             *(f"  {line}" for line in _tools()),

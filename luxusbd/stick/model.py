@@ -122,6 +122,10 @@ class StickOperation(StrEnum):
     """Bring the filesystem in order and clear away what a job that was cut has left; nothing else changes."""
     RESCAN = "rescan"
     """Make manifest and menu fit the files that lie in /iso."""
+    REPAIR = "repair"
+    """Mend everything that can be mended without reading the images."""
+    REBUILD = "rebuild"
+    """As REPAIR, for a stick without a manifest, whose images are `found`."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from luxusbd import process
 from luxusbd.errors import DeviceBusyError, DeviceDamagedError, FailedError, InternalError
-from luxusbd.stick import partition, room
-from luxusbd.stick.blockio import BLKFLSBUF, finish, in_thread, sync, translated, write_all
+from luxusbd.stick import fsck, partition, reader, room
+from luxusbd.stick.blockio import BLKFLSBUF, MediumReader, finish, in_thread, sync, translated, write_all
 from luxusbd.stick.model import Layout, PartitionRole
 
 _CLONE_NEWNS = 0x00020000
@@ -66,6 +66,8 @@ class MountedRoom:
         InternalError: `enter_private_namespace` was not called.
     """
 
+    written_when_published = False
+
     def __init__(self, fd: int, layout: Layout) -> None:
         if not _private:
             raise InternalError("a stick is mounted in a private mount namespace only")
@@ -83,6 +85,18 @@ class MountedRoom:
     async def check(self) -> None:
         """Replay the journal, and repair when the kernel noted errors."""
         await finish(room.e2fsck(self._node().path, force=False))
+
+    async def is_sound(self) -> bool:
+        """Whether the filesystem has no error and no journal to replay."""
+        state = await in_thread(self._superblock)
+        return state.clean and await fsck.is_sound(self._node().path)
+
+    async def mend(self) -> fsck.Mended:
+        """Let e2fsck mend it."""
+        state = await in_thread(self._superblock)
+        done = await fsck.mend(self._node().path, readable=state.readable, backup=state.backup)
+        await in_thread(self._flush)
+        return done
 
     async def open(self) -> None:
         """Mount."""
@@ -116,6 +130,10 @@ class MountedRoom:
         """Remove a file if it is there."""
         await in_thread(self._remove, path)
 
+    async def move_directory(self, old: str, new: str) -> None:
+        """Rename a directory."""
+        await in_thread(self._rename, old, new)
+
     async def checkpoint(self) -> None:
         """Unmount and mount again: after that nothing is in the journal alone.
 
@@ -127,11 +145,19 @@ class MountedRoom:
     def _node(self) -> partition.PartitionNode:
         return partition.find_node(self._fd, self._layout, PartitionRole.DATA)
 
-    def _open(self) -> None:
-        node = self._node()
-        with open(node.path, "rb", buffering=0) as file:  # noqa: PTH123
+    def _superblock(self) -> reader.Superblock:
+        self._forget_cached()
+        with MediumReader(self._fd) as medium:
+            return reader.superblock(medium.read_at, self._layout)
+
+    def _forget_cached(self) -> None:
+        with open(self._node().path, "rb", buffering=0) as file:  # noqa: PTH123
             # earlier writes through the whole disk are not in the partition's cache
             fcntl.ioctl(file, BLKFLSBUF)
+
+    def _open(self) -> None:
+        node = self._node()
+        self._forget_cached()
         self._mountpoint = tempfile.mkdtemp(prefix="luxusb-mount-")
         flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC | _MS_NOATIME
         try:

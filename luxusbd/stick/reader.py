@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError
-from luxusbd.stick import gpt, isofiles, manifest, menu
+from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError, NewerStickError
+from luxusbd.stick import gpt, gptmend, isofiles, manifest, menu, planned
 from luxusbd.stick.blockio import ReadAt, read_at
-from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.ext4 import Ext4, backup_superblock
+from luxusbd.stick.layout import BLOCK
 from luxusbd.stick.losses import Loss
-from luxusbd.stick.model import Layout, Manifest, PartitionRole, StickContents
+from luxusbd.stick.model import MIB, Layout, Manifest, PartitionRole, StickContents
 
 MENU_LIMIT = 16 * 1024 * 1024
 
@@ -35,6 +36,20 @@ class Menus:
         return menu.MENU_B if (self.a or 0) > (self.b or 0) else menu.MENU_A
 
 
+@dataclass(frozen=True)
+class Superblock:
+    """What can be told of a data partition without looking through it."""
+
+    readable: bool
+    """Whether it begins like an ext4 that GRUB can read."""
+    clean: bool
+    """Whether it was unmounted in order, without errors."""
+    backup: int
+    """Block of a copy of the superblock, 0 for none."""
+    blank: bool
+    """Whether nothing at all is in its first MiB, as CreateStick leaves it until it makes the filesystem."""
+
+
 def read_stick(fd: int, size: int) -> StickContents | None:
     """What a LUXusb stick holds; None when the disk is none.
 
@@ -54,14 +69,46 @@ def read_stick(fd: int, size: int) -> StickContents | None:
             return None
         filesystem = open_data(read, layout)
         found = load_manifest(filesystem)
-        damage = [table.damage] if table.damage else []
+        damage = table_damage(read, table)
+        if filesystem.has_errors:
+            damage.append("the filesystem has errors; repair the stick")
+        if absent := planned.missing(planned.load(filesystem), found.images):
+            damage.append(planned.damage(absent))
         damage += content_damage(filesystem, found)
         unlisted = isofiles.unlisted(filesystem, {image.name for image in found.images})
         return StickContents(found, filesystem.free_bytes(), "; ".join(damage), unlisted)
     except (MalformedImageError, DeviceError) as error:
         if isinstance(error, DeviceDamagedError):
             raise
-        raise DeviceDamagedError(f"the data partition of the stick cannot be read: {error}") from error
+        raise DeviceDamagedError(
+            f"the data partition of the stick cannot be read: {error}; repair the stick, or create it again"
+        ) from error
+
+
+def table_damage(read: ReadAt, table: gpt.GptTable) -> list[str]:
+    """What is wrong with a partition table, a sentence each."""
+    damage = [f"{table.damage}; repair the stick"] if table.damage else []
+    return damage if gptmend.is_protected(read) else [*damage, f"{gptmend.UNPROTECTED}; repair the stick"]
+
+
+def superblock(read: ReadAt, layout: Layout) -> Superblock:
+    """Look at the beginning of the data partition, and for copies of its superblock.
+
+    Raises:
+        DeviceError: the medium cannot be read.
+    """
+    part = layout.partition(PartitionRole.DATA)
+
+    def inside(offset: int, length: int) -> bytes:
+        return read(part.start + offset, length)
+
+    try:
+        clean = Ext4(inside, part.size).clean
+        readable = True
+    except MalformedImageError:
+        clean = readable = False
+    blank = not readable and not any(inside(0, min(MIB, part.size)))
+    return Superblock(readable, clean, backup_superblock(inside, part.size, BLOCK), blank)
 
 
 def open_stick(fd: int, size: int) -> Ext4:
@@ -101,6 +148,7 @@ def load_manifest(filesystem: Ext4) -> Manifest:
 
     Raises:
         DeviceDamagedError: neither is there and whole.
+        NewerStickError: one is of a newer version of this program.
     """
     failed = ""
     found: list[Manifest] = []
@@ -109,10 +157,12 @@ def load_manifest(filesystem: Ext4) -> Manifest:
             data = filesystem.read_file(path, manifest.LIMIT)
             if data is not None:
                 found.append(manifest.decode(data))
+        except NewerStickError:
+            raise
         except (DeviceDamagedError, MalformedImageError) as error:
             failed = failed or str(error)
     if not found:
-        raise DeviceDamagedError(failed or f"the stick has no manifest ({manifest.PATH}); make it anew")
+        raise DeviceDamagedError(failed or f"the stick has no manifest ({manifest.PATH}); repair it, or make it anew")
     if len(found) > 1 and found[0].generation < found[1].generation <= load_menus(filesystem).newest:
         return found[1]
     return found[0]
@@ -137,17 +187,17 @@ def content_damage(filesystem: Ext4, found: Manifest) -> list[str]:
         try:
             inode = filesystem.lookup(f"/iso/{image.name}")
             if inode is None or not inode.is_file:
-                damage.append(f"the image {image.name} is missing; add it again, or rescan the stick")
+                damage.append(f"the image {image.name} is missing; repair the stick, then add it again")
             elif inode.size != image.size:
                 wrong = f"the image {image.name} has {inode.size} bytes instead of {image.size}"
-                damage.append(f"{wrong}; add it again, or rescan the stick")
+                damage.append(f"{wrong}; repair the stick, or rescan it")
         except MalformedImageError as error:
-            damage.append(f"the image {image.name} cannot be read ({error})")
+            damage.append(f"the image {image.name} cannot be read ({error}); repair the stick")
     newest = load_menus(filesystem).newest
     if not newest:
-        damage.append("both boot menus are incomplete; refresh the stick")
+        damage.append("both boot menus are incomplete; repair the stick")
     elif newest < found.generation:
-        damage.append("the boot menu is older than the list of images; refresh the stick")
+        damage.append("the boot menu is older than the list of images; repair the stick")
     return damage
 
 

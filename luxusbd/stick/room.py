@@ -9,6 +9,7 @@ from typing import Protocol
 
 from luxusbd import process
 from luxusbd.errors import DeviceDamagedError
+from luxusbd.stick.fsck import Mended
 from luxusbd.stick.layout import BLOCK, INODE_SIZE, inode_count, journal_size
 from luxusbd.stick.model import MIB
 
@@ -50,11 +51,25 @@ class Sink(Protocol):
 class DataRoom(Protocol):
     """The data partition of one stick, from `open` to `close`."""
 
+    written_when_published: bool
+    """Whether the blocks of a new file count as only reserved until it gets its name."""
+
     async def make_filesystem(self, data_uuid: str, label: str) -> None:
         """Make an empty filesystem; the room is not open then."""
 
     async def check(self) -> None:
         """Bring the filesystem in order after a crash; the room is not open then."""
+
+    async def is_sound(self) -> bool:
+        """Whether the filesystem has no error and no journal to replay; nothing is written."""
+
+    async def mend(self) -> Mended:
+        """Mend all that can be mended; the room is not open then.
+
+        Raises:
+            DeviceDamagedError: the filesystem is lost.
+            DeviceError: the medium gives input/output errors.
+        """
 
     async def open(self) -> None:
         """Make the other methods usable."""
@@ -79,6 +94,9 @@ class DataRoom(Protocol):
 
     async def remove(self, path: str) -> None:
         """Remove a file if it is there."""
+
+    async def move_directory(self, old: str, new: str) -> None:
+        """Rename a directory; what is wrong with its links afterwards, `mend` puts right."""
 
     async def checkpoint(self) -> None:
         """Return when GRUB, which replays no journal, would find all that was done so far."""
@@ -138,6 +156,6 @@ async def e2fsck(target: str, pass_fds: tuple[int, ...] = (), *, force: bool) ->
     if done.returncode & ~3:
         said = (done.stdout.decode("utf-8", "replace") + "\n" + done.stderr).strip()
         raise DeviceDamagedError(
-            "the filesystem of the data partition is damaged and needs a repair by hand (e2fsck), or the stick has to "
-            f"be made anew: {said[-600:]}"
+            "the filesystem of the data partition is damaged; repair the stick (luxusb repair), or make it anew:"
+            f" {said[-600:]}"
         )

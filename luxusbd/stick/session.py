@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -58,10 +58,13 @@ class Session:
 
     async def free_bytes(self) -> int:
         """Free bytes of the data partition as of the last checkpoint."""
-        return await in_thread(self._on_medium, lambda filesystem: filesystem.free_bytes())
+        return await in_thread(self.on_medium, lambda filesystem: filesystem.free_bytes())
 
-    async def heal(self, manifest: Manifest) -> None:
-        """Finish or undo what a job that was cut has left."""
+    async def heal(self, manifest: Manifest, keep: Collection[str] = ()) -> tuple[str, ...]:
+        """Finish or undo what a job that was cut has left; the names in /iso that it removed.
+
+        Files in /iso that `keep` names stay, also when such a job announced them.
+        """
         changed = False
         names = await self.room.names("/luxusb")
         if manifests.NEW_PATH.rsplit("/", 1)[1] in names:
@@ -71,12 +74,12 @@ class Session:
             else:
                 await self.room.publish(manifests.NEW_PATH, manifests.PATH)
             changed = True
-        known = {image.name for image in manifest.images}
+        known = {image.name for image in manifest.images} | set(keep)
         present = await self.room.names("/iso")
         # a stranger's file may have any name; ours have good ones
         leftovers = [name for name in present if name.endswith(PARTIAL) and IMAGE_NAME.match(name)]
         if PENDING.rsplit("/", 1)[1] in names:
-            cut = await in_thread(self._on_medium, pending)
+            cut = await in_thread(self.on_medium, pending)
             leftovers += [name for name in present if name in cut and name not in known]
         for name in leftovers:
             log.info("removing %s, left by a job that was cut", name)
@@ -86,6 +89,7 @@ class Session:
         if changed:
             await self.room.checkpoint()
         self.after_step("healed")
+        return tuple(leftovers)
 
     async def add(self, sources: Sequence[SourceImage]) -> None:
         """Write images beside what is there, and compare them with their hashes on the way in and on the medium.
@@ -143,7 +147,7 @@ class Session:
                 if inode is None or not inode.is_file or inode.size != image.size or inode.changed > image.added:
                     raise DeviceChangedError(f"{image.name} was changed while it was looked at; rescan the stick again")
 
-        await in_thread(self._on_medium, check)
+        await in_thread(self.on_medium, check)
         self.after_step("found-checked")
 
     async def settle(self) -> None:
@@ -174,7 +178,7 @@ class Session:
         for path, data in ((manifests.NEW_PATH, document), (inactive, text)):
             if await in_thread(self._small, path, len(data)) != data:
                 raise VerificationError(f"{path} read back from the medium differs: the stick is defective")
-        await in_thread(self._on_medium, lambda filesystem: _all_whole(filesystem, added))
+        await in_thread(self.on_medium, lambda filesystem: _all_whole(filesystem, added))
         # only a matter of names now: with the complete menu the new manifest counts already
         await self.room.publish(manifests.NEW_PATH, manifests.PATH)
         self.after_step("manifest-named")
@@ -223,7 +227,7 @@ class Session:
             log.warning("partial images stay until the next job on the stick: %s", error)
 
     def _small(self, path: str, limit: int) -> bytes | None:
-        return self._on_medium(lambda filesystem: filesystem.read_file(path, limit))
+        return self.on_medium(lambda filesystem: filesystem.read_file(path, limit))
 
     def _in_place(self, manifest: Manifest) -> bool:
         """Whether the manifest that counts has its name."""
@@ -233,11 +237,12 @@ class Session:
             return data is not None and manifests.decode(data) == manifest
 
         try:
-            return self._on_medium(whole)
+            return self.on_medium(whole)
         except LuxusbError:
             return False
 
-    def _on_medium(self, look: Callable[[Ext4], T]) -> T:
+    def on_medium(self, look: Callable[[Ext4], T]) -> T:
+        """What `look` says of the data filesystem as it is on the medium; blocks."""
         with self.medium() as medium:
             return look(reader.open_data(medium.read_at, self.layout))
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
-import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import luxusbd
@@ -22,21 +18,18 @@ from luxusbd.errors import (
     MalformedImageError,
     NotEnoughSpaceError,
 )
-from luxusbd.stick import bootfiles, layout, menu, partition, reader, target
+from luxusbd.stick import bootfiles, esp, layout, making, menu, partition, planned, reader, repair, target, work
+from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
-from luxusbd.stick.imagefile import FileRoom
 from luxusbd.stick.model import (
     Layout,
     Manifest,
     ManifestImage,
-    PartitionRole,
     SourceImage,
     StickOperation,
     StickOrder,
 )
-from luxusbd.stick.mounted import MountedRoom
 from luxusbd.stick.progress import Progress, Report
-from luxusbd.stick.room import DataRoom
 from luxusbd.stick.session import AfterStep, Session, hash_file
 from luxusbd.stick.text import IMAGE_NAME
 from luxusbd.text import size_text
@@ -74,32 +67,36 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
             case StickOperation.VERIFY:
                 return await _verify(order, progress)
             case StickOperation.CHECK:
-                async with _existing(order, progress, after_step) as session:
+                async with work.existing(order, progress, after_step) as session:
                     manifest, _menus = await session.look()
-                    return await _result(session, manifest, 0)
+                    return await work.result(session, manifest, 0)
             case StickOperation.RESCAN:
                 return await _rescan(order, progress, after_step)
+            case StickOperation.REPAIR | StickOperation.REBUILD:
+                _check_images(order.found)
+                return await repair.repair(order, progress, after_step)
     except MalformedImageError as error:
         # of the stick's own filesystem, not of an image that goes onto it
         raise DeviceDamagedError(f"the data partition cannot be read: {error}; create the stick anew") from error
 
 
 async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
-    planned = layout.plan(order.size, order.options)
+    table = layout.plan(order.size, order.options)
     needed = layout.bytes_needed(source.image.size for source in order.add)
-    if needed > (capacity := layout.capacity(planned)):
+    if needed > (capacity := layout.capacity(table)):
         raise NotEnoughSpaceError(
             f"the images need {size_text(needed)} and the stick"
             f" has room for {size_text(capacity)}; leave some out or take a bigger one"
         )
-    esp_serial = _serial()
+    esp_serial = esp.new_serial()
     data_uuid = str(uuid.uuid4())
     # everything that can fail without the disk comes before the first write to it
-    files = await bootfiles.build(planned, esp_serial, data_uuid, serial_console=order.options.serial_console)
+    files = await bootfiles.build(table, esp_serial, data_uuid, serial_console=order.options.serial_console)
     progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
     progress.stage("partition")
     with target.exclusive(order):
-        await partition.write_table(order.fd, planned, str(uuid.uuid4()))
+        await partition.write_table(order.fd, table, str(uuid.uuid4()))
+        await in_thread(making.mark, order.fd, table)
         after_step("table")
         progress.stage("boot-files")
         await bootfiles.write(order.fd, files)
@@ -108,7 +105,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         progress.advance(files.size)
         after_step("boot-files")
     if order.node:
-        await partition.reread(order.fd, planned)
+        await partition.reread(order.fd, table)
     now = int(time.time())
     manifest = Manifest(
         stick_id=str(uuid.uuid4()),
@@ -123,23 +120,28 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         luxusbd=luxusbd.__version__,
     )
     progress.stage("filesystem")
-    async with _session(order, planned, progress, after_step, make=manifest) as session:
+    async with work.session(order, table, progress, after_step, make=manifest) as session:
         await session.room.make_directory("/iso")
         await session.room.make_directory("/luxusb")
+        if order.add:
+            coming = dataclasses.replace(manifest, images=tuple(source.image for source in order.add))
+            await session.room.write_small(planned.PATH, manifests.encode(coming))
         # a stick that is cut from here on boots, and says that it holds no images
         await session.commit(manifest, menu.menu_path(manifest.generation))
+        await in_thread(making.unmark, order.fd, table)
         if order.add:
             manifest = await _add_images(session, order.add)
-        return await _result(session, manifest, files.size + sum(source.image.size for source in order.add))
+            await session.room.remove(planned.PATH)
+        return await work.result(session, manifest, files.size + sum(source.image.size for source in order.add))
 
 
 async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
     if not order.add:
         raise InvalidArgumentError("no images were named to add")
     progress.expect(2 * sum(source.image.size for source in order.add))
-    async with _existing(order, progress, after_step) as session:
+    async with work.existing(order, progress, after_step) as session:
         manifest = await _add_images(session, order.add)
-        return await _result(session, manifest, sum(source.image.size for source in order.add))
+        return await work.result(session, manifest, sum(source.image.size for source in order.add))
 
 
 async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manifest:
@@ -154,7 +156,7 @@ async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manif
     await session.publish(sources)
     now = int(time.time())
     added = tuple(dataclasses.replace(source.image, added=source.image.added or now) for source in sources)
-    manifest = await _commit(session, dataclasses.replace(manifest, images=(*manifest.images, *added)), added)
+    manifest = await work.commit(session, dataclasses.replace(manifest, images=(*manifest.images, *added)), added)
     await session.settle()
     return manifest
 
@@ -162,7 +164,7 @@ async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manif
 async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
     if not order.remove:
         raise InvalidArgumentError("no images were named to remove")
-    async with _existing(order, progress, after_step) as session:
+    async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
         names = [image.name for image in manifest.images]
         for name in order.remove:
@@ -170,17 +172,17 @@ async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) 
                 raise ImageNotFoundError(f"the stick has no image {name}; it has {', '.join(names) or 'none'}")
         await session.announce(order.remove)
         kept = tuple(image for image in manifest.images if image.name not in order.remove)
-        manifest = await _commit(session, dataclasses.replace(manifest, images=kept))
+        manifest = await work.commit(session, dataclasses.replace(manifest, images=kept))
         for name in order.remove:
             await session.room.remove(f"/iso/{name}")
             after_step(f"image-removed {name}")
         await session.settle()
         await session.room.checkpoint()
-        return await _result(session, manifest, 0)
+        return await work.result(session, manifest, 0)
 
 
 async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
-    async with _existing(order, progress, after_step) as session:
+    async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
         files = await bootfiles.build(
             session.layout,
@@ -195,23 +197,23 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
         await bootfiles.read_back(order.fd, files)
         progress.advance(files.size)
         after_step("boot-files")
-        manifest = await _commit(
+        manifest = await work.commit(
             session, dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records)
         )
-        return await _result(session, manifest, files.size)
+        return await work.result(session, manifest, files.size)
 
 
 async def _rescan(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
     _check_images(order.found)
-    async with _existing(order, progress, after_step) as session:
+    async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
         await session.check_found(order.found)
         found = {image.name: image for image in order.found}
         images = [found.pop(image.name, image) for image in manifest.images if image.name not in order.remove]
         images += found.values()
         # the files lie there already, so that nothing is announced: what is announced and not listed would be removed
-        manifest = await _commit(session, dataclasses.replace(manifest, images=tuple(images)), order.found)
-        return await _result(session, manifest, 0)
+        manifest = await work.commit(session, dataclasses.replace(manifest, images=tuple(images)), order.found)
+        return await work.result(session, manifest, 0)
 
 
 async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
@@ -229,8 +231,8 @@ async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
     boot: list[dict[str, str]] = []
     progress.stage("read-back", "boot files")
     for what, start, length, sha256 in manifest.boot_files:
-        state = await in_thread(_boot_state, order.fd, start, length, sha256)
-        boot.append({"what": what, "state": state})
+        whole = await in_thread(bootfiles.is_whole, order.fd, start, length, sha256)
+        boot.append({"what": what, "state": "ok" if whole else "corrupt"})
         progress.advance(length)
     boot.append({"what": "menu", "state": "ok" if menus.newest >= manifest.generation else "corrupt"})
     images: list[dict[str, str]] = []
@@ -239,19 +241,11 @@ async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
         state = await _image_state(order.fd, stick, image, progress)
         images.append({"name": image.name, "sha256": image.sha256, "state": state})
     return {
-        **_facts(manifest),
+        **work.facts(manifest),
         "ok": all(item["state"] == "ok" for item in (*boot, *images)),
         "images": images,
         "boot_files": boot,
     }
-
-
-def _boot_state(fd: int, start: int, length: int, sha256: str) -> str:
-    with MediumReader(fd) as medium:
-        try:
-            return "ok" if bootfiles.digest(medium, start, length) == sha256 else "corrupt"
-        except DeviceError:
-            return "corrupt"
 
 
 async def _image_state(fd: int, stick: Layout, image: ManifestImage, progress: Progress) -> str:
@@ -270,81 +264,6 @@ async def _image_state(fd: int, stick: Layout, image: ManifestImage, progress: P
     except (MalformedImageError, DeviceError):
         return "corrupt"
     return "ok" if sha256 == image.sha256 else "corrupt"
-
-
-async def _commit(session: Session, manifest: Manifest, added: Sequence[ManifestImage] = ()) -> Manifest:
-    current, menus = await session.look()
-    manifest = dataclasses.replace(
-        manifest,
-        generation=max(current.generation, menus.newest) + 1,
-        updated=int(time.time()),
-        luxusbd=luxusbd.__version__,
-    )
-    await session.commit(manifest, menus.inactive, added)
-    return manifest
-
-
-async def _result(session: Session, manifest: Manifest, written: int) -> dict[str, Any]:
-    await session.room.checkpoint()
-    return {
-        **_facts(manifest),
-        "images": [image.name for image in manifest.images],
-        "bytes_written": written,
-        "free_bytes": await session.free_bytes(),
-    }
-
-
-def _facts(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "stick_id": manifest.stick_id,
-        "data_uuid": manifest.data_uuid,
-        "generation": manifest.generation,
-        "firmware": sorted(item.value for item in manifest.firmware),
-    }
-
-
-@asynccontextmanager
-async def _existing(order: StickOrder, progress: Progress, after_step: AfterStep) -> AsyncIterator[Session]:
-    """A session on a stick that is there, brought in order first."""
-    with target.exclusive(order):
-
-        def find() -> Layout:
-            with MediumReader(order.fd) as medium:
-                return target.stick_layout(medium.read_at, order.size)
-
-        found = await in_thread(find)
-    if order.node:
-        try:
-            partition.find_node(order.fd, found, PartitionRole.DATA)
-        except DeviceError:
-            await partition.reread(order.fd, found)
-    progress.stage("filesystem")
-    async with _session(order, found, progress, after_step) as session:
-        manifest, _menus = await session.look()
-        await session.heal(manifest)
-        yield session
-
-
-@asynccontextmanager
-async def _session(
-    order: StickOrder,
-    found: Layout,
-    progress: Progress,
-    after_step: AfterStep,
-    make: Manifest | None = None,
-) -> AsyncIterator[Session]:
-    with tempfile.TemporaryDirectory(prefix="luxusb-work-") as work:
-        room: DataRoom = MountedRoom(order.fd, found) if order.node else FileRoom(order.fd, found, Path(work))
-        if make is not None:
-            await room.make_filesystem(make.data_uuid, make.options.label)
-            after_step("filesystem")
-        else:
-            await room.check()
-        try:
-            await room.open()
-            yield Session(order.fd, found, room, progress, after_step)
-        finally:
-            await room.close()
 
 
 def _check_sources(sources: Sequence[SourceImage]) -> None:
@@ -373,8 +292,3 @@ def _check_new(manifest: Manifest, sources: Sequence[SourceImage]) -> None:
             raise AlreadyExistsError(f"{source.image.name} is on the stick already, as {hashes[source.image.sha256]}")
         if source.image.name.lower() in names:
             raise AlreadyExistsError(f"the stick has another image called {source.image.name}")
-
-
-def _serial() -> str:
-    digits = secrets.token_hex(4).upper()
-    return f"{digits[:4]}-{digits[4:]}"

@@ -245,7 +245,7 @@ class Crew:
         if now < self._racing_until and len(done) < 2 and len(racers) > 1:
             return
         self._racing_until = 0.0
-        rates = {worker.number: worker.meter.current() for worker in racers}
+        rates = {worker.number: worker.meter.estimate() for worker in racers}
         rates = {number: rate for number, rate in rates.items() if rate > 0}
         kept = worth_keeping(rates, self._limits.crew, self._limits.stay, self._ceiling())
         for worker in racers:
@@ -261,7 +261,7 @@ class Crew:
         """Whether a worker that has brought the bytes of its trial stays; it may take the place of the slowest."""
         if worker.after < 0:
             return True
-        rate = worker.meter.current()
+        rate = worker.meter.estimate()
         others = [other for other in self._workers.values() if other is not worker]
         total = self._total(without=worker)
         worker.trial = False

@@ -82,7 +82,7 @@ class Downloader:
             FailedError: the directory or the disk failed.
         """
         _check(request)
-        control = control or Control(request.bandwidth)
+        control = control or Control(request.bandwidth, request.priority)
         part = await self._open(request.directory, request.name)
         try:
             found = await self._already_there(part, request, progress)
@@ -120,10 +120,10 @@ class Downloader:
             FailedError: the directory or the disk failed.
         """
         _check(request)
-        control = control or Control(request.bandwidth)
+        control = control or Control(request.bandwidth, request.priority)
         part = await self._open_if_there(request)
         if part is None:
-            return await self._run_race(Race(request, None, self._means(), control, progress))
+            return await self._run_race(Race(request, None, self._means(), control, progress), None)
         try:
             keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
             await keeper.load()
@@ -131,16 +131,21 @@ class Downloader:
             if kept is not None:
                 await kept.begin()
             try:
-                return await self._run_race(Race(request, kept, self._means(), control, progress))
+                return await self._run_race(Race(request, kept, self._means(), control, progress), kept)
             finally:
                 if kept is not None:
                     await kept.checkpoint()
         finally:
             await in_thread(self._disk, part.close)
 
-    async def _run_race(self, race: Race) -> tuple[SourceShare, ...]:
+    async def _run_race(self, race: Race, keeper: PartKeeper | None) -> tuple[SourceShare, ...]:
         try:
-            return await race.run()
+            async with asyncio.TaskGroup() as group:
+                saving = group.create_task(keeper.run()) if keeper is not None else None
+                shares = await race.run()
+                if saving is not None:
+                    saving.cancel()
+            return shares
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
 

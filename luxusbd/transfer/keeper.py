@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from luxusbd.errors import VerificationError
-from luxusbd.transfer.diskio import Placed, allocated, crc_of, disk_error, forget_cached, in_thread, place_all
+from luxusbd.transfer.diskio import Placed, allocated, crc_of, disk_error, forget_cached, in_thread, place_all, settled
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import Digest, DownloadRequest
 from luxusbd.transfer.partfile import PartFile
@@ -253,7 +253,18 @@ class PartKeeper:
         return record.spans.total
 
     async def drop(self, spans: SpanSet) -> None:
-        """Withdraw the claims to the bytes of `spans`, before they are written anew."""
+        """Withdraw the claims to the bytes of `spans`, before they are written anew.
+
+        Also when cancelled meanwhile: else what is saved would go on claiming bytes that somebody overwrites.
+        """
+        withdrawing = asyncio.ensure_future(self._withdraw(spans))
+        try:
+            await asyncio.shield(withdrawing)
+        except asyncio.CancelledError:
+            await settled(withdrawing)
+            raise
+
+    async def _withdraw(self, spans: SpanSet) -> None:
         async with self._saving:
             self.written = self.written.subtract(spans)
             self._sources = {

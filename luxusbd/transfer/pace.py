@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from luxusbd.transfer.gate import Claimant
+
 BUCKET_DEPTH = 0.1
 """Seconds of the allowed rate that may pass at once."""
 
@@ -83,8 +85,10 @@ class Turn:
 class Control:
     """The handle by which a running download is paused, resumed and slowed down. Belongs to one event loop."""
 
-    def __init__(self, bandwidth: int = 0) -> None:
+    def __init__(self, bandwidth: int = 0, priority: int = 0) -> None:
         self.bucket = TokenBucket(bandwidth)
+        self.claimant = Claimant(priority)
+        """By which its connections are counted."""
         self._running = asyncio.Event()
         self._running.set()
         self._pausing = asyncio.Event()
@@ -107,6 +111,10 @@ class Control:
     def set_bandwidth(self, rate: int) -> None:
         """Bytes per second from now on, 0 without limit."""
         self.bucket.set_rate(rate)
+
+    def set_priority(self, priority: int) -> None:
+        """Who gets the next free connection first, -10 to 10; those that it has stay."""
+        self.claimant.priority = priority
 
     async def wait_paused(self) -> None:
         """Return once it is paused."""
@@ -205,6 +213,10 @@ class RateMeter:
         if half is None or now - half[0] < self.EARLY_SAMPLE:
             return self.rate(age) if age >= self.MIN_AGE else 0.0
         return (self.total - half[1]) / (now - half[0])
+
+    def estimate(self) -> float:
+        """As `current`, but from whatever there is when that cannot tell: for a decision that has to be taken."""
+        return self.current() or self.total / max(self.age, self.EARLY_SAMPLE)
 
     def _own(self) -> float:
         now = self._holding_since if self._holds else self._clock()

@@ -21,7 +21,6 @@ class PieceCheck:
         self._work = work
         self._keeper = work.keeper
         self._pieces = work.request.pieces
-        self._good: set[int] = set()
         self._wrong: dict[int, list[tuple[str, str]]] = {}
         """For each piece that was wrong, the (mirror or empty, hash) of each time."""
         self._looking = asyncio.Lock()
@@ -51,7 +50,7 @@ class PieceCheck:
                 return
             length = self._pieces.length
             touched = {index for span in fresh for index in range(span.start // length, -(-span.end // length))}
-            for index in sorted(touched - self._good):
+            for index in sorted(touched):
                 if self._usable() and self._keeper.written.covers(self._span(index)):
                     await self._check(index)
 
@@ -74,7 +73,6 @@ class PieceCheck:
         await in_thread(self._work.means.hasher, hash_span, fd, running, span.start, span.end)
         digest = running.hexdigest()
         if digest == self._pieces.values[index].lower():
-            self._good.add(index)
             self._convict(index)
         else:
             await self._refuse(index, span, digest)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 from luxusbd.transfer.answers import AnswerKind, Asked, Change, FailureKind, SourceError, compare
-from luxusbd.transfer.gate import Claimant
 from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 from luxusbd.transfer.pace import Control, RateMeter
@@ -39,7 +38,6 @@ class Race:
         self._report = report
         self._clock = asyncio.get_running_loop().time
         self._shares = Shares(self._clock)
-        self._claimant = Claimant(request.priority)
         self._urls = tuple(dict.fromkeys(request.urls))
 
     async def run(self) -> tuple[SourceShare, ...]:
@@ -81,7 +79,7 @@ class Race:
         size = (self._keeper.total if self._keeper is not None else None) or self._request.size
         known, older = bool(self._request.sha256), self._request.older
         asked = Asked(span.start, span.end, ranged=True, size=size, hash_known=known, older=older)
-        ticket = Ticket(self._claimant, meter, self._limits.race_header_timeout)
+        ticket = Ticket(self._control.claimant, meter, self._limits.race_header_timeout)
         try:
             async with self._means.source.open(url, asked, lambda: False, ticket) as body:
                 self._shares.answered(url, body.host, body.latency)
@@ -98,7 +96,7 @@ class Race:
         else:
             self._shares.succeeded(url)
         finally:
-            self._shares.measured(url, meter.current() or meter.total / max(meter.age, meter.EARLY_SAMPLE))
+            self._shares.measured(url, meter.estimate())
             self._shares.idle(url)
             self._tell()
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from yarl import URL
 
 from luxusbd.transfer.answers import FailureKind, SourceError
-from luxusbd.transfer.gate import Claimant
 from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.mirrors import Mirror, MirrorBook
@@ -50,7 +49,6 @@ class Work:
         self.clock = asyncio.get_running_loop().time
         self.book = MirrorBook(request.urls, means.limits, self.clock, hints=request.hints)
         self.shares = Shares(self.clock)
-        self.claimant = Claimant(request.priority)
         self.resumed = 0
         self.answers = 0
         """How many answers the bytes were put together from, those of an earlier run counting as one."""
@@ -65,7 +63,7 @@ class Work:
 
     def ticket(self, meter: RateMeter, header_timeout: float = 0.0) -> Ticket:
         """To ask a mirror with."""
-        return Ticket(self.claimant, meter, header_timeout)
+        return Ticket(self.control.claimant, meter, header_timeout)
 
     @property
     def bandwidth(self) -> int:

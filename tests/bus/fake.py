@@ -34,6 +34,8 @@ from luxusbd.jobs.api import (
     PrunedKind,
     PruneOptions,
 )
+from luxusbd.jobs.mirrorchoice import MirrorState, Standing
+from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
 from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPartition, StickOptions
 
@@ -50,6 +52,9 @@ FEATURES = (
     "DeleteImage",
     "PinImage",
     "PruneImages",
+    "ListMirrors",
+    "RaceMirrors",
+    "SetMirrorPreference",
     "PlanStick",
     "CreateStick",
     "AddImages",
@@ -283,6 +288,20 @@ class FakeEngine:
         self.calls.append(("prune_images", caller, options))
         return (Pruned(PrunedKind.IMAGE, SHA, f"image:{SHA}", "debian.iso", 42, 7),)
 
+    async def list_mirrors(self, caller: Caller, reference: str) -> tuple[Standing, ...]:
+        self.calls.append(("list_mirrors", caller, reference))
+        return (
+            Standing("https://one.example/a.iso", "one.example", "DE", MirrorState.OK, 5, 0.25, 0.5, 7, preferred=True),
+            Standing("https://two.example/a.iso", "two.example", "", MirrorState.BANNED, until=9, reason="it lied"),
+        )
+
+    async def race_mirrors(self, caller: Caller, reference: str, *, most: int) -> Job:
+        self.calls.append(("race_mirrors", caller, reference, most))
+        return self.new_job(caller, Operation.RACE)
+
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
+        self.calls.append(("set_mirror_preference", caller, distribution, change))
+
     async def plan_stick(
         self,
         caller: Caller,
@@ -329,6 +348,9 @@ class FakeEngine:
 
     async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         return self.new_job(caller, Operation.REFRESH, device.id)
+
+    async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+        return self.new_job(caller, Operation.REPAIR, device.id)
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         return self.new_job(caller, Operation.VERIFY, device.id)

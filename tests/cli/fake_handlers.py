@@ -38,6 +38,8 @@ class Handlers(Jobs):
         self.plan_changes: dict[str, Variant] = {}
         """Keys that replace those of every plan."""
         self.verify_ok = True
+        self.repaired: dict[str, Variant] = {"sound": Variant("b", True)}
+        """Result of a repair."""
         self.rescanned: dict[str, Variant] = {}
         """Result of a rescan."""
         self.inspected: dict[str, Variant] = {}
@@ -150,10 +152,10 @@ class Handlers(Jobs):
                 data = os.pread(fds[body[0]], 1 << 20, 0)
                 return len(json.loads(data)["distributions"])
             case "ListMirrors":
-                self._distribution(body[0])
+                self._distribution(body[0].partition("@")[0])
                 return world.mirrors()
             case "RaceMirrors":
-                self._distribution(body[0])
+                self._distribution(body[0].partition("@")[0])
                 return self.new_job("race", body[0]).path
             case "SetMirrorPreference":
                 if body[0]:
@@ -175,7 +177,7 @@ class Handlers(Jobs):
     def _on_stick(self, member: str, body: list[Any], sender: str) -> Any:
         path = self._known_device(body[0], sender)
         device = self.devices[path]
-        if device["State"] != "luxusb":
+        if device["State"] not in ("luxusb", "damaged"):
             raise RefusalError(f"{ERROR}NotALuxusbStick", f"{device['DeviceNode'] or path} is not a LUXusb stick.")
         title = device["Model"]
         match member:
@@ -198,7 +200,7 @@ class Handlers(Jobs):
             case "UpdateStick":
                 job = self.new_job("update", title, devices=[path])
             case "RepairStick":
-                job = self.new_job("repair", title, devices=[path])
+                job = self.new_job("repair", title, devices=[path], outcome=self.repaired)
             case "SetPersistence":
                 job = self.new_job("persistence", title, devices=[path])
             case "ListStickImages":

@@ -74,6 +74,7 @@ PROPERTIES: dict[str, dict[str, str]] = {
         "Images": "images",
         "FreeBytes": "free_bytes",
         "UnlistedImages": "unlisted_images",
+        "Damage": "damage",
         "Updates": "updates",
         "BlockedReason": "blocked_reason",
         "Mounts": "mounts",

@@ -39,6 +39,7 @@ def device(path_id: str, **changed: Any) -> Dict:
         "Images": [],
         "FreeBytes": 0,
         "UnlistedImages": 0,
+        "Damage": "",
         "Updates": [],
         "BlockedReason": "",
         "Mounts": [],
@@ -204,6 +205,9 @@ def updated() -> Dict:
     }
 
 
+BANNED_UNTIL = 1_800_000_000
+
+
 def mirrors() -> list[Dict]:
     return [
         {
@@ -212,9 +216,19 @@ def mirrors() -> list[Dict]:
             "rate": Variant("t", 20 * 1024**2),
             "latency": Variant("d", 0.025),
             "success_rate": Variant("d", 0.98),
-            "state": Variant("s", "good"),
+            "measured": Variant("t", 1_790_000_000),
+            "state": Variant("s", "ok"),
+            "preferred": Variant("b", True),
+            "host": Variant("s", "fast.example.org"),
         },
-        {"url": Variant("s", "https://new.example.org/a.iso"), "state": Variant("s", "unknown")},
+        {"url": Variant("s", "https://new.example.org/a.iso"), "state": Variant("s", "untried")},
+        {
+            "url": Variant("s", "https://liar.example.org/a.iso"),
+            "country": Variant("s", "US"),
+            "state": Variant("s", "banned"),
+            "until": Variant("t", BANNED_UNTIL),
+            "reason": Variant("s", "its bytes differed"),
+        },
     ]
 
 

@@ -62,6 +62,10 @@ def test_sizes_have_units() -> None:
         ("[limits", "not valid TOML"),
         ('[paths]\nstate_dir = "here"', "begins with /"),
         ('[catalog]\nfiles = ["/a.json", "b.json"]', "begins with /"),
+        ('[paths]\nstate_dir = ""', "begins with /"),
+        ('[mirrors]\nprefer = ["DE", "UK"]', "mirrors.prefer: 'UK' is no country code of two letters"),
+        ('[mirrors]\ncountry = "Germany"', "mirrors.country: 'Germany' is no country code"),
+        ('[mirrors]\ncountry_database = "GeoLite2.mmdb"', "begins with /"),
         ('[paths]\nstate_dir = "/a\\u0000b"', "cannot be shown"),
     ],
 )
@@ -69,6 +73,12 @@ def test_mistakes_are_explained(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=r"x\.toml") as caught:
         config.parse(text, "x.toml", Config())
     assert said in str(caught.value)
+
+
+def test_countries_are_taken_in_small_letters_and_may_be_empty() -> None:
+    text = '[mirrors]\nexclude = ["us"]\ncountry = ""\ncountry_database = ""'
+    found = config.parse(text, "x.toml", Config()).mirrors
+    assert (found.exclude, found.country, found.country_database) == (("US",), "", "")
 
 
 def test_unreadable_files_are_explained(tmp_path: Path) -> None:

@@ -39,39 +39,39 @@ class Hand:
                 await room.publish("/iso/by-hand.tmp", "/iso/by-hand")
             else:
                 await room.write_small("/iso/by-hand", data)
-        self._debugfs(f'rm "/iso/{name}"')
+        self.debugfs(f'rm "/iso/{name}"')
         self.rename("by-hand", name)
 
     def copy_with_holes(self, source: Path, name: str) -> None:
         """Put a file there whose zeros are holes, as `cp --sparse=always` does."""
         with tempfile.NamedTemporaryFile() as sparse:
             run("cp", "--sparse=always", str(source), sparse.name)
-            self._debugfs("cd /iso", f'write "{sparse.name}" "{name}"')
+            self.debugfs("cd /iso", f'write "{sparse.name}" "{name}"')
 
     def delete(self, name: str) -> None:
         if self._target.node:
             with self._mounted() as point:
                 (point / "iso" / name).unlink()
         else:
-            self._debugfs(f'rm "/iso/{name}"')
+            self.debugfs(f'rm "/iso/{name}"')
 
     def rename(self, old: str, new: str) -> None:
         if self._target.node:
             with self._mounted() as point:
                 (point / "iso" / old).rename(point / "iso" / new)
         else:
-            self._debugfs(f'ln "/iso/{old}" "/iso/{new}"', f'unlink "/iso/{old}"')
+            self.debugfs(f'ln "/iso/{old}" "/iso/{new}"', f'unlink "/iso/{old}"')
 
     def make_directory(self, name: str) -> None:
         if self._target.node:
             with self._mounted() as point:
                 (point / "iso" / name).mkdir()
         else:
-            self._debugfs(f'mkdir "/iso/{name}"')
+            self.debugfs(f'mkdir "/iso/{name}"')
 
     def leave_unclean(self) -> None:
         """Pull the stick while it is mounted: its journal is to be replayed."""
-        self._debugfs("feature needs_recovery")
+        self.debugfs("feature needs_recovery")
 
     def copied_and_pulled(self, source: Path, name: str, medium: Path) -> Path:
         """The medium as it is when the stick is pulled after the copy, before it is unmounted."""
@@ -82,7 +82,9 @@ class Hand:
             run("cp", "--sparse=always", str(self._target.file), str(medium))
         return medium
 
-    def _debugfs(self, *commands: str) -> None:
+    def debugfs(self, *commands: str) -> None:
+        """Change the filesystem without the kernel."""
+        self._flush()
         part = data_partition(self._target.file)
         subprocess.run(
             ["debugfs", "-w", "-f", "-", f"{self._target.file}?offset={part.start}"],
@@ -92,6 +94,12 @@ class Hand:
             capture_output=True,
             timeout=60,
         )
+        self._flush()
+
+    def debugfs_says(self, command: str) -> str:
+        """What debugfs answers."""
+        part = data_partition(self._target.file)
+        return run("debugfs", "-R", command, f"{self._target.file}?offset={part.start}")
 
     @contextlib.contextmanager
     def _mounted(self) -> Iterator[Path]:

@@ -44,6 +44,7 @@ LONGEST = {
     "refresh": 0.8,
     "verify": 0.5,
     "rescan": 1.0,
+    "repair": 1.5,
 }
 """Seconds after which the kill comes at the latest: about as long as the work takes."""
 
@@ -216,6 +217,30 @@ async def test_rescans(daemon: Daemon, target: Target, images: Images, case: Cas
     async with Caller.connect(daemon.address) as caller:
         await caller.succeeded(await caller.client.work_on(await target.device(caller), Work.RESCAN))
     assert at_rest(target) == old | new
+
+
+@pytest.mark.parametrize("case", cases(["repair"], ["core", "transfer", "worker"]), ids=str)
+async def test_repairs(daemon: Daemon, target: Target, images: Images, case: Case) -> None:
+    """A stick without its ESP and without its list of images."""
+    held = {"alpha.iso": images.alpha.sha256, "large.iso": images.large.sha256}
+    async with Caller.connect(daemon.address) as caller:
+        device = await target.device(caller)
+        await caller.created([device], ["distro:alpha", "distro:large"])
+        Hand(target).debugfs("rm /luxusb/stick.json")
+        with Path(target.node or target.file).open("r+b") as disk:
+            disk.seek(2 * MIB)
+            disk.write(bytes(MIB))
+        flush(target)
+        job = await strike(daemon, caller, case, await caller.client.work_on(device, Work.REPAIR))
+    flush(target)
+    if check_end(job):
+        assert at_rest(target) == held
+    assert sticks.grub_images(target.file) == held, "the menu is whole all the time"
+    async with Caller.connect(daemon.address) as caller:
+        device = await target.device(caller)
+        await caller.succeeded(await caller.client.work_on(device, Work.REPAIR))
+        await caller.succeeded(await caller.client.verify(device))
+    assert at_rest(target) == held
 
 
 def menu_images(target: Target) -> set[str]:

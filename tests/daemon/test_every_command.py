@@ -128,9 +128,9 @@ plain("completion", "bash", says=["luxusb"])
 plain("report", says=["luxusbd"], holds=lambda found: bool(found["report"]))
 
 
-@case("mirrors", feature="ListMirrors")
+@case("mirrors", says=["MIRROR", "  ok", "127.0.0.1: "], holds=lambda found: found["mirrors"][0]["rate"] > 0)
 async def _mirrors(_world: World) -> Arguments:
-    return ("alpha",)
+    return "alpha", "--race"
 
 
 @case("logo", feature="GetLogo")
@@ -261,9 +261,17 @@ async def _update(world: World) -> Arguments:
     return await stick(world, "alpha")
 
 
-@case("repair", feature="RepairStick")
+@case(
+    "repair",
+    says=["the first copy of the partition table is broken", "is mended"],
+    holds=lambda found: not found["job"]["result"]["sound"],
+)
 async def _repair(world: World) -> Arguments:
-    return await stick(world, "alpha")
+    made = await stick(world, "alpha")
+    with made[1].open("r+b") as file:
+        file.seek(512)
+        file.write(bytes(512))
+    return made
 
 
 @case("persistence", feature="SetPersistence")

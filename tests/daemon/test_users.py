@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from luxusb_cli.connection import Typed
 from luxusb_cli.model import JobState
 
 from luxusbd import resources
@@ -334,3 +335,26 @@ async def test_what_others_have_is_nobodys_business(
         assert (await nobody.call("PruneImages", "a{sv}", {}))["body"] == [[]]
     answer = await nobody.call("PinImage", "sba{sv}", images.alpha.reference, True, {})
     assert answer["error"] == ERROR + "NotAuthorized"
+
+
+async def test_preferences_of_mirrors_are_of_one_user(root: Caller, nobody: OtherUser, mirror: Mirror) -> None:
+    pin = {"mode": Typed("s", "pinned"), "url": Typed("s", f"{mirror.url}/")}
+    await root.client.prefer_mirrors("alpha", pin)
+
+    async def state_of_nobody() -> str:
+        (one,) = (await nobody.call("ListMirrors", "sa{sv}", "alpha", {}))["body"][0]
+        state: str = one["state"]
+        return state
+
+    assert [one.state for one in await root.client.mirrors("alpha")] == ["pinned"]
+    assert await state_of_nobody() == "untried"
+    # without polkit: nobody is asked for what belongs to himself
+    answer = await nobody.call("SetMirrorPreference", "sa{sv}", "", {"exclude": ["DE"]})
+    assert answer["body"] == []
+    assert [one.state for one in await root.client.mirrors("alpha")] == ["pinned"]
+    refused = await nobody.call("RaceMirrors", "sa{sv}", "alpha", {})
+    assert refused["error"] == ERROR + "NotAuthorized"
+    # what was measured is for all
+    await root.client.prefer_mirrors("alpha", {"mode": Typed("s", "auto")})
+    await root.succeeded(await root.client.race_mirrors("alpha"))
+    assert await state_of_nobody() == "ok"

@@ -160,8 +160,23 @@ class Recorded:
         (self.root / "proc/fs/jbd2" / name).mkdir(parents=True)
         return self
 
-    def registered_with_bcache(self, name: str) -> Self:
+    def registered_with_bcache(self, name: str, *, in_set: bool = False) -> Self:
         (self.place(name) / "bcache").mkdir()
+        if in_set:
+            (self.place(name) / "bcache/set").symlink_to("/sys/fs/bcache")
+        return self
+
+    def not_to_be_traced(self) -> Self:
+        """As a service without CAP_SYS_PTRACE sees other processes: their tables alone."""
+        for process in (self.root / "proc").iterdir():
+            if process.name.isdigit():
+                (process / "ns/mnt").unlink()
+                (process / "root").unlink()
+        return self
+
+    def without_memory(self, pid: int) -> Self:
+        """A thread of the kernel, or a process that has ended."""
+        (self.root / "proc" / str(pid) / "statm").write_text("0 0 0 0 0 0 0\n")
         return self
 
     def resume(self, *, sysfs: str = "0:0", words: str = "quiet") -> Self:

@@ -49,6 +49,21 @@ def test_a_process_is_found(loops: Loops, use: str) -> None:
     assert find_holders([part], [str(point)]) == ()
 
 
+def test_who_has_a_disk_open(loops: Loops) -> None:
+    node = loops.attach()
+    code = "import os, sys; fd = os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL); print('ready', flush=True); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, node], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        assert [holder.pid for holder in find_holders([node], [])] == [process.pid]
+    finally:
+        process.communicate("\n")
+    assert find_holders([node], []) == ()
+
+
 def test_nobody_uses_what_is_not_there() -> None:
     assert find_holders(["/dev/luxusb-none"], ["/media/luxusb-none"]) == ()
     assert os.getpid() not in {holder.pid for holder in find_holders([], ["/"])}

@@ -223,6 +223,18 @@ def test_loop_on_a_file_on_the_disk(loops: Loops, policy: GuardPolicy) -> None:
     assert look_up(node, policy).block_error == DeviceMountedError.dbus_name
 
 
+def test_loop_on_a_file_of_a_filesystem_that_was_let_go_of(loops: Loops, policy: GuardPolicy) -> None:
+    """The loop device keeps the filesystem, which has no mount any more; the file's path leads nowhere."""
+    node, part = loops.partitioned()
+    point = loops.mount(part)
+    (point / "inner.img").write_bytes(bytes(MIB))
+    upper = loops.attach(point / "inner.img")
+    call("umount", "-l", point)
+    usage = usage_of(Path(node).name, read_machine(Roots()))
+    assert Path(upper).name in [layer.name for layer in usage.layers]
+    assert not look_up(node, policy).eligible
+
+
 def test_the_id_survives_the_file(loops: Loops, policy: GuardPolicy) -> None:
     image = loops.image()
     device = look_up(loops.attach(image), policy)

@@ -54,7 +54,7 @@ def marks(tmp_path: Path) -> OwnedMarks:
 
 async def test_hiding_waits_for_udev_to_have_seen_the_disk_and_each_partition(tmp_path: Path, disk: Device) -> None:
     made = marks(tmp_path)
-    made.take(disk.identity)
+    made.take(disk.identity, 1)
     assert (tmp_path / "marks" / "42").exists()
     hiding = asyncio.create_task(made.hide(disk))
     for number in RECORDS.values():
@@ -62,7 +62,7 @@ async def test_hiding_waits_for_udev_to_have_seen_the_disk_and_each_partition(tm
         assert not hiding.done()
         note(tmp_path, number, "E:UDISKS_IGNORE=1\nE:LUXUSB_OWNED=1\n")
     await hiding
-    made.give_back("usb-1", disk.node)
+    made.give_back("usb-1", 1, disk.node)
     assert list((tmp_path / "marks").iterdir()) == []
 
 
@@ -71,7 +71,7 @@ async def test_a_udev_that_does_not_look_holds_no_job_up(
 ) -> None:
     monkeypatch.setattr(owned, "HIDE_PATIENCE", 0.1)
     made = marks(tmp_path)
-    made.take(disk.identity)
+    made.take(disk.identity, 1)
     with caplog.at_level(logging.WARNING):
         await made.hide(disk)
     assert "udev did not look at the disk in time" in caplog.text
@@ -84,9 +84,24 @@ async def test_nothing_is_hidden_without_a_mark_or_without_udev(
     made = marks(tmp_path)
     await made.hide(disk)  # not taken
     other = replace(disk, sys_path=str(tmp_path / "elsewhere"))
-    made.take(other.identity)
+    made.take(other.identity, 1)
     await made.hide(other)  # udev knows nothing of it
     unmarked = OwnedMarks(None)
-    unmarked.take(disk.identity)
+    unmarked.take(disk.identity, 1)
     await unmarked.hide(disk)
     assert caplog.text == ""
+
+
+def test_a_job_on_a_stick_that_was_pulled_leaves_the_mark_of_the_next(tmp_path: Path, disk: Device) -> None:
+    made = marks(tmp_path)
+    made.take(disk.identity, 1)
+    made.take(replace(disk.identity, disk_seq=43), 2)
+    made.give_back("usb-1", 1, "")
+    assert [mark.name for mark in (tmp_path / "marks").iterdir()] == ["43"]
+    made.give_back("usb-1", 2, "")
+    assert list((tmp_path / "marks").iterdir()) == []
+
+
+def test_a_disk_without_a_number_is_not_marked(tmp_path: Path, disk: Device) -> None:
+    marks(tmp_path).take(replace(disk.identity, disk_seq=0), 1)
+    assert list((tmp_path / "marks").iterdir()) == []

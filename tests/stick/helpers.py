@@ -156,7 +156,9 @@ def check_boots(medium: Path, sources: dict[str, Path]) -> tuple[int, frozenset[
     finally:
         os.close(fd)
     assert contents is not None
-    assert contents.damage in ("", "the boot menu is older than the list of images; refresh the stick")
+    assert contents.damage in ("", "the boot menu is older than the list of images; repair the stick") or (
+        contents.damage.startswith("the stick was not finished when it was made: ")
+    ), contents.damage
     assert contents.manifest.generation in (max(generations), max(generations) + 1)
     return max(generations), shown
 

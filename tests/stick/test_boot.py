@@ -98,7 +98,7 @@ async def test_an_image_that_was_copied_by_hand_boots_after_a_rescan(tmp_path: P
             check=True,
             capture_output=True,
         )
-        file = isofiles.StickFile(reader.open_stick(fd, helpers.SIZE), "by-hand.iso")
+        file = isofiles.image_file(reader.open_stick(fd, helpers.SIZE), "by-hand.iso")
         file.check_for_grub()
         found = recognise(file)
         image = helpers.image(
@@ -115,4 +115,23 @@ async def test_an_image_that_was_copied_by_hand_boots_after_a_rescan(tmp_path: P
         os.close(fd)
     shown = boot(path, tmp_path, "GNU (aka GNU/Hurd)", uefi=False)
     assert "Copied by hand" in shown
+    assert "error:" not in shown
+
+
+async def test_a_stick_boots_after_its_repair(tmp_path: Path) -> None:
+    """The first MiB is gone, the ESP is empty, and the directory of the images is destroyed."""
+    path = tmp_path / "stick.img"
+    await make(path)
+    said = subprocess.run(
+        ["debugfs", "-R", "blocks /iso", f"{path}?offset={130 * MIB}"], check=True, capture_output=True, text=True
+    )
+    with path.open("r+b") as file:
+        for place, data in ((0, bytes(MIB)), (2 * MIB, bytes(MIB)), (130 * MIB + int(said.stdout) * 4096, b"?" * 4096)):
+            file.seek(place)
+            file.write(data)
+    with path.open("r+b") as file:
+        result = await writer.execute(helpers.order(StickOperation.REPAIR, file.fileno()), lambda _progress: None)
+    assert sorted(result["images"]) == ["memtest.iso", "rescue.iso"]
+    shown = boot(path, tmp_path, "GNU (aka GNU/Hurd)", uefi=False)
+    assert "Rescue isn't $(reboot) `hard`" in shown
     assert "error:" not in shown

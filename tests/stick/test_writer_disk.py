@@ -261,6 +261,53 @@ async def test_a_cancelled_job_clears_up_and_the_worker_ends_with_its_core(disk:
     disk.fsck()
 
 
+async def test_a_create_that_was_cut_while_mounted_is_repaired(disk: Disk, sources: Sources, tmp_path: Path) -> None:
+    """The journal alone knows of the images then; what was whole is kept, and nothing of the rest."""
+    one, two = sources("one.iso"), sources("two.iso", 20 * MIB)
+    snapshots = helpers.Snapshots(disk.path, tmp_path / "snapshots")
+    order = disk.order(StickOperation.CREATE, add=(one, two))
+    await writer.execute(order, lambda _progress: None, after_step=snapshots)
+    kept: dict[str, list[str]] = {}
+    for step, path in snapshots.taken:
+        if step not in ("image-written one.iso", "image-written two.iso", "announced", "image-named two.iso"):
+            continue
+        with helpers.loop_device(path) as node:
+            cut = Disk(node, path)
+            try:
+                assert "was not finished" in cut.look().damage, step
+                result = await writer.execute(cut.order(StickOperation.REPAIR), lambda _progress: None)
+                kept[step] = result["images"]
+                assert {item["name"] for item in result["lost"]} | set(kept[step]) == {"one.iso", "two.iso"}
+                assert cut.look().damage == ""
+                again = await writer.execute(cut.order(StickOperation.REPAIR), lambda _progress: None)
+                assert again["findings"] == []
+                cut.fsck()
+            finally:
+                os.close(cut.fd)
+        assert helpers.check_boots(path, sources.files)[1] == set(kept[step]), step
+    assert kept["image-written one.iso"] == ["one.iso"]
+    assert kept["announced"] == kept["image-named two.iso"] == ["one.iso", "two.iso"]
+
+
+async def test_destroyed_directories_on_a_disk(disk: Disk, sources: Sources) -> None:
+    await writer.execute(disk.order(StickOperation.CREATE, add=(sources("one.iso"),)), lambda _progress: None)
+    for path in ("/iso", "/"):
+        os.sync()
+        said = subprocess.run(
+            ["debugfs", "-R", f"blocks {path}", f"{disk.path}?offset={130 * MIB}"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        os.pwrite(disk.fd, b"?" * 4096, 130 * MIB + int(said.stdout.split()[0]) * 4096)
+        os.fsync(disk.fd)
+        result = await writer.execute(disk.order(StickOperation.REPAIR), lambda _progress: None)
+        assert (result["images"], result["lost"]) == (["one.iso"], []), path
+        assert disk.look().damage == ""
+        disk.fsck()
+    assert helpers.check_boots(disk.path, sources.files)[1] == {"one.iso"}
+
+
 async def test_errors_cross_the_socket_by_name(disk: Disk, sources: Sources) -> None:
     async with worker() as child:
         await child.execute(disk.order(StickOperation.CREATE))

@@ -279,7 +279,7 @@ async def test_a_file_with_holes_reads_as_grub_reads_it(bench: Bench) -> None:
     parts = list(isofiles.pieces(filesystem.extents("/iso/sparse.iso"), filesystem.block_size, path.stat().st_size))
     assert [part.place is None for part in parts] == [False, True, False, True]
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = isofiles.StickFile(filesystem, "sparse.iso")
+    file = isofiles.image_file(filesystem, "sparse.iso")
     assert file.sha256(lambda _done, _total: None, lambda: False) == sha256
     image = helpers.image("sparse.iso", sha256=sha256, size=path.stat().st_size, added=2**34)
     await writer.execute(helpers.order(StickOperation.RESCAN, bench.fd, found=(image,)), lambda _now: None)
@@ -292,14 +292,14 @@ async def test_space_that_is_only_reserved_is_no_image(bench: Bench) -> None:
     await bench.do(StickOperation.CREATE)
     (bench.directory / "nothing").write_bytes(b"")
     lay(bench, f"write {bench.directory}/nothing half.iso", "fallocate half.iso 0 9", "sif half.iso size 40000")
-    half = isofiles.StickFile(reader.open_stick(bench.fd, helpers.SIZE), "half.iso")
+    half = isofiles.image_file(reader.open_stick(bench.fd, helpers.SIZE), "half.iso")
     assert half.read(0, 9) == bytes(9)
     with pytest.raises(MalformedImageError, match="only reserved"):
         half.check_for_grub()
     # beyond the end of a file it does no harm
     (bench.directory / "small").write_bytes(b"x" * 4096)
     lay(bench, f"write {bench.directory}/small ahead.iso", "fallocate ahead.iso 1 9")
-    ahead = isofiles.StickFile(reader.open_stick(bench.fd, helpers.SIZE), "ahead.iso")
+    ahead = isofiles.image_file(reader.open_stick(bench.fd, helpers.SIZE), "ahead.iso")
     ahead.check_for_grub()
     assert (ahead.read(0, 9999), ahead.read(4096, 1), ahead.read(-1, 1)) == (b"x" * 4096, b"", b"")
 

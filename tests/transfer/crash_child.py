@@ -1,7 +1,8 @@
 """Downloads in forked processes that are killed at a chosen step; run as a program by test_crash.
 
-A line on standard input is a JSON object (url, sha256, directory, kill_at); the answer is one too: written (bytes that
-the download had reported), steps (calls that change the disk), killed. Steps are counted from 1; 0 kills nobody.
+A line on standard input is a JSON object (urls, sha256, size, directory, kill_at); the answer is one too: written
+(bytes that the download had reported), steps (calls that change the disk), killed. Steps are counted from 1; 0 kills
+nobody.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from luxusbd.transfer import diskio, partfile
@@ -37,6 +39,23 @@ LIMITS = TransferLimits(
     read_buffer=4096,
     space_reserve=0,
 )
+
+
+SHARING = replace(
+    LIMITS,
+    share_min=4096,
+    race_span=4096,
+    race_stagger=0.0,
+    settle=0.01,
+    range_size=16 * 1024,
+    piece_size=4096,
+    range_time=0.0,
+    steal_min=4096,
+    steal_eta=0.0,
+    steal_align=1024,
+    endgame_bytes=8192,
+)
+"""With several mirrors: they share even this small file."""
 
 
 class Counter:
@@ -95,9 +114,10 @@ async def download(order: dict[str, Any], counter: Counter) -> None:
     def report(progress: DownloadProgress) -> None:
         counter.wrote(progress.bytes_done)
 
-    downloader = Downloader(lambda: default_session(TLS), LIMITS)
+    urls = tuple(order["urls"])
+    downloader = Downloader(lambda: default_session(TLS), SHARING if len(urls) > 1 else LIMITS)
     # a limit, however high, makes it read in portions of `read_buffer`: the intervals of this test are tiny
-    request = DownloadRequest((order["url"],), order["sha256"], 0, order["directory"], "file.iso", 10**9)
+    request = DownloadRequest(urls, order["sha256"], order["size"], order["directory"], "file.iso", 10**9)
     await downloader.download(request, report)
     await downloader.close()
 

@@ -57,10 +57,12 @@ class Connection:
 
     def reset(self) -> None:
         """Close with RST instead of FIN."""
+        self.open = False
+        if self.writer.transport.is_closing():
+            return
         sock: socket.socket = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
-        self.open = False
 
     async def hang(self) -> None:
         """Wait until the client gives up."""
@@ -83,6 +85,8 @@ class FaultServer:
     """Where it listens; each address of 127.0.0.0/8 is a host of its own."""
     log: list[Request] = field(default_factory=list)
     connections: int = 0
+    most_open: int = 0
+    """Connections at once since the last `route`."""
     _routes: dict[str, Sequence[Move]] = field(default_factory=dict)
     _hits: dict[str, int] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -110,6 +114,7 @@ class FaultServer:
         """Answer requests for `path` by `moves`; the address."""
         self._routes[path] = moves
         self._hits[path] = 0
+        self.most_open = 0
         return self.base + path
 
     def asked(self, path: str) -> list[Request]:
@@ -121,6 +126,7 @@ class FaultServer:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        self.most_open = max(self.most_open, len(self._tasks))
         connection = Connection(reader, writer)
         try:
             while connection.open and (request := await _read_request(reader)) is not None:

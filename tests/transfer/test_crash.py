@@ -29,13 +29,15 @@ class Downloads:
         self._process = process
         self.server = server
         self.directory = directory
-        self.url = server.route("/a", file())
+        self.urls = [server.route("/a", file())]
+        self.size = 0
 
     async def run(self, kill_at: int) -> tuple[int, int, bool]:
         """Steps, bytes written and whether it was killed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = {"url": self.url, "sha256": SHA256, "directory": str(self.directory), "kill_at": kill_at}
+        order = {"urls": self.urls, "size": self.size, "sha256": SHA256}
+        order |= {"directory": str(self.directory), "kill_at": kill_at}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         answer = json.loads(await self._process.stdout.readline())
         return answer["steps"], answer["written"], answer["killed"]
@@ -105,3 +107,24 @@ async def test_killed_again_and_again(downloads: Downloads, seed: int) -> None:
     else:
         pytest.fail("never came to an end")
     downloads.check_done()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_killed_while_several_mirrors_share(downloads: Downloads, seed: int) -> None:
+    """Every kill leaves true claims, wherever the holes are, and the end is the right file."""
+    chance = random.Random(seed)
+    async with FaultServer(DATA, address="127.0.0.2") as second, FaultServer(DATA, address="127.0.0.3") as third:
+        downloads.urls = [downloads.urls[0], second.route("/b", file(clamp=9000)), third.route("/c", file(cut=7000))]
+        downloads.size = len(DATA)
+        before = 0
+        for _attempt in range(200):
+            _steps, _written, killed = await downloads.run(chance.randint(1, 40))
+            claimed = downloads.check_claims()
+            if not killed:
+                break
+            assert claimed >= before or (downloads.directory / "file.iso").exists()
+            before = claimed
+        else:
+            pytest.fail("never came to an end")
+        downloads.check_done()
+        assert second.log

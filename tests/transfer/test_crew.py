@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +20,19 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, PieceHashes, SourceHint, SourceShare, SourceState
 from luxusbd.transfer.pace import Control
 from tests.transfer.conftest import FAST, Client, Outcome
-from tests.transfer.fault_server import DATE, LATER, FaultServer, Move, file, flip, other, raw, status
+from tests.transfer.fault_server import (
+    DATE,
+    LATER,
+    Connection,
+    FaultServer,
+    Move,
+    Request,
+    file,
+    flip,
+    other,
+    raw,
+    status,
+)
 
 KIB = 1024
 DATA = random.Random(11).randbytes(4096 * KIB)
@@ -96,8 +109,10 @@ def steady(
     After `stop` bytes of an answer it does what `then` says: hang, reset, or go on with that many bytes a second.
     """
 
-    async def move(server: FaultServer, request, connection) -> None:  # type: ignore[no-untyped-def]
+    async def move(server: FaultServer, request: Request, connection: Connection) -> None:
+        assert request.range is not None
         first, last = request.range
+        last = len(server.data) - 1 if last is None else min(last, len(server.data) - 1)
         await connection.head(
             "206 Partial Content",
             f"ETag: {etag}",
@@ -347,3 +362,120 @@ async def test_the_last_picture_is_sent_after_a_failure_too(client: Client, mirr
     shares = last(outcome)
     assert [shares[url].state is SourceState.SERVING for url in urls] == [False] * 3
     assert all(shares[url].failures >= 1 and shares[url].reason for url in urls)
+
+
+async def test_a_second_connection_to_the_only_mirror_when_it_is_far(client: Client, mirrors: Mirrors) -> None:
+    near, far = steady(1_000_000), later(0.1, steady(1_000_000))
+    for move, most in ((near, 1), (far, 2)):
+        urls = mirrors.route(move)
+        (client.directory / "file.iso").unlink(missing_ok=True)
+        open_before = mirrors.servers[0].connections
+        outcome = await fetch(client, urls)
+        assert outcome.content == DATA
+        assert mirrors.servers[0].most_open == most
+        assert mirrors.servers[0].connections > open_before
+
+
+async def test_the_slow_tail_is_asked_for_twice(client: Client, mirrors: Mirrors) -> None:
+    """Nothing may be stolen here, so that the end is left to the slow mirror; the fast one has it first."""
+    limits = replace(SMALL, steal_min=2**40, range_size=1024 * KIB, range_time=0.0, endgame_bytes=1024 * KIB)
+    urls = mirrors.route(steady(4_000_000), steady(400_000))
+    outcome = await fetch(client, urls, limits)
+    assert outcome.content == DATA
+    assert any(request.range == mirrors.servers[0].log[-1].range for request in mirrors.servers[0].log)
+    assert sum(brought(outcome).values()) <= SIZE + 1100 * KIB
+    assert brought(outcome)[urls[1]] < 900 * KIB
+
+
+async def test_a_better_mirror_takes_the_place_of_the_slowest(client: Client, mirrors: Mirrors) -> None:
+    limits = replace(SMALL, crew=2, race=2, probe_interval=0.3)
+    urls = mirrors.route(steady(600_000), steady(300_000), steady(2_000_000))
+    outcome = await fetch(client, urls, limits)
+    assert outcome.content == DATA
+    assert brought(outcome)[urls[2]] > SIZE // 3
+
+
+async def test_connections_of_all_downloads_are_shared(client: Client, mirrors: Mirrors) -> None:
+    """One download has all four connections that there are; a second one gets some of them soon."""
+    limits = replace(SMALL, total_connections=4)
+    urls = mirrors.route(*[steady(300_000)] * 4)
+    downloader = Downloader(limits=limits)
+    directories = [client.directory / name for name in ("one", "two")]
+    seen: list[list[DownloadProgress]] = [[], []]
+    tasks = []
+    for directory, reports in zip(directories, seen, strict=True):
+        directory.mkdir()
+        request = DownloadRequest(tuple(urls), SHA256, SIZE, str(directory), "file.iso")
+        tasks.append(asyncio.create_task(downloader.download(request, reports.append)))
+        while not any(share.state is SourceState.SERVING for one in reports[-1:] for share in one.sources):
+            await asyncio.sleep(0.01)
+        if directory is directories[0]:
+            await asyncio.sleep(1.5)
+    assert seen[0][-1].bytes_done < SIZE
+    for task in tasks:
+        await task
+    await downloader.close()
+    assert [(directory / "file.iso").read_bytes() == DATA for directory in directories] == [True, True]
+
+
+async def test_42_a_connection_limit_lowers_ours_and_bans_nobody(client: Client, mirrors: Mirrors) -> None:
+    """Two files from the same two mirrors, of which one takes a single connection."""
+    active = 0
+
+    async def single(running: FaultServer, request: Request, connection: Connection) -> None:
+        nonlocal active
+        if active:
+            await status("503 One connection only")(running, request, connection)
+            return
+        active += 1
+        try:
+            await steady(1_000_000)(running, request, connection)
+        finally:
+            active -= 1
+
+    urls = mirrors.route(single, steady(1_000_000))
+    downloader = Downloader(limits=SMALL)
+    tasks = []
+    for name in ("one", "two"):
+        (client.directory / name).mkdir()
+        request = DownloadRequest(tuple(urls), SHA256, SIZE, str(client.directory / name), "file.iso")
+        tasks.append(asyncio.create_task(downloader.download(request, lambda _progress: None)))
+    await asyncio.gather(*tasks)
+    await downloader.close()
+    for name in ("one", "two"):
+        assert (client.directory / name / "file.iso").read_bytes() == DATA
+
+
+async def test_race_keeps_what_a_part_lacks(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(1_000_000), steady(500_000), status("404 Not Found"))
+    downloader = Downloader(limits=replace(SMALL, race_span=128 * KIB))
+    request = DownloadRequest(tuple(urls), SHA256, SIZE, str(client.directory), "file.iso")
+    enough = asyncio.Event()
+    task = asyncio.create_task(
+        downloader.download(request, lambda one: enough.set() if one.bytes_done > 500_000 else None)
+    )
+    await enough.wait()
+    # while it is being downloaded the bytes of a race are dropped
+    assert [share.measured > 0 for share in await downloader.race(request, lambda _one: None)] == [True, True, False]
+    task.cancel()
+    await asyncio.wait((task,))
+    before = json.loads((client.directory / "file.iso.part.json").read_text())["downloaded_bytes"]
+    assert task.cancelled()
+    shares = await downloader.race(request, lambda _one: None)
+    state = json.loads((client.directory / "file.iso.part.json").read_text())
+    assert [share.bytes_done for share in shares] == [128 * KIB, 128 * KIB, 0]
+    assert state["downloaded_bytes"] == before + 256 * KIB
+    result = await downloader.download(request, lambda _one: None)
+    await downloader.close()
+    assert result.resumed_bytes > before
+    assert (client.directory / "file.iso").read_bytes() == DATA
+
+
+def later(seconds: float, then: Move) -> Move:
+    """As `then`, but the answer begins that many seconds after the request."""
+
+    async def move(server: FaultServer, request: Request, connection: Connection) -> None:
+        await asyncio.sleep(seconds)
+        await then(server, request, connection)
+
+    return move

@@ -108,6 +108,8 @@ def test_control() -> None:
         control.resume()
         assert not control.paused
         await control.wait_running()
+        control.set_priority(3)
+        assert control.claimant.priority == 3
 
     simulate(main)
 

@@ -52,6 +52,15 @@ async def tidy(guest: Guest) -> AsyncIterator[None]:
     await guest.pull_all()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def awake(guest: Guest) -> AsyncIterator[None]:
+    """The service does not end for idleness in the middle of a module."""
+    await guest.write("/etc/luxusb/luxusbd.toml", "[daemon]\nidle_exit = 0\n")
+    await guest.run("systemctl try-restart luxusbd", timeout=150)
+    yield
+    await guest.run("rm /etc/luxusb/luxusbd.toml; systemctl try-restart luxusbd", timeout=150)
+
+
 @pytest.fixture
 def stick(tmp_path: Path) -> Path:
     """An empty stick of 1 GiB."""

@@ -157,14 +157,25 @@ async def test_a_stick_pulled_in_the_middle_of_writing(guest: Guest, stick: Path
     await guest.until(lambda: _failed(guest, number), timeout=30)
     failed = await job(guest, number)
     assert failed["error_name"] == ERROR + "DeviceNotFound", (failed, time.monotonic() - began)
-    # the daemon is well, and so is the stick once it is made again
+    assert "went away during the job" in failed["error_message"]
+    # the daemon is well, says what is wrong with the stick, and mends it
     await guest.plug("again", stick, serial="LUX0004")
+    await guest.until(lambda: _is_damaged(guest))
     device = await guest.device("LUX0004")
-    assert device["state"] in ("damaged", "luxusb", "foreign")
-    await guest.luxusb(
-        f"create --yes --device {device['node']} --device-id {device['id']} memtest86plus", user="root", timeout=300
-    )
-    assert (await guest.device("LUX0004"))["state"] == "luxusb"
+    assert "was not finished" in device["damage"], device
+    where = f"--device {device['node']}"
+    repaired = (await guest.luxusb(f"repair {where}", user="root", timeout=300))["job"]["result"]
+    assert repaired["sound"] is False
+    assert [image["source"].partition("@")[0] for image in repaired["lost"]] == ["distro:wide"]
+    mended = await guest.device("LUX0004")
+    assert (mended["state"], mended["damage"]) == ("luxusb", "")
+    await guest.luxusb(f"add {where} memtest86plus", user="root", timeout=300)
+    assert (await guest.luxusb(f"verify {where}", user="root", timeout=300))["job"]["result"]["ok"] is True
+    assert (await guest.luxusb(f"repair {where}", user="root", timeout=300))["job"]["result"]["sound"] is True
+
+
+async def _is_damaged(guest: Guest) -> bool:
+    return bool((await guest.device("LUX0004"))["state"] == "damaged")
 
 
 async def _failed(guest: Guest, number: int) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from luxusb_cli import completion
 from luxusb_cli.catalog import VerifyResult
-from luxusb_cli.commands.devices import unlisted_note
+from luxusb_cli.commands.devices import damage_note, unlisted_note
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
@@ -48,6 +48,8 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
         if state.json:
             state.emit({"images": found, "unlisted_images": target.device.unlisted_images})
             return ExitCode.DONE
+        if target.device.damage:
+            say(damage_note(target.device), "red")
         if target.device.unlisted_images:
             say(unlisted_note(target.device), "yellow")
         if not found:
@@ -242,7 +244,7 @@ def _verified(state: State, job: JobInfo, options: JobOptions, target: Target) -
         raise CliError(
             _("{target} is damaged").format(target=target.name),
             _("What is on it differs from what was written."),
-            _("Make boot files anew with `luxusb refresh`; remove damaged images and add them again."),
+            _("Mend it with `luxusb repair`, and add again what that names as lost."),
             name=LUXUSB + "VerificationFailed",
             document=document,
         )

@@ -77,6 +77,8 @@ def _note(device: DeviceInfo) -> str:
     if device.current_job:
         return _("job {current_job} works on it").format(current_job=job_number(device.current_job))
     notes = []
+    if device.damage:
+        notes.append(damage_note(device))
     if device.large and device.state != "luxusb":
         notes.append(_("large: is erased only with --allow-large"))
     if device.mounts:
@@ -87,6 +89,11 @@ def _note(device: DeviceInfo) -> str:
     if device.unlisted_images:
         notes.append(unlisted_note(device))
     return ", ".join(notes)
+
+
+def damage_note(device: DeviceInfo) -> str:
+    """What is broken on a stick, and what helps."""
+    return _("{damage} (luxusb repair)").format(damage=clean(device.damage))
 
 
 def unlisted_note(device: DeviceInfo) -> str:

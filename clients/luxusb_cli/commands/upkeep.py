@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
+from luxusb_cli.catalog import RepairResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _
+from luxusb_cli.model import JobInfo
 from luxusb_cli.params import consent_options, target_options, to_size
 from luxusb_cli.render import say
-from luxusb_cli.runner import JobOptions, job_options, one_job
+from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
 if TYPE_CHECKING:
     from luxusb_cli.client import Client
+    from luxusb_cli.targets import Target
 
 
 @click.command(short_help="Replace the images of a stick by newer releases.")
@@ -59,11 +62,16 @@ def update(state: State, choice: TargetChoice, check: bool, options: JobOptions)
 @json_option
 @pass_state
 def repair(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
-    """Mend a damaged stick; images that are whole stay.
+    """Mend a damaged stick; images that are whole stay, and a sound stick is not changed.
+
+    Partition table, filesystem, list of images, menu and boot files are put right, what a job that was cut has left is
+    cleared away, and every image is read. What was found is told, and which images have to be added again. `luxusb
+    verify` looks without writing.
 
     \b
     Examples:
       luxusb repair --device /dev/sdb
+      luxusb repair --image-file stick.img
     """
 
     async def body(client: Client) -> ExitCode:
@@ -72,11 +80,50 @@ def repair(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
 
         async with open_targets(client, choice) as (target,):
             start = partial(client.work_on, target.device.path, Work.REPAIR)
-            done = _("{device} is mended.").format(device=target.name)
-            return await one_job(state, client, target, start, options, done)
+            (job,) = await run_jobs(state, client, [start], options, target)
+            return _told(state, job, options, target)
 
     choice.check()
     return run(state, body)
+
+
+def _told(state: State, job: JobInfo, options: JobOptions, target: Target) -> ExitCode:
+    document: dict[str, object] = {"job": job}
+    if options.wait:
+        conclude([job], document)
+    if state.json:
+        state.emit(document)
+    elif options.wait:
+        _print_repair(RepairResult.from_wire(job.result), target)
+    else:
+        say_started([job])
+    return ExitCode.DONE
+
+
+def _print_repair(result: RepairResult, target: Target) -> None:
+    if result.sound:
+        say(_("Nothing is wrong with {target}; it was not changed.").format(target=target.name), "green")
+        return
+    say(_("found, and what was done:"), "bold")
+    for finding in result.findings:
+        say(f"  {clean(finding.problem)}: {clean(finding.done)}")
+    if result.lost:
+        say(_("lost:"), "yellow")
+        for image in result.lost:
+            say(f"  {clean(image.name)}  {clean(image.title)} ({format_size(image.size)}): {clean(image.reason)}")
+        _print_way_back(result, target)
+    say(_("{device} is mended.").format(device=target.name), "green")
+
+
+def _print_way_back(result: RepairResult, target: Target) -> None:
+    prefix = "distro:"
+    sources = [image.source for image in result.lost]
+    again = [clean(source.removeprefix(prefix)) for source in sources if source.startswith(prefix)]
+    if again:
+        where = f"--device {target.device.node}" if target.device.node else f"--image-file {target.name}"
+        say(_("Add again: {command}").format(command=f"luxusb add {where} {' '.join(again)}"))
+    if len(again) < len(sources):
+        say(_("Images of your own come back with `luxusb add` and their files."))
 
 
 @click.command(short_help="Give an image on a stick room to keep changes.")

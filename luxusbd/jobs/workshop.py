@@ -1,0 +1,182 @@
+"""What a job on a stick works with: the device open and locked, a worker for every order, a reader for the images."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from luxusbd.children.launch import Launcher
+from luxusbd.devices.model import Device, DeviceIdentity
+from luxusbd.errors import DeviceBusyError, DeviceChangedError, DeviceNotFoundError, InterruptedJobError, LuxusbError
+from luxusbd.images.store import ImageStore
+from luxusbd.jobs import worker
+from luxusbd.jobs.comparison import Comparison, How
+from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.jobs.rescan import Rescans
+from luxusbd.jobs.running import JobContext
+from luxusbd.jobs.together import Overall
+from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.stick.model import ManifestImage, SourceImage, StickOperation, StickOptions, StickOrder, StickProgress
+
+log = logging.getLogger(__name__)
+
+AGAIN = {
+    Operation.CREATE: "the stick is not complete: create it again",
+    Operation.ADD: "the stick still starts what was on it before: add the images again",
+    Operation.REMOVE: "the stick still starts: remove the images again",
+    Operation.REFRESH: "refresh the stick again",
+    Operation.VERIFY: "nothing was written: verify again",
+    Operation.RESCAN: "the stick still starts what it started before: rescan it again",
+    Operation.REPAIR: "the stick starts what it started before: repair it again",
+}
+"""What helps when a job of this kind was cut."""
+
+
+class Workshop:
+    """Lets workers carry out orders on devices."""
+
+    def __init__(
+        self,
+        registry: DeviceRegistry,
+        store: ImageStore,
+        rescans: Rescans,
+        launcher: Launcher,
+        *,
+        unmounting: Unmounting,
+        staging: Path,
+    ) -> None:
+        """`staging`, ours alone, is where the temporary files of workers go; what is left in it goes at each start."""
+        self._registry = registry
+        self._store = store
+        self._rescans = rescans
+        self._launcher = launcher
+        self._unmounting = unmounting
+        self._staging = staging
+
+    async def work(
+        self,
+        context: JobContext,
+        identity: DeviceIdentity,
+        operation: StickOperation,
+        overall: Overall,
+        *,
+        images: Sequence[ManifestImage] = (),
+        remove: tuple[str, ...] = (),
+        found: tuple[ManifestImage, ...] = (),
+        options: StickOptions | None = None,
+        target: int | None = None,
+    ) -> Mapping[str, Any]:
+        """Let a worker carry out one order; `target` is the device where it is open and locked already.
+
+        Raises:
+            LuxusbError: what the worker says, or that the device is gone.
+        """
+        device = self._registry.current(identity).device
+        fds = [await self.open(identity) if target is None else os.dup(target)]
+        try:
+            for image in images:
+                fd = await asyncio.to_thread(self._store.open, context.job.owner_uid, image.sha256)
+                fds.append(fd)
+            order = StickOrder(
+                operation=operation,
+                fd=-1,
+                node=device.node,
+                disk_seq=identity.disk_seq,
+                size=identity.size,
+                options=options or StickOptions(),
+                add=tuple(SourceImage(-1, image) for image in images),
+                remove=remove,
+                found=found,
+            )
+
+            def progress(now: StickProgress) -> None:
+                overall.device(identity.id, now)
+                if now.note:
+                    context.note(now.note)
+
+            def on_pause(hook: Callable[[bool], None] | None) -> None:
+                overall.on_pause(identity.id, hook)
+
+            async with self._room(context.job) as directory:
+                return await worker.execute(
+                    self._launcher, order, fds, directory=directory, progress=progress, on_pause=on_pause
+                )
+        except InterruptedJobError as error:
+            raise InterruptedJobError(f"{error}; {AGAIN[context.job.operation]}") from None
+        except LuxusbError as error:
+            await self._explain_absence(identity, device, context.job.operation, error)
+            raise
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    async def open(self, identity: DeviceIdentity) -> int:
+        """The device, unmounted and locked; the caller closes it."""
+        await self._unmounting.release(identity)
+        try:
+            return await self._registry.open_for_writing(identity)
+        except DeviceBusyError as error:
+            explained = await self._unmounting.explained(identity, error)
+            if explained is error:
+                raise
+            raise explained from error
+
+    async def _explain_absence(
+        self, identity: DeviceIdentity, device: Device, operation: Operation, error: LuxusbError
+    ) -> None:
+        """Whatever a tool complained of: when the disk is gone, that is the reason."""
+        try:
+            await self._registry.check_present(identity)
+        except (DeviceNotFoundError, DeviceChangedError):
+            raise DeviceNotFoundError(
+                f"{device.node or 'the image file'} ({device.model}) went away during the job; plug it in again and"
+                f" leave it in: {AGAIN[operation]} ({error})"
+            ) from error
+
+    @contextlib.asynccontextmanager
+    async def _room(self, job: Job) -> AsyncIterator[Path]:
+        """A directory for the temporary files of one worker."""
+        made = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"job-{job.id}-", dir=self._staging))
+        try:
+            yield made
+        finally:
+            try:
+                await asyncio.to_thread(shutil.rmtree, made)
+            except OSError as error:
+                log.warning("temporary files of job %d stay until the next start: %s", job.id, error)
+
+    async def compare(
+        self, context: JobContext, identity: DeviceIdentity, overall: Overall, target: int, *, how: How
+    ) -> Comparison:
+        """Read what lies in /iso of a stick that is open at `target`; see `Rescans.compare`."""
+        noted = ""
+
+        def report(name: str, done: int, total: int) -> None:
+            nonlocal noted
+            if name != noted:
+                context.note(f"reading {name}")
+                noted = name
+            overall.reading(done, total)
+
+        overall.reading(0, 0)
+        fd = await asyncio.to_thread(os.open, f"/proc/self/fd/{target}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return await self._rescans.compare(
+                context.job.id,
+                fd,
+                identity.size,
+                how=how,
+                report=report,
+                on_pause=functools.partial(overall.on_pause, identity.id),
+            )
+        finally:
+            os.close(fd)

@@ -1,0 +1,116 @@
+"""What the data partition of a stick is like, as a repair needs to know it; nothing is written here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from luxusbd.errors import DeviceDamagedError, MalformedImageError, NewerStickError
+from luxusbd.stick import manifest as manifests
+from luxusbd.stick import menu, planned, reader
+from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.isofiles import PARTIAL, PENDING
+from luxusbd.stick.model import Manifest, StickOptions
+from luxusbd.stick.text import IMAGE_NAME
+
+_TIMEOUT = re.compile(r"set timeout=([0-9]{1,2});")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The data partition as it is on the medium."""
+
+    manifest: Manifest | None
+    broken: str
+    """Why there is no manifest, or what is wrong with it."""
+    planned: Manifest | None
+    uuid: str
+    label: str
+    directories: bool
+    """Whether /iso and /luxusb are there."""
+    leftovers: tuple[str, ...]
+    missing: bool
+    """Whether an image of the manifest has no file."""
+    menus: reader.Menus
+    broken_menus: bool
+    menu: str
+    """Text of the newest complete menu, or empty."""
+
+    def needs_work(self) -> bool:
+        """Whether anything has to be written."""
+        found = self.manifest
+        if found is None or self.broken or self.planned is not None or self.leftovers or not self.directories:
+            return True
+        return self.broken_menus or self.menus.newest < found.generation or found.data_uuid != self.uuid
+
+
+def examine(filesystem: Ext4) -> Condition:
+    """Look at everything but the contents of the images.
+
+    Raises:
+        NewerStickError: a newer version of this program has written the stick.
+        MalformedImageError: the filesystem is inconsistent.
+    """
+    found: Manifest | None = None
+    broken = ""
+    try:
+        found = reader.load_manifest(filesystem)
+        broken = "" if _is_whole(filesystem, manifests.PATH) else "the list of images was broken"
+        if broken and not _is_there(filesystem, manifests.PATH):
+            # what a job leaves that is cut at the very end
+            broken = ""
+    except NewerStickError:
+        raise
+    except DeviceDamagedError as error:
+        broken = str(error).split(";")[0]
+    here, inside = filesystem.list("/iso"), filesystem.list("/luxusb")
+    leftovers = [name for name in here if name.endswith(PARTIAL) and IMAGE_NAME.match(name)]
+    leftovers += [name for name in (_name(PENDING), _name(manifests.NEW_PATH)) if name in inside]
+    menus = reader.load_menus(filesystem)
+    broken_menus = [
+        path
+        for path, generation in ((menu.MENU_A, menus.a), (menu.MENU_B, menus.b))
+        if generation is None and _is_there(filesystem, path)
+    ]
+    newest = menu.MENU_A if menus.inactive == menu.MENU_B else menu.MENU_B
+    text = filesystem.read_file(newest, reader.MENU_LIMIT) if menus.newest else b""
+    return Condition(
+        manifest=found,
+        broken=broken,
+        planned=planned.load(filesystem),
+        uuid=filesystem.uuid,
+        label=filesystem.label,
+        directories=all(_is_there(filesystem, path) for path in ("/iso", "/luxusb")),
+        leftovers=tuple(leftovers),
+        missing=found is not None and any(not _is_there(filesystem, f"/iso/{image.name}") for image in found.images),
+        menus=menus,
+        broken_menus=bool(broken_menus),
+        menu=(text or b"").decode("utf-8", "replace"),
+    )
+
+
+def _is_there(filesystem: Ext4, path: str) -> bool:
+    return filesystem.lookup(path) is not None
+
+
+def _is_whole(filesystem: Ext4, path: str) -> bool:
+    try:
+        data = filesystem.read_file(path, manifests.LIMIT)
+        return data is not None and bool(manifests.decode(data))
+    except (DeviceDamagedError, MalformedImageError):
+        return False
+
+
+def options_of(look: Condition) -> StickOptions:
+    """What can still be told of what the user chose."""
+    usual = StickOptions()
+    timeout = _TIMEOUT.search(look.menu)
+    return StickOptions(
+        label=look.label or usual.label,
+        timeout=int(timeout.group(1)) if timeout else usual.timeout,
+        serial_console=menu.SERIAL[0] in look.menu,
+    )
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[1]

@@ -1,0 +1,124 @@
+"""Mends a stick's partition table: the copy that is broken is made anew from the one that is whole.
+
+Layout of header, rows and protective MBR: UEFI specification 2.10, sections 5.2.3 and 5.3.2. What the kernel wants of
+the protective MBR: Linux, block/partitions/efi.c, is_pmbr_valid.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+import zlib
+from dataclasses import dataclass
+
+from luxusbd.images.gpt import SECTOR, GptCopy, copies
+from luxusbd.stick.blockio import ReadAt, sync, write_all
+from luxusbd.stick.gpt import stick_layout_of
+from luxusbd.stick.model import Layout
+
+UNPROTECTED = "the protective MBR is broken, so that no system shows the partitions"
+
+_SIGNATURE = 510
+_MBR_ROWS = 446
+_GPT_TYPE = 0xEE
+_HEADER = 92
+_ROWS_SECTORS = 32
+"""Sectors of the 128 rows of 128 bytes that every table of this program has."""
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What the partition table of a stick is like."""
+
+    layout: Layout
+    problems: tuple[str, ...]
+    """What is broken, a sentence each."""
+    writes: tuple[tuple[int, bytes], ...]
+    """(byte, data), in the order in which they mend it: what is whole is touched last, or not at all."""
+
+
+def examine(read: ReadAt, size: int) -> TableState | None:
+    """Look at the table of a disk of `size` bytes; None when neither copy is that of a LUXusb stick."""
+    primary, backup = copies(read, size)
+    good = primary or backup
+    layout = stick_layout_of(good.entries, size) if good is not None else None
+    if good is None or layout is None:
+        return None
+    problems: list[str] = []
+    writes: list[tuple[int, bytes]] = []
+    end = size // SECTOR - 1
+    first_of_backup = (end - _ROWS_SECTORS) * SECTOR
+    if len(good.rows) > _ROWS_SECTORS * SECTOR or any(
+        row.start + row.size > first_of_backup or row.start < (_ROWS_SECTORS + 2) * SECTOR for row in good.entries
+    ):
+        # not one that this program made: a copy of it could overwrite what lies in a partition
+        return TableState(layout, (), ())
+    rows = good.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")
+    if primary is None or primary != backup:
+        problems.append(_problem(primary, backup))
+    if backup is None or primary != backup:
+        writes += [(first_of_backup, rows), (end * SECTOR, _header(good, end, 1, size))]
+    if primary is None or (primary.other, primary.last) != (end, end - _ROWS_SECTORS - 1):
+        if primary is not None and backup is not None:
+            problems.append("the partition table was made for a disk of another size")
+        writes += [(2 * SECTOR, rows), (SECTOR, _header(good, 1, end, size))]
+    if not is_protected(read):
+        problems.append(UNPROTECTED)
+        writes.append((0, _protective(read(0, SECTOR), size)))
+    return TableState(layout, tuple(problems), tuple(writes))
+
+
+def is_protected(read: ReadAt) -> bool:
+    """Whether a disk has the MBR without which systems do not look for a GPT."""
+    sector = read(0, SECTOR)
+    if sector[_SIGNATURE:] != b"\x55\xaa":
+        return False
+    rows = (sector[at : at + 16] for at in range(_MBR_ROWS, _SIGNATURE, 16))
+    return any(row[4] == _GPT_TYPE and row[8:12] == (1).to_bytes(4, "little") for row in rows)
+
+
+def mend(fd: int, state: TableState) -> None:
+    """Write what is broken, one piece after the other.
+
+    Raises:
+        DeviceError: the disk cannot be written.
+    """
+    for place, data in state.writes:
+        write_all(fd, data, place)
+        sync(fd)
+
+
+def _problem(primary: GptCopy | None, backup: GptCopy | None) -> str:
+    if primary is None:
+        return "the first copy of the partition table is broken"
+    if backup is None:
+        return "the second copy of the partition table is broken or not at the end of the disk"
+    return "the two copies of the partition table differ"
+
+
+def _header(good: GptCopy, own: int, other: int, size: int) -> bytes:
+    end = size // SECTOR - 1
+    values = (
+        b"EFI PART",
+        0x00010000,
+        _HEADER,
+        0,
+        0,
+        own,
+        other,
+        _ROWS_SECTORS + 2,
+        end - _ROWS_SECTORS - 1,
+        uuid.UUID(good.guid).bytes_le,
+        2 if own == 1 else end - _ROWS_SECTORS,
+        _ROWS_SECTORS * SECTOR // good.row_size,
+        good.row_size,
+        zlib.crc32(good.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")),
+    )
+    header = bytearray(struct.pack("<8sIIIIQQQQ16sQIII", *values))
+    struct.pack_into("<I", header, 16, zlib.crc32(header))
+    return bytes(header.ljust(SECTOR, b"\0"))
+
+
+def _protective(sector: bytes, size: int) -> bytes:
+    row = struct.pack("<B3sB3sII", 0, b"\0\2\0", _GPT_TYPE, b"\xff\xff\xff", 1, min(size // SECTOR - 1, 0xFFFFFFFF))
+    return sector[:_MBR_ROWS] + row + bytes(48) + b"\x55\xaa"

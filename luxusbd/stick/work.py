@@ -1,0 +1,116 @@
+"""What the jobs on one stick share: getting at it, changing its manifest, and saying what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import luxusbd
+from luxusbd.errors import DeviceError
+from luxusbd.stick import making, partition, target
+from luxusbd.stick.blockio import MediumReader, in_thread
+from luxusbd.stick.imagefile import FileRoom
+from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, StickOrder
+from luxusbd.stick.mounted import MountedRoom
+from luxusbd.stick.progress import Progress
+from luxusbd.stick.room import DataRoom
+from luxusbd.stick.session import AfterStep, Session
+
+
+async def commit(session: Session, manifest: Manifest, added: Sequence[ManifestImage] = ()) -> Manifest:
+    """Write the manifest as the next generation, with its menu; see `Session.commit`."""
+    current, menus = await session.look()
+    manifest = dataclasses.replace(
+        manifest,
+        generation=max(current.generation, menus.newest) + 1,
+        updated=int(time.time()),
+        luxusbd=luxusbd.__version__,
+    )
+    await session.commit(manifest, menus.inactive, added)
+    return manifest
+
+
+async def result(session: Session, manifest: Manifest, written: int) -> dict[str, Any]:
+    """What a job that changed the stick answers."""
+    await session.room.checkpoint()
+    return {
+        **facts(manifest),
+        "images": [image.name for image in manifest.images],
+        "bytes_written": written,
+        "free_bytes": await session.free_bytes(),
+    }
+
+
+def facts(manifest: Manifest) -> dict[str, Any]:
+    """What every answer says of the stick."""
+    return {
+        "stick_id": manifest.stick_id,
+        "data_uuid": manifest.data_uuid,
+        "generation": manifest.generation,
+        "firmware": sorted(item.value for item in manifest.firmware),
+    }
+
+
+@asynccontextmanager
+async def existing(order: StickOrder, progress: Progress, after_step: AfterStep) -> AsyncIterator[Session]:
+    """A session on a stick that is there, brought in order first."""
+    with target.exclusive(order):
+
+        def find() -> Layout:
+            with MediumReader(order.fd) as medium:
+                return target.stick_layout(medium.read_at, order.size)
+
+        found = await in_thread(find)
+    await show_partitions(order, found)
+    progress.stage("filesystem")
+    async with session(order, found, progress, after_step) as opened:
+        manifest, _menus = await opened.look()
+        await in_thread(making.unmark, order.fd, found)
+        await opened.heal(manifest)
+        yield opened
+
+
+async def show_partitions(order: StickOrder, found: Layout) -> None:
+    """Make sure that the kernel has the partitions of a disk.
+
+    Raises:
+        DeviceBusyError: it does not take them.
+    """
+    if order.node:
+        try:
+            partition.find_node(order.fd, found, PartitionRole.DATA)
+        except DeviceError:
+            await partition.reread(order.fd, found)
+
+
+def data_room(order: StickOrder, found: Layout, work: Path) -> DataRoom:
+    """The data partition of a disk or an image file; `work` is for temporary files."""
+    return MountedRoom(order.fd, found) if order.node else FileRoom(order.fd, found, work)
+
+
+@asynccontextmanager
+async def session(
+    order: StickOrder,
+    found: Layout,
+    progress: Progress,
+    after_step: AfterStep,
+    make: Manifest | None = None,
+) -> AsyncIterator[Session]:
+    """A session on the data partition, on a filesystem that is made for `make`, or else brought in order first."""
+    with tempfile.TemporaryDirectory(prefix="luxusb-work-") as work:
+        room = data_room(order, found, Path(work))
+        if make is not None:
+            await room.make_filesystem(make.data_uuid, make.options.label)
+            after_step("filesystem")
+        else:
+            await room.check()
+        try:
+            await room.open()
+            yield Session(order.fd, found, room, progress, after_step)
+        finally:
+            await room.close()
