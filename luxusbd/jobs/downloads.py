@@ -23,15 +23,15 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs import mirrors, partials, vouching
+from luxusbd.jobs import partials
 from luxusbd.jobs.mirrorchoice import CANDIDATES
-from luxusbd.jobs.mirrors import Mirrors, mirrors_of
+from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
-from luxusbd.jobs.vouching import Makers, Verdict, Word
+from luxusbd.jobs.vouching import Makers, Verdict, Word, word_params_of
 from luxusbd.text import clean
 from luxusbd.transfer.model import Digest, DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
@@ -122,8 +122,8 @@ class Downloads:
             "size": release.size,
             "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
-            **mirrors.params_of(distribution, release),
-            **vouching.params_of(release),
+            **params_of(distribution, release),
+            **word_params_of(release),
         }
         return await self._queue.submit(
             Operation.DOWNLOAD,
@@ -146,9 +146,9 @@ class Downloads:
         params = context.job.params
         sha256 = str(params["sha256"])
         context.on_cancel(lambda: self.discard(sha256))
-        try:
-            # two users may ask for the same bytes: the second waits, then finds them in the store
-            async with self.alone(sha256), self._makers.beside(context) as word:
+        # two users may ask for the same bytes: the second waits, then finds them in the store
+        async with self.alone(sha256), self._makers.beside(context) as word:
+            try:
                 image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
                 if image is None:
                     expected = int(params.get("expected", params["size"]))
@@ -156,9 +156,9 @@ class Downloads:
                         image, verdict = await self._fetch(context, sha256, promise, word)
                 else:
                     image, verdict = await self._vouched_for(context, image, word)
-        except VerificationError:
-            await self._forget(context, sha256)
-            raise
+            except VerificationError:
+                await self._forget(context, sha256)
+                raise
         return {**image_result(image), **verdict.result()}
 
     @contextlib.asynccontextmanager
@@ -172,15 +172,19 @@ class Downloads:
             if not lock.locked():
                 self._locks.pop(sha256, None)
 
-    async def request(self, context: JobContext, among: Sequence[Mirror], most: int = CANDIDATES) -> DownloadRequest:
-        """What the transfer process is asked for by a job; of the mirrors those that its user wants now.
+    async def request(
+        self, context: JobContext, most: int = CANDIDATES, further: Sequence[Mirror] = ()
+    ) -> DownloadRequest:
+        """What the transfer process is asked for by a job; the mirrors as its user wants them now.
+
+        `further` are mirrors beside those that the catalogue had when the job was started.
 
         Raises:
             NoMirrorError: preferences leave none.
         """
         params = context.job.params
         distribution = parse_reference(str(params["reference"])).id
-        choice = await self._mirrors.choose(context.job.owner_uid, distribution, among, most)
+        choice = await self._mirrors.choose(context.job.owner_uid, distribution, (*mirrors_of(params), *further), most)
         for note in choice.notes:
             context.note(note)
         return DownloadRequest(
@@ -243,8 +247,10 @@ class Downloads:
         found = await self._makers.directions(params)
         if found.note:
             context.note(found.note)
-        asked = (*mirrors_of(params), *(Mirror(mirror.url, mirror.country) for mirror in found.mirrors))
-        request = word.shaped(await self.request(context, asked), found)
+        known = mirrors_of(params)
+        addresses = {mirror.url for mirror in known}
+        further = tuple(Mirror(one.url, one.country) for one in found.mirrors if one.url not in addresses)
+        request = word.shaped(await self.request(context, further=further), found)
         sources: tuple[SourceShare, ...] = ()
         verified = False
 
@@ -252,7 +258,7 @@ class Downloads:
             nonlocal sources
             sources = now.sources or sources
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
-            context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, asked))
+            context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, (*known, *further)))
             if now.note:
                 context.note(now.note)
 
@@ -295,9 +301,9 @@ class Downloads:
         return await self._room.store(context, promise, size, move), verdict
 
 
-def shown(sources: Sequence[SourceShare], among: Sequence[Mirror]) -> tuple[MirrorShare, ...]:
-    """What the mirrors of a job do, for people."""
-    countries = {mirror.url: mirror.country for mirror in among if mirror.country}
+def shown(sources: Sequence[SourceShare], mirrors: Sequence[Mirror]) -> tuple[MirrorShare, ...]:
+    """What the mirrors of a job do, for people; `mirrors` are all that it may ask."""
+    countries = {mirror.url: mirror.country for mirror in mirrors}
     return tuple(
         MirrorShare(
             clean(source.host, HOST_LIMIT),

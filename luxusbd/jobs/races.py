@@ -101,8 +101,7 @@ class Races:
 
     async def _measure(self, context: JobContext) -> tuple[SourceShare, ...]:
         params = context.job.params
-        among = mirrors_of(params)
-        request = await self._downloads.request(context, among, int(params["most"]))
+        request = await self._downloads.request(context, int(params["most"]))
         shares: tuple[SourceShare, ...] = ()
 
         def progress(now: DownloadProgress) -> None:
@@ -110,7 +109,7 @@ class Races:
             shares = now.sources or shares
             # the file's size is not what it goes for, and when it ends is not known
             context.report(sum(share.bytes_done for share in shares), 0, stage="measure")
-            context.served_by(shown(now.sources, among))
+            context.served_by(shown(now.sources, mirrors_of(params)))
             if now.note:
                 context.note(now.note)
 

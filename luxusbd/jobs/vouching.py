@@ -23,8 +23,6 @@ from luxusbd.transfer.sums import hinted
 
 METALINK_PATIENCE = 5.0
 """Seconds for which a download waits for a metalink; without it, it goes on with the catalogue's mirrors."""
-MAX_URLS = 200
-"""Addresses of one download."""
 
 _T = TypeVar("_T")
 
@@ -44,7 +42,7 @@ class Verdict:
         return {"signed_by": self.signed_by, "unsigned_reason": self.reason}
 
 
-def params_of(release: Release) -> Mapping[str, Any]:
+def word_params_of(release: Release) -> Mapping[str, Any]:
     """What a download job keeps of a release to find out who vouches for it."""
     digests = [Digest("sha256", release.sha256)]
     digests += [Digest(name, value) for name in ("sha512", "blake2b") if (value := getattr(release, name))]
@@ -148,7 +146,7 @@ class Word:
             await asyncio.gather(self._list, return_exceptions=True)
 
     def shaped(self, request: DownloadRequest, found: Directions) -> DownloadRequest:
-        """A request with all that is known of the file besides."""
+        """A request with all that is known of the file besides; which mirrors are asked is chosen elsewhere."""
         params = self._context.job.params
         digests = tuple(
             digest for digest in digests_from_json(params.get("digests", [])) if digest.algorithm != "sha256"

@@ -12,7 +12,7 @@ from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
 from luxusbd.errors import UntrustedError
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.trust import TrustPolicy
-from luxusbd.jobs.vouching import name_in_lists, params_of
+from luxusbd.jobs.vouching import name_in_lists, word_params_of
 from luxusbd.transfer.makerscodec import claim_from_json
 from luxusbd.transfer.model import Claim, Digest
 
@@ -104,11 +104,11 @@ def test_a_release_that_cannot_be_signed_is_refused_with_the_reason(keyring: Key
 
 
 def test_what_a_job_keeps() -> None:
-    params = params_of(RELEASE)
+    params = word_params_of(RELEASE)
     digests = (Digest("sha256", "a" * 64), Digest("sha512", "b" * 128))
     assert claim_from_json(params["claim"]) == Claim(FINGERPRINT, ("x y.iso",), digests, RELEASE.sums_url, "", "")
     assert (params["file"], params["metalink"]) == ("x y.iso", "")
-    assert params_of(replace(RELEASE, trust=Trust.HASH))["claim"] is None
+    assert word_params_of(replace(RELEASE, trust=Trust.HASH))["claim"] is None
 
 
 @pytest.mark.parametrize(
