@@ -158,6 +158,12 @@ class NetworkError(LuxusbError):
     dbus_name = PREFIX + "NetworkFailed"
 
 
+class ProxyError(NetworkError):
+    """The proxy lets nothing through; the text names it and says what it wants."""
+
+    dbus_name = PREFIX + "ProxyFailed"
+
+
 class VerificationError(LuxusbError):
     """Bytes differ from what they have to be: a hash, a signature or a read-back."""
 

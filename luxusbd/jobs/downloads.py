@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,18 +18,23 @@ from luxusbd.catalog.catalog import reference_to
 from luxusbd.catalog.model import Distribution, Release, Trust
 from luxusbd.errors import (
     CancelledError,
+    LuxusbError,
     MalformedImageError,
+    NotEnoughSpaceError,
     from_name,
+    host_error,
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
+from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Promise, Room
-from luxusbd.jobs.running import JobContext, Lane
+from luxusbd.jobs.running import HeldError, JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.text import clean
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage, SourceShare
+
+log = logging.getLogger(__name__)
 
 HOST_LIMIT = 253
 """Characters of a host's name (RFC 1035, section 2.3.4)."""
@@ -119,11 +127,38 @@ class Downloads:
         """Pass a changed limit on to a running download."""
         await self._transfers.set_bandwidth(job.id, bandwidth)
 
+    def take_up(self, job: Job, *, ask: bool) -> None:
+        """Let a stored, unfinished download go on, or wait until somebody says so."""
+        self._queue.restore(
+            job, Lane.DOWNLOAD, self.run_download, ask=ask, cleanup=lambda: self._discard(str(job.params["sha256"]))
+        )
+
+    async def tell_claims(self) -> None:
+        """Tell of downloads that are not running how much there is of them."""
+        for job in self._queue.jobs():
+            if job.operation is not Operation.DOWNLOAD or job.state not in (JobState.QUEUED, JobState.PAUSED):
+                continue
+            try:
+                total, done = await self._transfers.claims(str(self._incoming), str(job.params["sha256"]))
+            except LuxusbError as error:
+                log.info("job %d: what there is of it already cannot be told: %s", job.id, error)
+                continue
+            self._queue.found(job.id, done, total or int(job.params["size"]))
+
+    def bytes_wanted(self, job: Job) -> int:
+        """Bytes of the whole file as far as known, else 0."""
+        return max(job.bytes_total, int(job.params.get("expected", job.params["size"])))
+
+    async def _discard(self, sha256: str) -> None:
+        await self._transfers.discard(str(self._incoming), sha256)
+
     async def run_download(self, context: JobContext) -> Mapping[str, Any]:
         """The runner of a download job."""
         params = context.job.params
         sha256 = str(params["sha256"])
-        context.on_cancel(lambda: self._transfers.discard(str(self._incoming), sha256))
+        context.on_cancel(lambda: self._discard(sha256))
+        # one that has begun waits for room; one that has not is told at once that there is none
+        begun = context.job.bytes_done > 0
         # two users may ask for the same bytes: the second waits, then finds them in the store
         lock = self._locks.setdefault(sha256, asyncio.Lock())
         try:
@@ -131,7 +166,7 @@ class Downloads:
                 image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
                 if image is None:
                     expected = int(params.get("expected", params["size"]))
-                    async with self._room.promised(context, expected, sha256=sha256) as promise:
+                    async with self._promised(context, expected, sha256, begun=begun) as promise:
                         image = await self._fetch(context, sha256, promise)
         finally:
             if not lock.locked():
@@ -154,6 +189,17 @@ class Downloads:
         except MalformedImageError as error:
             return unrecognised(size, error)
 
+    @contextlib.asynccontextmanager
+    async def _promised(self, context: JobContext, size: int, sha256: str, *, begun: bool) -> AsyncIterator[Promise]:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                promise = await stack.enter_async_context(self._room.promised(context, size, sha256=sha256))
+            except NotEnoughSpaceError as error:
+                if begun:
+                    raise _held(error) from error
+                raise
+            yield promise
+
     async def _fetch(self, context: JobContext, sha256: str, promise: Promise) -> StoredImage:
         params = context.job.params
         # a job of an older version has none
@@ -173,10 +219,15 @@ class Downloads:
                 directory=str(self._incoming),
                 name=sha256,
                 bandwidth=context.job.bandwidth,
+                priority=context.job.priority,
             )
 
-        context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
-        result = await self._transfers.download(context.job.id, request, progress)
+        context.report(context.job.bytes_done, int(params["size"]), stage=DownloadStage.CONNECT.value)
+        try:
+            result = await self._transfers.download(context.job.id, request, progress)
+        except NotEnoughSpaceError as error:
+            # somebody else took the room that was promised
+            raise _held(error) from error
         # the path is ours, not the one that the process without privileges names
         path = self._incoming / sha256
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -198,7 +249,22 @@ class Downloads:
             owner_uid=None,
             requested_by=context.job.owner_uid,
         )
-        return await self._room.store(context, promise, size, move)
+
+        def moved() -> StoredImage:
+            try:
+                return move()
+            except NotEnoughSpaceError as error:
+                raise _held(error) from error
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise _held(host_error(error, f"storing {params['name']}")) from error
+                raise
+
+        return await self._room.store(context, promise, size, moved)
+
+
+def _held(error: LuxusbError) -> HeldError:
+    return HeldError(PauseReason.SPACE, f"{error}. It goes on by itself when there is room")
 
 
 def _mirrors(sources: Sequence[SourceShare], countries: Mapping[str, str]) -> tuple[MirrorShare, ...]:

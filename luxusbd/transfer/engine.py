@@ -19,6 +19,7 @@ from luxusbd.transfer.gate import HostGate
 from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+from luxusbd.transfer.network import Network
 from luxusbd.transfer.pace import Control, TokenBucket
 from luxusbd.transfer.partfile import PartBusyError, PartFile, check_name
 from luxusbd.transfer.run import DownloadRun, Means
@@ -35,7 +36,13 @@ class Downloader:
     `bucket` limits all downloads together, on top of the limit of each.
     """
 
-    def __init__(self, session_factory: SessionFactory = default_session, limits: TransferLimits | None = None) -> None:
+    def __init__(
+        self,
+        session_factory: SessionFactory = default_session,
+        limits: TransferLimits | None = None,
+        network: Network | None = None,
+    ) -> None:
+        self._network = network or Network()
         self._limits = limits or TransferLimits()
         self._session_factory = session_factory
         self._session: aiohttp.ClientSession | None = None
@@ -123,7 +130,7 @@ class Downloader:
         if self._session is None:
             self._session = self._session_factory()
         keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
-        source = HttpSource(self._session, self._gate, self._limits)
+        source = HttpSource(self._session, self._gate, self._limits, self._network)
         run = DownloadRun(request, keeper, Means(source, self._limits, self._disk, self.bucket), control, progress)
         note = await self._prepare(part, keeper, request)
         if note:
@@ -134,7 +141,7 @@ class Downloader:
                 digest = await run.run()
                 saving.cancel()
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise source.explained(_first(errors)) from errors
         finally:
             if not part.finished:
                 await keeper.checkpoint()

@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 import luxusbd
+from luxusbd.errors import NetworkError, ProxyError
 from luxusbd.transfer.answers import (
     Answer,
     AnswerKind,
@@ -23,6 +24,7 @@ from luxusbd.transfer.answers import (
 )
 from luxusbd.transfer.gate import HostGate
 from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.network import Network, Proxy
 from luxusbd.transfer.pace import RateWatch
 
 _EARLY_END = "closed the connection before the end of the file"
@@ -116,12 +118,22 @@ class Body:
 
 
 class HttpSource:
-    """Asks mirrors for bytes. One for the whole process; it keeps nothing about a single download."""
+    """Asks mirrors for bytes, one for each download; it keeps nothing about it but what a proxy said."""
 
-    def __init__(self, session: aiohttp.ClientSession, gate: HostGate, limits: TransferLimits) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, gate: HostGate, limits: TransferLimits, network: Network | None = None
+    ) -> None:
         self._session = session
         self._gate = gate
         self._limits = limits
+        self._network = network or Network()
+        self._refused_by_proxy = ""
+
+    def explained(self, error: BaseException) -> BaseException:
+        """The failure of the whole download: where a proxy let nothing through, no mirror is to blame."""
+        if isinstance(error, NetworkError) and self._refused_by_proxy:
+            return ProxyError(f"{self._refused_by_proxy}\n{error}")
+        return error
 
     @asynccontextmanager
     async def open(self, url: str, asked: Asked, replaceable: Callable[[], bool]) -> AsyncIterator[Body]:
@@ -168,6 +180,7 @@ class HttpSource:
             raise
 
     async def _send(self, address: URL, asked: Asked) -> aiohttp.ClientResponse:
+        proxy = self._network.proxy_for(address.scheme, address.host or "")
         headers = {}
         if asked.ranged:
             headers["Range"] = f"bytes={asked.start}-{'' if asked.end is None else asked.end - 1}"
@@ -177,15 +190,52 @@ class HttpSource:
                 headers["If-Range"] = known.strong_etag
         try:
             async with asyncio.timeout(self._limits.header_timeout):
-                return await self._session.get(
-                    address, headers=headers, allow_redirects=False, max_line_size=16384, max_field_size=16384
+                response = await self._session.get(
+                    address,
+                    headers=headers,
+                    allow_redirects=False,
+                    max_line_size=16384,
+                    max_field_size=16384,
+                    proxy=proxy.url if proxy else None,
+                    proxy_auth=aiohttp.BasicAuth(proxy.user, proxy.password, "utf-8") if proxy and proxy.user else None,
                 )
         except TimeoutError:
+            through = f" through the proxy {proxy}" if proxy else ""
             raise SourceError(
-                FailureKind.TRANSIENT, f"gave no answer within {self._limits.header_timeout:g} seconds"
+                FailureKind.TRANSIENT, f"gave no answer{through} within {self._limits.header_timeout:g} seconds"
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if proxy is not None and (fault := self._fault_of(proxy, error)) is not None:
+                raise fault from error
             raise self._unreachable(error, address) from error
+        if proxy is not None and response.status == 407:
+            response.close()
+            raise self._locked_out(proxy)
+        return response
+
+    def _fault_of(self, proxy: Proxy, error: Exception) -> SourceError | None:
+        """What a proxy did, where it was the proxy and not the mirror behind it."""
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            if error.status == 407:
+                return self._locked_out(proxy)
+            said = f"{error.status} {''.join(filter(str.isprintable, error.message))[:80]}".rstrip()
+            kind = FailureKind.UNUSABLE if 400 <= error.status < 500 else FailureKind.TRANSIENT
+            return SourceError(kind, f"is not let through by the proxy {proxy}: it answered {said}")
+        if isinstance(error, aiohttp.ClientConnectorError) and error.host == URL(proxy.url).host:
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                why = f"its TLS certificate is not valid: {error.certificate_error}"
+            else:
+                why = _reason(error)
+            return SourceError(FailureKind.NO_NETWORK, f"was not asked: the proxy {proxy} could not be reached: {why}")
+        return None
+
+    def _locked_out(self, proxy: Proxy) -> SourceError:
+        what = "does not take our user name and password" if proxy.user else "wants a user name and a password"
+        self._refused_by_proxy = (
+            f"the proxy {proxy} {what} (407); the administrator sets them in the file that network.proxy_credentials"
+            " names"
+        )
+        return SourceError(FailureKind.UNUSABLE, f"was not asked: the proxy {proxy} {what} (407)")
 
     def _unreachable(self, error: Exception, address: URL) -> SourceError:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):

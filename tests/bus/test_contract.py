@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxusbd import resources
+from luxusbd import config, resources
 from luxusbd.bus import apidoc, contract
 from luxusbd.bus.dispatcher import Answer, Call, Implementation
 from luxusbd.bus.members import RULES, Action
@@ -176,3 +176,9 @@ def test_job_paths() -> None:
     assert job_path(None) == "/"
     assert job_id_of(job_path(17)) == 17
     assert job_id_of("/org/luxusb/jobs/17") is None
+
+
+def test_what_can_be_set_is_documented() -> None:
+    doc = " ".join(contract.interfaces()[contract.MANAGER].methods["SetSettings"].doc.split())
+    (listed,) = re.findall(r"What can be changed: (.*)\.$", doc)
+    assert tuple(listed.split(", ")) == tuple(sorted(config.changeable()))
