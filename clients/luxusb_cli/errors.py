@@ -78,6 +78,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "WrongJobState": N_("See the state of the job with `luxusb jobs`."),
     LUXUSB + "NotEnoughSpace": N_("Take fewer or smaller images, or a larger disk."),
     LUXUSB + "NetworkFailed": N_("Check the network and run the command again; downloaded bytes are kept."),
+    LUXUSB + "ProxyFailed": N_("Tell the administrator; [network] in luxusbd.toml has the proxy."),
     LUXUSB + "DeviceNotFound": N_("See the disks with `luxusb devices`."),
     LUXUSB + "DeviceChanged": N_("Check with `luxusb devices` that it is the right disk, and run the command again."),
     LUXUSB + "DeviceBusy": N_("Wait until the other job or program is done with the disk."),

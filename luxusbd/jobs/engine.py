@@ -203,6 +203,7 @@ class LuxusbEngine:
 
         # the call that started the daemon is to see a stick as what it is, and how much there is of a download
         await asyncio.gather(self._registry.settled(LOOKS), self._tell_claims())
+        self._queue.begin()
         self._keeper.adopting = True
         loop = asyncio.get_running_loop()
         self._background = [

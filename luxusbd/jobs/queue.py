@@ -144,7 +144,8 @@ class JobQueue:
             bandwidth=bandwidth,
         )
         job = replace(job, id=await self._store.insert(owner_uid, codec.to_document(job)))
-        self._add(job, lane, runner)
+        self._put(job, lane, runner)
+        self._schedule()
         return job
 
     def restore(
@@ -158,7 +159,7 @@ class JobQueue:
     ) -> None:
         """Take a stored, unfinished job up again: what ran or waited waits, what was paused stays so.
 
-        With `ask` what would go on by itself is paused until somebody resumes it. `cleanup` is what the runner says by
+        Nothing of it runs before `begin`, so that the most urgent one is the first. With `ask` what would go on by itself is paused until somebody resumes it. `cleanup` is what the runner says by
         `JobContext.on_cancel`, for a job that is cancelled before it runs again.
         """
         if ask and job.going_on:
@@ -166,7 +167,11 @@ class JobQueue:
         if job.state is JobState.RUNNING:
             job = replace(job, state=JobState.QUEUED)
         job = replace(job, rate=0, expected_end=0, log=_longer(job.log, "taken up again after a restart of the daemon"))
-        self._add(job, lane, runner, cleanup)
+        self._put(job, lane, runner, cleanup)
+
+    def begin(self) -> None:
+        """Let restored jobs run."""
+        self._schedule()
 
     def found(self, job_id: int, done: int, total: int) -> None:
         """Note what an earlier run has left of a restored job, unless it began meanwhile."""
@@ -342,14 +347,13 @@ class JobQueue:
     def _children(self, job_id: int) -> Iterable[Entry]:
         return [entry for entry in self._entries.values() if entry.job.parent == job_id]
 
-    def _add(self, job: Job, lane: Lane, runner: Runner, cleanup: Callable[[], Awaitable[None]] | None = None) -> None:
+    def _put(self, job: Job, lane: Lane, runner: Runner, cleanup: Callable[[], Awaitable[None]] | None = None) -> None:
         entry = Entry(job, lane, runner, cleanup=cleanup)
         self._entries[job.id] = entry
         for listener in self._listeners:
             listener.job_added(job)
         self._save_soon(job)
         self._tell_busy()
-        self._schedule()
 
     def _take_back(self, entry: Entry) -> None:
         if entry.task is not None and not entry.begun:
