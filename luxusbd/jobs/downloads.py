@@ -151,6 +151,12 @@ class Downloads:
 
     async def _discard(self, sha256: str) -> None:
         await self._transfers.discard(str(self._incoming), sha256)
+        if sha256 not in self._locks:
+            # complete, and not in the store yet
+            try:
+                await asyncio.to_thread((self._incoming / sha256).unlink, missing_ok=True)
+            except OSError as error:
+                raise host_error(error, f"removing {self._incoming / sha256}") from error
 
     async def run_download(self, context: JobContext) -> Mapping[str, Any]:
         """The runner of a download job."""

@@ -170,7 +170,7 @@ class LuxusbEngine:
             unmounting=self._unmounting,
             staging=self._staging,
         )
-        self._space = SpaceWatch(self._queue, room, incoming, self._downloads.bytes_wanted)
+        self._space = SpaceWatch(self._queue, room.check, incoming, self._downloads.bytes_wanted)
         self._awake = Wakefulness(self._queue, self._transfers, enabled=config.daemon.inhibit_sleep)
         self._background: list[asyncio.Task[None]] = []
         self._queue.add_listener(_Cleanup(self._imports, self._sticks))

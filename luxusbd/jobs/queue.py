@@ -159,7 +159,9 @@ class JobQueue:
     ) -> None:
         """Take a stored, unfinished job up again: what ran or waited waits, what was paused stays so.
 
-        Nothing of it runs before `begin`, so that the most urgent one is the first. With `ask` what would go on by itself is paused until somebody resumes it. `cleanup` is what the runner says by
+        Nothing of it runs before `begin`, so that the most urgent one is the first.
+
+        With `ask` what would go on by itself is paused until somebody resumes it. `cleanup` is what the runner says by
         `JobContext.on_cancel`, for a job that is cancelled before it runs again.
         """
         if ask and job.going_on:

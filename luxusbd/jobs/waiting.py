@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from luxusbd.jobs import partials
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.model import Job, JobState, PauseReason
 from luxusbd.jobs.queue import JobQueue
-from luxusbd.jobs.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +43,23 @@ class SpaceWatch(Listener):
     def __init__(
         self,
         queue: JobQueue,
-        room: Room,
+        check: Callable[[int, int], Awaitable[None]],
         incoming: Path,
         wanted: Callable[[Job], int],
         *,
         interval: float = INTERVAL,
     ) -> None:
-        """`wanted` gives the bytes of the whole file of a job."""
+        """Prepare.
+
+        Args:
+            queue: has the jobs.
+            check: raises `NotEnoughSpaceError` while there is no room for so many bytes (second) of a uid (first).
+            incoming: where unfinished downloads lie.
+            wanted: gives the bytes of the whole file of a job.
+            interval: seconds between two looks.
+        """
         self._queue = queue
-        self._room = room
+        self._check = check
         self._incoming = incoming
         self._wanted = wanted
         self._interval = interval
@@ -102,7 +109,7 @@ class SpaceWatch(Listener):
         try:
             found = await asyncio.to_thread(partials.scan, self._incoming)
             there = sum(part.size for part in found if part.sha256 == job.params["sha256"])
-            await self._room.check(job.owner_uid, max(0, self._wanted(job) - there) + SPARE)
+            await self._check(job.owner_uid, max(0, self._wanted(job) - there) + SPARE)
         except NotEnoughSpaceError as error:
             log.debug("job %d still waits for room: %s", job.id, error)
             return False

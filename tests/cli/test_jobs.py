@@ -86,8 +86,10 @@ def test_jobs_that_nobody_paused(luxusb: Run, daemon: FakeDaemon) -> None:
     assert "paused since a restart" in lines[3]
     assert lines[5:] == [
         "job 3: the disk is full",
-        "2 downloads from before a restart wait: `luxusb resume --all` goes on with them, `luxusb cancel JOB` drops"
-        " one.",
+        (
+            "2 downloads from before a restart wait: `luxusb resume --all` goes on with them, `luxusb cancel JOB` drops"
+            " one."
+        ),
     ]
     jobs = luxusb("jobs", "--json").document["jobs"]
     assert [job["details"]["pause_reason"] for job in jobs] == ["user", "space", "restart", "restart"]
