@@ -128,6 +128,8 @@ def _proxy(address: str, credentials: tuple[str, str]) -> Proxy:
     parts = urlsplit(address)
     own = (unquote(parts.username or ""), unquote(parts.password or ""))
     user, password = own if own[0] else credentials
+    if ":" in user:
+        raise ConfigError("network.proxy: a user name cannot have a colon in it (RFC 7617)")
     authority = parts.netloc.rpartition("@")[2]
     return Proxy(f"{parts.scheme}://{authority}", user, password)
 

@@ -197,7 +197,7 @@ class HttpSource:
                     max_line_size=16384,
                     max_field_size=16384,
                     proxy=proxy.url if proxy else None,
-                    proxy_auth=aiohttp.BasicAuth(proxy.user, proxy.password, "utf-8") if proxy and proxy.user else None,
+                    proxy_headers=_credentials(proxy) if proxy else None,
                 )
         except TimeoutError:
             through = f" through the proxy {proxy}" if proxy else ""
@@ -254,6 +254,11 @@ class HttpSource:
         if self._gate.too_many(_host_key(address)):
             failed.weight = 0
         return failed
+
+
+def _credentials(proxy: Proxy) -> dict[str, str] | None:
+    # aiohttp makes a Proxy-Authorization of it, which with a tunnel the proxy alone gets
+    return {"Authorization": aiohttp.encode_basic_auth(proxy.user, proxy.password, "utf-8")} if proxy.user else None
 
 
 def _received_before(content: aiohttp.StreamReader, error: BaseException) -> bytes:

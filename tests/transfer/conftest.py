@@ -136,6 +136,8 @@ class Authority:
     good: ssl.SSLContext
     wrong_host: ssl.SSLContext
     expired: ssl.SSLContext
+    file: Path
+    """The authority itself, in PEM."""
 
 
 def _openssl(*args: str) -> None:
@@ -169,6 +171,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
         good=_server_context(folder, "good", "IP:127.0.0.1,DNS:localhost", "2"),
         wrong_host=_server_context(folder, "wrong", "DNS:mirror.invalid", "2"),
         expired=_server_context(folder, "expired", "IP:127.0.0.1", "-1"),
+        file=Path(f"{ca}.crt"),
     )
 
 
