@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 .PHONY: help setup demo test test-vm lint bench fuzz fuzz-bus man install uninstall clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Make a stick image with three real systems and boot it in a virtual machine
 	@packaging/setup.sh demo
@@ -29,8 +29,10 @@ lint: setup ## Check style, types and the direction of imports
 	@.venv/bin/mypy
 	@$(PYTHON) -m pytest -q tests/test_imports.py
 
-bench: setup ## Measure the daemon's start and its memory
-	@$(PYTHON) -m tests.bench
+BENCH_GROUPS ?=
+bench: ## Measure the daemon's start and memory, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon transfer")
+	@packaging/setup.sh bench
+	@$(PYTHON) -m tests.bench $(BENCH_GROUPS)
 
 FUZZ_TARGETS ?=
 FUZZ_RUNS ?= 20000

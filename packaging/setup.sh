@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing and nothing else: packages through apt, Python packages into .venv.
-# Usage: packaging/setup.sh demo|test
+# Usage: packaging/setup.sh demo|test|bench; each one includes those before it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,8 +12,10 @@ say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 case $level in
-    demo | test) ;;
-    *) die "unknown set '$level'; use demo or test" ;;
+    demo) sets=' demo ' ;;
+    test) sets=' demo test ' ;;
+    bench) sets=' demo test bench ' ;;
+    *) die "unknown set '$level'; use demo, test or bench" ;;
 esac
 
 # ---- which Python -----------------------------------------------------------------------------------------------
@@ -75,7 +77,7 @@ candidate() { # prints the package to install for one requirement, or nothing
 set -f
 wanted=("${extra_packages[@]}")
 while read -r set name _; do
-    [[ $set = demo || ( $set = test && $level = test ) ]] && wanted+=("$name")
+    [[ $sets = *" $set "* ]] && wanted+=("$name")
 done <packaging/apt-packages
 missing=()
 absent=()
@@ -135,11 +137,13 @@ else
         say "making the environment .venv"
         "$python" -m venv --clear --system-site-packages .venv
     fi
-    target=.
-    [[ $level = test ]] && target='.[dev]'
+    target='.[dev]'
+    [[ $level = demo ]] && target=.
     say "installing the Python packages that pyproject.toml names into .venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$target" ||
         die "pip could not install them; its message is above"
-    printf '%s' "$fingerprint" >".venv/.setup-$level"
+    stamp=test
+    [[ $level = demo ]] && stamp=demo
+    printf '%s' "$fingerprint" >".venv/.setup-$stamp"
 fi
 if ((${#absent[@]})); then printf '%s\n' "${absent[@]}" >"$absent_list"; fi

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDictProxy
 
+from luxusbd.text import clean
 from luxusbd.transfer.partstate import Validators
 
 Headers = CIMultiDictProxy[str]
@@ -248,7 +249,7 @@ def _refuse_encoding(headers: Headers) -> None:
     codings = [one.strip().lower() for value in headers.getall("Content-Encoding", []) for one in value.split(",")]
     if any(coding not in ("", "identity") for coding in codings):
         raise SourceError(
-            FailureKind.UNUSABLE, f"sends the file encoded as {', '.join(codings)}, which was not asked for"
+            FailureKind.UNUSABLE, f"sends the file encoded as {clean(', '.join(codings), 80)}, which was not asked for"
         )
 
 

@@ -119,7 +119,8 @@ def decode(text: bytes) -> PartState:
     """The state in a text from the disk.
 
     Raises:
-        PartStateError: it is empty, torn, zero-filled, not ours, or written by a newer program.
+        PartStateError: it is empty, torn, zero-filled or not ours. Of a newer program's text only what can be proven
+            is taken.
     """
     try:
         document = json.loads(text)
@@ -127,8 +128,11 @@ def decode(text: bytes) -> PartState:
         raise PartStateError(f"not JSON: {error}") from error
     body = _object(document)
     crc = body.pop("crc32", None)
-    if body.get("format") != FORMAT:
-        raise PartStateError(f"format {body.get('format')!r}, this program knows {FORMAT}")
+    written_by = body.get("format")
+    if type(written_by) is int and written_by > FORMAT:
+        return _of_newer(body, written_by)
+    if written_by != FORMAT:
+        raise PartStateError(f"format {written_by!r}, this program knows {FORMAT}")
     if crc != _crc(body):
         raise PartStateError("its checksum does not fit")
     checksum = _object(body.get("checksum_partial"))
@@ -152,6 +156,27 @@ def decode(text: bytes) -> PartState:
         sources=_sources(body.get("sources")),
     )
     return _checked(state, _size(body, "downloaded_bytes"))
+
+
+def _of_newer(body: dict[str, Any], written_by: int) -> PartState:
+    """What a newer program wrote, as far as it proves itself: the bytes up to the first hole, which have a hash.
+
+    Those keys are the ones that no format changes.
+    """
+    checksum, expected = _object(body.get("checksum_partial")), _object(body.get("expected"))
+    if checksum.get("algorithm") != ALGORITHM or expected.get("algorithm") != ALGORITHM:
+        raise PartStateError(f"format {written_by}, this program knows {FORMAT}")
+    length = _size(checksum, "length")
+    state = PartState(
+        url=_text(body, "url"),
+        total_size=_size(body, "total_size"),
+        done=SpanSet((Span(0, length),)) if length else SpanSet(),
+        prefix_length=length,
+        prefix_sha256=_text(checksum, "value"),
+        timestamp=datetime.now(UTC),
+        expected_sha256=_text(expected, "value"),
+    )
+    return _checked(state, length)
 
 
 def _checked(state: PartState, downloaded: int) -> PartState:

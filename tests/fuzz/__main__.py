@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.fuzz import images, texts
+from tests.fuzz import downloads, images, texts
 from tests.fuzz.engine import Target, fuzz, save
 
-TARGETS: dict[str, Target] = {target.name: target for target in (*images.TARGETS, *texts.TARGETS)}
+TARGETS: dict[str, Target] = {target.name: target for target in (*images.TARGETS, *texts.TARGETS, *downloads.TARGETS)}
 FINDINGS = Path("build/fuzz")
 
 

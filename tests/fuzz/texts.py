@@ -191,7 +191,7 @@ def _mutate_toml(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> by
     return mutate_text(rng, data, corpus, _TOML)
 
 
-def _mutate_json(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
+def mutate_json(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
     """Half as text, half by exchanging a value, which keeps it JSON."""
     value = _json_of(data)
     if value is None or rng.random() < 0.5:
@@ -225,8 +225,8 @@ def _exchanged(rng: random.Random, value: Any) -> Any:
 
 TARGETS = (
     Target("config", _config_corpus, _mutate_toml, _check_config, ("luxusbd/config",)),
-    Target("catalog", _catalog_corpus, _mutate_json, _check_catalog, ("luxusbd/catalog",)),
+    Target("catalog", _catalog_corpus, mutate_json, _check_catalog, ("luxusbd/catalog",)),
     Target("signatures", _signature_corpus, _mutate_bytes, _check_signatures, ("luxusbd/images/authenticode",)),
-    Target("inspection", _inspection_corpus, _mutate_json, _check_inspection, ("luxusbd/images/",)),
-    Target("cli-model", _model_corpus, _mutate_json, _check_model, ("luxusb_cli/",)),
+    Target("inspection", _inspection_corpus, mutate_json, _check_inspection, ("luxusbd/images/",)),
+    Target("cli-model", _model_corpus, mutate_json, _check_model, ("luxusb_cli/",)),
 )

@@ -65,7 +65,7 @@ class Mirror:
         self.served: list[Served] = []
         self.url = ""
         self._port = 0
-        self._budget = asyncio.Lock()
+        self._due = 0.0
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -138,8 +138,10 @@ class Mirror:
 
     async def _pace(self, size: int) -> None:
         if self.rate:
-            async with self._budget:
-                await asyncio.sleep(size / self.rate)
+            # by the clock and not by the length of sleeps, so that late wakings do not add up
+            now = asyncio.get_running_loop().time()
+            self._due = max(self._due, now - CHUNK / self.rate) + size / self.rate
+            await asyncio.sleep(self._due - now)
 
 
 def _wanted(request: web.Request, etag: str, size: int) -> tuple[int, int] | None:

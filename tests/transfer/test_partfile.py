@@ -124,13 +124,24 @@ def _wrong(**changes: Any) -> bytes:
     return json.dumps(document).encode()
 
 
+def test_of_a_newer_format_the_proven_bytes_are_kept() -> None:
+    newer = json.loads(TEXT)
+    newer |= {"format": 2, "crc32": "another sum", "ranges": "another shape", "sources": {}}
+    found = decode(json.dumps(newer).encode())
+    known = decode(TEXT)
+    assert (found.prefix_length, found.prefix_sha256) == (known.prefix_length, known.prefix_sha256)
+    assert found.done == known.done.before(known.prefix_length)
+    assert (found.total_size, found.expected_sha256, found.sources) == (SIZE, known.expected_sha256, ())
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         (b"", "not JSON"),
         (b"\0" * 500, "not JSON"),
         (b"[" * 100_000, "not JSON"),
-        (_wrong(format=2), "format 2"),
+        (_wrong(format=0), "format 0"),
+        (_wrong(format=2, expected={"algorithm": "sha3", "value": ""}), "format 2"),
         (_wrong(downloaded_bytes=6000), "does not fit the ranges"),
         (_wrong(ranges=[[0, SIZE + 1]], downloaded_bytes=SIZE + 1), "does not cover"),
         (_wrong(total_size=10), "beyond the end"),
