@@ -36,6 +36,9 @@ PROGRESS_INTERVAL = 0.25
 LOG_LINES = 200
 """Lines of history kept with a job."""
 
+REPEATS = 12
+"""Lines at the end of the history among which the same note is not repeated: mirrors that take turns say the same."""
+
 ROOT = 0
 
 
@@ -337,8 +340,11 @@ class JobQueue:
             listener.job_changed(entry.job)
 
     def noted(self, entry: Entry, text: str) -> None:
-        """Add a line to a job's history."""
-        self._change(entry, log=_longer(entry.job.log, text))
+        """Add a line to a job's history; one that repeats itself, as while there is no network, stands there once."""
+        said = without_secrets(text)
+        recent = entry.job.log[-REPEATS:]
+        kept = entry.job.log[:-REPEATS] + tuple(line for line in recent if line.text != said)
+        self._change(entry, log=_longer(kept, said))
 
     def _entry(self, job_id: int) -> Entry:
         try:

@@ -26,6 +26,7 @@ from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.mirrors import Mirror, MirrorBook
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
+from luxusbd.transfer.online import wait_for_route
 from luxusbd.transfer.pace import Control, TokenBucket
 from luxusbd.transfer.segments import Span
 from luxusbd.transfer.shares import Shares
@@ -128,9 +129,15 @@ class DownloadRun:
                 self._tell(DownloadStage.WAIT, "no mirror can be reached, waiting for the network")
             else:
                 self._tell(DownloadStage.CONNECT, f"waiting {wait:.0f} s before asking {_host(mirror.url)} again")
-            await self._unless_paused(asyncio.sleep(wait))
+            await self._unless_paused(self._rest(wait))
             return None if self._control.paused else mirror
         return mirror
+
+    async def _rest(self, seconds: float) -> None:
+        if not self._book.offline:
+            await asyncio.sleep(seconds)
+        elif await wait_for_route(seconds):
+            self._book.wake()
 
     async def _give_up(self) -> None:
         other_size = any(mirror.last is FailureKind.WRONG_SIZE for mirror in self._book.mirrors)

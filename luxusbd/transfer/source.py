@@ -25,6 +25,7 @@ from luxusbd.transfer.answers import (
 from luxusbd.transfer.gate import HostGate
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.network import Network, Proxy
+from luxusbd.transfer.online import LOCAL_ERRORS, has_route
 from luxusbd.transfer.pace import RateWatch
 
 _EARLY_END = "closed the connection before the end of the file"
@@ -226,7 +227,7 @@ class HttpSource:
                 why = f"its TLS certificate is not valid: {error.certificate_error}"
             else:
                 why = _reason(error)
-            return SourceError(FailureKind.NO_NETWORK, f"was not asked: the proxy {proxy} could not be reached: {why}")
+            return _no_network(error, f"was not asked: the proxy {proxy} could not be reached: {why}")
         return None
 
     def _locked_out(self, proxy: Proxy) -> SourceError:
@@ -243,9 +244,9 @@ class HttpSource:
         if isinstance(error, aiohttp.ClientSSLError):
             return SourceError(FailureKind.TRANSIENT, f"TLS failed: {_reason(error)}", weight=2)
         if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return SourceError(FailureKind.NO_NETWORK, f"its name {address.host} could not be resolved")
+            return _no_network(error, f"its name {address.host} could not be resolved")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return SourceError(FailureKind.NO_NETWORK, f"could not be reached: {_reason(error)}")
+            return _no_network(error, f"could not be reached: {_reason(error)}")
         if isinstance(error, aiohttp.ClientResponseError):
             return SourceError(FailureKind.BAD_ANSWER, f"did not answer in valid HTTP: {error.message[:200]}")
         if isinstance(error, aiohttp.InvalidURL):
@@ -254,6 +255,12 @@ class HttpSource:
         if self._gate.too_many(_host_key(address)):
             failed.weight = 0
         return failed
+
+
+def _no_network(error: aiohttp.ClientConnectorError, text: str) -> SourceError:
+    # without a way out it is nobody's fault, and is to be waited out
+    local = isinstance(error, aiohttp.ClientConnectorDNSError) or error.errno in LOCAL_ERRORS
+    return SourceError(FailureKind.NO_NETWORK, text, weight=0 if local and not has_route() else None)
 
 
 def _credentials(proxy: Proxy) -> dict[str, str] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,11 @@ from luxusb_cli.model import JobInfo, JobState
 from tests.daemon.caller import Caller
 from tests.daemon.cli import Cli, Refusal
 from tests.daemon.daemon import TRANSFER, Daemon
+from tests.daemon.daemon import DaemonError as StartError
 from tests.daemon.images import MIB, Images
-from tests.harness.mirrors import Mirror
+from tests.daemon.sticks import run
+from tests.harness.mirrors import Mirror, write_catalogue
+from tests.transfer.proxies import Proxy
 
 ERROR = "org.luxusb.Error."
 SLOW = 2 * MIB
@@ -215,3 +220,70 @@ async def test_what_goes_on_by_itself_is_known_before(daemon: Daemon, mirror: Mi
         mirror.rate = 0
         await caller.succeeded(first)
         assert (await caller.succeeded(second)).resumed_bytes >= MIB
+
+
+@pytest.mark.root
+async def test_a_download_waits_for_a_network(place: Path, images: Images) -> None:
+    """The daemon is in a network of its own, without anything; then it gets a way out, and the mirror is there."""
+    port = 8099
+    mirror = Mirror({})
+    mirror.url = f"http://127.0.0.1:{port}"
+    write_catalogue(place / "catalogue.json", [image.for_catalogue() for image in images.all], [mirror])
+    async with Daemon(place, catalogues=[place / "catalogue.json"], network=False) as daemon:
+        async with Caller.connect(daemon.address) as caller:
+            path = await caller.client.download("distro:alpha")
+            await caller.stage(path, "wait-for-network")
+            inside = ("nsenter", "--net", "--target", str(daemon.core))
+            run(*inside, "sh", "-c", "ip link set lo up; ip route add default dev lo")
+            folder = str(images.alpha.path.parent)
+            server = await asyncio.create_subprocess_exec(
+                *(*inside, sys.executable, "-m", "http.server", str(port), "--directory", folder),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                job = await caller.succeeded(path)
+            finally:
+                server.terminate()
+                await server.wait()
+            assert "waiting for the network" in " ".join(job.details.log)
+
+
+PROXIED = """
+[network]
+proxy = "http://luxusb:s3cret@127.0.0.1:{port}"
+no_proxy = []
+"""
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_proxy_by_configuration(
+    place: Path, catalogue: Path, mirror: Mirror, images: Images, known: bool
+) -> None:
+    async with Proxy({"127.0.0.1": int(mirror.url.rpartition(":")[2])}) as proxy:
+        proxy.credentials = "luxusb:s3cret" if known else "somebody:else"
+        config = PROXIED.format(port=proxy.port)
+        async with Daemon(place, catalogues=[catalogue], config=config) as daemon:
+            (place / "home").mkdir()
+            cli = Cli(daemon.address, place / "home")
+            if known:
+                await cli.json("download", "alpha")
+                assert {asked.target for asked in proxy.log} == {f"{mirror.url}/alpha.iso"}
+            else:
+                said = ["the proxy http://127.0.0.1", "does not take our user name and password (407)"]
+                await cli.refused(Refusal("ProxyFailed", said, ["administrator"]), "download", "alpha")
+                assert mirror.served == []
+            shown = await cli.text("settings", "network.proxy")
+            assert f"http://127.0.0.1:{proxy.port}" in shown
+            assert "s3cret" not in shown
+            report = json.dumps(await cli.json("report"))
+            assert "s3cret" not in report
+        assert "s3cret" not in daemon.log
+
+
+async def test_a_configuration_of_the_network_that_cannot_be(place: Path) -> None:
+    daemon = Daemon(place, config='[network]\nca_file = "/nowhere.pem"\n')
+    with pytest.raises(StartError):
+        await daemon.start()
+    assert "network.ca_file: /nowhere.pem cannot be read: No such file or directory" in daemon.log
+    assert "Traceback" not in daemon.log
