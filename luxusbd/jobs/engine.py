@@ -43,6 +43,7 @@ from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
+from luxusbd.jobs.steering import Steering, slots
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 from luxusbd.jobs.transfers import Transfers, TransferSetup
@@ -53,7 +54,6 @@ from luxusbd.jobs.wakefulness import Wakefulness
 from luxusbd.settings import ChangedSettings
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
-from luxusbd.text import without_secrets
 from luxusbd.transfer.network import Network
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,6 @@ class LuxusbEngine:
     ) -> None:
         """Build the parts; nothing runs before `start`. `owned_marks` is where udev looks for disks that jobs own."""
         config = settings.config
-        self._settings = settings
         self._catalog = catalog
         state = Path(config.paths.state_dir)
         self._store = Store(state / "jobs.sqlite")
@@ -121,7 +120,7 @@ class LuxusbEngine:
         )
         self._queue = JobQueue(
             self._store,
-            slots={Lane.IMPORT: 2, Lane.STREAM: 4, **_slots(config)},
+            slots={Lane.IMPORT: 2, Lane.STREAM: 4, **slots(config)},
             max_jobs=config.limits.jobs,
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
@@ -177,8 +176,7 @@ class LuxusbEngine:
         self._mark = UnfinishedMark(state / "unfinished")
         self._queue.add_listener(self._mark)
         self._queue.add_listener(self._awake)
-        self._changing = asyncio.Lock()
-        self._settings_listeners: list[Listener] = []
+        self._steering = Steering(settings, self._queue, self._transfers, self._keeper, self._awake)
 
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
@@ -192,7 +190,7 @@ class LuxusbEngine:
                 # out of the way: its job cannot go on, and the next start need not stumble over it
                 await self._store.save(replace(row, finished=True))
             elif job.operation is Operation.DOWNLOAD:
-                self._downloads.take_up(job, ask=self._settings.config.downloads.resume == "ask")
+                self._downloads.take_up(job, ask=self._steering.config.downloads.resume == "ask")
             elif job.operation is Operation.IMPORT:
                 await self._queue.restore_failed(
                     job, InterruptedJobError(f"the daemon ended while {job.title} was imported; import it again")
@@ -271,7 +269,7 @@ class LuxusbEngine:
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` everything from now on."""
-        self._settings_listeners.append(listener)
+        self._steering.listeners.append(listener)
         self._queue.add_listener(listener)
         self._registry.add_listener(listener)
 
@@ -434,38 +432,19 @@ class LuxusbEngine:
 
     def settings(self) -> Mapping[str, Value]:
         """The settings in force, without secrets in them."""
-        return {
-            key: without_secrets(value) if isinstance(value, str) else value
-            for key, value in self._settings.config.settings().items()
-        }
+        return self._steering.settings()
 
     def setting_origins(self) -> Mapping[str, str]:
         """Where each of the settings comes from."""
-        return self._settings.origins()
+        return self._steering.origins()
 
     async def set_settings(self, values: Mapping[str, object]) -> None:
         """Set these, now and for the next starts."""
-        async with self._changing:
-            await self._apply(await asyncio.to_thread(self._settings.change, values))
+        await self._steering.set(values)
 
     async def reset_settings(self, keys: Collection[str]) -> None:
         """Take back what was set."""
-        async with self._changing:
-            await self._apply(await asyncio.to_thread(self._settings.reset, keys))
-
-    async def _apply(self, keys: Collection[str]) -> None:
-        config = self._settings.config
-        self._queue.set_limits(
-            slots=_slots(config), max_jobs=config.limits.jobs, max_jobs_per_uid=config.limits.jobs_per_uid
-        )
-        self._keeper.keep_partial = config.downloads.keep_partial
-        self._awake.enable(config.daemon.inhibit_sleep)
-        if "downloads.bandwidth" in keys:
-            await self._transfers.set_total_bandwidth(config.downloads.bandwidth)
-        if keys:
-            log.info("settings changed: %s", ", ".join(f"{key} = {config.settings()[key]}" for key in sorted(keys)))
-            for listener in self._settings_listeners:
-                listener.settings_changed(tuple(sorted(keys)))
+        await self._steering.reset(keys)
 
     def _clean_staging(self) -> None:
         for left in self._staging.iterdir():
@@ -473,10 +452,6 @@ class LuxusbEngine:
                 shutil.rmtree(left)
             else:
                 left.unlink()
-
-
-def _slots(config: Config) -> Mapping[Lane, int]:
-    return {Lane.DOWNLOAD: config.limits.active_downloads, Lane.STICK: config.limits.active_sticks}
 
 
 def _policy(config: Config) -> GuardPolicy:

@@ -22,9 +22,9 @@ from luxusbd.errors import (
     LuxusbError,
     host_error,
 )
-from luxusbd.jobs import codec
+from luxusbd.jobs import codec, history
 from luxusbd.jobs.api import Listener
-from luxusbd.jobs.model import Job, JobState, LogLine, MirrorShare, Operation, PauseReason
+from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
 from luxusbd.jobs.running import Entry, HeldError, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
 from luxusbd.text import without_secrets
@@ -33,11 +33,6 @@ log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL = 0.25
 """Seconds between two ProgressChanged signals of one job."""
-LOG_LINES = 200
-"""Lines of history kept with a job."""
-
-REPEATS = 12
-"""Lines at the end of the history among which the same note is not repeated: mirrors that take turns say the same."""
 
 ROOT = 0
 
@@ -69,19 +64,10 @@ class JobQueue:
         """Whether any job runs or waits; one that somebody paused does neither."""
         return any(entry.job.going_on for entry in self._entries.values())
 
-    def set_limits(
-        self,
-        *,
-        slots: Mapping[Lane, int] | None = None,
-        max_jobs: int | None = None,
-        max_jobs_per_uid: int | None = None,
-        keep_finished: float | None = None,
-    ) -> None:
-        """Change what was given to the constructor; what runs goes on, whatever the new limits."""
-        self._slots.update(slots or {})
-        self._max_jobs = self._max_jobs if max_jobs is None else max_jobs
-        self._max_jobs_per_uid = self._max_jobs_per_uid if max_jobs_per_uid is None else max_jobs_per_uid
-        self._keep_finished = self._keep_finished if keep_finished is None else keep_finished
+    def set_limits(self, *, slots: Mapping[Lane, int], max_jobs: int, max_jobs_per_uid: int) -> None:
+        """Change some of what was given to the constructor; what runs goes on, whatever the new limits."""
+        self._slots.update(slots)
+        self._max_jobs, self._max_jobs_per_uid = max_jobs, max_jobs_per_uid
         self._schedule()
 
     def jobs(self) -> tuple[Job, ...]:
@@ -171,7 +157,9 @@ class JobQueue:
             job = replace(job, state=JobState.PAUSED, pause_reason=PauseReason.RESTART, pause_message="")
         if job.state is JobState.RUNNING:
             job = replace(job, state=JobState.QUEUED)
-        job = replace(job, rate=0, expected_end=0, log=_longer(job.log, "taken up again after a restart of the daemon"))
+        job = replace(
+            job, rate=0, expected_end=0, log=history.longer(job.log, "taken up again after a restart of the daemon")
+        )
         self._put(job, lane, runner, cleanup)
 
     def begin(self) -> None:
@@ -195,7 +183,7 @@ class JobQueue:
             expected_end=0,
             error_name=error.dbus_name,
             error_message=without_secrets(error.message),
-            log=_longer(job.log, error.message),
+            log=history.longer(job.log, error.message),
         )
         await self._store.save(codec.to_row(failed))
 
@@ -216,7 +204,9 @@ class JobQueue:
         self._take_back(entry)
         if entry.job.pause_reason is PauseReason.SPACE:
             # from now on it does not go on by itself any more
-            self._change(entry, pause_reason=PauseReason.USER, pause_message="", log=_longer(entry.job.log, "paused"))
+            self._change(
+                entry, pause_reason=PauseReason.USER, pause_message="", log=history.longer(entry.job.log, "paused")
+            )
             self._tell_busy()
             return
         if state not in (JobState.QUEUED, JobState.RUNNING) or entry.stop is not None:
@@ -248,7 +238,7 @@ class JobQueue:
         if going_on and entry.pause_hook is not None:
             entry.pause_hook(False)
         self._change(
-            entry, state=JobState.RUNNING if going_on else JobState.QUEUED, log=_longer(entry.job.log, "resumed")
+            entry, state=JobState.RUNNING if going_on else JobState.QUEUED, log=history.longer(entry.job.log, "resumed")
         )
         for child in self._children(job_id):
             if child.job.state is JobState.PAUSED:
@@ -317,7 +307,7 @@ class JobQueue:
         slow: dict[str, Any] = {}
         if stage is not None and stage != job.stage:
             entry.meter.reset()
-            slow = {"stage": stage, "log": _longer(job.log, stage)}
+            slow = {"stage": stage, "log": history.longer(job.log, stage)}
         if resumed is not None and resumed != job.resumed_bytes:
             slow["resumed_bytes"] = resumed
         entry.meter.add(now, done)
@@ -341,10 +331,7 @@ class JobQueue:
 
     def noted(self, entry: Entry, text: str) -> None:
         """Add a line to a job's history; one that repeats itself, as while there is no network, stands there once."""
-        said = without_secrets(text)
-        recent = entry.job.log[-REPEATS:]
-        kept = entry.job.log[:-REPEATS] + tuple(line for line in recent if line.text != said)
-        self._change(entry, log=_longer(kept, said))
+        self._change(entry, log=history.noted(entry.job.log, text))
 
     def _entry(self, job_id: int) -> Entry:
         try:
@@ -428,7 +415,7 @@ class JobQueue:
             pause_message=said,
             rate=0,
             expected_end=0,
-            log=_longer(entry.job.log, f"paused: {said}" if said else "paused"),
+            log=history.longer(entry.job.log, f"paused: {said}" if said else "paused"),
         )
 
     async def _stopped(self, entry: Entry) -> None:
@@ -480,7 +467,7 @@ class JobQueue:
             error_name=error.dbus_name if error else "",
             error_message=said,
             result=dict(result or {}),
-            log=_longer(job.log, said if state is JobState.FAILED else state.value),
+            log=history.longer(job.log, said if state is JobState.FAILED else state.value),
         )
         # stored before it is told: who hears of the end must find it after a crash, too
         await self._save(entry.job)
@@ -545,10 +532,6 @@ class JobQueue:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def _longer(lines: tuple[LogLine, ...], text: str) -> tuple[LogLine, ...]:
-    return (*lines, LogLine(int(time.time()), without_secrets(text)))[-LOG_LINES:]
 
 
 def _subject(job: Job) -> journal.Subject:

@@ -13,7 +13,7 @@ from typing import Any
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import Child, TransferSupervisor
-from luxusbd.errors import InterruptedJobError, InvalidArgumentError, MalformedImageError
+from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.details import Inspection
 from luxusbd.images.details_codec import inspection_from_json
@@ -134,7 +134,7 @@ class Transfers:
         """Let all downloads put their bytes on the disk and stand still, or go on; returns when they have."""
         try:
             await self.supervisor.request("control", {"job": 0, "paused": paused})
-        except InterruptedJobError as error:
+        except LuxusbError as error:
             log.warning("the downloads did not hear of the machine's sleep: %s", error)
 
     async def claims(self, directory: str, name: str) -> tuple[int, int]:
