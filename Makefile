@@ -17,8 +17,11 @@ demo: ## Make a stick image with three real systems and boot it in a virtual mac
 test: lint ## Run everything: linters, fast tests, kill tests, boots in a virtual machine
 	@tests/run.sh
 
-test-vm: setup ## Drive the installed service in a virtual machine with systemd and USB sticks (as root)
-	@$(PYTHON) -m pytest -v -m vm tests/vm
+SUITE ?=
+SCENARIO ?=
+test-vm: setup ## Drive the installed service in a virtual machine with systemd and USB sticks, as root (SUITE=trixie, SCENARIO=words)
+	@LUXUSB_VM_SUITE="$(SUITE)" $(PYTHON) -m pytest -q --no-header -o console_output_style=classic -p tests.vm.scenarios \
+		-m vm --scenario "$(SCENARIO)" tests/vm
 
 setup: ## Install what is missing: packages through apt, Python packages into .venv
 	@packaging/setup.sh test

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from luxusbd.countries import country_code
 from luxusbd.errors import ConfigError
 from luxusbd.text import exact_size, parse_size
 
@@ -29,10 +30,16 @@ def _key(
     high: int | None = None,
     choices: tuple[str, ...] = (),
     path: bool = False,
+    optional: bool = False,
+    country: bool = False,
     runtime: bool = False,
     check: Callable[[str], str] | None = None,
 ) -> Any:
-    """A key; `runtime` is whether SetSettings may change it, `check` gives what is wrong with a text, or nothing."""
+    """One key.
+
+    `path`: has to be a whole path; `optional`: or may be empty; `country`: a code of ISO 3166-1; `runtime`: SetSettings
+    may change it; `check`: gives what is wrong with a text, or nothing.
+    """
     return field(
         default=default,
         metadata={
@@ -40,8 +47,9 @@ def _key(
             "low": low,
             "high": high,
             "choices": choices,
-            "path": path,
-            "empty": default == "",
+            "path": path or optional,
+            "optional": optional,
+            "country": country,
             "runtime": runtime,
             "check": check,
         },
@@ -227,7 +235,7 @@ class NetworkConfig:
         "",
         "A file with one line, user:password, for the proxies; only root may be able to read it. Empty: none, or those"
         " in the address of the proxy.",
-        path=True,
+        optional=True,
     )
     no_proxy: tuple[str, ...] = _key(
         ("localhost", "127.0.0.0/8", "::1"),
@@ -237,7 +245,35 @@ class NetworkConfig:
         "",
         "A file (PEM) with authorities that are trusted beside those of the system, such as that of a proxy which looks"
         " into TLS. Empty: none.",
-        path=True,
+        optional=True,
+    )
+
+
+@dataclass(frozen=True)
+class MirrorsConfig:
+    """Section [mirrors]."""
+
+    prefer: tuple[str, ...] = _key(
+        (),
+        'Countries whose mirrors are asked first, such as ["DE", "AT"], unless a user prefers others for himself.',
+        country=True,
+    )
+    exclude: tuple[str, ...] = _key(
+        (),
+        "Countries whose mirrors are not asked, unless a user excludes others for himself.",
+        country=True,
+    )
+    country: str = _key(
+        "",
+        "The country that this machine is in; its mirrors are asked a little earlier. Empty: unknown.",
+        country=True,
+    )
+    country_database: str = _key(
+        "",
+        "A database in MaxMind's format (.mmdb) that tells the country of a public address of this machine, where it"
+        " has one; that comes before `country`. Nothing is asked of the network. Needs the Python package maxminddb."
+        " Empty: none.",
+        optional=True,
     )
 
 
@@ -264,6 +300,20 @@ class CatalogConfig:
     files: tuple[str, ...] = _key(
         (), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.", path=True
     )
+    update_url: str = _key(
+        "",
+        "Address of a signed catalogue from which this one is kept up to date. Empty: it is not updated. Nobody serves"
+        ' one for all yet; the address is meant to be "https://api.luxusb.org/v1/distributions".',
+    )
+    update_signature_url: str = _key(
+        "", "Address of its detached OpenPGP signature. Empty: that of the catalogue with .asc behind its path."
+    )
+    update_key: str = _key(
+        "", "File with the OpenPGP public key, or several, that may sign it. It must not lie in /home.", optional=True
+    )
+    update_fingerprints: tuple[str, ...] = _key(
+        (), "Full fingerprints of those of its keys whose signature counts: 40 or 64 hex digits each."
+    )
 
 
 @dataclass(frozen=True)
@@ -278,6 +328,7 @@ class Config:
     images: ImagesConfig = field(default_factory=ImagesConfig)
     downloads: DownloadsConfig = field(default_factory=DownloadsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    mirrors: MirrorsConfig = field(default_factory=MirrorsConfig)
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
 
@@ -436,7 +487,12 @@ def _text(where: str, value: str, limits: Mapping[str, Any]) -> str:
         raise ConfigError(f"{where}: {value!r} has a character that cannot be shown; write it without")
     if limits.get("check") and value and (fault := limits["check"](value)):
         raise ConfigError(f"{where}: {fault}")
-    if limits["path"] and not value.startswith("/") and not (limits["empty"] and not value):
+    if limits["country"] and value:
+        try:
+            return country_code(value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from error
+    if limits["path"] and not value.startswith("/") and not (limits["optional"] and not value):
         # relative to what would depend on who starts the daemon
         raise ConfigError(f"{where}: has to be a whole path, which begins with /, not {value!r}")
     return value

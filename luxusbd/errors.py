@@ -164,6 +164,12 @@ class ProxyError(NetworkError):
     dbus_name = PREFIX + "ProxyFailed"
 
 
+class NoMirrorError(LuxusbError):
+    """Preferences leave no mirror that may be asked; the text says which ones, and how to change them."""
+
+    dbus_name = PREFIX + "NoMirror"
+
+
 class VerificationError(LuxusbError):
     """Bytes differ from what they have to be: a hash, a signature or a read-back."""
 

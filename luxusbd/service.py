@@ -24,6 +24,7 @@ from luxusbd.children.supervisor import Identity
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError, FailedError, host_error
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs.catalogupdate import pinned_fingerprints
 from luxusbd.jobs.engine import LuxusbEngine
 from luxusbd.settings import FILE_NAME, ChangedSettings
 from luxusbd.systemd import notify, watchdog
@@ -68,6 +69,7 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         files = (*(Path(name) for name in config.catalog.files), *options.catalogs)
         sources = Sources(
             cache=Path(config.paths.cache_dir) / "distros.json",
+            pinned=pinned_fingerprints(config.catalog),
             admin=Path(config.paths.catalog_dir),
             command_line=files,
         )
@@ -77,6 +79,7 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         engine = LuxusbEngine(
             settings,
             catalog,
+            sources,
             images,
             launcher,
             network=network,

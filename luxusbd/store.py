@@ -1,4 +1,4 @@
-"""The SQLite file in which jobs outlive the daemon.
+"""The SQLite file in which jobs, and what is known and wanted of mirrors, outlive the daemon.
 
 The file holds JSON documents with the few columns that are searched; what a document means is the jobs package's
 business. All access runs in one thread, so that calls take effect in the order in which they are made and the event
@@ -13,7 +13,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +23,11 @@ from luxusbd.errors import FailedError, LuxusbError, NotEnoughSpaceError, host_e
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-
 LOCK_PATIENCE = 5.0
 """Seconds to wait for another program that has locked the file, such as a backup."""
 
-_SCHEMA = """
+_STEPS = (
+    """
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     owner_uid INTEGER NOT NULL,
@@ -36,11 +35,31 @@ CREATE TABLE jobs (
     document TEXT NOT NULL
 );
 CREATE INDEX jobs_unfinished ON jobs (finished) WHERE finished = 0;
-"""
+""",
+    """
+CREATE TABLE mirrors (
+    address TEXT PRIMARY KEY,
+    seen INTEGER NOT NULL,
+    document TEXT NOT NULL
+);
+CREATE TABLE mirror_wishes (
+    owner_uid INTEGER NOT NULL,
+    distribution TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (owner_uid, distribution)
+);
+""",
+)
+"""What makes each version of the format out of the one before it; a step that was published is never changed."""
+SCHEMA_VERSION = len(_STEPS)
 
 _MAGIC = b"SQLite format 3\0"
 """How every database begins (sqlite.org/fileformat.html, section 1.3)."""
-_COLUMNS = ("id", "owner_uid", "finished", "document")
+_COLUMNS = {
+    "jobs": ("id", "owner_uid", "finished", "document"),
+    "mirrors": ("address", "seen", "document"),
+    "mirror_wishes": ("owner_uid", "distribution", "document"),
+}
 
 Result = TypeVar("Result")
 
@@ -52,6 +71,25 @@ class Row:
     id: int
     owner_uid: int
     finished: bool
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class MirrorRow:
+    """What is known of one host, or of one address."""
+
+    address: str
+    seen: int
+    """Unix seconds of the last news."""
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class WishRow:
+    """Which mirrors one user wants, for a distribution or, where that is empty, for all."""
+
+    owner_uid: int
+    distribution: str
     document: Mapping[str, Any]
 
 
@@ -114,9 +152,63 @@ class Store:
             if unfinished:
                 query += " WHERE finished = 0"
             found = self._open_db.execute(query + " ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
-            return [Row(id_, uid, bool(finished), _parsed(id_, document)) for id_, uid, finished, document in found]
+            return [
+                Row(id_, uid, bool(finished), _parsed(f"job {id_}", document)) for id_, uid, finished, document in found
+            ]
 
         return await self._call(work)
+
+    async def mirrors(self) -> list[MirrorRow]:
+        """What is known of mirrors, the newest first."""
+
+        def work() -> list[MirrorRow]:
+            found = self._open_db.execute("SELECT address, seen, document FROM mirrors ORDER BY seen DESC").fetchall()
+            return [MirrorRow(name, seen, _parsed(f"mirror {name}", text)) for name, seen, text in found]
+
+        return await self._call(work)
+
+    def save_mirrors(self, rows: Sequence[MirrorRow], *, most: int, not_before: int) -> asyncio.Future[None]:
+        """Replace what is known of these, and drop what is older than `not_before` or beyond the `most` newest."""
+
+        def work() -> None:
+            with self._open_db as db:
+                db.executemany(
+                    "INSERT OR REPLACE INTO mirrors (address, seen, document) VALUES (?, ?, ?)",
+                    [(row.address, row.seen, json.dumps(dict(row.document))) for row in rows],
+                )
+                db.execute(
+                    "DELETE FROM mirrors WHERE seen < ? OR address NOT IN"
+                    " (SELECT address FROM mirrors ORDER BY seen DESC LIMIT ?)",
+                    (not_before, most),
+                )
+
+        return self._call(work)
+
+    async def wishes(self) -> list[WishRow]:
+        """What all users want."""
+
+        def work() -> list[WishRow]:
+            found = self._open_db.execute("SELECT owner_uid, distribution, document FROM mirror_wishes").fetchall()
+            return [WishRow(uid, name, _parsed(f"wish of {uid} for {name!r}", text)) for uid, name, text in found]
+
+        return await self._call(work)
+
+    async def save_wish(self, row: WishRow) -> None:
+        """Replace what a user wants for a distribution; an empty document takes it away."""
+
+        def work() -> None:
+            with self._open_db as db:
+                db.execute(
+                    "DELETE FROM mirror_wishes WHERE owner_uid = ? AND distribution = ?",
+                    (row.owner_uid, row.distribution),
+                )
+                if row.document:
+                    db.execute(
+                        "INSERT INTO mirror_wishes (owner_uid, distribution, document) VALUES (?, ?, ?)",
+                        (row.owner_uid, row.distribution, json.dumps(dict(row.document))),
+                    )
+
+        await self._call(work)
 
     def _call(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
         def guarded() -> Result:
@@ -181,11 +273,13 @@ class Store:
             if answer != "ok":
                 raise sqlite3.DatabaseError(str(answer))
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if version == 0 and not tables:
-                with db:
-                    db.executescript(_SCHEMA)
-                    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION or _columns(db) != _COLUMNS:
+            if version == 0 and tables:
+                raise sqlite3.DatabaseError("it holds something else than jobs (format 0)")
+            if version < SCHEMA_VERSION:
+                if version and _columns(db, "jobs") != _COLUMNS["jobs"]:
+                    raise sqlite3.DatabaseError(f"it holds something else than jobs (format {version})")
+                _bring_up(db, version)
+            if {name: _columns(db, name) for name in _COLUMNS} != _COLUMNS:
                 raise sqlite3.DatabaseError(f"it holds something else than jobs (format {version})")
         except BaseException:
             db.close()
@@ -218,14 +312,25 @@ class Store:
             self._db = None
 
 
-def _columns(db: sqlite3.Connection) -> tuple[str, ...]:
-    return tuple(str(row[1]) for row in db.execute("PRAGMA table_info(jobs)"))
+def _bring_up(db: sqlite3.Connection, version: int) -> None:
+    """Bring a file of an older format to this one, in one transaction; an empty one is of format 0."""
+    script = "".join(_STEPS[version:])
+    try:
+        # executescript ends the transaction that it finds, so that it has to bring its own
+        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+    except BaseException:
+        db.rollback()
+        raise
 
 
-def _parsed(job_id: int, text: str) -> Mapping[str, Any]:
+def _columns(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    return tuple(str(row[1]) for row in db.execute(f"PRAGMA table_info({table})"))
+
+
+def _parsed(what: str, text: str) -> Mapping[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        log.error("the record of job %d is damaged: %s", job_id, error)  # noqa: TRY400 - the text says it all
+        log.error("the record of %s is damaged: %s", what, error)  # noqa: TRY400 - the text says it all
         return {}
     return document if isinstance(document, dict) else {}

@@ -63,6 +63,8 @@ install_all() {
     put 755 "$prefix/libexec/luxusb-transfer" <"$work/made/transfer"
     command_file luxusbd.children.stick_main >"$work/made/stick"
     put 755 "$prefix/libexec/luxusb-stick" <"$work/made/stick"
+    command_file luxusbd.children.check_main >"$work/made/check"
+    put 755 "$prefix/libexec/luxusb-check" <"$work/made/check"
     daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g; s|/usr/libexec/|$prefix/libexec/|g; s|/usr/bin/luxusb |$prefix/bin/luxusb |g"
     local unit
     for unit in systemd/*.service systemd/*.socket systemd/*.timer; do
@@ -107,7 +109,8 @@ uninstall_all() {
     [[ -f $manifest ]] || die "nothing is installed at $destdir$lib"
     if [[ -z $destdir && -d /run/systemd/system ]]; then
         systemctl --quiet disable --now "${enabled[@]}"
-        systemctl stop luxusbd.service luxusb-transfer.socket luxusb-stick.socket || say "the service was not running"
+        systemctl stop luxusbd.service luxusb-transfer.socket luxusb-stick.socket luxusb-check.socket ||
+            say "the service was not running"
     fi
     local entries kind path
     mapfile -t entries <"$manifest"

@@ -18,8 +18,10 @@ from luxusbd.journal import Subject
 from tests.test_docs_guide import parse, typed
 
 ROOT = Path(__file__).resolve().parents[1]
-ADMIN, INSTALL, SECURITY = (ROOT / "docs" / f"{name}.md" for name in ("admin", "install", "security"))
-PAGES = (ADMIN, INSTALL, SECURITY)
+ADMIN, INSTALL, SECURITY, CATALOGUE = (
+    ROOT / "docs" / f"{name}.md" for name in ("admin", "install", "security", "catalogue")
+)
+PAGES = (ADMIN, INSTALL, SECURITY, CATALOGUE)
 UNITS = {path.name: path.read_text() for path in (ROOT / "systemd").iterdir()}
 
 
@@ -70,7 +72,7 @@ def test_every_field_of_the_log_is_explained() -> None:
     assert told == fields_there
     assert set(re.findall(r"\bLUXUSB_[A-Z]+\b", text(ADMIN))) == fields_there
     (row,) = re.findall(r"^\| `LUXUSB_OPERATION` \| (.*) \|$", text(ADMIN), re.MULTILINE)
-    assert set(re.findall(r"`(\w+)`", row)) == {operation.value for operation in Operation}
+    assert set(re.findall(r"`([\w-]+)`", row)) == {operation.value for operation in Operation}
 
 
 def test_every_unit_is_explained_and_none_is_invented() -> None:
@@ -87,8 +89,9 @@ def test_what_is_enabled_is_what_the_script_enables() -> None:
 
 
 def test_the_capabilities_are_those_of_the_units() -> None:
-    (row,) = re.findall(r"^\| capabilities \| (.*) \| (.*) \| (.*) \|$", text(SECURITY), re.MULTILINE)
-    for told, unit in zip(row, ("luxusbd.service", "luxusb-transfer.service", "luxusb-stick@.service"), strict=True):
+    (row,) = re.findall(r"^\| capabilities \| (.*) \| (.*) \| (.*) \| (.*) \|$", text(SECURITY), re.MULTILINE)
+    kinds = ("luxusbd", "luxusb-transfer", "luxusb-stick@", "luxusb-check@")
+    for told, unit in zip(row, (f"{kind}.service" for kind in kinds), strict=True):
         (line,) = re.findall(r"^CapabilityBoundingSet=(.*)$", UNITS[unit], re.MULTILINE)
         assert told.strip("`") == (line or "none")
 

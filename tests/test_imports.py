@@ -27,7 +27,7 @@ ORDER = (
     ("settings",),
     ("config", "process", "resources"),
     ("journal",),
-    ("text",),
+    ("text", "countries"),
     ("errors",),
 )
 """From the top down. What shares a line does not import each other."""

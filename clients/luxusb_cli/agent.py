@@ -1,7 +1,9 @@
 """The question for a password on a terminal: pkttyagent, which comes with polkit, for the length of a command.
 
-It is what systemctl does too. A desktop's own agent goes first (`--fallback`). The agent starts with the first call
-that may lead to a question, so that commands that only look cost nothing more.
+It is what systemctl does too. A desktop's own agent goes first (`--fallback`); polkit looks at such an agent only for
+processes of a session, so that one without a session (cron, a service, su on a server without logind) gets an agent
+that is none. The agent starts with the first call that may lead to a question, so that commands that only look cost
+nothing more.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import termios
+from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
@@ -102,7 +105,7 @@ class TextAgent:
                 *_tied(),
                 program,
                 *("--notify-fd", str(writing)),
-                "--fallback",
+                *(("--fallback",) if _in_a_session() else ()),
                 *("--process", str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -154,6 +157,16 @@ def _tied() -> tuple[str, ...]:
     """What makes the agent end with this process when that is killed; nothing where util-linux lacks it."""
     setpriv = shutil.which("setpriv")
     return () if setpriv is None else (setpriv, "--pdeathsig", "TERM", "--")
+
+
+def _in_a_session() -> bool:
+    """Whether this process belongs to a session: for logind by its control group, for elogind by a variable."""
+    if os.environ.get("XDG_SESSION_ID"):
+        return True
+    try:
+        return "/user.slice/" in Path("/proc/self/cgroup").read_text()
+    except OSError:
+        return True
 
 
 async def _end_of(fd: int) -> None:

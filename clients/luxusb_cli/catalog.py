@@ -29,25 +29,38 @@ class MirrorState:
     """A mirror and how it did."""
 
     url: str
+    host: str
     country: str
     rate: int
     """Bytes per second when last measured, 0 when never."""
     latency: float
-    """Seconds to the first byte, 0 when never measured."""
+    """Seconds to an answer, 0 when never measured."""
     success_rate: float
-    """0 to 1, -1 when never used."""
+    """0 to 1, -1 while too little is known."""
+    measured: int
+    """When the rate was measured last; 0 never."""
     state: str
+    until: int
+    """The end of a rest or ban, 0 without one."""
+    reason: str
+    preferred: bool
+    """Whether it is in a country that is preferred."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> MirrorState:
         """From an entry of ListMirrors."""
         return cls(
             url=text(wire, "url"),
+            host=text(wire, "host"),
             country=text(wire, "country"),
             rate=number(wire, "rate"),
             latency=get(wire, "latency", float, 0.0),
             success_rate=get(wire, "success_rate", float, -1.0),
+            measured=number(wire, "measured"),
             state=text(wire, "state"),
+            until=number(wire, "until"),
+            reason=text(wire, "reason"),
+            preferred=flag(wire, "preferred"),
         )
 
 

@@ -14,6 +14,7 @@ from luxusb_cli.connection import Connection, Event, Options, Typed
 from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
 from luxusb_cli.i18n import N_, _
 from luxusb_cli.model import DeviceInfo, JobInfo, PlanInfo, StickImage
+from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.text import clean
 from luxusb_cli.wire import ProtocolError, Wire, flag, get, text, texts, wire_of, wires
 
@@ -168,6 +169,13 @@ class Client:
         return _path(
             await self._manager("UpdateCatalog", "a{sv}", _NO_OPTIONS, what=_("Could not update the catalogue"))
         )
+
+    async def catalog_status(self) -> CatalogStatus:
+        """How up to date the catalogue is."""
+        reply = await self._manager(
+            "GetCatalogStatus", "a{sv}", _NO_OPTIONS, what=_("Could not ask how up to date the catalogue is")
+        )
+        return CatalogStatus.from_wire(wire_of(_only(reply), "the status of the catalogue"))
 
     async def import_catalog(self, fd: int, name: str) -> int:
         """Read the catalogue behind `fd` into the caller's own layer; how many distributions it holds."""

@@ -19,6 +19,7 @@ from click.shell_completion import (
 )
 
 if TYPE_CHECKING:
+    from luxusb_cli.catalog import MirrorState
     from luxusb_cli.client import Client
 
 T = TypeVar("T")
@@ -136,12 +137,39 @@ def stick_images(context: click.Context, _parameter: click.Parameter, incomplete
     return _items(found, incomplete)
 
 
+def mirrors(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Hosts of the mirrors of the distribution that the line names, and their addresses once a host is there."""
+    found = [(mirror.url, mirror.country) for mirror in _mirrors(context)]
+    hosts = [("/".join(url.split("/", 3)[:3]) + "/", country) for url, country in found]
+    return _items([*hosts, *(found if incomplete.count("/") >= 3 else [])], incomplete)
+
+
+def countries(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Countries in which the distribution that the line names has mirrors; several with commas between them."""
+    before, comma, last = incomplete.rpartition(",")
+    others = {mirror.country for mirror in _mirrors(context) if mirror.country} - set(before.upper().split(","))
+    fitting = sorted(country for country in others if country.startswith(last.upper()))
+    return _items([(f"{before}{comma}{country}", "") for country in fitting], f"{before}{comma}")
+
+
 def settings(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of settings, with an equals sign where a value follows."""
     none: dict[str, object] = {}
     found = _ask(context, lambda client: client.settings(), none)
     end = "" if context.params.get("reset") else "="
     return _items([(f"{key}{end}", str(value)) for key, value in sorted(found.items())], incomplete)
+
+
+def _mirrors(context: click.Context) -> Sequence[MirrorState]:
+    """The mirrors of the distribution that the line names; of the most popular one when it names none yet."""
+    none: Sequence[MirrorState] = ()
+    name = context.params.get("distro")
+
+    async def ask(client: Client) -> Sequence[MirrorState]:
+        wanted = name or next((distro.id for distro in await client.distributions()), "")
+        return await client.mirrors(wanted) if wanted else ()
+
+    return _ask(context, ask, none)
 
 
 def _stored(context: click.Context) -> list[tuple[str, str]]:

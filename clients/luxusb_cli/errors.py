@@ -65,6 +65,9 @@ _ADVICE: Mapping[str, str] = {
     ),
     FREEDESKTOP + "AccessDenied": N_("Run the command with sudo, or ask the administrator for the permission."),
     LUXUSB + "NotSupported": N_("This daemon cannot do that; `luxusb --version` shows its version."),
+    LUXUSB + "InvalidConfiguration": N_(
+        "Correct /etc/luxusb/luxusbd.toml, then `systemctl restart luxusbd`; `man luxusbd.toml` explains each key."
+    ),
     LUXUSB + "LimitExceeded": N_("Wait for a job to end, or cancel one: `luxusb jobs --unfinished`."),
     LUXUSB + "DistributionNotFound": N_("See the names with `luxusb distros`."),
     LUXUSB + "ImageNotFound": N_(
@@ -77,6 +80,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "PlanExpired": N_("Run the command again; a plan is good for ten minutes."),
     LUXUSB + "WrongJobState": N_("See the state of the job with `luxusb jobs`."),
     LUXUSB + "NotEnoughSpace": N_("Take fewer or smaller images, or a larger disk."),
+    LUXUSB + "NoMirror": N_("See the mirrors and why they are not asked with `luxusb mirrors DISTRO`."),
     LUXUSB + "NetworkFailed": N_("Check the network and run the command again; downloaded bytes are kept."),
     LUXUSB + "ProxyFailed": N_("Tell the administrator; [network] in luxusbd.toml has the proxy."),
     LUXUSB + "DeviceNotFound": N_("See the disks with `luxusb devices`."),

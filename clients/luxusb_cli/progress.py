@@ -36,7 +36,7 @@ BACK = N_("The daemon is back.")
 WORDS = (
     *(N_("queued"), N_("running"), N_("paused"), N_("succeeded"), N_("failed"), N_("cancelled"), N_("unknown")),
     *(N_("connect"), N_("transfer"), N_("verify"), N_("inspect"), N_("copy"), N_("download"), N_("partition")),
-    *(N_("serving"), N_("waiting"), N_("given-up")),
+    *(N_("serving"), N_("waiting"), N_("given-up"), N_("banned"), N_("measure")),
     *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
 )
 """States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
@@ -158,7 +158,7 @@ class PlainReporter:
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._shown: dict[str, tuple[JobState, str]] = {}
-        self._mirrors: dict[tuple[str, str], str] = {}
+        self._mirrors: dict[tuple[str, str, int], str] = {}
 
     def show(self, tree: Tree, changed: JobInfo) -> None:
         """Print a line when the state or the stage is another."""
@@ -167,9 +167,13 @@ class PlainReporter:
         if self._shown.get(changed.path) != what:
             self._shown[changed.path] = what
             print(line(changed, depth), flush=True)
+        hosts: dict[str, int] = {}
         for mirror in changed.details.mirrors if self._verbose else ():
-            if self._mirrors.get((changed.path, mirror.host)) != mirror.state:
-                self._mirrors[changed.path, mirror.host] = mirror.state
+            # one host may be several mirrors
+            count = hosts[mirror.host] = hosts.get(mirror.host, 0) + 1
+            which = (changed.path, mirror.host, count)
+            if self._mirrors.get(which) != mirror.state:
+                self._mirrors[which] = mirror.state
                 print(f"{'  ' * (depth + 1)}{mirror_line(mirror)}", flush=True)
 
     def daemon(self, *, lost: bool) -> None:

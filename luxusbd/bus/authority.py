@@ -88,6 +88,27 @@ class PolkitAuthority:
         if caller.uid == 0:
             # polkit says yes to root without looking at any rule; so root can work where there is no polkit.
             return
+        authorized, challenge, said = await self._ask(caller, action, details, interactive=interactive)
+        if authorized:
+            return
+        if "polkit.dismissed" in said:
+            raise NotAuthorizedDismissedError("the authentication dialogue was closed")
+        if challenge:
+            how = (
+                "no authentication agent answered; start one (such as pkttyagent) or run the command as root"
+                if interactive
+                else "the caller did not allow interaction"
+            )
+            raise InteractiveAuthorizationRequiredError(f"{action.value} needs authentication, but {how}")
+        # A rule that says no and a password that was wrong are one answer; after the second a password still helps.
+        if interactive and (await self._ask(caller, action, details, interactive=False))[1]:
+            raise NotAuthorizedError(f"the password was not accepted ({action.value})")
+        raise NotAuthorizedError(f"uid {caller.uid} is not allowed to do this ({action.value})")
+
+    async def _ask(
+        self, caller: Caller, action: Action, details: Mapping[str, str], *, interactive: bool
+    ) -> tuple[bool, bool, Mapping[str, str]]:
+        """Polkit's answer: whether the caller may, whether a password would help, and more of it by name."""
         cancellation = f"luxusbd-{next(self._cancellations)}"
         answered = False
         try:
@@ -124,18 +145,7 @@ class PolkitAuthority:
         if reply.signature != "(bba{ss})":
             raise _missing(action, "gave an answer that makes no sense")
         authorized, challenge, said = reply.body[0]
-        if authorized:
-            return
-        if "polkit.dismissed" in said:
-            raise NotAuthorizedDismissedError("the authentication dialogue was closed")
-        if challenge:
-            how = (
-                "no authentication agent answered; start one (such as pkttyagent) or run the command as root"
-                if interactive
-                else "the caller did not allow interaction"
-            )
-            raise InteractiveAuthorizationRequiredError(f"{action.value} needs authentication, but {how}")
-        raise NotAuthorizedError(f"uid {caller.uid} is not allowed to do this ({action.value})")
+        return authorized, challenge, said
 
     def _cancel(self, cancellation: str) -> None:
         """Close the dialogue. Nobody waits for the answer: the caller may be gone, and polkit may be stuck."""

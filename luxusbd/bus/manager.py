@@ -15,6 +15,7 @@ from luxusbd.bus.standard import as_variants
 from luxusbd.bus.tree import Tree, device_path, job_path
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.jobs.api import DeviceView, Engine, ImportOptions, PruneOptions
+from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.settings import check_changeable
 from luxusbd.stick.model import StickOptions
@@ -54,6 +55,8 @@ class ManagerMethods:
         return {
             "ListDistributions": self._list_distributions,
             "GetDistribution": self._get_distribution,
+            "UpdateCatalog": self._update_catalog,
+            "GetCatalogStatus": self._get_catalog_status,
             "Download": self._download,
             "ImportImage": self._import_image,
             "InspectImage": self._inspect_image,
@@ -62,6 +65,9 @@ class ManagerMethods:
             "DeleteImage": self._delete_image,
             "PinImage": self._pin_image,
             "PruneImages": self._prune_images,
+            "ListMirrors": self._list_mirrors,
+            "RaceMirrors": self._race_mirrors,
+            "SetMirrorPreference": self._set_mirror_preference,
             "PlanStick": self._plan_stick,
             "CreateStick": self._create_stick,
             "AddImages": self._add_images,
@@ -106,6 +112,14 @@ class ManagerMethods:
         del given
         found = await self._engine.get_distribution(call.caller, call.args[0])
         return Answer((render.distribution(found, mirrors=True),))
+
+    async def _update_catalog(self, call: Call, given: Options) -> Answer:
+        await self._gate.authorise(call, given, {})
+        return _job(await self._engine.update_catalog(call.caller))
+
+    async def _get_catalog_status(self, call: Call, given: Options) -> Answer:
+        del given
+        return Answer((render.catalog_status(await self._engine.get_catalog_status(call.caller)),))
 
     async def _download(self, call: Call, given: Options) -> Answer:
         reference = call.args[0]
@@ -166,6 +180,20 @@ class ManagerMethods:
         if not wanted.dry_run:
             await self._gate.authorise(call, given, {"imports": "yes" if wanted.imports else "no"})
         return Answer(([render.pruned(one) for one in await self._engine.prune_images(call.caller, wanted)],))
+
+    async def _list_mirrors(self, call: Call, given: Options) -> Answer:
+        del given
+        found = await self._engine.list_mirrors(call.caller, call.args[0])
+        return Answer(([render.mirror(one) for one in found],))
+
+    async def _race_mirrors(self, call: Call, given: Options) -> Answer:
+        reference = call.args[0]
+        await self._gate.authorise(call, given, {"reference": reference})
+        return _job(await self._engine.race_mirrors(call.caller, reference, most=given[members.MOST]))
+
+    async def _set_mirror_preference(self, call: Call, given: Options) -> Answer:
+        await self._engine.set_mirror_preference(call.caller, call.args[0], _wish_change(given))
+        return Answer()
 
     async def _plan_stick(self, call: Call, given: Options) -> Answer:
         paths, references = call.args[:2]
@@ -270,3 +298,19 @@ def _job(job: Job) -> Answer:
 def _check_count(what: str, items: Sequence[str], most: int) -> None:
     if len(items) > most:
         raise InvalidArgumentError(f"{len(items)} {what} are too many; at most {most} at once")
+
+
+def _wish_change(given: Options) -> WishChange:
+    """What SetMirrorPreference is told; that the parts fit together is checked here, what they mean in the engine."""
+    pinned: str | None = None
+    if given.given(members.URL) != (given[members.MODE] == "pinned"):
+        raise InvalidArgumentError("the option url goes with mode pinned, and mode pinned with a url")
+    if given.given(members.MODE):
+        pinned = given[members.URL]
+        if given[members.MODE] == "pinned" and not pinned:
+            raise InvalidArgumentError("the option url is empty; give the address of a mirror, or mode auto for none")
+    return WishChange(
+        pinned,
+        prefer=given[members.PREFER] if given.given(members.PREFER) else None,
+        exclude=given[members.EXCLUDE] if given.given(members.EXCLUDE) else None,
+    )

@@ -48,6 +48,7 @@ MODE = Option("mode", "s", "auto", choices=("auto", "pinned"))
 URL = Option("url", "s", "", maximum=2000)
 PREFER = Option("prefer", "as", _NO_STRINGS, maximum=300)
 EXCLUDE = Option("exclude", "as", _NO_STRINGS, maximum=300)
+MOST = Option("most", "u", 16, minimum=1, maximum=32)
 FILESYSTEM = Option("filesystem", "s", "ext4", choices=("ext4",))
 SERIAL_CONSOLE = Option("serial_console", "b", default=False)
 TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
@@ -70,6 +71,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListDistributions"): Rule(None, (TEXT, CATEGORY, ARCHITECTURE)),
     (MANAGER, "GetDistribution"): Rule(None),
     (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG),
+    (MANAGER, "GetCatalogStatus"): Rule(None),
     (MANAGER, "ImportCatalog"): Rule(None),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
@@ -82,7 +84,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     # A dry run removes nothing, and nobody is asked.
     (MANAGER, "PruneImages"): Rule(Action.IMPORT_IMAGE, (DRY_RUN, OLDER_THAN, IMPORTS, ONLY)),
     (MANAGER, "ListMirrors"): Rule(None),
-    (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD),
+    (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD, (MOST,)),
     (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),
     (MANAGER, "PlanStick"): Rule(None, (FILESYSTEM, SERIAL_CONSOLE, TIMEOUT, LABEL, ALLOW_LARGE)),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),

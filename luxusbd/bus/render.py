@@ -11,7 +11,8 @@ from luxusbd.bus.values import Typed
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
-from luxusbd.jobs.api import ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.api import CatalogStatus, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, ManifestImage
 
@@ -62,6 +63,21 @@ def _release(item: Release, *, mirrors: bool) -> Entry:
     if mirrors:
         shown["mirrors"] = entries({"url": mirror.url, "country": mirror.country} for mirror in item.mirrors)
     return shown
+
+
+def catalog_status(item: CatalogStatus) -> Entry:
+    """How up to date the catalogue is."""
+    return {
+        "url": item.url,
+        "updated": item.updated,
+        "checked": item.checked,
+        "made": item.made,
+        "serial": item.serial,
+        "expires": item.expires,
+        "fingerprint": item.fingerprint,
+        "previous": item.previous,
+        "problems": strings(item.problems),
+    }
 
 
 def inspection(found: Inspection) -> Entry:
@@ -172,6 +188,23 @@ def pruned(item: Pruned) -> Entry:
         "name": item.name,
         "size": item.size,
         "last_used": item.last_used,
+    }
+
+
+def mirror(item: Standing) -> Entry:
+    """One mirror as it stands for the caller."""
+    return {
+        "url": item.url,
+        "host": item.host,
+        "country": item.country,
+        "state": item.state.value,
+        "rate": item.rate,
+        "latency": float(item.latency),
+        "success_rate": float(item.success),
+        "measured": item.measured,
+        "until": item.until,
+        "reason": item.reason,
+        "preferred": item.preferred,
     }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luxusbd import resources
+from luxusbd.catalog.cache import Cached, CatalogCache
 from luxusbd.catalog.fallback import FALLBACK
 from luxusbd.catalog.model import Distribution, Layer, Release
 from luxusbd.catalog.schema import MAX_DOCUMENT, parse_document, validate
@@ -71,16 +72,19 @@ class Sources:
     admin: Path = Path("/etc/luxusb/distros.d")
     """A directory of *.json files, merged in the order of their names."""
     command_line: tuple[Path, ...] = ()
+    pinned: frozenset[str] | None = None
+    """Fingerprints of the keys by which the cached update has to be signed; None to take what lies there."""
 
 
 class Catalog:
-    """A merged catalogue; immutable, so a new one replaces it when a layer changes."""
+    """A merged catalogue. What it holds changes only as a whole, by `renew`, so that all may keep this one object."""
 
     def __init__(
         self,
         distributions: Iterable[Distribution],
         problems: Sequence[str] = (),
         user_layers: Mapping[int, Sequence[Distribution]] | None = None,
+        cached: Cached | None = None,
     ) -> None:
         self._shared = {entry.id: entry for entry in distributions}
         self._users = {
@@ -89,6 +93,8 @@ class Catalog:
         }
         self.problems = tuple(problems)
         """What was wrong with the layers that were skipped, a line each."""
+        self.cached = cached
+        """The edition of the cached update that is in it, where its keys are known."""
 
     @classmethod
     def load(cls, sources: Sources) -> Catalog:
@@ -96,31 +102,37 @@ class Catalog:
         merged = {entry.id: entry for entry in validate(FALLBACK, "fallback", Layer.FALLBACK)}
         problems: list[str] = []
         packaged = sources.packaged if sources.packaged is not None else resources.data("distros.json")
-        files = [(packaged, Layer.PACKAGED), (sources.cache, Layer.CACHE)]
+        _add(merged, problems, packaged, Layer.PACKAGED)
+        cached = None
+        if sources.pinned is None:
+            _add(merged, problems, sources.cache, Layer.CACHE)
+        else:
+            cached, why = CatalogCache(sources.cache, sources.pinned).read()
+            problems += why
+            if cached is not None:
+                merged.update({entry.id: entry for entry in cached.document.distributions})
         try:
-            files += [(path, Layer.ADMIN) for path in sorted(sources.admin.glob("*.json"))]
+            admin = sorted(sources.admin.glob("*.json"))
         except OSError as error:
             problems.append(f"{sources.admin}: {error.strerror}")
-        files += [(path, Layer.COMMAND_LINE) for path in sources.command_line]
-        for path, layer in files:
-            try:
-                merged.update({entry.id: entry for entry in read_layer(path, layer)})
-            except FileNotFoundError:
-                if layer not in (Layer.CACHE, Layer.ADMIN):
-                    problems.append(f"{path}: there is no such file")
-            except OSError as error:
-                problems.append(f"{path}: {error.strerror}")
-            except CatalogError as error:
-                problems += error.message.splitlines()
+        else:
+            for path in admin:
+                _add(merged, problems, path, Layer.ADMIN)
+        for path in sources.command_line:
+            _add(merged, problems, path, Layer.COMMAND_LINE)
         for problem in problems:
             log.warning("catalogue: %s", problem)
-        return cls(merged.values(), problems)
+        return cls(merged.values(), problems, cached=cached)
+
+    def renew(self, loaded: Catalog) -> None:
+        """Take over what another one has from the layers on the disk; what users imported stays."""
+        self._shared, self.problems, self.cached = loaded._shared, loaded.problems, loaded.cached
 
     def with_user_layer(self, uid: int, distributions: Sequence[Distribution]) -> Catalog:
         """The same catalogue, with what `uid` imported replaced; an empty sequence takes it away."""
         users: dict[int, Sequence[Distribution]] = {key: tuple(layer.values()) for key, layer in self._users.items()}
         users[uid] = distributions
-        return Catalog(self._shared.values(), self.problems, users)
+        return Catalog(self._shared.values(), self.problems, users, self.cached)
 
     def distributions(self, uid: int | None = None) -> tuple[Distribution, ...]:
         """All that `uid` sees, most popular first, those of unknown rank last."""
@@ -239,6 +251,18 @@ def read_layer(path: Path, layer: Layer) -> tuple[Distribution, ...]:
     with path.open("rb") as file:
         data = file.read(MAX_DOCUMENT + 1)
     return parse_document(data, str(path), layer)
+
+
+def _add(merged: dict[str, Distribution], problems: list[str], path: Path, layer: Layer) -> None:
+    try:
+        merged.update({entry.id: entry for entry in read_layer(path, layer)})
+    except FileNotFoundError:
+        if layer not in (Layer.CACHE, Layer.ADMIN):
+            problems.append(f"{path}: there is no such file")
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}")
+    except CatalogError as error:
+        problems += error.message.splitlines()
 
 
 def _suggest(wanted: str, names: Iterable[str], otherwise: str) -> str:

@@ -84,3 +84,22 @@ class Distribution:
     layer: Layer
     feed: str = ""
     """Address of the maker's own release data, or empty."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a catalogue document says of itself. Times are unix seconds, 0 where it does not say."""
+
+    made: int = 0
+    """Its `last_updated`."""
+    serial: int = 0
+    """Larger in every newer edition."""
+    expires: int = 0
+
+
+@dataclass(frozen=True)
+class Document:
+    """A catalogue document that was checked."""
+
+    stamp: Stamp
+    distributions: tuple[Distribution, ...]

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from luxusbd import resources
-from luxusbd.catalog.model import Distribution, Layer, Mirror, Release
+from luxusbd.catalog.model import Distribution, Document, Layer, Mirror, Release, Stamp
 from luxusbd.errors import CatalogError
 from luxusbd.text import clean, natural_key
 
@@ -36,15 +36,35 @@ def parse_document(data: bytes, name: str, layer: Layer) -> tuple[Distribution, 
     Raises:
         CatalogError: one line a fault: document, JSON path, what was found, what was expected.
     """
+    return read_document(data, name, layer).distributions
+
+
+def read_document(data: bytes, name: str, layer: Layer) -> Document:
+    """As `parse_document`, with what the document says of itself.
+
+    Raises:
+        CatalogError: as `parse_document`.
+    """
+    document = decode(data, name)
+    distributions = validate(document, name, layer)
+    assert isinstance(document, dict)
+    return Document(_stamp(document), distributions)
+
+
+def decode(data: bytes, name: str) -> object:
+    """The JSON value of a document, unchecked.
+
+    Raises:
+        CatalogError: it is too large, or no JSON.
+    """
     if len(data) > MAX_DOCUMENT:
         raise CatalogError(f"{name}: larger than {MAX_DOCUMENT // 2**20} MiB")
     try:
-        document = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise CatalogError(f"{name}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
         raise CatalogError(f"{name}: not valid JSON: {error}") from error
-    return validate(document, name, layer)
 
 
 def validate(document: object, name: str, layer: Layer) -> tuple[Distribution, ...]:
@@ -120,6 +140,8 @@ def _only_additions(context: Any) -> bool:
 
 
 def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str]:
+    if "expires" in document and _moment(document["expires"]) is None:
+        yield f"$.expires: found {_shown(document['expires'])}, expected a date of the calendar"
     ids: dict[str, int] = {}
     for index, entry in enumerate(document["distributions"]):
         at = f"$.distributions[{index}]"
@@ -177,6 +199,24 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _stamp(document: Mapping[str, Any]) -> Stamp:
+    return Stamp(
+        made=_moment(document["last_updated"]) or 0,
+        serial=int(document.get("serial", 0)),
+        expires=_moment(document["expires"]) or 0 if "expires" in document else 0,
+    )
+
+
+def _moment(text: str) -> int | None:
+    """Unix seconds of a date, or of a date with a time, in UTC where no zone stands; None when there is no such."""
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)
+        return int(zoned.timestamp())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:

@@ -22,6 +22,7 @@ from luxusbd.errors import FailedError, InterruptedJobError
 
 TRANSFER_SOCKET = "transfer.sock"
 STICK_SOCKET = "stick.sock"
+CHECK_SOCKET = "check.sock"
 
 # Without these glibc gives the buffers of every read back to the kernel and faults them in again.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_ARENA_MAX": "2"}
@@ -38,6 +39,9 @@ class Launcher(Protocol):
 
     def stick(self, directory: Path, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
         """A worker for one stick; `directory` is where it may put temporary files."""
+
+    def check(self) -> AbstractAsyncContextManager[Child]:
+        """A process that checks a signed catalogue, without network and apart from the transfer process."""
 
 
 class Spawner:
@@ -75,9 +79,15 @@ class Spawner:
             "luxusbd.children.stick_main", environment=environment, on_event=on_event, deadlines=self.deadlines
         )
 
+    def check(self) -> AbstractAsyncContextManager[Child]:
+        """See `Launcher`."""
+        return child(
+            "luxusbd.children.check_main", identity=self._identity, memory=self._memory, deadlines=self.deadlines
+        )
+
 
 class Units:
-    """Connects to children that systemd starts: `luxusb-transfer.socket` and `luxusb-stick.socket`."""
+    """Connects to children that systemd starts: by the sockets of luxusb-transfer, luxusb-stick and luxusb-check."""
 
     def __init__(self, sockets: Path, *, memory: int) -> None:
         """Prepare, without connecting.
@@ -102,7 +112,14 @@ class Units:
         return self._connected(STICK_SOCKET, on_event)
 
     @contextlib.asynccontextmanager
-    async def _connected(self, name: str, on_event: EventHandler) -> AsyncIterator[Child]:
+    async def check(self) -> AsyncIterator[Child]:
+        """See `Launcher`."""
+        async with self._connected(CHECK_SOCKET, None) as running:
+            await running.channel.request("limit", {"memory": self._memory})
+            yield running
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, name: str, on_event: EventHandler | None) -> AsyncIterator[Child]:
         path = self._sockets / name
         unit = f"luxusb-{name.removesuffix('.sock')}"
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

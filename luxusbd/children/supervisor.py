@@ -144,7 +144,7 @@ class ConnectedChild:
     @classmethod
     @contextlib.asynccontextmanager
     async def over(
-        cls, sock: socket.socket, on_event: EventHandler, deadlines: Deadlines
+        cls, sock: socket.socket, on_event: EventHandler | None, deadlines: Deadlines
     ) -> AsyncIterator[ConnectedChild]:
         """The child at the other end, for the length of the block; returns when it has closed its end."""
         channel = Channel(sock, on_event=on_event)

@@ -7,6 +7,7 @@ when the other end closes. Requests (see `protocol` for the wire):
 method      params                                     result
 ==========  =========================================  ====================================================
 download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
+race        as download                                sources, as in the progress of a download
 configure   bandwidth (of all), host_connections,      null; before the first download
             connections, network
 control     job, optional paused, bandwidth            null; job 0 means all jobs together, and with `paused` the
@@ -24,6 +25,8 @@ receive     job, size, most, reserve, algorithms       image, packed, packing, m
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
+fetch-pair  job, and the fields of PairRequest (where  fields of Pair
+            document and signature are written to)
 hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -60,15 +63,16 @@ from luxusbd.errors import (
     LuxusbError,
 )
 from luxusbd.systemd import connection_of_core, watchdog
-from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json
+from luxusbd.transfer.codec import progress_to_json, request_from_json, result_to_json, sources_to_json
 from luxusbd.transfer.diskio import in_thread, settled
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
-from luxusbd.transfer.model import DownloadProgress, DownloadStage
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 from luxusbd.transfer.network import from_json as network_from_json
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
+from luxusbd.transfer.pair import pair_request_from_json
 from luxusbd.transfer.partfile import PartFile
 from luxusbd.transfer.proof import prove, read_small
 from luxusbd.transfer.receive import ALGORITHMS, Order, receive
@@ -79,6 +83,8 @@ INSPECT_TIMEOUT = 60.0
 """Seconds for one look at foreign bytes; the thread itself cannot be stopped and stays behind."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one job."""
+MAX_NOTE = 4096
+"""Characters of the notes in one progress event; the newest are kept."""
 COPY_THREADS = 8
 """A silent pipe holds one; the core starts no more imports than there are threads."""
 REST_PATIENCE = 3.0
@@ -111,8 +117,9 @@ class ProgressPump:
         self._ending = asyncio.Event()
 
     def put(self, report: dict[str, Any]) -> None:
-        """Take a report; called in the loop."""
-        self._latest = report
+        """Take a report; called in the loop. What an older one noted and nobody got yet goes along with it."""
+        notes = [one["note"] for one in (self._latest, report) if one is not None and one.get("note")]
+        self._latest = {**report, "note": "; ".join(dict.fromkeys(notes))[-MAX_NOTE:]} if notes else report
         self._news.set()
 
     def end(self) -> None:
@@ -158,6 +165,7 @@ class TransferChild:
             sock,
             handlers={
                 "download": self._download,
+                "race": self._race,
                 "configure": self._configure,
                 "control": self._control,
                 "claims": self._claims,
@@ -171,6 +179,7 @@ class TransferChild:
                 "hash": self._hash,
                 "receive": self._receive,
                 "prove": self._prove,
+                "fetch-pair": self._fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,
             },
@@ -197,6 +206,18 @@ class TransferChild:
         self._channel.close()
 
     async def _download(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        async with self._transfer(params) as (request, progress, control):
+            return result_to_json(await self._downloader.download(request, progress, control=control))
+
+    async def _race(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        async with self._transfer(params) as (request, progress, control):
+            return {"sources": sources_to_json(await self._downloader.race(request, progress, control=control))}
+
+    @asynccontextmanager
+    async def _transfer(
+        self, params: Params
+    ) -> AsyncIterator[tuple[DownloadRequest, Callable[[DownloadProgress], None], Control]]:
+        """What a transfer of a job needs, from a request of the core; the core can steer it meanwhile."""
         job = _integer(params, "job")
         request = request_from_json(params)
         await self._wait_for_the_last_one(job)
@@ -213,12 +234,11 @@ class TransferChild:
                         standing.set()
                     pump.put(progress_to_json(progress))
 
-                result = await self._downloader.download(request, report, control=control)
+                yield request, report, control
         finally:
             del self._controls[job], self._ended[job], self._standing[job]
             standing.set()
             ended.set()
-        return result_to_json(result)
 
     async def _wait_for_the_last_one(self, job: int) -> None:
         # a job that was cancelled and started again at once: the first one is still putting its bytes on the disk
@@ -408,6 +428,18 @@ class TransferChild:
         key = texts.pop() if params.get("key") else None
         signature = texts.pop() if params.get("signature") else None
         return asdict(await prove(sums, signature, key, _strings(params, "names")))
+
+    async def _fetch_pair(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        document, signature = _descriptors(fds, 2)
+        request = pair_request_from_json(params)
+        async with self._pump(_integer(params, "job")) as pump:
+            found = await self._downloader.fetch_pair(
+                request,
+                document,
+                signature,
+                lambda done, total: pump.put({"bytes_done": done, "bytes_total": total}),
+            )
+        return asdict(found)
 
     async def _local(self, job: int, work: Callable[[Callable[[int, int], None], Callable[[], bool]], _R]) -> _R:
         loop = asyncio.get_running_loop()

@@ -15,6 +15,8 @@ from luxusbd.catalog.model import Distribution
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Firmware, StoredImage
+from luxusbd.jobs.mirrorchoice import Standing
+from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import Layout, ManifestImage, StickOptions
@@ -165,6 +167,27 @@ class Plan:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class CatalogStatus:
+    """How up to date the catalogue is. Times are unix seconds, 0 where there is no update."""
+
+    url: str
+    """Of the remote, empty when none is configured."""
+    updated: int
+    """When the edition in force was fetched."""
+    checked: int
+    """When the remote last said that there is none newer."""
+    made: int
+    serial: int
+    expires: int
+    fingerprint: str
+    """Of the key that signed it."""
+    previous: bool
+    """Whether the edition in force is the one before the newest, which cannot be read."""
+    problems: tuple[str, ...]
+    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped."""
+
+
 class Desktop(Protocol):
     """The service that mounts for users what they plug in (udisks2)."""
 
@@ -226,6 +249,9 @@ class Listener:
     def settings_changed(self, keys: Sequence[str]) -> None:
         """These settings have another value, by `section.key`."""
 
+    def catalog_changed(self, layer: str) -> None:
+        """A layer of the catalogue was loaded anew."""
+
 
 class Engine(Protocol):
     """The operations behind `org.luxusb.Manager`, `.Device` and `.Job`."""
@@ -257,6 +283,12 @@ class Engine(Protocol):
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
         """One entry; `DistributionNotFoundError` with suggestions."""
 
+    async def update_catalog(self, caller: Caller) -> Job:
+        """Start an update of the catalogue; `ConfigError` when no remote is configured."""
+
+    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
+        """How up to date the catalogue is."""
+
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""
 
@@ -280,6 +312,15 @@ class Engine(Protocol):
 
     async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
         """Remove what the caller may remove and what can be had again, the least recently used first."""
+
+    async def list_mirrors(self, caller: Caller, reference: str) -> tuple[Standing, ...]:
+        """The mirrors of a release in the order in which a download of the caller would ask them."""
+
+    async def race_mirrors(self, caller: Caller, reference: str, *, most: int) -> Job:
+        """Measure at most `most` mirrors of a release; `NoMirrorError` when preferences leave none."""
+
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
+        """Change which mirrors the caller wants, for a distribution or, where that is empty, for all."""
 
     async def plan_stick(
         self,

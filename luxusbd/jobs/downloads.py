@@ -8,13 +8,13 @@ import errno
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import reference_to
+from luxusbd.catalog.catalog import parse_reference, reference_to
 from luxusbd.catalog.model import Distribution, Release, Trust
 from luxusbd.errors import (
     CancelledError,
@@ -26,6 +26,8 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs.mirrorchoice import CANDIDATES
+from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Promise, Room
@@ -70,6 +72,7 @@ class Downloads:
         queue: JobQueue,
         transfers: Transfers,
         store: ImageStore,
+        mirrors: Mirrors,
         *,
         room: Room,
         incoming: Path,
@@ -78,6 +81,7 @@ class Downloads:
         self._queue = queue
         self._transfers = transfers
         self._store = store
+        self._mirrors = mirrors
         self._room = room
         self._incoming = incoming
         self._locks: dict[str, asyncio.Lock] = {}
@@ -92,7 +96,12 @@ class Downloads:
         priority: int = 0,
         bandwidth: int = 0,
     ) -> Job:
-        """Start a download; the same image asked for twice by one uid is one job."""
+        """Start a download; the same image asked for twice by one uid is one job.
+
+        Raises:
+            NoMirrorError: preferences leave no mirror.
+            LimitExceededError: a cap is reached.
+        """
         for job in self._queue.jobs():
             if (
                 job.operation is Operation.DOWNLOAD
@@ -101,6 +110,9 @@ class Downloads:
                 and job.params["sha256"] == release.sha256
             ):
                 return job
+        if self._store.held(owner_uid, release.sha256) is None:
+            # told at once, and not by a job that fails
+            await self._mirrors.choose(owner_uid, distribution.id, release.mirrors)
         params = {
             "reference": reference_to(distribution, release),
             "sha256": release.sha256,
@@ -108,8 +120,7 @@ class Downloads:
             "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
             "trust": release.trust.value,
-            "urls": [mirror.url for mirror in release.mirrors],
-            "countries": [mirror.country for mirror in release.mirrors],
+            **params_of(distribution, release),
         }
         return await self._queue.submit(
             Operation.DOWNLOAD,
@@ -130,7 +141,7 @@ class Downloads:
     def take_up(self, job: Job, *, ask: bool) -> None:
         """Let a stored, unfinished download go on, or wait until somebody says so."""
         self._queue.restore(
-            job, Lane.DOWNLOAD, self.run_download, ask=ask, cleanup=lambda: self._discard(str(job.params["sha256"]))
+            job, Lane.DOWNLOAD, self.run_download, ask=ask, cleanup=lambda: self.discard(str(job.params["sha256"]))
         )
 
     async def tell_claims(self) -> None:
@@ -149,7 +160,57 @@ class Downloads:
         """Bytes of the whole file as far as known, else 0."""
         return max(job.bytes_total, int(job.params.get("expected", job.params["size"])))
 
-    async def _discard(self, sha256: str) -> None:
+    async def run_download(self, context: JobContext) -> Mapping[str, Any]:
+        """The runner of a download job."""
+        params = context.job.params
+        sha256 = str(params["sha256"])
+        context.on_cancel(lambda: self.discard(sha256))
+        # one that has begun waits for room; one that has not is told at once that there is none
+        begun = context.job.bytes_done > 0
+        # two users may ask for the same bytes: the second waits, then finds them in the store
+        async with self.alone(sha256):
+            image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
+            if image is None:
+                expected = int(params.get("expected", params["size"]))
+                async with self._promised(context, expected, sha256, begun=begun) as promise:
+                    image = await self._fetch(context, sha256, promise)
+        return image_result(image)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, sha256: str) -> AsyncIterator[None]:
+        """Be the only one that fetches bytes of an image."""
+        lock = self._locks.setdefault(sha256, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._locks.pop(sha256, None)
+
+    async def request(self, context: JobContext, most: int = CANDIDATES) -> DownloadRequest:
+        """What the transfer process is asked for by a job; the mirrors as its user wants them now.
+
+        Raises:
+            NoMirrorError: preferences leave none.
+        """
+        params = context.job.params
+        distribution = parse_reference(str(params["reference"])).id
+        choice = await self._mirrors.choose(context.job.owner_uid, distribution, mirrors_of(params), most)
+        for note in choice.notes:
+            context.note(note)
+        return DownloadRequest(
+            urls=choice.urls,
+            sha256=str(params["sha256"]),
+            size=int(params["size"]),
+            directory=str(self._incoming),
+            name=str(params["sha256"]),
+            bandwidth=context.job.bandwidth,
+            priority=context.job.priority,
+            hints=choice.hints,
+        )
+
+    async def discard(self, sha256: str) -> None:
+        """Remove what an unfinished download left."""
         await self._transfers.discard(str(self._incoming), sha256)
         if sha256 not in self._locks:
             # complete, and not in the store yet
@@ -157,27 +218,6 @@ class Downloads:
                 await asyncio.to_thread((self._incoming / sha256).unlink, missing_ok=True)
             except OSError as error:
                 raise host_error(error, f"removing {self._incoming / sha256}") from error
-
-    async def run_download(self, context: JobContext) -> Mapping[str, Any]:
-        """The runner of a download job."""
-        params = context.job.params
-        sha256 = str(params["sha256"])
-        context.on_cancel(lambda: self._discard(sha256))
-        # one that has begun waits for room; one that has not is told at once that there is none
-        begun = context.job.bytes_done > 0
-        # two users may ask for the same bytes: the second waits, then finds them in the store
-        lock = self._locks.setdefault(sha256, asyncio.Lock())
-        try:
-            async with lock:
-                image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
-                if image is None:
-                    expected = int(params.get("expected", params["size"]))
-                    async with self._promised(context, expected, sha256, begun=begun) as promise:
-                        image = await self._fetch(context, sha256, promise)
-        finally:
-            if not lock.locked():
-                self._locks.pop(sha256, None)
-        return image_result(image)
 
     async def examine(self, path: Path) -> Examined:
         """Hash and recognise a file of the store."""
@@ -208,32 +248,32 @@ class Downloads:
 
     async def _fetch(self, context: JobContext, sha256: str, promise: Promise) -> StoredImage:
         params = context.job.params
-        # a job of an older version has none
-        countries = dict(zip(params["urls"], params.get("countries", ()), strict=False))
+        context.report(context.job.bytes_done, int(params["size"]), stage=DownloadStage.CONNECT.value)
+        request = await self.request(context)
+        sources: tuple[SourceShare, ...] = ()
+        verified = False
 
         def progress(now: DownloadProgress) -> None:
+            nonlocal sources
+            sources = now.sources or sources
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
-            context.served_by(() if now.stage is DownloadStage.VERIFY else _mirrors(now.sources, countries))
+            context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, params))
             if now.note:
                 context.note(now.note)
 
-        def request() -> DownloadRequest:
-            return DownloadRequest(
-                urls=tuple(params["urls"]),
-                sha256=sha256,
-                size=int(params["size"]),
-                directory=str(self._incoming),
-                name=sha256,
-                bandwidth=context.job.bandwidth,
-                priority=context.job.priority,
-            )
-
-        context.report(context.job.bytes_done, int(params["size"]), stage=DownloadStage.CONNECT.value)
         try:
-            result = await self._transfers.download(context.job.id, request, progress)
+            result = await self._transfers.download(
+                context.job.id,
+                lambda: replace(request, bandwidth=context.job.bandwidth, priority=context.job.priority),
+                progress,
+            )
+            verified = True
         except NotEnoughSpaceError as error:
             # somebody else took the room that was promised
             raise _held(error) from error
+        finally:
+            if params.get("shared"):
+                self._mirrors.learn(request.urls, sources, verified=verified)
         # the path is ours, not the one that the process without privileges names
         path = self._incoming / sha256
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -273,7 +313,9 @@ def _held(error: LuxusbError) -> HeldError:
     return HeldError(PauseReason.SPACE, f"{error}. It goes on by itself when there is room")
 
 
-def _mirrors(sources: Sequence[SourceShare], countries: Mapping[str, str]) -> tuple[MirrorShare, ...]:
+def shown(sources: Sequence[SourceShare], params: Mapping[str, Any]) -> tuple[MirrorShare, ...]:
+    """What the mirrors of a job do, for people; `params` are those of the job."""
+    countries = {mirror.url: mirror.country for mirror in mirrors_of(params)}
     return tuple(
         MirrorShare(
             clean(source.host, HOST_LIMIT),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from luxusbd.catalog.catalog import Catalog, reference_to
+from luxusbd.catalog.catalog import Catalog, Sources, reference_to
 from luxusbd.catalog.model import Distribution, Trust
 from luxusbd.children.launch import Launcher
 from luxusbd.config import Config, Value
@@ -23,6 +23,7 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import (
     Caller,
+    CatalogStatus,
     Desktop,
     DeviceView,
     ImageView,
@@ -33,12 +34,17 @@ from luxusbd.jobs.api import (
     Pruned,
     PruneOptions,
 )
+from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.downloads import Downloads, file_name, release_title
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports, readable_size
+from luxusbd.jobs.mirrorchoice import Standing
+from luxusbd.jobs.mirrors import Mirrors
+from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.races import Races
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
@@ -61,6 +67,8 @@ log = logging.getLogger(__name__)
 FEATURES = (
     "ListDistributions",
     "GetDistribution",
+    "UpdateCatalog",
+    "GetCatalogStatus",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -69,6 +77,9 @@ FEATURES = (
     "DeleteImage",
     "PinImage",
     "PruneImages",
+    "ListMirrors",
+    "RaceMirrors",
+    "SetMirrorPreference",
     "PlanStick",
     "CreateStick",
     "AddImages",
@@ -98,13 +109,24 @@ class LuxusbEngine:
         self,
         settings: ChangedSettings,
         catalog: Catalog,
+        sources: Sources,
         images: ImageStore,
         launcher: Launcher,
         *,
         network: Network | None = None,
         owned_marks: Path | None = None,
     ) -> None:
-        """Build the parts; nothing runs before `start`. `owned_marks` is where udev looks for disks that jobs own."""
+        """Build the parts; nothing runs before `start`.
+
+        Args:
+            settings: the configuration and what was changed of it.
+            catalog: is renewed when an update comes.
+            sources: what it was loaded from.
+            images: the store.
+            launcher: starts the children.
+            network: how the transfer process reaches the network.
+            owned_marks: where udev looks for disks that jobs own.
+        """
         config = settings.config
         self._catalog = catalog
         state = Path(config.paths.state_dir)
@@ -120,7 +142,7 @@ class LuxusbEngine:
         )
         self._queue = JobQueue(
             self._store,
-            slots={Lane.IMPORT: 2, Lane.STREAM: 4, **slots(config)},
+            slots={Lane.IMPORT: 2, Lane.STREAM: 4, Lane.CATALOG: 1, **slots(config)},
             max_jobs=config.limits.jobs,
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
@@ -130,13 +152,16 @@ class LuxusbEngine:
         holds = Holds(self._queue, self._planner)
         incoming = Path(config.paths.download_dir)
         room = Room(self._images, holds, _limits(config), incoming=incoming)
+        self._mirrors = Mirrors(self._store, catalog, config.mirrors)
         self._downloads = Downloads(
             self._queue,
             self._transfers,
             self._images,
+            self._mirrors,
             room=room,
             incoming=incoming,
         )
+        self._races = Races(self._queue, self._transfers, self._mirrors, self._downloads, room=room)
         self._imports = Imports(
             self._queue,
             self._transfers,
@@ -155,6 +180,10 @@ class LuxusbEngine:
             room,
             incoming=incoming,
             keep_partial=config.downloads.keep_partial,
+        )
+        self._listeners: list[Listener] = []
+        self._updates = CatalogUpdates(
+            self._queue, self._transfers, launcher, catalog, sources, config.catalog, self._catalog_changed
         )
         self._unmounting = Unmounting(self._registry, launcher, self._staging)
         self._sticks = Sticks(
@@ -181,16 +210,22 @@ class LuxusbEngine:
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
         await self._store.open()
+        await self._mirrors.load()
         await asyncio.to_thread(self._clean_staging)
         await self._transfers.start()
         await self._registry.start()
+        ask = self._steering.config.downloads.resume == "ask"
         for row in reversed(await self._store.rows(unfinished=True)):
             job = _job_of(row)
             if job is None:
                 # out of the way: its job cannot go on, and the next start need not stumble over it
                 await self._store.save(replace(row, finished=True))
             elif job.operation is Operation.DOWNLOAD:
-                self._downloads.take_up(job, ask=self._steering.config.downloads.resume == "ask")
+                self._downloads.take_up(job, ask=ask)
+            elif job.operation is Operation.UPDATE_CATALOG:
+                self._queue.restore(job, Lane.CATALOG, self._updates.run)
+            elif job.operation is Operation.RACE:
+                self._queue.restore(job, Lane.DOWNLOAD, self._races.run, ask=ask)
             elif job.operation is Operation.IMPORT:
                 await self._queue.restore_failed(
                     job, InterruptedJobError(f"the daemon ended while {job.title} was imported; import it again")
@@ -272,6 +307,7 @@ class LuxusbEngine:
         self._steering.listeners.append(listener)
         self._queue.add_listener(listener)
         self._registry.add_listener(listener)
+        self._listeners.append(listener)
 
     @property
     def busy(self) -> bool:
@@ -304,6 +340,14 @@ class LuxusbEngine:
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
         """One entry."""
         return self._catalog.get(distribution_id, caller.uid)
+
+    async def update_catalog(self, caller: Caller) -> Job:
+        """Start an update of the catalogue."""
+        return await self._updates.start(caller.uid)
+
+    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:  # noqa: ARG002
+        """How up to date the catalogue is."""
+        return self._updates.status()
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""
@@ -342,6 +386,20 @@ class LuxusbEngine:
     async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
         """Remove what can be had again."""
         return await self._keeper.prune(caller, options)
+
+    async def list_mirrors(self, caller: Caller, reference: str) -> tuple[Standing, ...]:
+        """The mirrors of a release, as they would be asked."""
+        distribution, release = self._catalog.resolve(reference, caller.uid)
+        return await self._mirrors.standings(caller.uid, distribution.id, release.mirrors)
+
+    async def race_mirrors(self, caller: Caller, reference: str, *, most: int) -> Job:
+        """Measure mirrors."""
+        distribution, release = self._catalog.resolve(reference, caller.uid)
+        return await self._races.start(caller.uid, distribution, release, most=most)
+
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
+        """Change what the caller wants of mirrors."""
+        await self._mirrors.prefer(caller.uid, distribution, change)
 
     async def plan_stick(
         self,
@@ -424,7 +482,7 @@ class LuxusbEngine:
 
     async def modify_job(self, job_id: int, *, priority: int | None = None, bandwidth: int | None = None) -> None:
         """Change a job while it waits or runs."""
-        if bandwidth is not None and self._queue.get(job_id).operation is not Operation.DOWNLOAD:
+        if bandwidth is not None and self._queue.get(job_id).operation not in (Operation.DOWNLOAD, Operation.RACE):
             raise JobStateError(f"job {job_id} is no download and has no bandwidth to limit")
         job = self._queue.modify(job_id, priority=priority, bandwidth=bandwidth)
         if bandwidth is not None and job.state is JobState.RUNNING:
@@ -445,6 +503,10 @@ class LuxusbEngine:
     async def reset_settings(self, keys: Collection[str]) -> None:
         """Take back what was set."""
         await self._steering.reset(keys)
+
+    def _catalog_changed(self, layer: str) -> None:
+        for listener in self._listeners:
+            listener.catalog_changed(layer)
 
     def _clean_staging(self) -> None:
         for left in self._staging.iterdir():

@@ -19,6 +19,8 @@ class Operation(StrEnum):
     REFRESH = "refresh"
     VERIFY = "verify"
     RESCAN = "rescan"
+    UPDATE_CATALOG = "update-catalog"
+    RACE = "race-mirrors"
 
 
 class JobState(StrEnum):
@@ -65,7 +67,7 @@ class MirrorShare:
     country: str
     """ISO 3166-1 alpha-2, or empty where the catalogue does not know it."""
     state: str
-    """connect, serving, waiting or given-up."""
+    """connect, serving, waiting, given-up or banned."""
     rate: int
     """Bytes per second."""
     bytes_done: int

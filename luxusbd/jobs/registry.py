@@ -202,6 +202,7 @@ class DeviceRegistry:
         """
         known = self._current(identity)
         if known.fd < 0:
+            await self._marks.hide(known.view.device)
             return await asyncio.to_thread(open_disk, known.view.device, self._policy, write=True)
         copy = fcntl.fcntl(known.fd, fcntl.F_DUPFD_CLOEXEC, 3)
         try:

@@ -20,6 +20,7 @@ class Lane(StrEnum):
     STREAM = "stream"
     """Imports from pipes: they take as long as their writers like, and must not hold up the others."""
     STICK = "stick"
+    CATALOG = "catalog"
 
 
 class Stop(StrEnum):

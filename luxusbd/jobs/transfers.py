@@ -29,6 +29,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.network import to_json as network_to_json
+from luxusbd.transfer.pair import Pair, PairRequest, pair_from_json
 from luxusbd.transfer.proof import Proof
 from luxusbd.transfer.receive import Order, Received
 
@@ -91,6 +92,26 @@ class Transfers:
             request: makes the request, anew for each attempt so that changed limits hold.
             progress: is told how far it is.
         """
+        return DownloadResult(**await self._through_deaths("download", job_id, request, progress))
+
+    async def race(
+        self, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
+    ) -> tuple[SourceShare, ...]:
+        """Measure all addresses of a request on real ranges of the file.
+
+        Where there is a partial that lacks these bytes, they stay.
+
+        Args:
+            job_id: names the race in `control`.
+            request: as for `download`.
+            progress: is told what the mirrors do.
+        """
+        answer = await self._through_deaths("race", job_id, request, progress)
+        return _sources(answer)
+
+    async def _through_deaths(
+        self, method: str, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
+    ) -> Params:
         furthest = 0
         deaths = 0
 
@@ -104,15 +125,15 @@ class Transfers:
         try:
             while True:
                 try:
-                    answer = await self.supervisor.request("download", {"job": job_id, **asdict(request())})
+                    answer: Params = await self.supervisor.request(method, {"job": job_id, **asdict(request())})
                 except InterruptedJobError:
                     deaths += 1
                     if deaths >= MAX_DEATHS:
                         raise
-                    log.warning("download of job %d is taken up again after the transfer process died", job_id)
+                    log.warning("%s of job %d is taken up again after the transfer process died", method, job_id)
                     await asyncio.sleep(0.2 * deaths)
                 else:
-                    return DownloadResult(**answer)
+                    return answer
         finally:
             del self._progress[job_id]
 
@@ -195,6 +216,21 @@ class Transfers:
         params = {"names": list(names), "signature": signature is not None, "key": key is not None}
         fds = [fd for fd in (sums, signature, key) if fd is not None]
         return proof_from_json(await self._alone_if_deadly("prove", params, fds))
+
+    async def fetch_pair(
+        self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback
+    ) -> Pair:
+        """Fetch a small document and its signature into two descriptors, through deaths of the process.
+
+        Raises:
+            NetworkError: one of the two cannot be had.
+        """
+        self._progress[job_id] = progress
+        try:
+            params = {"job": job_id, **asdict(request)}
+            return pair_from_json(await self._again("fetch-pair", params, [document, signature]), request)
+        finally:
+            del self._progress[job_id]
 
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""

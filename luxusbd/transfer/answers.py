@@ -88,6 +88,12 @@ class Asked:
     hash_known: bool
     if_range: Validators | None = None
     """The version that the bytes before `start` belong to."""
+    unless: Validators | None = None
+    """The version that is there already and need not be sent again (RFC 9110, section 13.1)."""
+    fresh: bool = False
+    """Whether caches on the way must not answer by themselves; for small files that change."""
+    https_only: bool = False
+    """Whether plain http is refused although the content is checked in another way."""
 
 
 class AnswerKind(StrEnum):
@@ -97,6 +103,8 @@ class AnswerKind(StrEnum):
     WHOLE = "whole"
     COMPLETE = "complete"
     """Nothing: there are no bytes beyond those we have."""
+    SAME = "same"
+    """Nothing: the version that is there already is the newest."""
 
 
 class Delimiter(StrEnum):
@@ -132,6 +140,8 @@ def judge(status: int, reason: str, headers: Headers, asked: Asked, final_url: s
         return _whole(headers, asked, final_url)
     if status == 416:
         return _unsatisfied(headers, asked, final_url)
+    if status == 304 and asked.unless is not None:
+        return Answer(AnswerKind.SAME, 0, 0, 0, _validators(headers, final_url, 0), Delimiter.LENGTH)
     said = f"answered {status} {''.join(filter(str.isprintable, reason))[:80]}".rstrip()
     if status in (429, 503):
         raise SourceError(FailureKind.BUSY, said, retry_after=retry_after(headers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -88,8 +88,7 @@ def _objects(value: Any, name: str) -> tuple[Mapping[str, Any], ...]:
 
 def progress_to_json(progress: DownloadProgress) -> dict[str, Any]:
     """A progress report as a JSON object; the keys are the names of its fields."""
-    sources = [{**asdict(source), "state": source.state.value} for source in progress.sources]
-    return {**asdict(progress), "stage": progress.stage.value, "sources": sources}
+    return {**asdict(progress), "stage": progress.stage.value, "sources": sources_to_json(progress.sources)}
 
 
 def progress_from_json(value: Mapping[str, Any]) -> DownloadProgress:
@@ -111,6 +110,11 @@ def progress_from_json(value: Mapping[str, Any]) -> DownloadProgress:
         note=_typed(value.get("note", ""), str, "note"),
         sources=sources_from_json(value.get("sources", [])),
     )
+
+
+def sources_to_json(sources: Sequence[SourceShare]) -> list[dict[str, Any]]:
+    """What mirrors did, as a JSON list."""
+    return [{**asdict(source), "state": source.state.value} for source in sources]
 
 
 def sources_from_json(values: Any) -> tuple[SourceShare, ...]:

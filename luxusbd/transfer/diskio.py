@@ -7,12 +7,15 @@ import ctypes
 import errno
 import os
 import threading
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from luxusbd.errors import FailedError, LuxusbError, NotEnoughSpaceError
 from luxusbd.text import size_text
+from luxusbd.transfer.segments import Span
 
 MIB = 1024 * 1024
 HASH_STEP = 16 * MIB
@@ -95,7 +98,7 @@ def allocate(fd: int, size: int) -> bool:
     return True
 
 
-def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> int:
+def write_all(fd: int, chunks: Sequence[bytes | memoryview], offset: int) -> int:
     """Write `chunks` one after the other at `offset`; the number of bytes.
 
     Raises:
@@ -113,6 +116,47 @@ def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> int:
         if count:
             pending[0] = memoryview(pending[0])[count:]
     return done
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Bytes that belong into a file at `span`."""
+
+    span: Span
+    chunks: Sequence[bytes | memoryview]
+
+
+def place_all(fd: int, parts: Sequence[Placed], *, summed: bool) -> tuple[int, ...]:
+    """Write every part to its place.
+
+    With `summed`, the CRC-32 of each, by which a fault of the disk is known from one of a mirror; it costs 0.3 s of a
+    core for a GiB.
+
+    Raises:
+        OSError: from pwritev(2).
+    """
+    sums = []
+    for part in parts:
+        write_all(fd, part.chunks, part.span.start)
+        if summed:
+            crc = 0
+            for chunk in part.chunks:
+                crc = zlib.crc32(chunk, crc)
+            sums.append(crc)
+    return tuple(sums)
+
+
+def crc_of(fd: int, span: Span) -> int:
+    """The CRC-32 of the bytes of `span` as they are in the file now."""
+    crc = 0
+    for position in range(span.start, span.end, READ_SIZE):
+        crc = zlib.crc32(os.pread(fd, min(READ_SIZE, span.end - position), position), crc)
+    return crc
+
+
+def forget_cached(fd: int) -> None:
+    """Have the next reads come from the disk itself, where the kernel agrees. Synced bytes only."""
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def hash_span(fd: int, running: Hash, start: int, end: int) -> int:

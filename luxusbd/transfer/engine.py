@@ -18,12 +18,15 @@ from luxusbd.transfer.diskio import HASH_STEP, disk_error, hash_span, in_thread
 from luxusbd.transfer.gate import HostGate
 from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, DownloadStage, SourceShare
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.pace import Control, TokenBucket
-from luxusbd.transfer.partfile import PartBusyError, PartFile, check_name
-from luxusbd.transfer.run import DownloadRun, Means
+from luxusbd.transfer.pair import Pair, PairRequest, fetch_pair
+from luxusbd.transfer.partfile import PART, PartBusyError, PartFile, check_name
+from luxusbd.transfer.race import Race
+from luxusbd.transfer.run import DownloadRun
 from luxusbd.transfer.source import HttpSource, SessionFactory, default_session
+from luxusbd.transfer.work import Means, Work
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}\Z")
 DISK_THREADS = 4
@@ -93,6 +96,63 @@ class Downloader:
         finally:
             await in_thread(self._disk, part.close)
 
+    async def fetch_pair(
+        self, request: PairRequest, document: int, signature: int, progress: Callable[[int, int], None]
+    ) -> Pair:
+        """Fetch a small document and its signature; see `luxusbd.transfer.pair.fetch_pair`."""
+        return await fetch_pair(self._source(), request, document, signature, self._limits, progress)
+
+    async def race(
+        self,
+        request: DownloadRequest,
+        progress: Callable[[DownloadProgress], None],
+        *,
+        control: Control | None = None,
+    ) -> tuple[SourceShare, ...]:
+        """Measure every address of the request by a few MiB of the file each, three at a time.
+
+        Where a part is there that lacks bytes, they are what is fetched, and kept; else the bytes are dropped, and
+        nothing is left behind. A mirror that fails is a result, too: its state and reason tell.
+
+        Raises:
+            InvalidArgumentError: the request makes no sense.
+            NotEnoughSpaceError: the disk is full.
+            FailedError: the directory or the disk failed.
+        """
+        _check(request)
+        control = control or Control(request.bandwidth)
+        part = await self._open_if_there(request)
+        if part is None:
+            return await self._run_race(Race(request, None, self._means(), control, progress))
+        try:
+            keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
+            await keeper.load()
+            kept = keeper if request.sha256 and keeper.loaded and keeper.total and not keeper.complete else None
+            if kept is not None:
+                await kept.begin()
+            try:
+                return await self._run_race(Race(request, kept, self._means(), control, progress))
+            finally:
+                if kept is not None:
+                    await kept.checkpoint()
+        finally:
+            await in_thread(self._disk, part.close)
+
+    async def _run_race(self, race: Race) -> tuple[SourceShare, ...]:
+        try:
+            return await race.run()
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from errors
+
+    async def _open_if_there(self, request: DownloadRequest) -> PartFile | None:
+        """The part of the file, None without one or while it is being downloaded."""
+        if not await in_thread(self._disk, (Path(request.directory) / (request.name + PART)).exists):
+            return None
+        try:
+            return await in_thread(self._disk, PartFile.open, request.directory, request.name, undo=PartFile.close)
+        except PartBusyError:
+            return None
+
     async def discard(self, directory: str, name: str) -> None:
         """Remove the part of a file and what belongs to it; the finished file stays.
 
@@ -106,6 +166,11 @@ class Downloader:
             await self._drop(part)
         finally:
             await in_thread(self._disk, part.close)
+
+    def _source(self) -> HttpSource:
+        if self._session is None:
+            self._session = self._session_factory()
+        return HttpSource(self._session, self._gate, self._limits, self._network)
 
     async def _drop(self, part: PartFile) -> None:
         try:
@@ -127,27 +192,34 @@ class Downloader:
     async def _fetch(
         self, part: PartFile, request: DownloadRequest, progress: Callable[[DownloadProgress], None], control: Control
     ) -> DownloadResult:
-        if self._session is None:
-            self._session = self._session_factory()
         keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
-        source = HttpSource(self._session, self._gate, self._limits, self._network)
-        run = DownloadRun(request, keeper, Means(source, self._limits, self._disk, self.bucket), control, progress)
+        means = self._means()
+        work = Work(request, keeper, means, control, progress)
         note = await self._prepare(part, keeper, request)
         if note:
             progress(DownloadProgress(DownloadStage.CONNECT, 0, request.size, 0, "", note))
+        stage = DownloadStage.CONNECT
         try:
             async with asyncio.TaskGroup() as group:
-                saving = group.create_task(keeper.run())
+                run = DownloadRun(work)
+                beside = [group.create_task(keeper.run()), group.create_task(run.pieces.run())]
                 digest = await run.run()
-                saving.cancel()
+                for task in beside:
+                    task.cancel()
+            stage = DownloadStage.VERIFY
         except BaseExceptionGroup as errors:
-            raise source.explained(_first(errors)) from errors
+            raise means.source.explained(_first(errors)) from errors
         finally:
             if not part.finished:
                 await keeper.checkpoint()
+            # whoever keeps statistics of mirrors reads them from the last picture, however the download ended
+            work.host = ""
+            work.tell(stage, final=True)
         assert keeper.total is not None
-        progress(DownloadProgress(DownloadStage.VERIFY, keeper.total, keeper.total, run.resumed, ""))
-        return DownloadResult(part.path, keeper.total, digest, keeper.url, run.resumed)
+        return DownloadResult(part.path, keeper.total, digest, keeper.url, work.resumed)
+
+    def _means(self) -> Means:
+        return Means(self._source(), self._limits, self._disk, self._hasher, self.bucket)
 
     async def _prepare(self, part: PartFile, keeper: PartKeeper, request: DownloadRequest) -> str:
         note = await keeper.load()

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from luxusbd.errors import VerificationError
-from luxusbd.transfer.diskio import allocated, disk_error, in_thread, write_all
+from luxusbd.transfer.diskio import Placed, allocated, crc_of, disk_error, forget_cached, in_thread, place_all
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadRequest
 from luxusbd.transfer.partfile import PartFile
 from luxusbd.transfer.partstate import PartState, SourceRecord, Validators
 from luxusbd.transfer.segments import Span, SpanSet
 from luxusbd.transfer.verifier import HashFollower
+
+
+@dataclass(frozen=True)
+class Write:
+    """Bytes on their way into the file."""
+
+    url: str
+    spans: SpanSet
+    future: asyncio.Future[tuple[int, ...]]
 
 
 class PartKeeper:
@@ -44,6 +54,15 @@ class PartKeeper:
         self._due = asyncio.Event()
         self._saved = asyncio.Event()
         self._unsynced = 0
+        self._in_flight = SpanSet()
+        self._summed = bool(request.sha256) and len(set(request.urls)) > 1
+        """Whether it can come to the question whose fault wrong bytes are."""
+        self._sums: list[tuple[Span, int]] = []
+        """CRC-32 of what was written in this run, batch by batch."""
+        self.news = asyncio.Event()
+        """Set when bytes were written; whoever waits for it clears it."""
+        self.fresh = SpanSet()
+        """What was written since somebody took it from here."""
 
     @property
     def complete(self) -> bool:
@@ -79,7 +98,7 @@ class PartKeeper:
             return note
         self.loaded = True
         self.total = state.total_size or self.total
-        self.written = self._claimed = state.done
+        self.written = self._claimed = self.fresh = state.done
         self.url = state.url
         self._sources = {record.url: record for record in state.sources}
         return note
@@ -116,20 +135,66 @@ class PartKeeper:
         record = self._sources.get(url)
         self._sources[url] = replace(record, validators=validators) if record else SourceRecord(url, validators)
 
-    def submit(self, chunks: Sequence[bytes], offset: int) -> asyncio.Future[int]:
-        """Begin to write; the caller awaits it and then calls `wrote`."""
-        return asyncio.get_running_loop().run_in_executor(self._disk, write_all, self.part.fd, chunks, offset)
+    def submit(self, url: str, chunks: Sequence[bytes], span: Span) -> Write:
+        """Begin to write bytes from `url`; the caller awaits `Write.future` and then calls `wrote`.
 
-    def wrote(self, url: str, span: Span) -> None:
-        """The bytes of `span`, which came from `url`, are in the file."""
-        self.written = self.written.add(span)
-        record = self._sources[url]
-        self._sources[url] = replace(record, spans=record.spans.add(span))
-        self.url = url
-        self._unsynced += len(span)
+        What is there already, or is being written, is left out: whatever two mirrors send for the same place, every
+        byte is written once, so that it is known whose it is, and no byte changes that was hashed before.
+        """
+        spans = SpanSet((span,)).subtract(self.written).subtract(self._in_flight)
+        if spans.spans == (span,):
+            parts = [Placed(span, chunks)]
+        else:
+            whole = memoryview(b"".join(chunks))
+            parts = [Placed(one, [whole[one.start - span.start : one.end - span.start]]) for one in spans]
+        self._in_flight = self._in_flight.union(spans)
+        write = partial(place_all, self.part.fd, parts, summed=self._summed)
+        return Write(url, spans, asyncio.get_running_loop().run_in_executor(self._disk, write))
+
+    def wrote(self, write: Write) -> None:
+        """The bytes of `write` are in the file."""
+        self._in_flight = self._in_flight.subtract(write.spans)
+        record = self._sources[write.url]
+        spans = record.spans
+        for span in write.spans:
+            self.written = self.written.add(span)
+            self.fresh = self.fresh.add(span)
+            spans = spans.add(span)
+        self._sums.extend(zip(write.spans, write.future.result(), strict=False))
+        self._sources[write.url] = replace(record, spans=spans)
+        self.url = write.url
+        self._unsynced += write.spans.total
         self._dirty.set()
+        self.news.set()
         if self._unsynced >= self._limits.sync_after:
             self._due.set()
+
+    def failed(self, write: Write) -> None:
+        """The bytes of `write` did not get into the file."""
+        self._in_flight = self._in_flight.subtract(write.spans)
+
+    def sources(self) -> Mapping[str, SpanSet]:
+        """Which bytes came from which address."""
+        return {record.url: record.spans for record in self._sources.values() if record.spans}
+
+    async def spoiled(self) -> SpanSet:
+        """The bytes that read from the disk otherwise than they were written in this run.
+
+        Raises:
+            FailedError: the disk cannot be read.
+        """
+        await self.checkpoint()
+        stop = threading.Event()
+        sums = [(span, crc) for span, crc in self._sums if self.written.covers(span)]
+
+        def look() -> SpanSet:
+            forget_cached(self.part.fd)
+            return SpanSet.of(span for span, crc in sums if not stop.is_set() and crc_of(self.part.fd, span) != crc)
+
+        try:
+            return await in_thread(self._disk, look, stop=stop)
+        except OSError as error:
+            raise disk_error(error, self.part.path) from error
 
     async def wait_for_disk(self) -> None:
         """Return once not too many bytes would be lost by a power cut."""
@@ -161,27 +226,37 @@ class PartKeeper:
 
     async def drop_from(self, offset: int) -> None:
         """Withdraw all claims to bytes at and beyond `offset`, before they are written anew."""
-        async with self._saving:
-            self.written = self.written.before(offset)
-            self._sources = {
-                url: replace(record, spans=record.spans.before(offset)) for url, record in self._sources.items()
-            }
-            await self._withdraw()
+        end = self.written.end
+        if offset < end:
+            await self.drop(SpanSet((Span(offset, end),)))
 
-    async def drop_source(self, url: str) -> None:
-        """Withdraw the claims to all bytes that came from `url`."""
+    async def drop_source(self, url: str) -> int:
+        """Withdraw the claims to all bytes that came from `url`; how many there were."""
+        record = self._sources.get(url)
+        if record is None or not record.spans:
+            return 0
+        await self.drop(record.spans)
+        self._sources.pop(url, None)
+        return record.spans.total
+
+    async def drop(self, spans: SpanSet) -> None:
+        """Withdraw the claims to the bytes of `spans`, before they are written anew."""
         async with self._saving:
-            record = self._sources.pop(url, None)
-            if record is None or not record.spans:
-                return
-            self.written = self.written.subtract(record.spans)
-            await self._withdraw()
+            self.written = self.written.subtract(spans)
+            self._sources = {
+                url: replace(record, spans=record.spans.subtract(spans)) for url, record in self._sources.items()
+            }
+            self._sums = [(span, crc) for span, crc in self._sums if self.written.covers(span)]
+            if self._follower.position > self.written.prefix:
+                self._follower.reset()
+            await self._sync_and_save(keep_old=False)
 
     async def clear(self) -> None:
         """Forget everything and begin with an empty part; the size too, if only a mirror told it."""
         async with self._saving:
             self.written = self._claimed = SpanSet()
             self._sources = {}
+            self._sums = []
             self.url = ""
             self._unsynced = 0
             self._saved.set()
@@ -221,11 +296,6 @@ class PartKeeper:
         """The failure to show for an error while writing, with how much space is missing."""
         missing = 0 if self.total is None else max(0, self.total - allocated(self.part.fd))
         return disk_error(error, self.part.path, missing)
-
-    async def _withdraw(self) -> None:
-        if self._follower.position > self.written.prefix:
-            self._follower.reset()
-        await self._sync_and_save(keep_old=False)
 
     async def _sync_and_save(self, *, keep_old: bool) -> None:
         self._dirty.clear()

@@ -43,6 +43,52 @@ class TransferLimits:
     host_connections: int = 2
     total_connections: int = 16
 
+    share_min: int = 32 * MIB
+    """From so many missing bytes on several mirrors share a file; below, one after the other is asked."""
+    crew: int = 4
+    """Connections at once for one file."""
+    race: int = 3
+    """Mirrors that are tried at once at the start, when nothing is known about them."""
+    race_span: int = 4 * MIB
+    """Bytes by which a mirror is measured. Over the second half of them slow start is past: their rate comes within
+    8 % of what the mirror can do, that of 256 KiB within 50 % (simulated, latency 5 to 200 ms)."""
+    race_stagger: float = 0.25
+    race_header_timeout: float = 4.0
+    race_time: float = 5.0
+    gain: float = 0.15
+    """By how much another mirror has to speed the file up for being asked."""
+    stay: float = 0.05
+    """The same for one that is at work already."""
+    settle: float = 1.0
+    """How long after a mirror came or went the rate of all is judged."""
+    probe_interval: float = 60.0
+    probe_drop: float = 0.25
+    """When the rate of all falls by this much, a mirror that rested or was not asked yet is tried."""
+    swap: float = 1.3
+    """How much faster than the slowest in a full crew a tried mirror must be to take its place."""
+    slow_share: float = 0.1
+    """Below this share of the best mirror's rate over `slow_window` a mirror is left."""
+    range_size: int = 64 * MIB
+    """Bytes that a mirror is given at a time: 3 to 5 % over the optimum, and bounded damage (simulated)."""
+    range_time: float = 4.0
+    """Seconds that a range lasts at least, up to four times `range_size`: the pause before a request is to cost a fast
+    mirror little, too."""
+    piece_size: int = 16 * MIB
+    """Ranges end at multiples of it."""
+    steal_min: int = 4 * MIB
+    steal_eta: float = 1.5
+    """Seconds; what another mirror will bring sooner, or is less than `steal_min`, is left to it."""
+    steal_align: int = 1 * MIB
+    endgame_bytes: int = 16 * MIB
+    endgame_share: float = 0.02
+    """With less than this left the slowest tail is asked for twice."""
+
+    sample: int = 64 * KIB
+    samples: int = 3
+    """Places of this size by which a mirror's bytes are compared first when a file is wrong."""
+    blame_budget: int = 3
+    """Times the size of a file that may be fetched to find out whose bytes are wrong."""
+
     skip_limit: int = 8 * MIB
     """A server without ranges may send this much again before what is missing, even if another mirror is there."""
     read_buffer: int = 256 * KIB

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 
 from luxusbd.transfer.answers import FailureKind, SourceError
 from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.model import SourceHint
 
 _WAITING = (FailureKind.NO_NETWORK, FailureKind.CAPTIVE)
 _AT_ONCE = (FailureKind.DENIED, FailureKind.CHANGED)
 HISTORY = 6
+HOPELESS = 4
+"""Failures in a row after which a mirror that never brought a byte is asked only when there is no other."""
 
 
 @dataclass
@@ -34,6 +37,20 @@ class Mirror:
     restarts: int = 0
     denied: int = 0
     slow: int = 0
+    row: int = 0
+    """Its own failures since it last brought bytes, whatever the others do."""
+    brought: bool = False
+    """Whether it ever brought bytes."""
+    banned: str = ""
+    """How it was proven that it sends wrong bytes."""
+    suspected: bool = False
+    """Its bytes are doubted: it is left out until that is settled."""
+    expected: float = 0.0
+    """Bytes per second that earlier downloads saw, weighted by how often it did well; 0 unknown."""
+    measured: float = 0.0
+    """Bytes per second that this download saw last; 0 not yet."""
+    tried: float = float("-inf")
+    """When it was last tried in a crew."""
     last: FailureKind | None = None
     history: dict[str, int] = field(default_factory=dict)
 
@@ -53,8 +70,10 @@ class MirrorBook:
         limits: TransferLimits,
         clock: Callable[[], float],
         jitter: Callable[[], float] | None = None,
+        hints: Sequence[SourceHint] = (),
     ) -> None:
-        self.mirrors = tuple(Mirror(url) for url in dict.fromkeys(urls))
+        known = {hint.url: hint.rate * hint.success for hint in hints}
+        self.mirrors = tuple(Mirror(url, expected=known.get(url, 0.0)) for url in dict.fromkeys(urls))
         self._limits = limits
         self._clock = clock
         self._jitter = jitter or (lambda: random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries, guards nothing
@@ -64,6 +83,8 @@ class MirrorBook:
         """Whether it may be asked again, now or later."""
         return (
             not mirror.dead
+            and not mirror.banned
+            and not mirror.suspected
             and mirror.absent_until <= self._clock()
             and mirror.strikes < self._limits.attempts
             and mirror.offline < self._limits.network_attempts
@@ -77,6 +98,16 @@ class MirrorBook:
         """Whether another mirror may be asked right now."""
         now = self._clock()
         return any(other is not mirror and self.alive(other) and other.rests_until <= now for other in self.mirrors)
+
+    def ready(self) -> list[Mirror]:
+        """Those that may be asked for a range right now, the fastest first, those of whom nothing is known last.
+
+        One that failed several times in a row without ever bringing bytes is among them only when there is no other.
+        """
+        now = self._clock()
+        able = [one for one in self.mirrors if self.alive(one) and one.rests_until <= now and not one.without_range]
+        proven = [one for one in able if one.brought or one.row < HOPELESS]
+        return sorted(proven or able, key=lambda one: -(one.measured or one.expected))
 
     def next(self, bound_to: str = "") -> tuple[Mirror, float] | None:
         """Whom to ask and how many seconds to wait before; None when all are given up.
@@ -97,13 +128,15 @@ class MirrorBook:
         for other in self.mirrors:
             if self.alive(other):
                 other.strikes = other.offline = 0
-        mirror.denied = 0
+        mirror.denied = mirror.row = 0
+        mirror.brought = True
         self._current = mirror
 
     def failed(self, mirror: Mirror, error: SourceError, *, brought_bytes: bool) -> None:
         """`mirror` failed with `error`, after or without new bytes."""
         mirror.did(str(error))
         mirror.last = error.kind
+        mirror.row += 1 if error.weight else 0
         if brought_bytes:
             self.progressed(mirror)
         else:
@@ -115,7 +148,7 @@ class MirrorBook:
         if error.kind in _WAITING:
             mirror.offline += 1
             mirror.strikes += 1 if error.kind is FailureKind.CAPTIVE else 0
-            self._rest(mirror, mirror.offline)
+            self._rest(mirror, max(mirror.offline, mirror.row))
             return
         mirror.strikes += error.weight
         if error.kind is FailureKind.UNUSABLE or (error.kind is FailureKind.WRONG_SIZE and not error.redirected):
@@ -134,21 +167,44 @@ class MirrorBook:
             mirror.rests_until = self._clock() + error.retry_after
         elif error.kind is FailureKind.BAD_ANSWER:
             mirror.without_range = True
-            self._rest(mirror, mirror.strikes)
+            self._rest(mirror, max(mirror.strikes, mirror.row))
         elif error.kind not in _AT_ONCE:
-            self._rest(mirror, mirror.strikes)
+            self._rest(mirror, max(mirror.strikes, mirror.row))
 
     def drop(self, mirror: Mirror, why: str) -> None:
         """Ask `mirror` no more."""
         mirror.did(why)
         mirror.dead = True
 
+    def ban(self, mirror: Mirror, why: str) -> None:
+        """`mirror` is proven to send wrong bytes."""
+        mirror.did(why)
+        mirror.banned = why
+        mirror.suspected = False
+        if self._current is mirror:
+            self._current = None
+
+    def release(self) -> tuple[Mirror, ...]:
+        """Those that were suspected: nothing was proven against them, and they may be asked again."""
+        released = tuple(mirror for mirror in self.mirrors if mirror.suspected)
+        for mirror in released:
+            mirror.suspected = False
+        return released
+
+    def find(self, url: str) -> Mirror | None:
+        """The mirror with this address."""
+        return next((mirror for mirror in self.mirrors if mirror.url == url), None)
+
     def begin_again(self, avoid: Collection[str]) -> None:
         """Forgive everybody for a fresh start, but leave out `avoid`, unless nobody else is left.
 
         Mirrors that answer the same way every time stay out.
         """
-        hopeless = {mirror.url for mirror in self.mirrors if mirror.dead and mirror.last is not FailureKind.WRONG_SIZE}
+        hopeless = {
+            mirror.url
+            for mirror in self.mirrors
+            if mirror.banned or (mirror.dead and mirror.last is not FailureKind.WRONG_SIZE)
+        }
         if all(mirror.url in avoid or mirror.url in hopeless for mirror in self.mirrors):
             avoid = ()
         self.mirrors = tuple(
@@ -156,6 +212,10 @@ class MirrorBook:
                 mirror.url,
                 dead=mirror.url in avoid or mirror.url in hopeless,
                 absent_until=mirror.absent_until,
+                brought=mirror.brought,
+                banned=mirror.banned,
+                expected=mirror.expected,
+                measured=mirror.measured,
                 last=mirror.last,
                 history=mirror.history,
             )

@@ -26,7 +26,17 @@ TIMEOUT = 60.0
 CLEARSIGNED = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _ARMOR = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL)
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
-_HELP = "; nothing was imported"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How the errors of a check call what was signed, and what they end with."""
+
+    signed: str
+    end: str
+
+
+_IMPORT = Wording("the list of hashes", "; nothing was imported")
 
 
 @dataclass(frozen=True)
@@ -41,13 +51,22 @@ class Signed:
     """Fingerprint of the key, often a subkey, that made the signature."""
 
 
-async def verify(sums: bytes, signature: bytes | None, keys: bytes) -> Signed:
-    """Check a list of hashes.
+async def verify(
+    sums: bytes,
+    signature: bytes | None,
+    keys: bytes,
+    *,
+    pinned: frozenset[str] | None = None,
+    wording: Wording = _IMPORT,
+) -> Signed:
+    """Check a list of hashes, or another document.
 
     Args:
         sums: the list; without `signature` it has to hold one itself ("clearsigned").
         signature: a detached signature, binary or armored.
         keys: OpenPGP public keys, binary or armored: any of them may have signed.
+        pinned: fingerprints of the primary keys of which one has to have signed; None for any of `keys`.
+        wording: for the errors.
 
     Raises:
         VerificationError: it is not signed, not by one of these keys, or the key has expired or was revoked.
@@ -57,16 +76,16 @@ async def verify(sums: bytes, signature: bytes | None, keys: bytes) -> Signed:
     """
     if signature is None and CLEARSIGNED not in sums:
         raise VerificationError(
-            f"the list of hashes is not signed, so that the key has nothing to check; give its signature too{_HELP}"
+            f"{wording.signed} is not signed, so that the key has nothing to check; give its signature too{wording.end}"
         )
     with ExitStack() as stack:
-        keyring = stack.enter_context(_in_memory("keys", binary_keys(keys)))
-        signed = stack.enter_context(_in_memory("sums", sums))
-        output = stack.enter_context(_in_memory("text", b""))
+        keyring = stack.enter_context(in_memory("keys", binary_keys(keys)))
+        signed = stack.enter_context(in_memory("sums", sums))
+        output = stack.enter_context(in_memory("text", b""))
         descriptors = [keyring, signed, output]
         files = [_path(signed)]
         if signature is not None:
-            detached = stack.enter_context(_in_memory("signature", signature))
+            detached = stack.enter_context(in_memory("signature", signature))
             descriptors.append(detached)
             files.insert(0, _path(detached))
         else:
@@ -77,7 +96,8 @@ async def verify(sums: bytes, signature: bytes | None, keys: bytes) -> Signed:
             check=False,
             pass_fds=descriptors,
         )
-        primary, signing = _judge(done.stdout.decode("utf-8", "replace").splitlines(), done.returncode)
+        said = done.stdout.decode("utf-8", "replace").splitlines()
+        primary, signing = _judge(said, done.returncode, pinned, wording)
         return Signed(sums if signature is not None else os.pread(output, MAX_SUMS, 0), primary, signing)
 
 
@@ -107,7 +127,7 @@ def binary_keys(data: bytes) -> bytes:
     return found
 
 
-def _judge(lines: Sequence[str], returncode: int) -> tuple[str, str]:
+def _judge(lines: Sequence[str], returncode: int, pinned: frozenset[str] | None, wording: Wording) -> tuple[str, str]:
     """Fingerprints of primary key and signing key, from gpgv's status lines (doc/DETAILS of GnuPG).
 
     Several may have signed: one good signature is enough, and a single one that does not fit is too much.
@@ -123,13 +143,21 @@ def _judge(lines: Sequence[str], returncode: int) -> tuple[str, str]:
     for status in signatures:
         if "BADSIG" in status:
             raise VerificationError(
-                "the signature does not fit the list of hashes: one of the two was changed, or they do not belong"
-                f" together (key {_key(status['BADSIG'])}){_HELP}"
+                f"the signature does not fit {wording.signed}: one of the two was changed, or they do not belong"
+                f" together (key {_key(status['BADSIG'])}){wording.end}"
             )
-    for status in signatures:
-        valid = status.get("VALIDSIG", [])
-        if "GOODSIG" in status and len(valid) >= 10 and _FINGERPRINT.fullmatch(valid[9]):
-            return valid[9], valid[0]
+    good = [
+        (valid[9], valid[0])
+        for status in signatures
+        if "GOODSIG" in status and len(valid := status.get("VALIDSIG", [])) >= 10 and _FINGERPRINT.fullmatch(valid[9])
+    ]
+    for primary, signing in good:
+        if pinned is None or primary in pinned:
+            return primary, signing
+    if good:
+        raise VerificationError(
+            f"the signature was made by the key {good[0][0]}, which is not one of those that may sign{wording.end}"
+        )
     for status in signatures:
         valid = status.get("VALIDSIG", [])
         for word, before, what in (
@@ -139,15 +167,15 @@ def _judge(lines: Sequence[str], returncode: int) -> tuple[str, str]:
         ):
             if word in status:
                 raise VerificationError(
-                    f"{before} {valid[9] if len(valid) >= 10 else _key(status[word])} {what}{_HELP}"
+                    f"{before} {valid[9] if len(valid) >= 10 else _key(status[word])} {what}{wording.end}"
                 )
     for status in signatures:
         if "ERRSIG" in status:
             raise VerificationError(
                 f"the signature was made by the key {_key(status['ERRSIG'])}, which is not among the keys given, or"
-                f" cannot be used{_HELP}"
+                f" cannot be used{wording.end}"
             )
-    raise VerificationError(f"there is no signature that could be checked (gpgv ended with {returncode}){_HELP}")
+    raise VerificationError(f"there is no signature that could be checked (gpgv ended with {returncode}){wording.end}")
 
 
 def _key(words: Sequence[str]) -> str:
@@ -157,7 +185,8 @@ def _key(words: Sequence[str]) -> str:
 
 
 @contextmanager
-def _in_memory(name: str, data: bytes) -> Iterator[int]:
+def in_memory(name: str, data: bytes) -> Iterator[int]:
+    """A descriptor of a file that is in memory alone; `name` is for those who look at the process."""
     fd = os.memfd_create(name)
     try:
         view = memoryview(data)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 BUCKET_DEPTH = 0.1
 """Seconds of the allowed rate that may pass at once."""
@@ -19,6 +20,8 @@ class TokenBucket:
         self._tokens = 0.0
         self._stamp = 0.0
         self._changed = asyncio.Event()
+        # one after the other in the order of their coming: who waited for a common debt could wait for ever
+        self._queue = asyncio.Lock()
 
     @property
     def rate(self) -> int:
@@ -34,6 +37,12 @@ class TokenBucket:
 
     async def pay(self, size: int) -> None:
         """Wait until `size` bytes that were read are within the limit."""
+        if self._rate == 0:
+            return
+        async with self._queue:
+            await self._settle(size)
+
+    async def _settle(self, size: int) -> None:
         loop = asyncio.get_running_loop()
         self._fill(loop.time())
         self._tokens -= size
@@ -52,6 +61,23 @@ class TokenBucket:
         gained = (now - self._stamp) * self._rate
         self._stamp = now
         self._tokens = min(self._tokens + gained, self._rate * BUCKET_DEPTH)
+
+
+class Turn:
+    """The way of one download into a bucket that several share: one of its connections pays at a time.
+
+    All who wait for a bucket get equal shares of it; this way that holds for files, however many connections each has.
+    """
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        self._bucket = bucket
+        self._lock = asyncio.Lock()
+
+    async def pay(self, size: int) -> None:
+        """As `TokenBucket.pay`."""
+        if self._bucket.rate > 0:
+            async with self._lock:
+                await self._bucket.pay(size)
 
 
 class Control:
@@ -89,6 +115,100 @@ class Control:
     async def wait_running(self) -> None:
         """Return once it is not paused."""
         await self._running.wait()
+
+
+class RateMeter:
+    """How fast one mirror is. Its clock stands still while it is us who hold the reading up (`hold`)."""
+
+    SAMPLE = 0.1
+    """Seconds of bytes that are counted together."""
+    EARLY = 2.0
+    """Seconds in which slow start matters: until then the second half of the bytes counts."""
+    EARLY_SAMPLE = 0.01
+    MIN_AGE = 0.2
+    """Seconds below which a rate says nothing."""
+    RECENT = 5.0
+
+    def __init__(self, clock: Callable[[], float], window: float) -> None:
+        self.total = 0
+        """Bytes since it began."""
+        self._clock = clock
+        self._window = window
+        self._held = 0.0
+        self._holds = 0
+        self._holding_since = 0.0
+        self._began = -1.0
+        self._last = 0.0
+        self._samples: deque[tuple[float, int]] = deque()
+        """(own time, bytes before it), in rising order."""
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """What happens meanwhile is not the mirror's doing."""
+        if self._holds == 0:
+            self._holding_since = self._clock()
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            if self._holds == 0:
+                self._held += self._clock() - self._holding_since
+
+    def begin(self) -> None:
+        """The mirror has answered; the first time its clock starts."""
+        if self._began < 0:
+            self._began = self._own()
+            self._samples.append((self._began, 0))
+
+    def add(self, size: int) -> None:
+        """`size` bytes came."""
+        now = self._last = self._own()
+        self.total += size
+        since = now - self._samples[-1][0]
+        if since >= (self.SAMPLE if now - self._began > self.EARLY else self.EARLY_SAMPLE):
+            self._samples.append((now, self.total))
+            while len(self._samples) > 2 and now - self._samples[1][0] >= self._window:
+                self._samples.popleft()
+
+    @property
+    def age(self) -> float:
+        """Seconds of its own since it began, 0 before."""
+        return self._own() - self._began if self._began >= 0 else 0.0
+
+    @property
+    def held(self) -> float:
+        """Share of the time in which we held it up, 0 to 1."""
+        return self._held / max(self.age + self._held, 0.001)
+
+    def rate(self, window: float) -> float:
+        """Bytes per second over the last `window` seconds; 0 while that says nothing."""
+        if self.age < self.MIN_AGE:
+            return 0.0
+        now = self._own()
+        if now - self._last >= window:
+            return 0.0
+        before = 0
+        for time, total in reversed(self._samples):
+            if now - time >= window:
+                before = total
+                break
+        return (self.total - before) / min(window, self.age)
+
+    def current(self) -> float:
+        """Bytes per second that it brings now, without its slow start; 0 while that cannot be told."""
+        age = self.age
+        if age >= self.EARLY:
+            return self.rate(min(self.RECENT, age / 2))
+        now = self._own()
+        half = next((one for one in self._samples if one[1] * 2 >= self.total > 0), None)
+        if half is None or now - half[0] < self.EARLY_SAMPLE:
+            return self.rate(age) if age >= self.MIN_AGE else 0.0
+        return (self.total - half[1]) / (now - half[0])
+
+    def _own(self) -> float:
+        now = self._holding_since if self._holds else self._clock()
+        return now - self._held
 
 
 class RateWatch:

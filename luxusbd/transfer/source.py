@@ -6,7 +6,8 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
@@ -22,11 +23,11 @@ from luxusbd.transfer.answers import (
     SourceError,
     judge,
 )
-from luxusbd.transfer.gate import HostGate
+from luxusbd.transfer.gate import Claimant, HostGate
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.network import Network, Proxy
 from luxusbd.transfer.online import LOCAL_ERRORS, has_route
-from luxusbd.transfer.pace import RateWatch
+from luxusbd.transfer.pace import RateMeter, RateWatch
 
 _EARLY_END = "closed the connection before the end of the file"
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -54,6 +55,17 @@ def default_session(
     )
 
 
+@dataclass(frozen=True)
+class Ticket:
+    """On whose behalf a mirror is asked."""
+
+    claimant: Claimant
+    meter: RateMeter | None = None
+    """Stands still while the request waits for its turn."""
+    header_timeout: float = 0.0
+    """Seconds, 0 for the usual."""
+
+
 class Body:
     """The bytes of an acceptable answer."""
 
@@ -63,8 +75,11 @@ class Body:
         answer: Answer,
         limits: TransferLimits,
         replaceable: Callable[[], bool],
+        latency: float,
     ) -> None:
         self.answer = answer
+        self.latency = latency
+        """Seconds from the request to the headers of this answer, redirects included."""
         self.host = response.url.host or ""
         self.position = answer.start
         """Place in the file of the byte that comes next."""
@@ -136,8 +151,22 @@ class HttpSource:
             return ProxyError(f"{self._refused_by_proxy}\n{error}")
         return error
 
+    def free(self, url: str) -> bool:
+        """Whether a connection to the host of `url` would be had at once."""
+        try:
+            return self._gate.free(_host_key(_parse(url)))
+        except SourceError:
+            return True  # asking it fails at once, and that is worth knowing
+
+    @property
+    def contended(self) -> bool:
+        """Whether downloads wait for a connection because there are too many in all."""
+        return self._gate.contended
+
     @asynccontextmanager
-    async def open(self, url: str, asked: Asked, replaceable: Callable[[], bool]) -> AsyncIterator[Body]:
+    async def open(
+        self, url: str, asked: Asked, replaceable: Callable[[], bool], ticket: Ticket
+    ) -> AsyncIterator[Body]:
         """Ask `url` for `asked` and give the body of an acceptable answer.
 
         `replaceable` tells whether another mirror could take over, which is when a dripping server is left.
@@ -146,13 +175,17 @@ class HttpSource:
             SourceError: there is no acceptable answer.
         """
         address = _checked(_parse(url), None, asked)
+        latency = 0.0
+        clock = asyncio.get_running_loop().time
         for hop in range(self._limits.max_redirects + 1):
-            async with self._gate.slot(_host_key(address)):
-                response = await self._send(address, asked)
+            async with self._slot(address, ticket):
+                sent = clock()
+                response = await self._send(address, asked, ticket.header_timeout or self._limits.header_timeout)
+                latency += clock() - sent
                 try:
                     if response.status not in REDIRECTS:
                         answer = self._judged(response, asked, address, redirected=hop > 0)
-                        body = Body(response, answer, self._limits, replaceable)
+                        body = Body(response, answer, self._limits, replaceable, latency)
                         try:
                             yield body
                         except SourceError as error:
@@ -170,6 +203,13 @@ class HttpSource:
                         response.close()
         raise SourceError(FailureKind.UNUSABLE, f"redirects more than {self._limits.max_redirects} times")
 
+    @asynccontextmanager
+    async def _slot(self, address: URL, ticket: Ticket) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            with ticket.meter.hold() if ticket.meter is not None else nullcontext():
+                await stack.enter_async_context(self._gate.slot(_host_key(address), ticket.claimant))
+            yield
+
     def _judged(self, response: aiohttp.ClientResponse, asked: Asked, address: URL, *, redirected: bool) -> Answer:
         try:
             return judge(response.status, response.reason or "", response.headers, asked, str(address))
@@ -180,17 +220,22 @@ class HttpSource:
                 error.weight = 0
             raise
 
-    async def _send(self, address: URL, asked: Asked) -> aiohttp.ClientResponse:
+    async def _send(self, address: URL, asked: Asked, patience: float) -> aiohttp.ClientResponse:
         proxy = self._network.proxy_for(address.scheme, address.host or "")
         headers = {}
+        if asked.fresh:
+            headers["Cache-Control"] = "no-cache"
+        if asked.unless is not None:
+            known = {"If-None-Match": asked.unless.etag, "If-Modified-Since": asked.unless.last_modified}
+            headers.update({name: value for name, value in known.items() if value})
         if asked.ranged:
             headers["Range"] = f"bytes={asked.start}-{'' if asked.end is None else asked.end - 1}"
-            known = asked.if_range
+            had = asked.if_range
             # an ETag means something only to the server that gave it
-            if known is not None and known.strong_etag and known.identity == _without_query(address):
-                headers["If-Range"] = known.strong_etag
+            if had is not None and had.strong_etag and had.identity == _without_query(address):
+                headers["If-Range"] = had.strong_etag
         try:
-            async with asyncio.timeout(self._limits.header_timeout):
+            async with asyncio.timeout(patience):
                 response = await self._session.get(
                     address,
                     headers=headers,
@@ -202,9 +247,7 @@ class HttpSource:
                 )
         except TimeoutError:
             through = f" through the proxy {proxy}" if proxy else ""
-            raise SourceError(
-                FailureKind.TRANSIENT, f"gave no answer{through} within {self._limits.header_timeout:g} seconds"
-            ) from None
+            raise SourceError(FailureKind.TRANSIENT, f"gave no answer{through} within {patience:g} seconds") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if proxy is not None and (fault := self._fault_of(proxy, error)) is not None:
                 raise fault from error
@@ -299,6 +342,8 @@ def _checked(address: URL, before: URL | None, asked: Asked) -> URL:
     how = "" if before is None else "redirects to "
     if address.scheme not in ("http", "https") or not address.host:
         raise SourceError(FailureKind.UNUSABLE, f"{how or 'is '}{_shown(address)}, which is neither http nor https")
+    if address.scheme == "http" and asked.https_only:
+        raise SourceError(FailureKind.UNUSABLE, f"{how or 'is '}plain http, where https was asked for")
     if address.scheme == "http" and not asked.hash_known:
         raise SourceError(
             FailureKind.UNUSABLE,

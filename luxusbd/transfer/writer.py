@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from luxusbd.transfer.diskio import MAX_VECTORS
-from luxusbd.transfer.keeper import PartKeeper
+from luxusbd.transfer.keeper import PartKeeper, Write
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.segments import Span
 
@@ -22,7 +22,7 @@ class BatchWriter:
         self._chunks: list[bytes] = []
         self._size = 0
         self._offset = 0
-        self._inflight: asyncio.Future[int] | None = None
+        self._inflight: asyncio.Future[tuple[int, ...]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
 
@@ -80,19 +80,22 @@ class BatchWriter:
             self._timer.cancel()
             self._timer = None
         span = Span(self._offset, self._offset + self._size)
-        self._inflight = self._keeper.submit(self._chunks, self._offset)
-        self._inflight.add_done_callback(lambda future: self._done(future, span))
+        write = self._keeper.submit(self._url, self._chunks, span)
+        self._inflight = write.future
+        write.future.add_done_callback(lambda _future: self._done(write))
         self._chunks, self._size, self._offset = [], 0, span.end
 
-    def _done(self, future: asyncio.Future[int], span: Span) -> None:
+    def _done(self, write: Write) -> None:
         self._inflight = None
-        error = future.exception()
+        error = write.future.exception()
+        if error is not None:
+            self._keeper.failed(write)
         if isinstance(error, OSError):
             self._error = self._keeper.disk_failure(error)
         elif error is not None:
             raise error
         else:
-            self._keeper.wrote(self._url, span)
+            self._keeper.wrote(write)
             self._written()
             self._start_if_large()
 

@@ -22,6 +22,7 @@ from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
 from luxusbd.jobs.api import (
     Caller,
+    CatalogStatus,
     DeviceView,
     ImageView,
     ImportOptions,
@@ -33,12 +34,16 @@ from luxusbd.jobs.api import (
     PrunedKind,
     PruneOptions,
 )
+from luxusbd.jobs.mirrorchoice import MirrorState, Standing
+from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
 from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPartition, StickOptions
 
 FEATURES = (
     "ListDistributions",
     "GetDistribution",
+    "UpdateCatalog",
+    "GetCatalogStatus",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -47,6 +52,9 @@ FEATURES = (
     "DeleteImage",
     "PinImage",
     "PruneImages",
+    "ListMirrors",
+    "RaceMirrors",
+    "SetMirrorPreference",
     "PlanStick",
     "CreateStick",
     "AddImages",
@@ -238,6 +246,13 @@ class FakeEngine:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
         return DISTRIBUTION
 
+    async def update_catalog(self, caller: Caller) -> Job:
+        self.calls.append(("update_catalog", caller))
+        return self.new_job(caller, Operation.UPDATE_CATALOG)
+
+    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
+        return CatalogStatus("https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",))
+
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         self.calls.append(("download", caller, reference, priority, bandwidth))
         return self.new_job(caller, Operation.DOWNLOAD, priority=priority, bandwidth=bandwidth)
@@ -274,6 +289,20 @@ class FakeEngine:
     async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
         self.calls.append(("prune_images", caller, options))
         return (Pruned(PrunedKind.IMAGE, SHA, f"image:{SHA}", "debian.iso", 42, 7),)
+
+    async def list_mirrors(self, caller: Caller, reference: str) -> tuple[Standing, ...]:
+        self.calls.append(("list_mirrors", caller, reference))
+        return (
+            Standing("https://one.example/a.iso", "one.example", "DE", MirrorState.OK, 5, 0.25, 0.5, 7, preferred=True),
+            Standing("https://two.example/a.iso", "two.example", "", MirrorState.BANNED, until=9, reason="it lied"),
+        )
+
+    async def race_mirrors(self, caller: Caller, reference: str, *, most: int) -> Job:
+        self.calls.append(("race_mirrors", caller, reference, most))
+        return self.new_job(caller, Operation.RACE)
+
+    async def set_mirror_preference(self, caller: Caller, distribution: str, change: WishChange) -> None:
+        self.calls.append(("set_mirror_preference", caller, distribution, change))
 
     async def plan_stick(
         self,

@@ -38,6 +38,8 @@ class FakePolkit:
 
     def __init__(self, connection: Connection) -> None:
         self.answer: tuple[bool, bool, dict[str, str]] | None = (False, False, {})
+        self.when_silent: tuple[bool, bool, dict[str, str]] | None = None
+        """In place of `answer` for checks that nobody may be asked for."""
         self.error = ""
         self.checks: list[list[Any]] = []
         self.cancelled: list[str] = []
@@ -67,8 +69,10 @@ class FakePolkit:
                     body=["no such action"],
                 )
             )
-        elif self.answer is not None:
-            self.release(self.answer)
+            return
+        answer = self.answer if message.body[3] or self.when_silent is None else self.when_silent
+        if answer is not None:
+            self.release(answer)
 
     def release(self, answer: tuple[bool, bool, dict[str, str]]) -> None:
         """Answer all checks that wait."""

@@ -82,11 +82,19 @@ async def test_what_polkit_says(
         got = caught
     assert (type(got) if got else None) is error
     assert said in str(got)
-    (check,) = polkit.checks
+    check = polkit.checks[0]
+    # it is asked once more, silently, whether a password would have helped
+    assert [other[3] for other in polkit.checks[1:]] == ([0] if interactive and type(got) is NotAuthorizedError else [])
     assert check[0] == ["system-bus-name", {"name": CALLER.bus_name}]
     assert check[1:4] == ["org.luxusb.download", {"device": "a\ufffdb"}, 1 if interactive else 0]
     assert check[4].startswith("luxusbd-")
     assert polkit.cancelled == []
+
+
+async def test_a_wrong_password_is_told_from_a_rule_that_says_no(asker: Client, polkit: FakePolkit) -> None:
+    polkit.when_silent = (False, True, {})
+    with pytest.raises(NotAuthorizedError, match=r"the password was not accepted \(org.luxusb.download\)"):
+        await PolkitAuthority(asker.connection).check(CALLER, Action.DOWNLOAD, {}, interactive=True)
 
 
 async def test_an_answer_that_makes_no_sense_is_a_refusal(asker: Client, polkit: FakePolkit) -> None:

@@ -11,6 +11,7 @@ import pytest
 from luxusbd.bus._lib import Variant
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.jobs.api import PruneOptions
+from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.stick.model import StickOptions
 from tests.bus.client import Client
 from tests.bus.fake import SHA, FakeEngine, job, view
@@ -30,6 +31,23 @@ async def test_catalogue(client: Client, engine: FakeEngine) -> None:
     assert full["releases"][0]["trust"] == "hash"
     name, _text = await client.fails("GetDistribution", "sa{sv}", "nothing", {})
     assert name == "org.luxusb.Error.DistributionNotFound"
+
+
+async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> None:
+    assert await client.call("UpdateCatalog", "a{sv}", {}) == JOB["path"]
+    assert engine.calls[-1][0] == "update_catalog"
+    assert (await client.get_all(**JOB))["Operation"] == "update-catalog"
+    assert await client.call("GetCatalogStatus", "a{sv}", {}) == {
+        "url": "https://one.example/c",
+        "updated": 1,
+        "checked": 2,
+        "made": 3,
+        "serial": 4,
+        "expires": 5,
+        "fingerprint": "AB" * 20,
+        "previous": False,
+        "problems": ["old \ufffd"],
+    }
 
 
 async def test_download(client: Client, engine: FakeEngine) -> None:
@@ -319,3 +337,66 @@ async def test_the_device_shows_what_its_stick_holds(client: Client, engine: Fak
     assert shown["Images"] == [{"name": "debian.iso", "title": "Debian", "sha256": SHA, "size": 42}]
     assert shown["UnlistedImages"] == 3
     assert (shown["FreeBytes"], shown["DiskSeq"], shown["Updates"], shown["State"]) == (99, 7, [], "luxusb")
+
+
+async def test_mirrors(client: Client, engine: FakeEngine) -> None:
+    first, second = await client.call("ListMirrors", "sa{sv}", "debian@12", {})
+    assert engine.calls[-1][2:] == ("debian@12",)
+    assert first == {
+        "url": "https://one.example/a.iso",
+        "host": "one.example",
+        "country": "DE",
+        "state": "ok",
+        "rate": 5,
+        "latency": 0.25,
+        "success_rate": 0.5,
+        "measured": 7,
+        "until": 0,
+        "reason": "",
+        "preferred": True,
+    }
+    assert (second["state"], second["until"], second["reason"], second["success_rate"]) == ("banned", 9, "it lied", -1)
+    assert await client.call("RaceMirrors", "sa{sv}", "debian", {"most": Variant("u", 3)}) == JOB["path"]
+    assert engine.calls[-1][2:] == ("debian", 3)
+    assert (await client.get_all(**JOB))["Operation"] == "race-mirrors"
+    await client.call("RaceMirrors", "sa{sv}", "debian", {})
+    assert engine.calls[-1][2:] == ("debian", 16)
+    name, _text = await client.fails("RaceMirrors", "sa{sv}", "debian", {"most": Variant("u", 33)})
+    assert name == "org.luxusb.Error.InvalidArgument"
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({}, WishChange()),
+        ({"mode": Variant("s", "auto")}, WishChange(pinned="")),
+        ({"mode": Variant("s", "pinned"), "url": Variant("s", "https://a/")}, WishChange(pinned="https://a/")),
+        ({"prefer": Variant("as", ["DE", "AT"])}, WishChange(prefer=("DE", "AT"))),
+        ({"prefer": Variant("as", []), "exclude": Variant("as", ["US"])}, WishChange(prefer=(), exclude=("US",))),
+    ],
+)
+async def test_mirror_preferences(
+    client: Client, engine: FakeEngine, options: dict[str, Variant], change: WishChange
+) -> None:
+    await client.call("SetMirrorPreference", "sa{sv}", "debian", options)
+    assert engine.calls[-1][2:] == ("debian", change)
+    assert engine.calls[-1][1].uid == os.getuid()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": Variant("s", "pinned")},
+        {"url": Variant("s", "https://a/")},
+        {"mode": Variant("s", "auto"), "url": Variant("s", "https://a/")},
+        {"mode": Variant("s", "pinned"), "url": Variant("s", "")},
+        {"mode": Variant("s", "best")},
+        {"prefer": Variant("s", "DE")},
+    ],
+)
+async def test_mirror_preferences_that_contradict_themselves(
+    client: Client, engine: FakeEngine, options: dict[str, Variant]
+) -> None:
+    name, _text = await client.fails("SetMirrorPreference", "sa{sv}", "debian", options)
+    assert name == "org.luxusb.Error.InvalidArgument"
+    assert engine.calls == []

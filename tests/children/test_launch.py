@@ -16,12 +16,13 @@ import pytest
 
 from luxusbd import journal
 from luxusbd.children.deadlines import Deadlines
-from luxusbd.children.launch import STICK_SOCKET, TRANSFER_SOCKET, Units
-from luxusbd.errors import FailedError, InterruptedJobError
+from luxusbd.children.launch import CHECK_SOCKET, STICK_SOCKET, TRANSFER_SOCKET, Units
+from luxusbd.errors import FailedError, InterruptedJobError, InvalidArgumentError
 from tests.harness.service import ROOT
 
 MEMORY = 1 << 30
 TRANSFER, STICK = "luxusbd.children.transfer_main", "luxusbd.children.stick_main"
+CHECK = "luxusbd.children.check_main"
 
 
 class Systemd:
@@ -119,6 +120,17 @@ async def test_each_stick_worker_has_a_connection_of_its_own(systemd: Systemd, u
     async with units.stick(tmp_path, ignore) as one, units.stick(tmp_path, ignore) as two:
         assert {one.pid, two.pid} == {process.pid for process in systemd.processes}
         assert one.pid != two.pid
+    assert [await process.wait() for process in systemd.processes] == [0, 0]
+
+
+async def test_each_check_has_a_process_of_its_own(systemd: Systemd, units: Units) -> None:
+    systemd.listen(CHECK_SOCKET, CHECK, accept=True)
+    async with units.check() as one, units.check() as two:
+        assert {one.pid, two.pid} == {process.pid for process in systemd.processes}
+        assert limits(one.pid) == str(MEMORY)
+        for params, said in (({}, "`pinned`"), ({"pinned": [], "name": "x"}, "3 descriptors"), ({"pinned": 5}, "list")):
+            with pytest.raises(InvalidArgumentError, match=said):
+                await one.channel.request("check", params)
     assert [await process.wait() for process in systemd.processes] == [0, 0]
 
 

@@ -34,6 +34,7 @@ class Handlers(Jobs):
         self.unneeded = world.unneeded()
         self.settings = world.settings()
         self.origins: dict[str, str] = {}
+        self.catalog_status = world.catalog_status()
         self.plans: dict[str, tuple[list[str], list[str]]] = {}
         self.plan_changes: dict[str, Variant] = {}
         """Keys that replace those of every plan."""
@@ -150,15 +151,17 @@ class Handlers(Jobs):
                 self._distribution(body[0])
                 return b"\x89PNG logo"
             case "UpdateCatalog":
-                return self.new_job("update-catalog", "the catalogue").path
+                return self.new_job("update-catalog", "the catalogue", outcome=world.updated()).path
+            case "GetCatalogStatus":
+                return self.catalog_status
             case "ImportCatalog":
                 data = os.pread(fds[body[0]], 1 << 20, 0)
                 return len(json.loads(data)["distributions"])
             case "ListMirrors":
-                self._distribution(body[0])
+                self._distribution(body[0].partition("@")[0])
                 return world.mirrors()
             case "RaceMirrors":
-                self._distribution(body[0])
+                self._distribution(body[0].partition("@")[0])
                 return self.new_job("race", body[0]).path
             case "SetMirrorPreference":
                 if body[0]:

@@ -33,7 +33,7 @@ STAGES = {
     "restore": ("partition",),
     "probe": ("probe",),
     "race": ("race",),
-    "update-catalog": ("feeds",),
+    "update-catalog": ("fetch", "check", "install"),
 }
 
 

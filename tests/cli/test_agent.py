@@ -121,7 +121,7 @@ def begin(place: Place) -> Iterator[Begin]:
     """The command as a user who is not root."""
     running: list[Spawned] = []
 
-    def start(*arguments: str, terminal: bool = True, uid: int | None = NOBODY) -> Spawned:
+    def start(*arguments: str, terminal: bool = True, uid: int | None = NOBODY, session: str | None = "1") -> Spawned:
         command = [sys.executable, "-m", "luxusb_cli", *arguments]
         environment = {
             "PATH": str(place.directory / "bin"),
@@ -130,6 +130,7 @@ def begin(place: Place) -> Iterator[Begin]:
             "PYTHONDONTWRITEBYTECODE": "1",
             "LANG": "C.UTF-8",
             "TERM": "xterm-256color",
+            **({} if session is None else {"XDG_SESSION_ID": session}),
         }
         spawned = Spawned(command, environment, terminal=terminal, uid=uid if os.geteuid() == 0 else None)
         running.append(spawned)
@@ -154,6 +155,12 @@ def test_the_agent_lives_as_long_as_the_command(place: Place, begin: Begin) -> N
     command.interrupt()
     assert command.finish() in {5, 130}
     assert place.said()[1:] == ["ended"]
+
+
+def test_without_a_session_the_agent_is_no_fallback(place: Place, begin: Begin) -> None:
+    in_session = "/user.slice/" in Path("/proc/self/cgroup").read_text()
+    assert begin("download", "ubuntu", "--no-wait", session=None).finish() == 0
+    assert place.said() == [f"started {in_session} parent {place.address}", "ended"]
 
 
 def test_with_an_address_the_agent_goes_to_that_bus(place: Place, begin: Begin) -> None:

@@ -141,3 +141,23 @@ def test_the_command_prints_the_script(luxusb: Run) -> None:
     for name in ("bash", "zsh", "fish"):
         assert luxusb("completion", name).out == script(name)
     assert luxusb("completion", "tcsh").code == 2
+
+
+@pytest.mark.parametrize("name", ["bash", "fish"])
+def test_mirrors(shell: Path, daemon: FakeDaemon, name: str) -> None:
+    # bash replaces what stands behind the last colon
+    scheme = "" if name == "bash" else "https:"
+    hosts = {f"{scheme}//{host}.example.org/" for host in ("fast", "new", "liar")}
+    assert set(run(name, shell, "luxusb mirrors ubuntu --pin https://")) == hosts
+    assert set(run(name, shell, "luxusb mirrors ubuntu --pin https://new.example.org/")) == {
+        f"{scheme}//new.example.org/",
+        f"{scheme}//new.example.org/a.iso",
+    }
+
+
+@SHELLS
+def test_countries_of_mirrors(shell: Path, daemon: FakeDaemon, name: str) -> None:
+    assert set(run(name, shell, "luxusb mirrors ubuntu --country ")) == {"DE", "US"}
+    if name != "fish":  # click gives fish nothing behind a comma
+        assert run(name, shell, "luxusb mirrors ubuntu --country DE,") == ["DE,US"]
+    assert run(name, shell, "luxusb mirrors --exclude D") == ["DE"]

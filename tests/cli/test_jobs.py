@@ -234,11 +234,11 @@ def test_the_end_is_not_missed_when_it_comes_before_the_first_look(luxusb: Run, 
         assert result.document["jobs"][0]["result"]["image"].startswith("image:")
 
 
-def serving(daemon: FakeDaemon, job: FakeJob, *states: str) -> None:
+def serving(daemon: FakeDaemon, job: FakeJob, *states: str, host: str = "m{number}.example") -> None:
     """Let mirrors of a job be in these states."""
     mirrors = [
         {
-            "host": Variant("s", f"m{number}.example"),
+            "host": Variant("s", host.format(number=number)),
             "country": Variant("s", "DE"),
             "state": Variant("s", state),
             "rate": Variant("t", number << 20),
@@ -278,3 +278,18 @@ def test_the_mirrors_of_a_download(luxusb: Run, spawn: Spawn, daemon: FakeDaemon
     assert "example" not in plain.output
     assert verbose.output.count("m2.example") == 1, "a mirror is named again when its state changes"
     assert '"state": "waiting"' in lines.output
+
+
+def test_several_mirrors_on_one_host_serve_at_once(spawn: Spawn, daemon: FakeDaemon) -> None:
+    job = held(daemon)
+    verbose = spawn("watch", "1", "-v")
+    verbose.wait_for("transfer")
+    serving(daemon, job, "serving", "serving", "connect", host="one.example")
+    verbose.wait_for("  one.example (DE): connect, 5 MiB\n")
+    for _ in range(3):
+        serving(daemon, job, "serving", "serving", "serving", host="one.example")
+        serving(daemon, job, "serving", "serving", "banned", host="one.example")
+    verbose.wait_for("  one.example (DE): banned, 5 MiB\n")
+    daemon.do(lambda: daemon.finish(job, "succeeded"))
+    assert verbose.finish() == 0
+    assert verbose.output.count("(DE): 1 MiB/s") == verbose.output.count("(DE): 2 MiB/s") == 1

@@ -17,6 +17,7 @@ METHODS: dict[tuple[str, str], str] = {
     (MANAGER, "ListDistributions"): "distros",
     (MANAGER, "GetDistribution"): "info",
     (MANAGER, "UpdateCatalog"): "catalog-update",
+    (MANAGER, "GetCatalogStatus"): "catalog-status",
     (MANAGER, "ImportCatalog"): "catalog-import",
     (MANAGER, "GetLogo"): "logo",
     (MANAGER, "Download"): "download",

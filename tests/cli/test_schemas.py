@@ -56,6 +56,8 @@ COMMANDS: dict[str, list[str]] = {
     "logo": ["logo", "ubuntu", "NEW"],
     "catalog-show": ["catalog", "show"],
     "catalog-update": ["catalog", "update"],
+    "catalog-status": ["catalog", "status"],
+    "catalog-sign": ["catalog", "sign", "CATALOGUE", "--key", "somebody", "--output", "NEW"],
     "catalog-import": ["catalog", "import", "CATALOGUE"],
     "catalog-export": ["catalog", "export", "NEW"],
     "catalog-check": ["catalog", "check", "CATALOGUE"],
@@ -69,7 +71,7 @@ COMMANDS: dict[str, list[str]] = {
     "try": ["try", "ISO"],
     "report": ["report"],
 }
-OFFLINE = {"version", "catalog-check", "try", "report"}
+OFFLINE = {"version", "catalog-check", "catalog-sign", "try", "report"}
 """What works without a daemon."""
 NO_JSON: frozenset[str] = frozenset({"completion"})
 """Commands that print something that is no document."""
@@ -113,10 +115,14 @@ def fill(arguments: list[str], iso: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A virtual machine that is over at once."""
+    """A virtual machine that is over at once, and a gpg that has one key."""
     program = tmp_path / "bin" / "qemu-system-x86_64"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
+    key = f"sec:u:255:22:ABABABABABABABAB:1::::::scESC:\nfpr:::::::::{'AB' * 20}:"
+    gpg = program.with_name("gpg")
+    gpg.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{key}'\n")
+    gpg.chmod(0o755)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("DISPLAY", ":77")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -93,31 +94,61 @@ def test_persistence(luxusb: Run, daemon: FakeDaemon) -> None:
 
 
 def test_mirrors(luxusb: Run, daemon: FakeDaemon) -> None:
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(world.BANNED_UNTIL)).split()
     assert [line.split() for line in luxusb("mirrors", "ubuntu").out.splitlines()] == [
         ["MIRROR", "COUNTRY", "RATE", "LATENCY", "SUCCESS", "STATE"],
-        ["https://fast.example.org/a.iso", "DE", "20", "MiB/s", "25", "ms", "98%", "good"],
-        ["https://new.example.org/a.iso", "-", "-", "-", "unknown"],
+        ["https://fast.example.org/a.iso", "DE", "(preferred)", "20", "MiB/s", "25", "ms", "98%", "ok"],
+        ["https://new.example.org/a.iso", "-", "-", "-", "untried"],
+        [
+            "https://liar.example.org/a.iso",
+            "US",
+            "-",
+            "-",
+            "-",
+            "banned",
+            "until",
+            *until[:1],
+            until[1] + ":",
+            "its",
+            "bytes",
+            "differed",
+        ],
     ]
     assert "Did you mean ubuntu?" in luxusb("mirrors", "ubunut").err
-    assert luxusb("mirrors", "ubuntu", "--race").code == 0
+    listed = luxusb("mirrors", "ubuntu@24.04", "--json").document["mirrors"]
+    assert (listed[2]["state"], listed[2]["until"], listed[0]["preferred"]) == ("banned", world.BANNED_UNTIL, True)
+    assert daemon.called("ListMirrors")[-1].body[0] == "ubuntu@24.04"
+
+
+def test_a_race_shows_each_mirror(luxusb: Run, daemon: FakeDaemon) -> None:
+    result = luxusb("mirrors", "ubuntu", "--race")
+    assert result.code == 0
     assert len(daemon.called("RaceMirrors")) == 1
+    assert "https://fast.example.org/a.iso" in result.out
 
 
 def test_mirror_preferences(luxusb: Run, daemon: FakeDaemon) -> None:
-    assert luxusb("mirrors", "ubuntu", "--pin", "https://x.example.org/", "--exclude", "xx").code == 0
-    assert luxusb("mirrors", "--country", "de", "--country", "AT").out == "The preference is set.\n"
+    assert luxusb("mirrors", "ubuntu@24.04", "--pin", "https://x.example.org/", "--exclude", "us").code == 0
+    assert luxusb("mirrors", "--country", "de,fr", "--country", "AT").out == "The preference is set.\n"
+    assert luxusb("mirrors", "--country", "", "--unpin").code == 0
     assert luxusb("mirrors", "--auto", "--json").document == {"mirrors": []}
     told = [
         (call.body[0], {key: value.value for key, value in call.body[1].items()})
         for call in daemon.called("SetMirrorPreference")
     ]
     assert told == [
-        ("ubuntu", {"mode": "pinned", "url": "https://x.example.org/", "exclude": ["XX"]}),
-        ("", {"mode": "auto", "prefer": ["DE", "AT"]}),
-        ("", {"mode": "auto"}),
+        ("ubuntu", {"mode": "pinned", "url": "https://x.example.org/", "exclude": ["US"]}),
+        ("", {"prefer": ["DE", "FR", "AT"]}),
+        ("", {"mode": "auto", "prefer": []}),
+        ("", {"mode": "auto", "prefer": [], "exclude": []}),
     ]
-    for wrong in (["--race"], [], ["ubuntu", "--auto", "--country", "DE"]):
-        assert luxusb("mirrors", *wrong).code == 2
+    wrong = [
+        *(["--race"], [], ["ubuntu", "--auto", "--country", "DE"], ["ubuntu", "--auto", "--unpin"]),
+        ["ubuntu", "--unpin", "--pin", "https://x.example.org/"],
+    ]
+    for arguments in wrong:
+        assert luxusb("mirrors", *arguments).code == 2
+    assert len(daemon.called("SetMirrorPreference")) == len(told)
 
 
 def test_settings_are_changed_with_their_types(luxusb: Run, daemon: FakeDaemon) -> None:

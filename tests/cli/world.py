@@ -178,6 +178,35 @@ def settings() -> Dict:
     }
 
 
+def catalog_status() -> Dict:
+    return {
+        "url": Variant("s", "https://school.example/distros.json"),
+        "updated": Variant("t", 1_800_000_000),
+        "checked": Variant("t", 1_800_086_400),
+        "made": Variant("t", 1_799_990_000),
+        "serial": Variant("t", 7),
+        "expires": Variant("t", 1_805_000_000),
+        "fingerprint": Variant("s", "AB" * 20),
+        "previous": Variant("b", False),
+        "problems": Variant("as", []),
+    }
+
+
+def updated() -> Dict:
+    """The result of an update of the catalogue."""
+    return {
+        "updated": Variant("b", True),
+        "serial": Variant("t", 7),
+        "expires": Variant("t", 1_805_000_000),
+        "added": Variant("as", ["school", "exam"]),
+        "changed": Variant("as", ["debian"]),
+        "removed": Variant("as", []),
+    }
+
+
+BANNED_UNTIL = 1_800_000_000
+
+
 def mirrors() -> list[Dict]:
     return [
         {
@@ -186,9 +215,19 @@ def mirrors() -> list[Dict]:
             "rate": Variant("t", 20 * 1024**2),
             "latency": Variant("d", 0.025),
             "success_rate": Variant("d", 0.98),
-            "state": Variant("s", "good"),
+            "measured": Variant("t", 1_790_000_000),
+            "state": Variant("s", "ok"),
+            "preferred": Variant("b", True),
+            "host": Variant("s", "fast.example.org"),
         },
-        {"url": Variant("s", "https://new.example.org/a.iso"), "state": Variant("s", "unknown")},
+        {"url": Variant("s", "https://new.example.org/a.iso"), "state": Variant("s", "untried")},
+        {
+            "url": Variant("s", "https://liar.example.org/a.iso"),
+            "country": Variant("s", "US"),
+            "state": Variant("s", "banned"),
+            "until": Variant("t", BANNED_UNTIL),
+            "reason": Variant("s", "its bytes differed"),
+        },
     ]
 
 

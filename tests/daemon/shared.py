@@ -17,6 +17,7 @@ from tests.daemon.daemon import Daemon
 from tests.daemon.images import MIB, Images
 from tests.daemon.leftovers import Machine
 from tests.daemon.loops import detach
+from tests.daemon.remote import Remote
 from tests.daemon.sticks import run
 from tests.harness.mirrors import Mirror, write_catalogue
 
@@ -35,6 +36,8 @@ class World:
     mirror: Mirror
     images: Images
     cli: Cli
+    remote: Remote | None = None
+    """Publishes signed catalogues, where the daemon was told of one."""
     undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     """What has to be undone at the end of a test."""
 
@@ -105,6 +108,7 @@ async def world_of(
     config: str = "",
     loops: Sequence[str] = (),
     network: bool = True,
+    remote: Remote | None = None,
 ) -> AsyncIterator[World]:
     """A running daemon over a new directory; `state` is where its state directory leads to, if elsewhere."""
     machine = Machine.now()
@@ -118,13 +122,15 @@ async def world_of(
             daemon = Daemon(
                 place,
                 catalogues=[place / "catalogue.json"],
-                config=CONFIG.format(place=place, more="".join(f', "{name}"' for name in loops)) + config,
+                config=CONFIG.format(place=place, more="".join(f', "{name}"' for name in loops))
+                + config
+                + (remote.config if remote is not None else ""),
                 before=before,
                 network=network,
             )
             (place / "home").mkdir()
             async with daemon:
-                world = World(place, daemon, mirror, images, Cli(daemon.address, place / "home"))
+                world = World(place, daemon, mirror, images, Cli(daemon.address, place / "home"), remote)
                 with world.undo:
                     yield world
             machine.check_nothing_left(daemon)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,19 @@ from luxusb_cli.app import cli
 
 from tests.cli import schemas
 from tests.daemon.cli import ERROR
-from tests.daemon.images import MIB
-from tests.daemon.shared import World
+from tests.daemon.images import MIB, Images
+from tests.daemon.remote import remote
+from tests.daemon.shared import World, world_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(images: Images) -> AsyncIterator[World]:
+    """One daemon for the module, which is told of a remote for its catalogue."""
+    async with remote() as found, world_of(images, remote=found) as made:
+        yield made
+
 
 Arguments = Sequence[str | Path]
 Arrange = Callable[[World], Awaitable[Arguments]]
@@ -129,9 +138,26 @@ async def _logo(world: World) -> Arguments:
     return "alpha", await new_file(world, "logo.png")
 
 
-@case("catalog update", feature="UpdateCatalog")
-async def _catalog_update(_world: World) -> Arguments:
+@case("catalog update", says=["The catalogue"], holds=succeeded)
+async def _catalog_update(world: World) -> Arguments:
+    assert world.remote is not None
+    world.remote.publish(world.remote.edition("school"))
     return ()
+
+
+@case("catalog status", says=["remote", "last updated"], holds=lambda found: "serial" in found["status"])
+async def _catalog_status(_world: World) -> Arguments:
+    return ()
+
+
+@case("catalog sign", says=["Signed: ", "update_fingerprints"], holds=lambda found: found["serial"] > 0)
+async def _catalog_sign(world: World) -> Arguments:
+    assert world.remote is not None
+    file = world.place / "mine.json"
+    file.write_bytes(world.remote.document("school"))
+    world.cli.settings = {"GNUPGHOME": str(world.remote.keys.home)}
+    world.undo.callback(world.cli.settings.clear)
+    return file, "--key", world.remote.maker, "--output", world.place / "signed"
 
 
 @case("catalog import", feature="ImportCatalog")

@@ -16,14 +16,18 @@ from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState
 from luxusb_cli.wire import ProtocolError, wire_of
 
 from luxusbd import config
+from luxusbd.catalog import update
+from luxusbd.catalog.cache import state_from
 from luxusbd.catalog.model import Layer
-from luxusbd.catalog.schema import parse_document
-from luxusbd.errors import CatalogError, ConfigError, FailedError
+from luxusbd.catalog.schema import parse_document, read_document
+from luxusbd.errors import CatalogError, ConfigError, FailedError, InterruptedJobError, VerificationError
 from luxusbd.images.authenticode import signers
 from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
 from luxusbd.images.details_codec import inspection_from_json, inspection_to_json
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
+from luxusbd.transfer.pair import PairRequest, pair_from_json
+from luxusbd.transfer.vouch import vouched_from_json
 from tests.fuzz.engine import Target
 from tests.fuzz.mutate import mutate, mutate_text
 
@@ -223,9 +227,57 @@ def _exchanged(rng: random.Random, value: Any) -> Any:
     return rng.choice(_VALUES)
 
 
+_MADE = 1790000000
+_RECORD = {
+    "sha256": "ab" * 32,
+    "url": "https://one.example/c.json",
+    "fingerprint": "AB" * 20,
+    "signing_key": "AB" * 20,
+    "serial": 7,
+    "made": _MADE,
+    "expires": _MADE + 10**7,
+    "fetched": _MADE,
+    "checked": _MADE,
+    "etag": '"v1"',
+    "last_modified": "",
+    "signature": "c2lnbmF0dXJl",
+}
+
+
+def _update_corpus() -> tuple[bytes, ...]:
+    """A signed document, what the other processes answer about it, and what is kept of it."""
+    document = json.loads(_catalog_corpus()[0]) | {"serial": 7, "expires": "2027-01-01T00:00:00Z"}
+    values = (
+        document,
+        {"changed": True, "size": 100, "signature_size": 10, "etag": '"v1"', "last_modified": ""},
+        {"sha256": "ab" * 32, "fingerprint": "AB" * 20, "signing_key": "CD" * 32},
+        {"version": 1, "editions": [_RECORD, {**_RECORD, "serial": 6}]},
+    )
+    return tuple(json.dumps(value).encode() for value in values)
+
+
+def _check_update(data: bytes) -> None:
+    with suppress(CatalogError):
+        stamp = read_document(data, "fuzz", Layer.CACHE).stamp
+        assert update.moment(stamp.expires)
+        assert update.moment(stamp.made)
+        with suppress(VerificationError, FailedError):
+            update.judge(update.Edition(stamp, "ab" * 32), None, _MADE + 86400)
+            assert stamp.serial > 0
+            assert stamp.expires > _MADE + 86400
+    value = _json_of(data)
+    with suppress(InterruptedJobError):
+        assert pair_from_json(value, PairRequest("https://a", "https://b", 100, 10, "e")).size <= 100
+    with suppress(InterruptedJobError):
+        assert vouched_from_json(value).fingerprint
+    with suppress(CatalogError):
+        assert all(record.edition for record in state_from(data))
+
+
 TARGETS = (
     Target("config", _config_corpus, _mutate_toml, _check_config, ("luxusbd/config",)),
     Target("catalog", _catalog_corpus, mutate_json, _check_catalog, ("luxusbd/catalog",)),
+    Target("catalog-update", _update_corpus, mutate_json, _check_update, ("luxusbd/catalog", "luxusbd/transfer")),
     Target("signatures", _signature_corpus, _mutate_bytes, _check_signatures, ("luxusbd/images/authenticode",)),
     Target("inspection", _inspection_corpus, mutate_json, _check_inspection, ("luxusbd/images/",)),
     Target("cli-model", _model_corpus, mutate_json, _check_model, ("luxusb_cli/",)),

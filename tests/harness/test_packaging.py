@@ -203,6 +203,7 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
         "opt/lux/share/man/man8/luxusbd.8",
         "opt/lux/share/zsh/site-functions/_luxusb",
         "opt/lux/lib/luxusb/luxusbd/__init__.py",
+        "opt/lux/libexec/luxusb-check",
         "opt/lux/libexec/luxusb-stick",
         "opt/lux/libexec/luxusb-transfer",
         *(f"usr/lib/systemd/system/{unit}" for unit in UNITS),

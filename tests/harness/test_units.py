@@ -110,10 +110,12 @@ def test_only_those_who_need_it_have_capabilities_devices_and_network() -> None:
 
 
 def test_what_is_listened_on_is_what_the_service_connects_to() -> None:
-    from luxusbd.children.launch import STICK_SOCKET, TRANSFER_SOCKET
+    from luxusbd.children.launch import CHECK_SOCKET, STICK_SOCKET, TRANSFER_SOCKET
 
     (directory,) = re.findall(r"--sockets (\S+)", settings("luxusbd.service")["ExecStart"][0])
-    for unit, name in (("luxusb-transfer.socket", TRANSFER_SOCKET), ("luxusb-stick.socket", STICK_SOCKET)):
+    sockets = {"transfer": TRANSFER_SOCKET, "stick": STICK_SOCKET, "check": CHECK_SOCKET}
+    for unit, name in ((f"luxusb-{kind}.socket", name) for kind, name in sockets.items()):
+        assert unit in settings("luxusbd.service")["Requires"][0].split()
         assert settings(unit)["ListenStream"] == [f"{directory}/{name}"]
         assert settings(unit)["SocketMode"] == ["0600"]
 
@@ -131,7 +133,7 @@ def test_the_catalogue_is_looked_at_once_a_day() -> None:
 
 def test_the_update_asks_first_whether_the_service_can_do_it(tmp_path: Path) -> None:
     """The condition, as systemd would run it, with a busctl of the test."""
-    (condition,) = settings("luxusb-catalog-update.service")["ExecCondition"]
+    condition, _where = settings("luxusb-catalog-update.service")["ExecCondition"]
     command = re.fullmatch(r"/bin/sh -c '(.*)'", condition)
     assert command is not None
     stand_in = tmp_path / "busctl"
@@ -144,6 +146,30 @@ def test_the_update_asks_first_whether_the_service_can_do_it(tmp_path: Path) -> 
             env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, "cannot update its catalogue" in done.stdout) == (status, status == 1)
+
+
+def test_the_update_asks_from_where(tmp_path: Path) -> None:
+    _able, condition = settings("luxusb-catalog-update.service")["ExecCondition"]
+    command = re.fullmatch(r"/bin/sh -c '(.*)'", condition)
+    assert command is not None
+    stand_in = tmp_path / "busctl"
+    for url, status in (("", 1), ("https://one.example/c.json", 0), ("http://127.0.0.1:8001/c.json", 0), ("c.json", 1)):
+        # as busctl prints a dictionary: each value behind its type
+        said = f'a{{sv}} 3 "a.b" s "http" "catalog.update_url" s "{url}" "catalog.update_key" s "http"'
+        stand_in.write_text(f"#!/bin/sh\necho '{said}'\n")
+        stand_in.chmod(0o755)
+        done = subprocess.run(
+            ["/bin/sh", "-c", command[1]],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, "names no http or https address" in done.stdout) == (status, status == 1)
+
+
+def test_the_check_of_signatures_has_nothing_but_the_bytes() -> None:
+    check = settings("luxusb-check@.service")
+    for key, value in (("PrivateNetwork", "yes"), ("DynamicUser", "yes"), ("RestrictAddressFamilies", "AF_UNIX")):
+        assert check[key] == [value]
+    assert "ReadWritePaths" not in check
 
 
 def test_the_user_is_made(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import settings
 from luxusbd.errors import LuxusbError
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
-from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, PieceHashes, SourceHint
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.source import default_session
 from tests.transfer.fault_server import FaultServer
@@ -74,10 +74,13 @@ class Client:
         control: Control | None = None,
         watch: Callable[[DownloadProgress], None] = lambda _progress: None,
         bandwidth: int = 0,
+        pieces: PieceHashes | None = None,
+        hints: tuple[SourceHint, ...] = (),
     ) -> Outcome:
         seen: list[DownloadProgress] = []
         downloader = Downloader(lambda: default_session(self.context), limits)
         request = DownloadRequest(tuple(urls), sha256, size, str(self.directory), "file.iso", bandwidth)
+        request = replace(request, pieces=pieces, hints=hints)
         result, error = None, None
 
         def report(progress: DownloadProgress) -> None:

@@ -79,6 +79,8 @@ class FaultServer:
     data: bytes
     context: ssl.SSLContext | None = None
     name: str = "127.0.0.1"
+    address: str = "127.0.0.1"
+    """Where it listens; each address of 127.0.0.0/8 is a host of its own."""
     log: list[Request] = field(default_factory=list)
     connections: int = 0
     _routes: dict[str, Sequence[Move]] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class FaultServer:
     _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> FaultServer:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self.context)
+        self._server = await asyncio.start_server(self._connected, self.address, 0, ssl=self.context)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -101,7 +103,8 @@ class FaultServer:
     def base(self) -> str:
         assert self._server is not None
         scheme = "https" if self.context else "http"
-        return f"{scheme}://{self.name}:{self._server.sockets[0].getsockname()[1]}"
+        name = self.name if self.address == "127.0.0.1" else self.address
+        return f"{scheme}://{name}:{self._server.sockets[0].getsockname()[1]}"
 
     def route(self, path: str, *moves: Move) -> str:
         """Answer requests for `path` by `moves`; the address."""

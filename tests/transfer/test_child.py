@@ -35,7 +35,7 @@ from luxusbd.errors import (
     NetworkError,
 )
 from luxusbd.resources import import_root
-from luxusbd.transfer.codec import progress_from_json, request_to_json, result_from_json
+from luxusbd.transfer.codec import progress_from_json, request_to_json, result_from_json, sources_from_json
 from luxusbd.transfer.localcopy import LocalFile
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 from luxusbd.transfer.network import Network, to_json
@@ -125,7 +125,22 @@ async def test_download_in_a_process(process: Core, server: FaultServer, memory_
     assert (memory_path / "x.iso").stat().st_mode & 0o777 == 0o600
     last = progress_from_json(process.events[-1])
     assert process.events[-1]["job"] == 1
-    assert last == DownloadProgress(DownloadStage.VERIFY, SIZE, SIZE, 0, "")
+    assert replace(last, sources=()) == DownloadProgress(DownloadStage.VERIFY, SIZE, SIZE, 0, "")
+    (share,) = last.sources
+    assert (share.bytes_done, share.successes, share.failures) == (SIZE, 1, 0)
+
+
+async def test_race_in_a_process(process: Core, server: FaultServer, memory_path: Path) -> None:
+    urls = [server.route("/a", file()), server.route("/b", status("404 Not Found"))]
+    found = await process.channel.request("race", order(memory_path, urls[0], urls=urls))
+    good, bad = sources_from_json(found["sources"])
+    assert (good.url, good.successes, good.reason) == (urls[0], 1, "")
+    assert good.measured > 0
+    assert (bad.url, bad.measured) == (urls[1], 0)
+    assert "404" in bad.reason
+    assert list(memory_path.iterdir()) == []
+    told = progress_from_json(process.events[-1])
+    assert [share.url for share in told.sources] == urls
 
 
 @pytest.mark.root

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxusbd.transfer.gate import HostGate
-from luxusbd.transfer.pace import BUCKET_DEPTH, Control, RateWatch, TokenBucket
+from luxusbd.transfer.gate import Claimant, HostGate
+from luxusbd.transfer.pace import BUCKET_DEPTH, Control, RateMeter, RateWatch, TokenBucket, Turn
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -195,3 +195,115 @@ def test_gate_learns_from_refusals() -> None:
         assert gate.limit("a") == 3
 
     simulate(main)
+
+
+def test_gate_lets_the_urgent_and_the_poor_in_first() -> None:
+    async def main(_loop: SimulatedLoop) -> None:
+        gate = HostGate(9, 2)
+        rich, poor, urgent = Claimant(), Claimant(), Claimant(priority=5)
+        order: list[str] = []
+        leave = {name: asyncio.Event() for name in ("rich1", "rich2", "rich3", "poor", "urgent")}
+
+        async def use(name: str, claimant: Claimant) -> None:
+            async with gate.slot(name, claimant):
+                order.append(name)
+                await leave[name].wait()
+
+        async with asyncio.TaskGroup() as group:
+            for name, claimant in zip(leave, (rich, rich, rich, poor, urgent), strict=True):
+                group.create_task(use(name, claimant))
+                await asyncio.sleep(0)
+            assert gate.contended
+            assert not gate.free("x")
+            for name in ("rich1", "urgent", "poor", "rich2", "rich3"):
+                await asyncio.sleep(1)
+                leave[name].set()
+        assert order == ["rich1", "rich2", "urgent", "poor", "rich3"]
+        assert [one.held for one in (rich, poor, urgent)] == [0, 0, 0]
+        assert gate.free("x")
+
+    simulate(main)
+
+
+def test_gate_forgets_who_gave_up_waiting() -> None:
+    async def main(_loop: SimulatedLoop) -> None:
+        gate = HostGate(1, 1)
+
+        async def use() -> None:
+            async with gate.slot("a"):
+                await asyncio.sleep(10)
+
+        first, second = asyncio.create_task(use()), asyncio.create_task(use())
+        await asyncio.sleep(1)
+        second.cancel()
+        await asyncio.wait((first, second))
+        assert gate.free("a")
+
+    simulate(main)
+
+
+def test_files_share_a_bucket_evenly_whatever_their_connections() -> None:
+    async def main(_loop: SimulatedLoop) -> None:
+        bucket = TokenBucket(100_000)
+        got = [0, 0]
+
+        async def connection(file: int, turn: Turn) -> None:
+            while True:
+                await turn.pay(1000)
+                got[file] += 1000
+
+        turns = [Turn(bucket), Turn(bucket)]
+        tasks = [asyncio.create_task(connection(file, turns[file])) for file in (0, 0, 0, 0, 1)]
+        await asyncio.sleep(20)
+        for task in tasks:
+            task.cancel()
+        assert 0.9 < got[0] / got[1] < 1.1
+        assert 1_900_000 < sum(got) < 2_100_000
+
+    simulate(main)
+
+
+def metered(moves: Sequence[tuple[float, int, float]]) -> tuple[RateMeter, Clock]:
+    """(seconds of the mirror, bytes, seconds of ours) one after the other."""
+    clock = Clock()
+    meter = RateMeter(clock, 30.0)
+    meter.begin()
+    for theirs, size, ours in moves:
+        clock.now += theirs
+        meter.add(size)
+        with meter.hold():
+            clock.now += ours
+    return meter, clock
+
+
+def test_meter_leaves_out_what_we_did() -> None:
+    meter, _clock = metered([(0.1, 1000, 0.9)] * 100)
+    assert 9_000 < meter.current() < 11_000
+    assert 9_000 < meter.rate(30) < 11_000
+    assert 0.85 < meter.held < 0.95
+
+
+def test_meter_counts_the_second_half_of_a_slow_start() -> None:
+    meter, _clock = metered([(0.1, 100, 0)] * 5 + [(0.01, 1000, 0)] * 20)
+    assert meter.current() > 80_000
+    assert meter.rate(30) < 40_000
+
+
+def test_meter_sees_a_stall_and_the_end_of_a_burst() -> None:
+    meter, clock = metered([(0.01, 100_000, 0)] * 50)
+    assert meter.current() > 5_000_000
+    clock.now += 2
+    assert meter.current() < 4_000_000
+    clock.now += 6
+    assert meter.current() == 0
+    for _ in range(100):
+        clock.now += 0.1
+        meter.add(100)
+    assert 900 < meter.current() < 1100
+
+
+def test_meter_knows_nothing_at_first() -> None:
+    meter, clock = metered([])
+    assert (meter.current(), meter.age) == (0, 0)
+    clock.now += 0.1
+    assert (meter.current(), meter.rate(30)) == (0, 0)

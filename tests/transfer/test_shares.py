@@ -37,13 +37,39 @@ def test_who_serves_and_how_fast() -> None:
     shares.received(A, "cdn.example", 1000)
     clock.now += INTERVAL
     assert shares.picture()[0].rate == 1000
-    shares.left(A, for_good=False)
+    shares.failed(A, "broke", fault=True, rests_until=clock.now + 8, for_good=False)
     shares.asked(B, "b.example")
-    shares.left(B, for_good=True)
+    shares.failed(B, "gone", fault=True, rests_until=0, for_good=True)
     assert [(share.state, share.rate) for share in shares.picture()] == [
         (SourceState.WAITING, 0),
         (SourceState.GIVEN_UP, 0),
     ]
+
+
+def test_what_is_known_of_a_mirror() -> None:
+    clock = Clock()
+    shares = Shares(clock)
+    shares.asked(A, "a.example")
+    shares.answered(A, "cdn.example", 0.25)
+    shares.received(A, "cdn.example", 1000)
+    shares.measured(A, 5000.7)
+    shares.measured(A, 0)
+    shares.succeeded(A)
+    shares.failed(A, "answered 503", fault=True, rests_until=clock.now + 60, for_good=False)
+    clock.now += 20
+    (share,) = shares.picture(now=True)
+    assert share == SourceShare(
+        A, "cdn.example", SourceState.WAITING, 0, 1000, 5000, 0.25, successes=1, failures=1, rests=40.0,
+        reason="answered 503",
+    )  # fmt: skip
+    # the next range goes well: what was before is past
+    shares.asked(A, "a.example")
+    shares.succeeded(A)
+    assert (shares.picture(now=True)[0].reason, shares.picture()[0].rests) == ("", 0.0)
+    shares.banned(A, "a.example", "sent wrong bytes")
+    assert shares.picture()[0].state is SourceState.BANNED
+    shares.cleared(A)
+    assert shares.picture()[0].state is SourceState.WAITING
 
 
 def test_a_picture_lasts_a_second_unless_somebody_comes_or_goes() -> None:
@@ -58,7 +84,7 @@ def test_a_picture_lasts_a_second_unless_somebody_comes_or_goes() -> None:
     clock.now += INTERVAL / 2
     assert shares.picture()[0].bytes_done == 20
     clock.now += INTERVAL / 10
-    shares.left(A, for_good=False)
+    shares.idle(A)
     assert shares.picture()[0].state is SourceState.WAITING
 
 

@@ -1,34 +1,55 @@
-"""One virtual machine for all scenarios of a module, with the software installed as an administrator installs it."""
+"""One virtual machine for all scenarios, with the software installed as an administrator installs it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.vm.image import base_image
+from tests.vm import image
+from tests.vm.image import BaseImage
 from tests.vm.machine import Guest
 from tests.vm.payload import payload
 
 BUILD = Path(__file__).parents[2] / "build" / "vm"
+SUITE = os.environ.get("LUXUSB_VM_SUITE") or None
+"""Another release than that of this machine; `make test-vm SUITE=` sets it."""
 MIB = 1024 * 1024
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def archive() -> Path:
+async def base() -> BaseImage:
+    """The machine's disk, without the software under test."""
+    return await image.base_image(BUILD, SUITE)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def archive(base: BaseImage) -> Path:
     """The software under test."""
-    return await payload(BUILD / "payload")
+    other = SUITE is not None and (await image.archive()).suite != SUITE
+    return await payload(BUILD / "payload", base if other else None)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def guest(archive: Path) -> AsyncIterator[Guest]:
-    """A machine that is up, with the software installed and the service not yet called."""
-    async with Guest(await base_image(BUILD), archive) as machine:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guest(base: BaseImage, archive: Path) -> AsyncIterator[Guest]:
+    """A machine that is up, with the software installed."""
+    async with Guest(base, archive) as machine:
         await machine.booted()
         await machine.install()
         yield machine
+
+
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def tidy(guest: Guest) -> AsyncIterator[None]:
+    """No stick and no unfinished job is left for the next scenario."""
+    yield
+    for job in (await guest.luxusb("jobs --unfinished --all-users", user="root"))["jobs"]:
+        # it may end by itself meanwhile
+        await guest.run(f"luxusb cancel {job['id']}", check=False)
+    await guest.pull_all()
 
 
 @pytest.fixture

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from luxusbd.process import run
 from tests.harness.images import RealImage, find
 from tests.harness.mirrors import At, write_catalogue
+from tests.harness.service import environment
+from tests.transfer.keys import made
+from tests.vm.image import BaseImage
 
 PROJECT = Path(__file__).parents[2]
 MIRRORS = (At("http://127.0.0.1:8001"), At("http://127.0.0.1:8002"))
@@ -21,10 +29,35 @@ BIG = "big"
 WIDE, WIDE_OF = "wide", "debian-mini"
 """Id of an entry that is that small system followed by `BIG_SIZE` bytes."""
 BIG_SIZE = 96 * 1024 * 1024
+REMOTE = "/srv/remote"
+"""Where editions of a signed catalogue lie in the machine, a directory each, with the key and its fingerprint."""
+EDITIONS = {"first": ("school",), "second": ("school", "exam"), "forged": ("school", "exam", "trojan")}
+"""Ids of their entries; the serials rise, and the last one is signed by another key."""
+
+_INSIDE = """\
+set -eu
+root=$1 project=$2 wheels=$3 tree=$4
+mount -o loop,ro,noload "$root" /mnt
+mount -t tmpfs tmpfs /mnt/tmp
+mount -t tmpfs tmpfs /mnt/mnt
+mkdir /mnt/mnt/project /mnt/mnt/wheels /mnt/mnt/tree
+mount --bind "$project" /mnt/mnt/project
+mount --bind "$wheels" /mnt/mnt/wheels
+mount --bind "$tree" /mnt/mnt/tree
+mount --rbind /dev /mnt/dev
+mount --bind /proc /mnt/proc
+cd /
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/tmp PIP_NO_INDEX=1 PIP_FIND_LINKS=/mnt/wheels \
+    chroot /mnt /mnt/project/packaging/install.sh install /mnt/tree /usr
+"""
 
 
-async def payload(directory: Path) -> Path:
+async def payload(directory: Path, inside: BaseImage | None = None) -> Path:
     """Install into `directory`, add images with a catalogue, and pack it all; returns the archive.
+
+    Args:
+        directory: where this may build, and where the archive stays.
+        inside: a release whose own Python and tools are to do it, when it is not the one of this machine; takes root.
 
     Raises:
         ToolFailedError: the installation failed.
@@ -34,17 +67,43 @@ async def payload(directory: Path) -> Path:
     archive = directory / "payload.tar"
     await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
     tree.mkdir(parents=True)
-    await run([str(PROJECT / "packaging/install.sh"), "install", str(tree), "/usr"], timeout=900, cwd=str(PROJECT))
+    if inside is None:
+        await run([str(PROJECT / "packaging/install.sh"), "install", str(tree), "/usr"], timeout=900, cwd=str(PROJECT))
+    else:
+        await _install_inside(inside, directory, tree)
     found = await find(directory)
     if found.missing:
         raise FileNotFoundError("; ".join(found.missing))
     await asyncio.to_thread(_mirror, tree, found.images)
+    await asyncio.to_thread(_remote, tree, found.images)
     await run(
         ["tar", "--owner=0", "--group=0", "--numeric-owner", "-b", "128", "-cf", str(archive), "-C", str(tree), "."],
         timeout=300,
     )
     await asyncio.to_thread(shutil.rmtree, tree)
     return archive
+
+
+async def _install_inside(base: BaseImage, directory: Path, tree: Path) -> None:
+    """Let the release install the software itself; only the packages from PyPI are fetched by this machine's pip."""
+    listed = await run(["debugfs", "-R", "ls -p /usr/lib", str(base.root)], timeout=60)
+    names = [line.split("/")[5] for line in listed.stdout.decode().splitlines() if line.count("/") > 5]
+    version = max(int(name.removeprefix("python3.")) for name in names if name.startswith("python3."))
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    wheels = directory / f"wheels-{version}"
+    wheels.mkdir(exist_ok=True)
+    await run(
+        [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--only-binary=:all:", f"--python-version=3.{version}", f"--dest={wheels}", f"--find-links={wheels}"),
+            *project["build-system"]["requires"],
+            *project["project"]["dependencies"],
+        ],
+        timeout=600,
+    )
+    # a mount namespace of its own, so that what it mounts goes with it however it ends
+    shell = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", _INSIDE, "install"]
+    await run([*shell, *map(str, (base.root, PROJECT, wheels, tree))], timeout=900)
 
 
 def _mirror(tree: Path, images: Sequence[RealImage]) -> None:
@@ -72,3 +131,28 @@ def _mirror(tree: Path, images: Sequence[RealImage]) -> None:
         path.chmod(0o644)
     for path in (tree / "srv", served, tree / "etc", tree / "etc/luxusb", folder):
         path.chmod(0o755)
+
+
+def _remote(tree: Path, images: Sequence[RealImage]) -> None:
+    """Sign the editions with the command that is for it."""
+    remote = tree / REMOTE.removeprefix("/")
+    remote.mkdir()
+    small = next(image for image in images if image.id == WIDE_OF)
+    # gpg's agent needs a short path
+    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as keys:
+        signers = {name: keys.make(name) for name in ("school", "other")}
+        for serial, (name, ids) in enumerate(EDITIONS.items(), start=1):
+            entries = [replace(small, id=each, name=each.title()) for each in ids]
+            file = Path(place) / "distros.json"
+            write_catalogue(file, entries, [At("https://school.example")])
+            signer = signers["other" if name == "forged" else "school"]
+            command = ["catalog", "sign", str(file), "--key", signer, "--serial", str(serial)]
+            subprocess.run(
+                [sys.executable, "-m", "luxusb_cli", *command, "--output", str(remote / name)],
+                env={**environment(), "GNUPGHOME": str(keys.home)},
+                check=True,
+                capture_output=True,
+            )
+        (remote / "fingerprint").write_text(signers["school"])
+    for path in (remote, *remote.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)

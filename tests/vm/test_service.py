@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from luxusbd.images.model import Firmware
 from tests.harness.qemu import Machine
@@ -23,15 +21,6 @@ pytestmark = [pytest.mark.vm, pytest.mark.asyncio(loop_scope="session"), pytest.
 MANAGER = "/org/luxusb/Manager org.luxusb.Manager"
 THREE = "memtest86plus grub-rescue debian-mini"
 ERROR = "org.luxusb.Error."
-
-
-@pytest_asyncio.fixture(loop_scope="session", autouse=True)
-async def tidy(guest: Guest) -> AsyncIterator[None]:
-    """No stick and no unfinished job is left for the next scenario."""
-    yield
-    await guest.run("for job in $(luxusb --json jobs --unfinished | grep -o '_[0-9]*\"' | tr -d '_\"'); do"
-                    " luxusb cancel $job; done", check=False)  # fmt: skip
-    await guest.pull_all()
 
 
 async def begun(guest: Guest, device: dict[str, Any], images: str) -> int:
@@ -47,8 +36,10 @@ async def job(guest: Guest, number: int, user: str = "root") -> dict[str, Any]:
     return dict(next(one for one in jobs if one["id"] == number))
 
 
-async def test_the_first_call_starts_the_service(guest: Guest) -> None:
-    assert (await guest.run("systemctl is-active luxusbd", check=False)).stdout.strip() == "inactive"
+async def test_activation_by_a_first_busctl_call(guest: Guest) -> None:
+    # other scenarios may have been first
+    await guest.run("systemctl stop luxusbd", timeout=120)
+    assert await _inactive(guest)
     said = await guest.run(
         f"busctl call org.luxusb.Manager {MANAGER} ListDistributions 'a{{sv}}' 0", user="carol", timeout=120
     )
@@ -71,7 +62,7 @@ async def test_each_part_has_its_own_rights(guest: Guest) -> None:
     assert [words[1] for words in transfer[1:]] == ["0000000000000000", "1", "2"]
 
 
-async def test_a_stick_comes_and_goes(guest: Guest, stick: Path) -> None:
+async def test_a_stick_plugged_by_qmp_appears_and_pulled_vanishes(guest: Guest, stick: Path) -> None:
     await guest.plug("one", stick, serial="LUX0001")
     device = await guest.device("LUX0001")
     assert (device["bus"], device["size"], device["blocked_reason"]) == ("usb", stick.stat().st_size, "")
@@ -79,7 +70,7 @@ async def test_a_stick_comes_and_goes(guest: Guest, stick: Path) -> None:
     await guest.until(lambda: guest.gone("LUX0001"))
 
 
-async def test_three_images_are_fetched_onto_a_stick_that_boots(guest: Guest, stick: Path) -> None:
+async def test_create_with_three_images_from_an_http_server_then_the_stick_boots(guest: Guest, stick: Path) -> None:
     await guest.plug("boots", stick, serial="LUX0002")
     device = await guest.device("LUX0002")
     await guest.luxusb(
@@ -95,7 +86,7 @@ async def test_three_images_are_fetched_onto_a_stick_that_boots(guest: Guest, st
         await machine.expect("Memtest86", 120)
 
 
-async def test_who_may_not_write(guest: Guest, stick: Path) -> None:
+async def test_no_user_writes_without_a_password(guest: Guest, stick: Path) -> None:
     await guest.plug("asked", stick, serial="LUX0003")
     device = await guest.device("LUX0003")
     for user in ("alice", "bob", "carol"):
@@ -113,7 +104,7 @@ async def test_who_may_not_write(guest: Guest, stick: Path) -> None:
 
 
 @pytest.mark.campaign
-async def test_a_job_is_nobody_elses(guest: Guest) -> None:
+async def test_another_user_cannot_pause_see_or_open_the_jobs_things(guest: Guest) -> None:
     number = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
     assert (await job(guest, number, "alice"))["owner_uid"] == 1000
     for user in ("bob", "carol"):
@@ -124,11 +115,18 @@ async def test_a_job_is_nobody_elses(guest: Guest) -> None:
         path = f"/org/luxusb/jobs/_{number} org.freedesktop.DBus.Properties"
         said = await guest.run(f"busctl call org.luxusb.Manager {path} GetAll s org.luxusb.Job", user=user, check=False)
         assert "there is no object" in said.stderr
+    private = "head -c 3000000 /srv/mirror/mini.iso >/tmp/hers.iso && luxusb import --name hers.iso /tmp/hers.iso"
+    await guest.run(private, user="alice", timeout=180)
+    await guest.run("luxusb export hers.iso /tmp/copy.iso && cmp /tmp/hers.iso /tmp/copy.iso", user="alice")
+    for user in ("bob", "carol"):
+        assert all(image["name"] != "hers.iso" for image in (await guest.luxusb("images", user=user))["images"])
+        said = await guest.run("luxusb --json export hers.iso /tmp/$USER.iso", user=user, check=False)
+        assert json.loads(said.stdout)["error"]["name"] == ERROR + "ImageNotFound"
     assert (await job(guest, number, "alice"))["state"] in ("queued", "running", "succeeded")
 
 
 @pytest.mark.campaign
-async def test_a_killed_core_comes_back_and_finishes(guest: Guest) -> None:
+async def test_a_core_killed_in_the_middle_comes_back_and_finishes(guest: Guest) -> None:
     await guest.run("luxusb delete --yes big.iso", check=False)
     number = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
     await guest.until(lambda: _moved(guest, number))
@@ -144,7 +142,7 @@ async def _moved(guest: Guest, number: int) -> bool:
 
 
 @pytest.mark.campaign
-async def test_a_stick_pulled_while_it_is_written(guest: Guest, stick: Path) -> None:
+async def test_a_stick_pulled_in_the_middle_of_writing(guest: Guest, stick: Path) -> None:
     await guest.plug("pulled", stick, serial="LUX0004", rate=6 * MIB)
     number = await begun(guest, await guest.device("LUX0004"), "wide")
 
@@ -210,7 +208,7 @@ async def test_a_read_only_stick_is_refused(guest: Guest, stick: Path) -> None:
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("kind", ["vfat", "exfat"])
-async def test_what_the_kernel_has_mounted(guest: Guest, stick: Path, kind: str) -> None:
+async def test_kernel_mounts_are_refused(guest: Guest, stick: Path, kind: str) -> None:
     await guest.plug("mounted", stick, serial="LUX0006")
     node = (await guest.device("LUX0006"))["node"]
     await guest.run(f"mkfs.{kind} {node} && mount -t {kind} {node} /mnt && echo kept > /mnt/letter && sync")
@@ -232,7 +230,7 @@ async def _blocked(guest: Guest, serial: str) -> bool:
 
 
 @pytest.mark.campaign
-async def test_idle_exit_and_the_next_call(guest: Guest) -> None:
+async def test_idle_exit_and_reactivation(guest: Guest) -> None:
     await guest.write("/etc/luxusb/luxusbd.toml", "[daemon]\nidle_exit = 5\n")
     try:
         await guest.run("systemctl restart luxusbd", timeout=120)
@@ -251,17 +249,23 @@ async def _inactive(guest: Guest) -> bool:
 
 
 @pytest.mark.campaign
-async def test_the_watchdog_ends_a_core_that_stands_still(guest: Guest) -> None:
+async def test_the_watchdog_kills_a_stopped_core_and_jobs_go_on(guest: Guest) -> None:
+    await guest.run("luxusb delete --yes big.iso", check=False)
     drop_in = "/run/systemd/system/luxusbd.service.d/watchdog.conf"
     await guest.write(drop_in, "[Service]\nWatchdogSec=15\n")
     await guest.run("systemctl daemon-reload && systemctl restart luxusbd", timeout=120)
     try:
+        number = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
+        await guest.until(lambda: _moved(guest, number))
         pid = (await guest.run("systemctl show -P MainPID luxusbd")).stdout.strip()
         await guest.run(f"kill -STOP {pid}")
         await guest.until(lambda: _another(guest, pid), timeout=180)
         journal = (await guest.run("journalctl -u luxusbd --no-pager -n 200")).stdout
         assert "Watchdog timeout" in journal
-        await guest.luxusb("devices", timeout=120)
+        await guest.run(f"luxusb watch {number}", user="alice", timeout=300)
+        done = await job(guest, number, "alice")
+        assert done["state"] == "succeeded"
+        assert done["resumed_bytes"] > 0
     finally:
         await guest.run(f"rm {drop_in}; systemctl daemon-reload")
 
@@ -273,7 +277,7 @@ async def _another(guest: Guest, pid: str) -> bool:
 
 
 @pytest.mark.campaign
-async def test_a_reset_in_the_middle_of_a_download(guest: Guest) -> None:
+async def test_a_reset_in_the_middle_and_the_download_goes_on_after_boot(guest: Guest) -> None:
     await guest.run("luxusb delete --yes big.iso", check=False)
     number = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
     await guest.until(lambda: _moved(guest, number))

@@ -7,6 +7,7 @@ import click
 from luxusb_cli.commands import (
     catalog,
     catalog_files,
+    catalog_remote,
     completion,
     contents,
     devices,
@@ -28,6 +29,7 @@ _MODULES = (
     catalog,
     mirrors,
     catalog_files,
+    catalog_remote,
     images,
     keeping,
     sticks,

@@ -16,6 +16,7 @@ from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.context import State, SuggestingGroup, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
+from luxusb_cli.remote import UpdateResult
 from luxusb_cli.render import say, table
 from luxusb_cli.runner import JobOptions, conclude, job_options, run_jobs, say_started
 from luxusb_cli.text import clean
@@ -72,7 +73,10 @@ def show(state: State) -> ExitCode:
 @json_option
 @pass_state
 def update_catalog(state: State, options: JobOptions) -> ExitCode:
-    """Fetch the newest signed catalogue, and the distributions' own lists of releases.
+    """Fetch the newest signed catalogue from the remote that catalog.update_url in luxusbd.toml names.
+
+    One that is not signed by the right key, is older than the one in force or has expired is refused, and nothing
+    changes.
 
     \b
     Examples:
@@ -87,12 +91,26 @@ def update_catalog(state: State, options: JobOptions) -> ExitCode:
         if state.json:
             state.emit(document)
         elif options.wait:
-            say(_("The catalogue is up to date."), "green")
+            _print_update(UpdateResult.from_wire(jobs[0].result))
         else:
             say_started(jobs)
         return ExitCode.DONE
 
     return run(state, body)
+
+
+def _print_update(result: UpdateResult) -> None:
+    for head, style, names in (
+        (_("new:"), "green", result.added),
+        (_("changed:"), "yellow", result.changed),
+        (_("gone:"), "yellow", result.removed),
+    ):
+        if names:
+            say(f"{head} {', '.join(map(clean, names))}", style)
+    if result.updated:
+        say(_("The catalogue was updated (serial {serial}).").format(serial=result.serial), "green")
+    else:
+        say(_("The catalogue is up to date (serial {serial}).").format(serial=result.serial), "green")
 
 
 @catalog.command("import", short_help="Add a catalogue file for yourself.")

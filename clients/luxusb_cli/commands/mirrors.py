@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +15,8 @@ from luxusb_cli import completion
 from luxusb_cli.catalog import MirrorState
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import DaemonError, ExitCode, UsageError
-from luxusb_cli.i18n import _
-from luxusb_cli.render import say, table
+from luxusb_cli.i18n import N_, _
+from luxusb_cli.render import date, say, table
 from luxusb_cli.runner import JobOptions, conclude, run_jobs
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_rate, format_size
@@ -26,68 +27,116 @@ if TYPE_CHECKING:
     from luxusb_cli.model import JobInfo
 
 
-def _preference(pin: str, prefer: Sequence[str], exclude: Sequence[str], auto: bool) -> dict[str, Typed] | None:
-    from luxusb_cli.connection import Typed
+STATES = (N_("ok"), N_("untried"), N_("cooling"), N_("banned"), N_("excluded"), N_("pinned"))
+"""As the daemon calls them."""
 
-    if not (pin or prefer or exclude or auto):
-        return None
-    if auto and (pin or prefer or exclude):
-        raise UsageError(
-            _("--auto forgets all preferences"), _("It goes with no other one."), _("Leave out one or the other.")
-        )
-    options = {"mode": Typed("s", "pinned" if pin else "auto")}
-    if pin:
-        options["url"] = Typed("s", pin)
-    for key, countries in (("prefer", prefer), ("exclude", exclude)):
-        if countries:
-            options[key] = Typed("as", [country.upper() for country in countries])
-    return options
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What the options say of preferences."""
+
+    pin: str
+    unpin: bool
+    auto: bool
+    prefer: Sequence[str]
+    exclude: Sequence[str]
+
+    def options(self) -> dict[str, Typed]:
+        """What the daemon is told; empty when nothing was said."""
+        from luxusb_cli.connection import Typed
+
+        if self.auto and (self.pin or self.unpin or self.prefer or self.exclude):
+            raise UsageError(
+                _("--auto forgets all preferences"), _("It goes with no other one."), _("Leave out one or the other.")
+            )
+        if self.pin and self.unpin:
+            raise UsageError(_("--unpin forgets what --pin says"), todo=_("Leave out one or the other."))
+        options: dict[str, Typed] = {}
+        if self.pin:
+            options = {"mode": Typed("s", "pinned"), "url": Typed("s", self.pin)}
+        elif self.unpin or self.auto:
+            options = {"mode": Typed("s", "auto")}
+        for key, given in (("prefer", self.prefer), ("exclude", self.exclude)):
+            if given or self.auto:
+                options[key] = Typed("as", _codes(given))
+        return options
+
+
+def _codes(given: Sequence[str]) -> list[str]:
+    """The countries of all values, each of which may hold several with commas between them, or none."""
+    return [code for value in given for code in value.upper().replace(",", " ").split()]
 
 
 @click.command(short_help="List, measure and choose the mirrors of a distribution.")
 @click.argument("distro", required=False, shell_complete=completion.distributions)
-@click.option("--race", is_flag=True, help="Measure them first.")
-@click.option("--pin", metavar="URL", default="", help="From now on take this one alone.")
-@click.option("--country", "prefer", metavar="CC", multiple=True, help="Prefer mirrors there, such as DE.")
-@click.option("--exclude", metavar="CC", multiple=True, help="Take no mirror there.")
-@click.option("--auto", is_flag=True, help="Forget preferences: the fastest ones are taken.")
+@click.option("--race", is_flag=True, help="Measure them first, by a few MiB from each.")
+@click.option(
+    "--pin",
+    metavar="URL",
+    default="",
+    shell_complete=completion.mirrors,
+    help="From now on take this one alone: its address, or the beginning, such as https://HOST/.",
+)
+@click.option("--unpin", is_flag=True, help="Take back --pin.")
+@click.option(
+    "--country",
+    "prefer",
+    metavar="CC[,CC]",
+    multiple=True,
+    shell_complete=completion.countries,
+    help='Ask mirrors there first, such as DE,AT; "" takes it back.',
+)
+@click.option(
+    "--exclude",
+    metavar="CC[,CC]",
+    multiple=True,
+    shell_complete=completion.countries,
+    help='Ask no mirror there; "" takes it back.',
+)
+@click.option("--auto", is_flag=True, help="Take back all preferences: the fastest ones are asked.")
 @json_option
 @pass_state
-def mirrors(
-    state: State, distro: str | None, race: bool, pin: str, prefer: Sequence[str], exclude: Sequence[str], auto: bool
-) -> ExitCode:
+def mirrors(state: State, /, distro: str | None, race: bool, **said: Any) -> ExitCode:
     """List the mirrors of DISTRO and how they did; measure them, or say which ones to take.
 
-    A preference holds for you alone; without DISTRO it is for all distributions.
+    They stand in the order in which a download would ask them. A preference holds for you alone and stays until you
+    take it back; without DISTRO it is for all distributions. What is said for one counts before what is said for all,
+    and that before the administrator's settings.
 
     \b
     Examples:
       luxusb mirrors debian-live --race
       luxusb mirrors debian-live --pin https://cdimage.debian.org/
-      luxusb mirrors --country DE --country AT --exclude XX
+      luxusb mirrors --country DE,AT --exclude CN
+      luxusb mirrors debian-live --auto
     """
-    preference = _preference(pin, prefer, exclude, auto)
-    if distro is None and (race or preference is None):
+    preference = _Wishes(**said).options()
+    if distro is None and (race or not preference):
         raise UsageError(_("Which distribution is missing"), todo=_("Give its name, as `luxusb distros` shows it."))
 
     async def body(client: Client) -> ExitCode:
         from luxusb_cli.references import suggesting
 
-        name = (distro or "").removeprefix("distro:")
+        reference = (distro or "").removeprefix("distro:")
+        # versions and editions have mirrors of their own, and preferences in common
+        name = reference.partition("@")[0].partition("/")[0]
         raced: list[JobInfo] = []
         try:
-            if preference is not None:
+            if preference:
                 await client.prefer_mirrors(name, preference)
             if race:
-                raced = await run_jobs(state, client, [partial(client.race_mirrors, name)], JobOptions(True, True))
-            found = await client.mirrors(name) if name else ()
+                # who measures mirrors wants to see them
+                watching = replace(state, verbose=True)
+                start = partial(client.race_mirrors, reference)
+                raced = await run_jobs(watching, client, [start], JobOptions(wait=True, cancel_on_interrupt=True))
+            found = await client.mirrors(reference) if reference else ()
         except DaemonError as error:
             raise await suggesting(client, error, name) from error
         conclude(raced, {"jobs": raced})
         if state.json:
             state.emit({"mirrors": found})
             return ExitCode.DONE
-        if preference is not None:
+        if preference:
             say(_("The preference is set."))
         if found:
             header = (_("MIRROR"), _("COUNTRY"), _("RATE"), _("LATENCY"), _("SUCCESS"), _("STATE"))
@@ -102,12 +151,19 @@ def mirrors(
 def _row(mirror: MirrorState) -> tuple[str, ...]:
     return (
         mirror.url,
-        mirror.country,
+        _("{country} (preferred)").format(country=mirror.country) if mirror.preferred else mirror.country,
         format_rate(mirror.rate) if mirror.rate else "-",
         f"{mirror.latency * 1000:.0f} ms" if mirror.latency else "-",
         f"{mirror.success_rate:.0%}" if mirror.success_rate >= 0 else "-",
-        mirror.state,
+        _state(mirror),
     )
+
+
+def _state(mirror: MirrorState) -> str:
+    said = _(clean(mirror.state))
+    if mirror.until:
+        said = _("{state} until {date}").format(state=said, date=date(mirror.until))
+    return f"{said}: {mirror.reason}" if mirror.reason else said
 
 
 @click.command(short_help="Save the logo of a distribution.")

@@ -1,0 +1,61 @@
+"""The signed catalogue of a remote as the daemon tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from luxusb_cli.wire import Wire, flag, number, text, texts
+
+
+@dataclass(frozen=True)
+class CatalogStatus:
+    """How up to date the catalogue is. Times are unix seconds, 0 without an update."""
+
+    url: str
+    """Of the remote, empty when none is configured."""
+    updated: int
+    checked: int
+    made: int
+    serial: int
+    expires: int
+    fingerprint: str
+    previous: bool
+    """Whether the newest edition cannot be read and the one before is in force."""
+    problems: tuple[str, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> CatalogStatus:
+        """From the answer of GetCatalogStatus."""
+        return cls(
+            url=text(wire, "url"),
+            updated=number(wire, "updated"),
+            checked=number(wire, "checked"),
+            made=number(wire, "made"),
+            serial=number(wire, "serial"),
+            expires=number(wire, "expires"),
+            fingerprint=text(wire, "fingerprint"),
+            previous=flag(wire, "previous"),
+            problems=texts(wire, "problems"),
+        )
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """What an update of the catalogue changed."""
+
+    updated: bool
+    serial: int
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> UpdateResult:
+        """From the Result of a job."""
+        return cls(
+            flag(wire, "updated"),
+            number(wire, "serial"),
+            texts(wire, "added"),
+            texts(wire, "changed"),
+            texts(wire, "removed"),
+        )

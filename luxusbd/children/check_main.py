@@ -1,0 +1,81 @@
+"""The child that checks one signed catalogue: `python -P -m luxusbd.children.check_main FD`, or by its socket unit.
+
+It is a process of its own, not the one that fetches: that one speaks to the network all day, and whoever took it over
+could call a forged catalogue genuine. This one lives for one check, without network, and knows the bytes alone.
+Requests (see `protocol` for the wire):
+
+==========  =========================================  ====================================================
+method      params                                     result
+==========  =========================================  ====================================================
+check       pinned, name (document, signature, keys)   fields of Vouched
+hello       optional log_level                         pid
+limit       memory (bytes of data it may have)         {}
+==========  =========================================  ====================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from luxusbd import journal
+from luxusbd.catalog.schema import MAX_DOCUMENT
+from luxusbd.children.protocol import Channel, Params
+from luxusbd.children.sandbox import drop_privileges, limit_memory
+from luxusbd.errors import InvalidArgumentError, LuxusbError
+from luxusbd.systemd import connection_of_core
+from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
+from luxusbd.transfer.proof import read_small
+from luxusbd.transfer.vouch import vouch
+
+
+async def check(params: Params, fds: Sequence[int]) -> dict[str, Any]:
+    """Check what is behind the descriptors: document, signature and keys."""
+    pinned, name = params.get("pinned"), params.get("name")
+    if not isinstance(pinned, list) or not all(isinstance(each, str) for each in pinned) or not isinstance(name, str):
+        raise InvalidArgumentError("check needs `pinned`, a list of fingerprints, and `name`")
+    if len(fds) != 3:
+        raise InvalidArgumentError(f"check needs 3 descriptors, {len(fds)} came")
+    given = (("the catalogue", MAX_DOCUMENT), ("its signature", MAX_SIGNATURE), ("catalog.update_key", MAX_KEY))
+    document, signature, keys = (read_small(fd, most, what) for fd, (what, most) in zip(fds, given, strict=True))
+    return asdict(await vouch(document, signature, keys, frozenset(pinned), name))
+
+
+async def serve(sock: socket.socket) -> None:
+    """Answer until the other side closes."""
+
+    async def hello(params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        if "log_level" in params:
+            journal.follow(params["log_level"])
+        return {"pid": os.getpid()}
+
+    async def limit(params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        memory = params.get("memory")
+        if type(memory) is not int:
+            raise InvalidArgumentError("limit needs `memory`")
+        limit_memory(memory)
+        return {}
+
+    await Channel(sock, handlers={"check": check, "hello": hello, "limit": limit}).run()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve one core over the socket that the argument or the service manager gives."""
+    journal.set_up("luxusb-check")
+    try:
+        sock = connection_of_core(list(sys.argv[1:] if argv is None else argv))
+    except LuxusbError as error:
+        sys.stderr.write(f"luxusb check: {error}\n")
+        return 1
+    drop_privileges()
+    asyncio.run(serve(sock))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

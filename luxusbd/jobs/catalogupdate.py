@@ -1,0 +1,389 @@
+"""Updating the catalogue from a remote that signs it: fetch, check, judge, put in force.
+
+The transfer process fetches and is believed nothing: the bytes are copied out of its reach, a process apart from it
+checks the signature and the format, and only then the core reads the document, judges its serial and expiry, and writes
+it. Whatever goes wrong, the catalogue in force stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import itertools
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from luxusbd.catalog import update
+from luxusbd.catalog.cache import CatalogCache, Record
+from luxusbd.catalog.catalog import Catalog, Sources
+from luxusbd.catalog.model import Layer
+from luxusbd.catalog.schema import MAX_DOCUMENT, read_document
+from luxusbd.children.launch import Launcher
+from luxusbd.config import CatalogConfig
+from luxusbd.errors import (
+    ConfigError,
+    FailedError,
+    InterruptedJobError,
+    MalformedImageError,
+    VerificationError,
+    host_error,
+)
+from luxusbd.jobs.api import CatalogStatus
+from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.running import JobContext, Lane
+from luxusbd.jobs.transfers import Transfers
+from luxusbd.text import clean, without_secrets
+from luxusbd.transfer.model import DownloadProgress
+from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE, in_memory
+from luxusbd.transfer.pair import PairRequest
+from luxusbd.transfer.vouch import Vouched, vouched_from_json
+
+log = logging.getLogger(__name__)
+
+PAIRS = 3
+"""How often document and signature are fetched anew when they do not belong together: the remote may be changing."""
+PAIR_WAIT = 2.0
+CHECK_TIMEOUT = 120.0
+CHECKS = 2
+"""Processes that may die over one document before it is taken for what kills them."""
+MAX_NAMES = 500
+"""Ids of one kind in a job's result."""
+_FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where the catalogue is kept up to date from, and whose signature counts."""
+
+    url: str
+    signature_url: str
+    key: Path
+    pinned: frozenset[str]
+
+    @classmethod
+    def of(cls, config: CatalogConfig) -> Remote:
+        """As configured.
+
+        Raises:
+            ConfigError: it is not, or not well; the text names the key.
+        """
+        if not config.update_url:
+            raise ConfigError(
+                "no catalogue to update from is configured: set catalog.update_url, catalog.update_key and"
+                " catalog.update_fingerprints in luxusbd.toml"
+            )
+        signature_url = config.update_signature_url or _with_suffix(config.update_url)
+        _check_url("catalog.update_url", config.update_url)
+        _check_url("catalog.update_signature_url", signature_url)
+        if not config.update_key:
+            raise ConfigError("catalog.update_key is empty: name the file with the key that signs the catalogue")
+        pinned = pinned_fingerprints(config)
+        if not pinned:
+            raise ConfigError(
+                "catalog.update_fingerprints is empty: name the full fingerprint of the key that signs the catalogue"
+                f" (`gpg --show-keys {config.update_key}`)"
+            )
+        for fingerprint in pinned:
+            if not _FINGERPRINT.fullmatch(fingerprint):
+                raise ConfigError(
+                    f"catalog.update_fingerprints: {clean(fingerprint, 80)!r} is no full fingerprint, which has 40 or"
+                    " 64 hex digits"
+                )
+        return cls(config.update_url, signature_url, Path(config.update_key), pinned)
+
+
+def pinned_fingerprints(config: CatalogConfig) -> frozenset[str]:
+    """Whose signature counts; nobody's while no remote is configured."""
+    if not config.update_url:
+        return frozenset()
+    return frozenset("".join(each.split()).upper() for each in config.update_fingerprints)
+
+
+class CatalogUpdates:
+    """Keeps the catalogue up to date. One job runs at a time."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        transfers: Transfers,
+        launcher: Launcher,
+        catalog: Catalog,
+        sources: Sources,
+        config: CatalogConfig,
+        changed: Callable[[str], None],
+    ) -> None:
+        """`sources` is what `catalog` was loaded from; `changed` is told of a layer that was loaded anew."""
+        self._queue = queue
+        self._transfers = transfers
+        self._launcher = launcher
+        self._catalog = catalog
+        self._sources = sources
+        self._config = config
+        self._changed = changed
+        self._cache = CatalogCache(sources.cache, pinned_fingerprints(config))
+        self._installing: asyncio.Future[update.Changes] | None = None
+
+    async def start(self, owner_uid: int) -> Job:
+        """Start an update; one that is asked for twice by one uid is one job.
+
+        Raises:
+            ConfigError: no remote is configured, or not well.
+        """
+        remote = Remote.of(self._config)
+        for job in self._queue.jobs():
+            if job.operation is Operation.UPDATE_CATALOG and job.owner_uid == owner_uid and not job.state.finished:
+                return job
+        return await self._queue.submit(
+            Operation.UPDATE_CATALOG,
+            Lane.CATALOG,
+            self.run,
+            owner_uid=owner_uid,
+            params={},
+            title=f"the catalogue of {_host(remote.url)}",
+        )
+
+    def status(self) -> CatalogStatus:
+        """How up to date the catalogue is."""
+        cached = self._catalog.cached
+        record = cached.record if cached is not None else None
+        problems = list(self._catalog.problems)
+        if record is not None and (warning := update.warning(record.stamp, int(time.time()))):
+            problems.insert(0, warning)
+        return CatalogStatus(
+            url=without_secrets(self._config.update_url),
+            updated=record.fetched if record else 0,
+            checked=record.checked if record else 0,
+            made=record.made if record else 0,
+            serial=record.serial if record else 0,
+            expires=record.expires if record else 0,
+            fingerprint=record.fingerprint if record else "",
+            previous=cached is not None and cached.previous,
+            problems=tuple(problems),
+        )
+
+    async def run(self, context: JobContext) -> Mapping[str, Any]:
+        """The runner of an update."""
+        remote = Remote.of(self._config)
+        update.check_clock(int(time.time()))
+        keys = await asyncio.to_thread(_read_keys, remote.key)
+        in_force = self._catalog.cached.record if self._catalog.cached and not self._catalog.cached.previous else None
+        known = in_force if in_force is not None and in_force.url == remote.url else None
+        before: _Fetched | None = None
+        for attempt in itertools.count(1):
+            context.report(0, 0, stage="fetch")
+            fetched = await self._fetch(context, remote, known)
+            if fetched is None:
+                assert in_force is not None
+                return await self._same(context, in_force, etag=in_force.etag, last_modified=in_force.last_modified)
+            context.report(len(fetched.document), len(fetched.document), stage="check")
+            try:
+                vouched = await self._check(remote, keys, fetched)
+            except VerificationError as error:
+                if attempt == PAIRS or (before is not None and before.same_as(fetched)):
+                    raise
+                context.note(f"{error}; both are fetched once more")
+            else:
+                return await self._accept(context, remote, fetched, vouched, in_force)
+            # one of the two may be newer than the other, because the remote is changing right now
+            before, known = fetched, None
+            await asyncio.sleep(PAIR_WAIT)
+        raise AssertionError
+
+    async def _accept(
+        self, context: JobContext, remote: Remote, fetched: _Fetched, vouched: Vouched, in_force: Record | None
+    ) -> Mapping[str, Any]:
+        sha256 = hashlib.sha256(fetched.document).hexdigest()
+        if vouched.sha256 != sha256 or vouched.fingerprint not in remote.pinned:
+            raise InterruptedJobError("the process that checks signatures has checked something else")
+        document = await asyncio.to_thread(read_document, fetched.document, without_secrets(remote.url), Layer.CACHE)
+        now = int(time.time())
+        newest = await asyncio.to_thread(self._cache.newest)
+        update.judge(update.Edition(document.stamp, sha256), newest.edition if newest is not None else None, now)
+        if in_force is not None and in_force.sha256 == sha256:
+            return await self._same(context, in_force, etag=fetched.etag, last_modified=fetched.last_modified)
+        stamp = document.stamp
+        record = Record(
+            sha256=sha256,
+            url=remote.url,
+            fingerprint=vouched.fingerprint,
+            signing_key=vouched.signing_key,
+            serial=stamp.serial,
+            made=stamp.made,
+            expires=stamp.expires,
+            fetched=now,
+            checked=now,
+            etag=fetched.etag,
+            last_modified=fetched.last_modified,
+            signature=fetched.signature,
+        )
+        context.report(len(fetched.document), len(fetched.document), stage="install")
+        # whoever cancels the job now comes too late: what is on the disk and what is in force are to be the same
+        self._installing = asyncio.ensure_future(self._put_in_force(fetched.document, record))
+        changes = await asyncio.shield(self._installing)
+        context.note(
+            f"serial {record.serial}, signed by {record.fingerprint}: {len(changes.added)} new,"
+            f" {len(changes.changed)} changed, {len(changes.removed)} gone"
+        )
+        return {
+            "updated": True,
+            "serial": record.serial,
+            "expires": record.expires,
+            "added": list(changes.added[:MAX_NAMES]),
+            "changed": list(changes.changed[:MAX_NAMES]),
+            "removed": list(changes.removed[:MAX_NAMES]),
+        }
+
+    async def _put_in_force(self, document: bytes, record: Record) -> update.Changes:
+        before = self._catalog.distributions()
+        self._catalog.renew(await asyncio.to_thread(self._install, document, record))
+        self._changed(Layer.CACHE.value)
+        return update.compare(before, self._catalog.distributions())
+
+    async def _same(self, context: JobContext, record: Record, *, etag: str, last_modified: str) -> Mapping[str, Any]:
+        """The remote has none newer than the one in force, which is good only while that is fresh."""
+        now = int(time.time())
+        update.check_clock(now, record.made)
+        if record.expires <= now:
+            raise update.expired(record.stamp, now)
+
+        def confirm() -> None:
+            try:
+                self._cache.confirm(record, checked=now, etag=etag, last_modified=last_modified)
+            except OSError as error:
+                raise host_error(error, f"writing {self._cache.state}") from error
+
+        await asyncio.to_thread(confirm)
+        self._catalog.renew(await asyncio.to_thread(Catalog.load, self._sources))
+        context.note(f"serial {record.serial} is the newest")
+        return {
+            "updated": False,
+            "serial": record.serial,
+            "expires": record.expires,
+            "added": [],
+            "changed": [],
+            "removed": [],
+        }
+
+    def _install(self, document: bytes, record: Record) -> Catalog:
+        try:
+            self._cache.install(document, record)
+        except OSError as error:
+            raise host_error(error, f"writing {self._cache.path}") from error
+        loaded = Catalog.load(self._sources)
+        if loaded.cached is None or loaded.cached.record.sha256 != record.sha256:
+            raise FailedError(f"{self._cache.path}: what was written cannot be read back; the log says why")
+        return loaded
+
+    async def _fetch(self, context: JobContext, remote: Remote, known: Record | None) -> _Fetched | None:
+        request = PairRequest(
+            url=remote.url,
+            signature_url=remote.signature_url,
+            most=MAX_DOCUMENT,
+            most_signature=MAX_SIGNATURE,
+            etag=known.etag if known else "",
+            last_modified=known.last_modified if known else "",
+        )
+
+        def progress(now: DownloadProgress) -> None:
+            context.report(now.bytes_done, now.bytes_total, stage="fetch")
+
+        with _room("catalogue", MAX_DOCUMENT) as document, _room("signature", MAX_SIGNATURE) as signature:
+            pair = await self._transfers.fetch_pair(context.job.id, request, document, signature, progress)
+            if not pair.changed:
+                return None
+            # the other process still holds the descriptors: what is checked is a copy of our own
+            return _Fetched(
+                os.pread(document, pair.size, 0),
+                os.pread(signature, pair.signature_size, 0),
+                pair.etag,
+                pair.last_modified,
+            )
+
+    async def _check(self, remote: Remote, keys: bytes, fetched: _Fetched) -> Vouched:
+        params = {"pinned": sorted(remote.pinned), "name": without_secrets(remote.url)}
+        for _death in range(CHECKS):
+            with ExitStack() as stack:
+                fds = [
+                    stack.enter_context(in_memory(name, data))
+                    for name, data in (
+                        ("catalogue", fetched.document),
+                        ("signature", fetched.signature),
+                        ("keys", keys),
+                    )
+                ]
+                try:
+                    async with asyncio.timeout(CHECK_TIMEOUT), self._launcher.check() as running:
+                        return vouched_from_json(await running.channel.request("check", params, fds))
+                except MalformedImageError as error:
+                    raise ConfigError(f"catalog.update_key: {remote.key}: {error}") from error
+                except TimeoutError:
+                    raise FailedError(f"checking the catalogue took longer than {CHECK_TIMEOUT:g} seconds") from None
+                except InterruptedJobError as error:
+                    log.warning("the check of a catalogue is done anew: %s", error)
+        raise FailedError("the process that checks the catalogue died over it; the catalogue stays as it is")
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    document: bytes
+    signature: bytes
+    etag: str
+    last_modified: str
+
+    def same_as(self, other: _Fetched) -> bool:
+        return (self.document, self.signature) == (other.document, other.signature)
+
+
+@contextmanager
+def _room(name: str, size: int) -> Iterator[int]:
+    """A file in memory that whoever writes to it can make neither longer nor shorter (F_ADD_SEALS, fcntl(2))."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _read_keys(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_KEY + 1)
+    except OSError as error:
+        raise ConfigError(f"catalog.update_key: {path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_KEY:
+        raise ConfigError(f"catalog.update_key: {path} is larger than {MAX_KEY // 2**20} MiB: is it the right file?")
+    return data
+
+
+def _check_url(key: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError(f"{key}: {clean(without_secrets(url), 200)!r} is no http or https address")
+
+
+def _with_suffix(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # told by the check of the address itself
+    return urlunsplit(parts._replace(path=parts.path + ".asc", fragment=""))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""

@@ -1,0 +1,349 @@
+"""Several mirrors at one file: who brings what, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+
+from luxusbd.errors import NetworkError, VerificationError
+from luxusbd.transfer import diskio
+from luxusbd.transfer.engine import Downloader
+from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.model import DownloadProgress, DownloadRequest, PieceHashes, SourceHint, SourceShare, SourceState
+from luxusbd.transfer.pace import Control
+from tests.transfer.conftest import FAST, Client, Outcome
+from tests.transfer.fault_server import DATE, LATER, FaultServer, Move, file, flip, other, raw, status
+
+KIB = 1024
+DATA = random.Random(11).randbytes(4096 * KIB)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+SIZE = len(DATA)
+
+SMALL = replace(
+    FAST,
+    share_min=64 * KIB,
+    race_span=32 * KIB,
+    race_stagger=0.01,
+    race_time=1.0,
+    settle=0.2,
+    probe_interval=0.5,
+    range_size=512 * KIB,
+    piece_size=128 * KIB,
+    steal_min=64 * KIB,
+    steal_eta=0.2,
+    steal_align=16 * KIB,
+    endgame_bytes=128 * KIB,
+    read_buffer=16 * KIB,
+)
+"""A file of 4 MiB is to these limits what one of 1 GiB is to the real ones."""
+
+
+class Mirrors:
+    """Mirrors of the same file, each on a host of its own."""
+
+    def __init__(self, servers: Sequence[FaultServer]) -> None:
+        self.servers = servers
+
+    def route(self, *moves: Move | Sequence[Move]) -> list[str]:
+        """One mirror for each argument."""
+        return [
+            server.route("/f", *([move] if callable(move) else move))
+            for server, move in zip(self.servers, moves, strict=False)
+        ]
+
+    def bytes_asked(self) -> list[int]:
+        return [len(server.log) for server in self.servers]
+
+
+@pytest.fixture
+async def mirrors() -> AsyncIterator[Mirrors]:
+    async with AsyncExitStack() as stack:
+        yield Mirrors(
+            [await stack.enter_async_context(FaultServer(DATA, address=f"127.0.0.{host}")) for host in range(2, 10)]
+        )
+
+
+async def fetch(client: Client, urls: Sequence[str], limits: TransferLimits = SMALL, **more: object) -> Outcome:
+    return await client.fetch(urls, sha256=SHA256, size=SIZE, limits=limits, **more)  # type: ignore[arg-type]
+
+
+def brought(outcome: Outcome) -> dict[str, int]:
+    return {share.url: share.bytes_done for share in outcome.seen[-1].sources}
+
+
+def last(outcome: Outcome) -> dict[str, SourceShare]:
+    return {share.url: share for share in outcome.seen[-1].sources}
+
+
+def steady(
+    rate: int,
+    *,
+    change: Callable[[bytes], bytes] = lambda data: data,
+    stop: int = SIZE,
+    then: str = "",
+    etag: str = '"v1"',
+    date: str = DATE,
+) -> Move:
+    """A good server that sends `rate` bytes a second, of what `change` makes of the file.
+
+    After `stop` bytes of an answer it does what `then` says: hang, reset, or go on with that many bytes a second.
+    """
+
+    async def move(server: FaultServer, request, connection) -> None:  # type: ignore[no-untyped-def]
+        first, last = request.range
+        await connection.head(
+            "206 Partial Content",
+            f"ETag: {etag}",
+            f"Last-Modified: {date}",
+            f"Content-Range: bytes {first}-{last}/{len(server.data)}",
+            f"Content-Length: {last - first + 1}",
+        )
+        data = change(server.data)
+        offset, pace = first, rate
+        while offset <= last:
+            if offset - first >= stop and then in ("hang", "reset"):
+                await asyncio.sleep(0.05)
+                await connection.hang() if then == "hang" else connection.reset()
+                return
+            if offset - first >= stop:
+                pace = int(then)
+            portion = max(1, pace // 50)
+            await connection.send(data[offset : min(last + 1, offset + portion)])
+            offset += portion
+            await asyncio.sleep(0.02)
+
+    return move
+
+
+async def test_two_mirrors_share_a_file(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(2_000_000), steady(2_000_000))
+    outcome = await fetch(client, urls)
+    assert outcome.error is None
+    assert outcome.content == DATA
+    assert outcome.left == {"file.iso"}
+    assert all(count > SIZE // 5 for count in brought(outcome).values()), brought(outcome)
+    assert sum(brought(outcome).values()) < SIZE * 1.1
+    assert any([share.state for share in one.sources].count(SourceState.SERVING) == 2 for one in outcome.seen)
+
+
+async def test_race_measures_every_mirror(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(2_000_000), status("404 Not Found"), steady(300_000), steady(20_000_000))
+    downloader = Downloader(limits=replace(SMALL, race_span=256 * KIB))
+    request = DownloadRequest(tuple(urls), SHA256, SIZE, str(client.directory), "file.iso")
+    shares = await downloader.race(request, lambda _progress: None)
+    await downloader.close()
+    assert [share.url for share in shares] == urls
+    assert shares[0].measured > shares[2].measured > 0
+    assert shares[3].measured > shares[0].measured
+    assert shares[1].measured == 0
+    assert "404" in shares[1].reason
+    assert not list(client.directory.iterdir())
+
+
+FAST_MIRROR = steady(3_000_000)
+
+
+async def test_a_mirror_that_stalls_is_replaced(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(2_000_000, stop=300_000, then="hang"), FAST_MIRROR)
+    outcome = await fetch(client, urls, replace(SMALL, stall_timeout=60.0))
+    # the stalled mirror is never given up in this time: the other one takes over what it had
+    assert outcome.content == DATA
+    assert last(outcome)[urls[0]].failures == 0
+    assert brought(outcome)[urls[1]] > SIZE - 600_000
+    assert sum(brought(outcome).values()) < SIZE + 200_000
+
+
+async def test_a_mirror_that_dies_costs_nothing_twice(client: Client, mirrors: Mirrors) -> None:
+    dying = steady(2_000_000, stop=300_000, then="reset")
+    urls = mirrors.route([FAST_MIRROR, dying, status("503 Gone", "Retry-After: 600")], FAST_MIRROR)
+    outcome = await fetch(client, urls)
+    assert outcome.content == DATA
+    share = last(outcome)[urls[0]]
+    assert (share.state, share.failures, share.successes) == (SourceState.WAITING, 2, 1)
+    assert share.rests > 100
+    assert "503" in share.reason
+    assert sum(brought(outcome).values()) < SIZE + 200_000
+
+
+async def test_a_mirror_that_drips_is_left(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(2_000_000, stop=400_000, then="20000"), steady(1_000_000))
+    outcome = await fetch(
+        client, urls, replace(SMALL, slow_window=1.0, steal_eta=1e9, endgame_bytes=0, endgame_share=0)
+    )
+    assert outcome.content == DATA
+    assert "sent less than" in "".join(one.note for one in outcome.seen)
+    assert last(outcome)[urls[0]].failures >= 1
+
+
+async def test_43_a_burst_does_not_deceive(client: Client, mirrors: Mirrors) -> None:
+    """A token bucket: the first bytes come fast, the rest slowly."""
+    urls = mirrors.route(steady(20_000_000, stop=300_000, then="40000"), steady(1_500_000))
+    outcome = await fetch(client, urls)
+    assert outcome.content == DATA
+    assert brought(outcome)[urls[1]] > SIZE // 2
+
+
+async def test_a_mirror_whose_file_changes_loses_what_it_brought(client: Client, mirrors: Mirrors) -> None:
+    old = steady(2_000_000, change=other)
+    urls = mirrors.route([old, steady(2_000_000, etag='"v2"', date=LATER)], steady(1_000_000))
+    outcome = await fetch(client, urls)
+    assert outcome.content == DATA
+    assert "changed during the download" in "".join(one.note for one in outcome.seen)
+    assert last(outcome)[urls[0]].state is SourceState.GIVEN_UP
+
+
+@pytest.mark.parametrize("liar", [0, 1])
+@pytest.mark.parametrize("count", [2, 3])
+async def test_7_the_liar_is_named_and_only_its_bytes_come_again(
+    client: Client, mirrors: Mirrors, liar: int, count: int
+) -> None:
+    moves = [steady(2_000_000) for _ in range(count)]
+    moves[liar] = steady(2_000_000, change=other)
+    urls = mirrors.route(*moves)
+    outcome = await fetch(client, urls)
+    assert outcome.content == DATA
+    share = last(outcome)[urls[liar]]
+    assert share.state is SourceState.BANNED
+    assert "wrong bytes" in share.reason
+    assert [one.state for one in outcome.seen[-1].sources].count(SourceState.BANNED) == 1
+    notes = [one.note for one in outcome.seen if "fetched again" in one.note]
+    # with two only the hash can tell which of them it is, and the wrong one may be doubted first
+    assert len(notes) == 1 or count == 2
+    assert urls[liar].split("/")[2].split(":")[0] in notes[-1]
+    assert sum(brought(outcome).values()) < SIZE + (1 if count > 2 else 2) * share.bytes_done + 600_000
+
+
+async def test_35_one_flipped_bit_among_two_mirrors(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(2_000_000), steady(2_000_000, change=lambda data: flip(data, 0.2)))
+    outcome = await fetch(client, urls)
+    assert outcome.content == DATA
+    shares = last(outcome)
+    if any("fetched again" in one.note for one in outcome.seen):
+        assert shares[urls[1]].state is SourceState.BANNED
+
+
+def piece_hashes(length: int, data: bytes = DATA) -> PieceHashes:
+    values = [hashlib.sha1(data[at : at + length]).hexdigest() for at in range(0, len(data), length)]
+    return PieceHashes("sha1", length, tuple(values))
+
+
+async def fetch_pieces(client: Client, urls: Sequence[str], pieces: PieceHashes) -> Outcome:
+    return await fetch(client, urls, pieces=pieces)
+
+
+async def test_a_wrong_piece_is_found_while_the_rest_comes(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(2_000_000, change=lambda data: flip(data, 0.01)), steady(2_000_000))
+    outcome = await fetch_pieces(client, urls, piece_hashes(64 * KIB))
+    assert outcome.content == DATA
+    assert last(outcome)[urls[0]].state is SourceState.BANNED
+    notes = [one.note for one in outcome.seen if "fetched again" in one.note]
+    assert len(notes) == 1
+    assert "65536 bytes from 0 on" in notes[0]
+
+
+async def test_wrong_hashes_of_pieces_do_no_harm(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(4_000_000), steady(4_000_000))
+    outcome = await fetch_pieces(client, urls, piece_hashes(64 * KIB, other(DATA)))
+    assert outcome.content == DATA
+    assert SourceState.BANNED not in [share.state for share in outcome.seen[-1].sources]
+    assert "not used" in "".join(one.note for one in outcome.seen)
+    # hashes of another file are not even tried
+    outcome = await fetch_pieces(client, urls, piece_hashes(64 * KIB, DATA[:1000]))
+    assert outcome.error is None
+
+
+async def test_a_disk_that_forgets_is_no_fault_of_a_mirror(
+    client: Client, mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = diskio.place_all
+    spoiled: list[int] = []
+
+    def place_all(fd: int, parts: Sequence[diskio.Placed], *, summed: bool) -> tuple[int, ...]:
+        sums = real(fd, parts, summed=summed)
+        if not spoiled:
+            spoiled.append(parts[0].span.start)
+            os.pwrite(fd, b"spoiled", parts[0].span.start)
+        return sums
+
+    monkeypatch.setattr("luxusbd.transfer.keeper.place_all", place_all)
+    urls = mirrors.route(steady(3_000_000), steady(3_000_000))
+    outcome = await fetch(client, urls)
+    assert outcome.content == DATA
+    assert "the disk gave back" in "".join(one.note for one in outcome.seen)
+    assert all(share.state is not SourceState.BANNED for share in outcome.seen[-1].sources)
+
+
+async def test_all_mirrors_agree_and_the_catalogue_is_wrong(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(8_000_000), steady(8_000_000))
+    outcome = await client.fetch(urls, sha256="0" * 64, size=SIZE, limits=SMALL)
+    assert isinstance(outcome.error, VerificationError)
+    assert all(url in outcome.error.message for url in urls)
+    assert outcome.left == set()
+    assert sum(brought(outcome).values()) < 2.5 * SIZE
+
+
+async def test_eight_mirrors(client: Client, mirrors: Mirrors) -> None:
+    rates = [200_000, 1_000_000, 100_000, 800_000, 50_000, 1_200_000, 300_000, 150_000]
+    urls = mirrors.route(*map(steady, rates))
+    outcome = await fetch(client, urls)
+    assert outcome.content == DATA
+    assert max([share.state for share in one.sources].count(SourceState.SERVING) for one in outcome.seen) <= 5
+    assert sum(brought(outcome).values()) < SIZE * 1.2
+
+
+async def test_known_mirrors_need_no_race(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(*[steady(1_500_000)] * 4)
+    hints = (SourceHint(urls[2], 1_500_000, 0.01, 1.0), SourceHint(urls[0], 10_000, 0.01, 1.0))
+    outcome = await fetch(client, urls, hints=hints)
+    assert outcome.content == DATA
+    assert outcome.seen[0].sources == () or outcome.seen[0].sources[0].url == urls[2]
+    first = next(one for one in outcome.seen if one.sources)
+    assert [share.url for share in first.sources] == [urls[2]]
+
+
+async def test_pause_and_resume_with_several(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(2_000_000), steady(2_000_000))
+    control = Control()
+    pauses = 0
+
+    def watch(progress: DownloadProgress) -> None:
+        nonlocal pauses
+        if progress.note == "paused":
+            pauses += 1
+            control.resume()
+        elif progress.bytes_done > (pauses + 1) * 1_000_000 and pauses < 3:
+            control.pause()
+
+    outcome = await fetch(client, urls, control=control, watch=watch)
+    assert outcome.content == DATA
+    assert pauses == 3
+    assert sum(brought(outcome).values()) < SIZE + 600_000
+
+
+async def test_no_ranges_at_the_others(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(file(ranges=False), file(ranges=False), steady(4_000_000))
+    outcome = await fetch(client, urls)
+    assert outcome.content == DATA
+
+
+async def test_size_is_learned_and_then_shared(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(steady(2_000_000), steady(2_000_000))
+    outcome = await client.fetch(urls, sha256=SHA256, size=0, limits=SMALL)
+    assert outcome.content == DATA
+    assert all(count > SIZE // 5 for count in brought(outcome).values()), brought(outcome)
+
+
+async def test_the_last_picture_is_sent_after_a_failure_too(client: Client, mirrors: Mirrors) -> None:
+    urls = mirrors.route(status("404 Not Found"), status("403 No"), raw(b"garbage\r\n\r\n"))
+    outcome = await fetch(client, urls)
+    assert isinstance(outcome.error, NetworkError)
+    shares = last(outcome)
+    assert [shares[url].state is SourceState.SERVING for url in urls] == [False] * 3
+    assert all(shares[url].failures >= 1 and shares[url].reason for url in urls)
