@@ -12,6 +12,7 @@ from pathlib import Path
 from luxusbd import __version__, config, journal
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError, LuxusbError
+from luxusbd.settings import FILE_NAME, ChangedSettings
 
 EX_CONFIG = 78
 
@@ -99,8 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     try:
         if arguments.check_config is not None:
-            config.load(arguments.check_config)
-            sys.stdout.write(f"{arguments.check_config}: no mistakes found\n")
+            _check(arguments.check_config)
             return 0
         chosen = settings(arguments)
         journal.set_up("luxusbd", chosen.daemon.log_level)
@@ -118,6 +118,22 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"luxusbd: {journal.shown(str(error))}\n")
         return EX_CONFIG if isinstance(error, ConfigError) else 1
     return 0
+
+
+def _check(path: Path) -> None:
+    """Say that a file is well formed, and what of it was changed since by SetSettings.
+
+    Raises:
+        ConfigError: it is not, or a file that it names is not.
+    """
+    from luxusbd.transfer import network
+
+    found = config.load(path)
+    network.load(found.network)
+    sys.stdout.write(f"{path}: no mistakes found\n")
+    changed = ChangedSettings(found, Path(found.paths.state_dir) / FILE_NAME)
+    for key in sorted(changed.changed):
+        sys.stdout.write(f"{key} was set with `luxusb settings` and is {changed.config.settings()[key]}\n")
 
 
 def _announce(address: str) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from luxusbd.countries import country_code
 from luxusbd.errors import ConfigError
@@ -31,8 +32,14 @@ def _key(
     path: bool = False,
     optional: bool = False,
     country: bool = False,
+    runtime: bool = False,
+    check: Callable[[str], str] | None = None,
 ) -> Any:
-    """`path`: has to be a whole path; `optional`: or may be empty; `country`: a code of ISO 3166-1."""
+    """One key.
+
+    `path`: has to be a whole path; `optional`: or may be empty; `country`: a code of ISO 3166-1; `runtime`: SetSettings
+    may change it; `check`: gives what is wrong with a text, or nothing.
+    """
     return field(
         default=default,
         metadata={
@@ -43,6 +50,8 @@ def _key(
             "path": path or optional,
             "optional": optional,
             "country": country,
+            "runtime": runtime,
+            "check": check,
         },
     )
 
@@ -50,11 +59,40 @@ def _key(
 MAX_SIZE = 1 << 50
 
 
-def _size(default: int, doc: str) -> Any:
+def _size(default: int, doc: str, *, runtime: bool = False) -> Any:
     """A number of bytes, which the file may also give as a text with a unit."""
     return field(
-        default=default, metadata={"doc": doc, "low": 0, "high": MAX_SIZE, "choices": (), "unit": exact_size(MAX_SIZE)}
+        default=default,
+        metadata={
+            "doc": doc,
+            "low": 0,
+            "high": MAX_SIZE,
+            "choices": (),
+            "unit": exact_size(MAX_SIZE),
+            "runtime": runtime,
+        },
     )
+
+
+PROXY_SCHEMES = ("http", "https")
+
+
+def _proxy_fault(value: str) -> str:
+    """What is wrong with the address of a proxy, or nothing; the text does not hold its password."""
+    try:
+        address = urlsplit(value)
+        port = address.port
+    except ValueError as error:
+        return f"is no address of a proxy ({error}); write it like http://proxy.example.org:3128"
+    if address.scheme not in PROXY_SCHEMES:
+        known = " and ".join(f"{scheme}://" for scheme in PROXY_SCHEMES)
+        return (
+            f"{address.scheme or 'an address without a scheme'} is no kind of proxy that can be used; supported are"
+            f" {known}, as in http://proxy.example.org:3128"
+        )
+    if not address.hostname or port == 0 or address.path not in ("", "/") or address.query or address.fragment:
+        return "has to name a host and a port and nothing behind them, as in http://proxy.example.org:3128"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +109,12 @@ class DaemonConfig:
         high=86400,
     )
     keep_finished: int = _key(300, "Seconds for which a finished job keeps its D-Bus object.", low=1, high=86400)
+    inhibit_sleep: bool = _key(
+        True,
+        "Whether the machine is kept from sleeping while downloads run, and from shutting down too while a stick is"
+        " written (systemd-logind).",
+        runtime=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -109,12 +153,12 @@ class AuthorizationConfig:
 class LimitsConfig:
     """Section [limits]."""
 
-    jobs: int = _key(64, "Jobs that may run or wait at once.", low=1, high=10000)
+    jobs: int = _key(64, "Jobs that may run or wait at once.", low=1, high=10000, runtime=True)
     jobs_per_uid: int = _key(
-        8, "Jobs that may run or wait at once for one user; root is not limited.", low=1, high=10000
+        8, "Jobs that may run or wait at once for one user; root is not limited.", low=1, high=10000, runtime=True
     )
-    active_downloads: int = _key(3, "Downloads that run at once; the others wait.", low=1, high=32)
-    active_sticks: int = _key(4, "Sticks that are written at once; the others wait.", low=1, high=64)
+    active_downloads: int = _key(3, "Downloads that run at once; the others wait.", low=1, high=32, runtime=True)
+    active_sticks: int = _key(4, "Sticks that are written at once; the others wait.", low=1, high=64, runtime=True)
 
 
 @dataclass(frozen=True)
@@ -162,6 +206,51 @@ class DownloadsConfig:
         " is needed.",
         low=0,
         high=3650,
+        runtime=True,
+    )
+    resume: str = _key(
+        "auto",
+        "What becomes of unfinished downloads when the daemon starts: auto, they go on by themselves; ask, they wait"
+        " paused until somebody resumes them.",
+        choices=("auto", "ask"),
+        runtime=True,
+    )
+    bandwidth: int = _size(0, "Bytes per second that all downloads may take together. 0: no limit.", runtime=True)
+    connections_per_host: int = _key(
+        2,
+        "Connections to one mirror at once, of all downloads together. Many mirrors ban who takes more.",
+        low=1,
+        high=8,
+    )
+    connections: int = _key(16, "Connections to all mirrors at once.", low=1, high=128)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Section [network]."""
+
+    proxy: str = _key(
+        "",
+        "The proxy for everything that is fetched, such as http://proxy.example.org:3128. Empty: none.",
+        check=_proxy_fault,
+    )
+    http_proxy: str = _key("", "Another proxy for http addresses. Empty: the same.", check=_proxy_fault)
+    https_proxy: str = _key("", "Another proxy for https addresses. Empty: the same.", check=_proxy_fault)
+    proxy_credentials: str = _key(
+        "",
+        "A file with one line, user:password, for the proxies; only root may be able to read it. Empty: none, or those"
+        " in the address of the proxy.",
+        optional=True,
+    )
+    no_proxy: tuple[str, ...] = _key(
+        ("localhost", "127.0.0.0/8", "::1"),
+        "What is reached without a proxy: hosts, domains (with all below them), addresses, networks, or * for all.",
+    )
+    ca_file: str = _key(
+        "",
+        "A file (PEM) with authorities that are trusted beside those of the system, such as that of a proxy which looks"
+        " into TLS. Empty: none.",
+        optional=True,
     )
 
 
@@ -256,6 +345,7 @@ class Config:
     transfer: TransferConfig = field(default_factory=TransferConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     downloads: DownloadsConfig = field(default_factory=DownloadsConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     mirrors: MirrorsConfig = field(default_factory=MirrorsConfig)
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
@@ -269,6 +359,32 @@ class Config:
             for key in fields(part):
                 found[f"{section.name}.{key.name}"] = getattr(part, key.name)
         return found
+
+
+def changed(base: Config, values: Mapping[str, object], name: str) -> Config:
+    """`base` with other values, by `section.key`; `name` stands in the error messages.
+
+    Raises:
+        ConfigError: as for `load`.
+    """
+    nested: dict[str, dict[str, object]] = {}
+    for key, value in values.items():
+        section, dot, rest = key.partition(".")
+        if not dot:
+            raise ConfigError(f"{name}: unknown key {_shown(key)}{_nearest(key, base.settings())}")
+        nested.setdefault(section, {})[rest] = value
+    return _over(base, nested, name)
+
+
+def changeable() -> tuple[str, ...]:
+    """The keys that may be changed while the daemon runs, as `section.key`."""
+    config = Config()
+    return tuple(
+        f"{section.name}.{key.name}"
+        for section in fields(config)
+        for key in fields(getattr(config, section.name))
+        if key.metadata["runtime"]
+    )
 
 
 def load(path: Path, base: Config | None = None) -> Config:
@@ -296,6 +412,10 @@ def parse(text: str, name: str, base: Config) -> Config:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a ValueError too: of a number with thousands of digits
         raise ConfigError(f"{name}: is not valid TOML: {error}") from error
+    return _over(base, document, name)
+
+
+def _over(base: Config, document: Mapping[str, Any], name: str) -> Config:
     sections = {section.name: getattr(base, section.name) for section in fields(base)}
     for section_name, values in document.items():
         if section_name not in sections:
@@ -384,6 +504,8 @@ def _shown(value: object) -> str:
 def _text(where: str, value: str, limits: Mapping[str, Any]) -> str:
     if not value.isprintable():
         raise ConfigError(f"{where}: {value!r} has a character that cannot be shown; write it without")
+    if limits.get("check") and value and (fault := limits["check"](value)):
+        raise ConfigError(f"{where}: {fault}")
     if limits["country"] and value:
         try:
             return country_code(value)

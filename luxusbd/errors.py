@@ -158,6 +158,12 @@ class NetworkError(LuxusbError):
     dbus_name = PREFIX + "NetworkFailed"
 
 
+class ProxyError(NetworkError):
+    """The proxy lets nothing through; the text names it and says what it wants."""
+
+    dbus_name = PREFIX + "ProxyFailed"
+
+
 class NoMirrorError(LuxusbError):
     """Preferences leave no mirror that may be asked; the text says which ones, and how to change them."""
 

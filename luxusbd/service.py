@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luxusbd.bus.authority import PrivateAuthority
+from luxusbd.bus.logind import Logind
 from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
 from luxusbd.bus.udisks import Udisks
@@ -25,7 +26,9 @@ from luxusbd.errors import ConfigError, FailedError, host_error
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.catalogupdate import pinned_fingerprints
 from luxusbd.jobs.engine import LuxusbEngine
+from luxusbd.settings import FILE_NAME, ChangedSettings
 from luxusbd.systemd import notify, watchdog
+from luxusbd.transfer.network import load as load_network
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,8 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
     prepare_directories(config)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_only_instance(Path(config.paths.state_dir)))
+        settings = ChangedSettings(config, Path(config.paths.state_dir) / FILE_NAME)
+        network = await asyncio.to_thread(load_network, config.network)
         address = None
         if options.private is not None:
             address = await stack.enter_async_context(private_bus(options.private))
@@ -72,12 +77,13 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         images = await asyncio.to_thread(ImageStore, Path(config.paths.state_dir) / "images")
         launcher = _launcher(config, options)
         engine = LuxusbEngine(
-            config,
+            settings,
             catalog,
             sources,
             images,
             launcher,
-            options.sockets / "owned" if options.sockets is not None else None,
+            network=network,
+            owned_marks=options.sockets / "owned" if options.sockets is not None else None,
         )
         bus = BusService(engine, address=address)
         engine.use_desktop(Udisks(bus))
@@ -90,6 +96,7 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         stack.push_async_callback(engine.stop)
         await bus.start()
         stack.push_async_callback(bus.stop)
+        await engine.use_power(Logind(bus))
         notify("READY=1")
         if address is not None:
             announce(address)

@@ -62,6 +62,8 @@ def test_every_setting_is_explained_with_its_default() -> None:
         for key in fields(getattr(default, section.name))
     ]
     assert [row[:2] for row in rows] == expected
+    starred = {row[0] for row in rows if row[2].startswith("\\* ")}
+    assert starred == set(config.changeable())
 
 
 def test_every_field_of_the_log_is_explained() -> None:

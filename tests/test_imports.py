@@ -24,6 +24,7 @@ ORDER = (
     ("devices",),
     ("store",),
     ("systemd",),
+    ("settings",),
     ("config", "process", "resources"),
     ("journal",),
     ("text", "countries"),

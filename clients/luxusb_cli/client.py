@@ -32,6 +32,7 @@ MAY_ASK = frozenset(
         *("UpdateCatalog", "Download", "ImportImage", "DeleteImage", "PinImage", "PruneImages", "RaceMirrors"),
         *("CreateStick", "AddImages", "RemoveImages", "UpdateStick", "RefreshStick", "RepairStick", "VerifyStick"),
         *("RescanStick", "SetPersistence", "WriteRaw", "RestoreDisk", "ProbeCapacity", "Eject", "SetSettings"),
+        "ResetSettings",
     }
 )
 """Members of the Manager that polkit may have a question about; ListJobs only for all users, those of a job always."""
@@ -128,6 +129,19 @@ class Client:
         """The settings in force by their names, section.key."""
         reply = await self._manager("GetSettings", "a{sv}", _NO_OPTIONS, what=_("Could not read the settings"))
         return dict(wire_of(_only(reply), "the settings"))
+
+    async def setting_origins(self) -> dict[str, str]:
+        """Where each of them comes from: default, configured or set."""
+        options = {"origins": Typed("b", True)}
+        reply = await self._manager("GetSettings", "a{sv}", options, what=_("Could not read the settings"))
+        wire = wire_of(_only(reply), "the settings")
+        return {key: text(wire, key) for key in wire}
+
+    async def reset_settings(self, keys: Sequence[str]) -> None:
+        """Take back what was set, of all without a key."""
+        await self._manager(
+            "ResetSettings", "asa{sv}", list(keys), _NO_OPTIONS, what=_("Could not change the settings")
+        )
 
     async def change_settings(self, settings: Options) -> None:
         """Change global settings."""

@@ -153,10 +153,11 @@ def countries(context: click.Context, _parameter: click.Parameter, incomplete: s
 
 
 def settings(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of settings with an equals sign."""
+    """Names of settings, with an equals sign where a value follows."""
     none: dict[str, object] = {}
     found = _ask(context, lambda client: client.settings(), none)
-    return _items([(f"{key}=", str(value)) for key, value in sorted(found.items())], incomplete)
+    end = "" if context.params.get("reset") else "="
+    return _items([(f"{key}{end}", str(value)) for key, value in sorted(found.items())], incomplete)
 
 
 def _mirrors(context: click.Context) -> Sequence[MirrorState]:

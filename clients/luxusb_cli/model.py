@@ -179,6 +179,9 @@ class JobDetails:
     finished: int = 0
     priority: int = 0
     bandwidth: int = 0
+    pause_reason: str = ""
+    """user, space or restart while it is paused, else empty."""
+    pause_message: str = ""
     log: tuple[str, ...] = ()
     mirrors: tuple[MirrorShare, ...] = ()
     """Those that a running download has asked."""
@@ -195,6 +198,8 @@ class JobDetails:
             finished=number(wire, "finished"),
             priority=number(wire, "priority"),
             bandwidth=number(wire, "bandwidth"),
+            pause_reason=text(wire, "pause_reason"),
+            pause_message=text(wire, "pause_message"),
             log=texts(wire, "log"),
             mirrors=tuple(MirrorShare.from_wire(item) for item in wires(wire.get("mirrors", []), "mirrors")),
         )

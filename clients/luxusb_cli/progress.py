@@ -40,6 +40,8 @@ WORDS = (
     *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
 )
 """States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
+PAUSES = {"space": N_("paused, the disk is full"), "restart": N_("paused since a restart")}
+"""What is shown of a job that nobody has paused."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def divide(job: JobInfo, width: int) -> Bar:
 
 def doing(job: JobInfo) -> str:
     """What a job is at, in a word or two."""
+    if job.state is JobState.PAUSED and job.details.pause_reason in PAUSES:
+        return _(PAUSES[job.details.pause_reason])
     return _((clean(job.stage) or job.state.value) if job.state is JobState.RUNNING else job.state.value)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from luxusbd.bus import _lib
@@ -25,6 +26,25 @@ _ALREADY_OWNER = 4
 log = logging.getLogger(__name__)
 
 MessageHandler = Callable[[Message], None]
+
+
+@dataclass(frozen=True)
+class SignalOf:
+    """A signal of another service."""
+
+    sender: str
+    """Its well-known name."""
+    path: str
+    interface: str
+    member: str
+
+    @property
+    def rule(self) -> str:
+        """What the bus is asked for."""
+        return (
+            f"type='signal',sender='{self.sender}',path='{self.path}',interface='{self.interface}',"
+            f"member='{self.member}'"
+        )
 
 
 class DisconnectedError(FailedError):

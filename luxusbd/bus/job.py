@@ -28,6 +28,8 @@ def _details(job: Job) -> Mapping[str, Any]:
         "finished": job.finished,
         "priority": Typed("i", job.priority),
         "bandwidth": job.bandwidth,
+        "pause_reason": job.pause_reason.value if job.pause_reason else "",
+        "pause_message": job.pause_message,
         "log": strings(f"{line.time} {line.text}" for line in job.log),
         "mirrors": entries(
             {

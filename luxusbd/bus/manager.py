@@ -17,6 +17,7 @@ from luxusbd.errors import InvalidArgumentError
 from luxusbd.jobs.api import DeviceView, Engine, ImportOptions, PruneOptions
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
+from luxusbd.settings import check_changeable
 from luxusbd.stick.model import StickOptions
 
 MAX_DEVICES = 64
@@ -79,6 +80,8 @@ class ManagerMethods:
             "OpenImageTarget": self._open_image_target,
             "ListJobs": self._list_jobs,
             "GetSettings": self._get_settings,
+            "SetSettings": self._set_settings,
+            "ResetSettings": self._reset_settings,
         }
 
     def features(self) -> tuple[str, ...]:
@@ -275,8 +278,23 @@ class ManagerMethods:
         return Answer(([{"path": job_path(job.id), **as_variants(self._jobs, job)} for job in shown],))
 
     async def _get_settings(self, call: Call, given: Options) -> Answer:
-        del call, given
-        return Answer((dict(self._engine.settings()),))
+        del call
+        return Answer((dict(self._engine.setting_origins() if given[members.ORIGINS] else self._engine.settings()),))
+
+    async def _set_settings(self, call: Call, given: Options) -> Answer:
+        values = {name: variant.value for name, variant in call.args[0].items()}
+        # what cannot be is refused without a question
+        check_changeable(values)
+        await self._gate.authorise(call, given, {"settings": sorted(values)})
+        await self._engine.set_settings(values)
+        return Answer()
+
+    async def _reset_settings(self, call: Call, given: Options) -> Answer:
+        keys = call.args[0]
+        check_changeable(keys)
+        await self._gate.authorise(call, given, {"settings": sorted(keys)})
+        await self._engine.reset_settings(keys)
+        return Answer()
 
 
 def _job(job: Job) -> Answer:

@@ -63,6 +63,7 @@ KEEP_PARTIAL = Option("keep_partial", "b", default=False)
 DRY_RUN = Option("dry_run", "b", default=False)
 OLDER_THAN = Option("older_than", "t", 0)
 IMPORTS = Option("imports", "b", default=False)
+ORIGINS = Option("origins", "b", default=False)
 ONLY = Option("only", "as", _NO_STRINGS, maximum=10000)
 
 # None in the first column is a decision: these read, or touch nothing but what belongs to the caller's own uid.
@@ -104,8 +105,9 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "Eject"): Rule(Action.WRITE_DEVICE),
     # Asks for manage-all-jobs when the option all_users is set.
     (MANAGER, "ListJobs"): Rule(None, (UNFINISHED, ALL_USERS, LIMIT)),
-    (MANAGER, "GetSettings"): Rule(None),
+    (MANAGER, "GetSettings"): Rule(None, (ORIGINS,)),
     (MANAGER, "SetSettings"): Rule(Action.CONFIGURE),
+    (MANAGER, "ResetSettings"): Rule(Action.CONFIGURE),
     # The owner and root are not asked.
     (JOB, "Pause"): Rule(Action.MANAGE_ALL_JOBS),
     (JOB, "Resume"): Rule(Action.MANAGE_ALL_JOBS),

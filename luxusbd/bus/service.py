@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from luxusbd.bus import device
 from luxusbd.bus._lib import Message
 from luxusbd.bus.authority import Authority, PolkitAuthority
 from luxusbd.bus.callers import Callers
-from luxusbd.bus.connection import CALL_TIMEOUT, Connection, DisconnectedError, RemoteError
+from luxusbd.bus.connection import CALL_TIMEOUT, Connection, DisconnectedError, RemoteError, SignalOf
 from luxusbd.bus.contract import DEVICE, JOB, MANAGER
 from luxusbd.bus.dispatcher import Dispatcher
 from luxusbd.bus.gate import Gate
@@ -61,7 +62,7 @@ class BusService(Listener):
         parts = _Parts(connection, self._engine, self._tree, self.authority, self._watchers_changed)
         self._parts = parts
         try:
-            connection.on_signal = parts.callers.receive
+            connection.on_signal = parts.receive
             await parts.callers.start()
             # No await from here to the listener: what changes in between would be lost.
             self._put_manager(self._engine.busy)
@@ -127,6 +128,16 @@ class BusService(Listener):
             raise DisconnectedError("there is no connection to the bus")
         return await self._parts.connection.call(destination, path, interface, member, signature, body, timeout=timeout)
 
+    async def listen(self, signal: SignalOf, handler: Callable[[Message], None]) -> None:
+        """Have `handler` called with each signal of this kind.
+
+        Raises:
+            RemoteError, DisconnectedError, TimeoutError: the bus does not take the rule.
+        """
+        if self._parts is None:
+            raise DisconnectedError("there is no connection to the bus")
+        await self._parts.listen(signal, handler)
+
     def catalog_changed(self, layer: str) -> None:
         """Tell everybody that a layer of the catalogue was loaded anew."""
         if self._parts is not None:
@@ -181,6 +192,11 @@ class BusService(Listener):
         if self._parts is not None:
             self._parts.outbox.changed(self._put_manager(busy))
 
+    def settings_changed(self, keys: Sequence[str]) -> None:
+        """See `Listener`."""
+        if self._parts is not None:
+            self._parts.outbox.broadcast("SettingsChanged", tuple(keys))
+
     def _put(self, exported: Exported) -> Exported:
         self._tree.put(exported)
         return exported
@@ -229,3 +245,29 @@ class _Parts:
             self.callers.known,
             {"ProgressChanged": progress_values, "Finished": finished_values},
         )
+        self._heard: dict[tuple[str, str], tuple[str, Callable[[Message], None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, signal: SignalOf, handler: Callable[[Message], None]) -> None:
+        """See `BusService.listen`."""
+        self._heard[signal.interface, signal.member] = (signal.sender, handler)
+        await self.connection.call_bus("AddMatch", "s", [signal.rule])
+
+    def receive(self, signal: Message) -> None:
+        """Take a signal."""
+        self.callers.receive(signal)
+        heard = self._heard.get((signal.interface or "", signal.member or ""))
+        if heard is not None:
+            task = asyncio.get_running_loop().create_task(self._pass_on(signal, *heard), name=f"signal-{signal.member}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass_on(self, signal: Message, name: str, handler: Callable[[Message], None]) -> None:
+        try:
+            # anybody may send us a signal of that name directly
+            (owner,) = await self.connection.call_bus("GetNameOwner", "s", [name])
+        except (RemoteError, DisconnectedError, TimeoutError) as error:
+            log.debug("%s from nobody known: %s", signal.member, error)
+            return
+        if owner == signal.sender:
+            handler(signal)

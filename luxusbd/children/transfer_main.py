@@ -8,7 +8,11 @@ method      params                                     result
 ==========  =========================================  ====================================================
 download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
 race        as download                                sources, as in the progress of a download
-control     job, optional paused, bandwidth            null; job 0 sets the bandwidth of all jobs together
+configure   bandwidth (of all), host_connections,      null; before the first download
+            connections, network
+control     job, optional paused, bandwidth            null; job 0 means all jobs together, and with `paused` the
+                                                       answer comes when their bytes are on the disk
+claims      directory, name                            total, done: bytes that a partial file claims
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition
 explain     (a regular file)                           Inspection: a Recognition and more about it
@@ -48,7 +52,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -78,13 +82,16 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
-from luxusbd.transfer.model import DIGESTS, DownloadProgress, DownloadRequest
+from luxusbd.transfer.model import DIGESTS, DownloadProgress, DownloadRequest, DownloadStage
+from luxusbd.transfer.network import from_json as network_from_json
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.pair import pair_request_from_json
+from luxusbd.transfer.partfile import PartFile
 from luxusbd.transfer.proof import name_behind, prove, read_small
 from luxusbd.transfer.receive import ALGORITHMS, Digests, Order, receive
 from luxusbd.transfer.small import SmallFiles
+from luxusbd.transfer.source import default_session
 from luxusbd.transfer.sums import MAX_SUMS
 
 INSPECT_TIMEOUT = 60.0
@@ -95,6 +102,9 @@ MAX_NOTE = 4096
 """Characters of the notes in one progress event; the newest are kept."""
 COPY_THREADS = 8
 """A silent pipe holds one; the core starts no more imports than there are threads."""
+REST_PATIENCE = 3.0
+"""Seconds that all downloads together get to put their bytes on the disk before the machine sleeps, for which logind
+waits 5 (logind.conf(5), InhibitDelayMaxSec=)."""
 PAUSE_LOOK = 0.2
 """Seconds after which a copy that stands still looks whether it was cancelled meanwhile."""
 LOOK_THREADS = 8
@@ -160,6 +170,9 @@ class TransferChild:
         self._small = SmallFiles()
         self._vouching = Vouching(self._small)
         self._controls: dict[int, Control] = {}
+        self._standing: dict[int, asyncio.Event] = {}
+        """By job: set while a paused download has all its bytes on the disk."""
+        self._resting = False
         self._ended: dict[int, asyncio.Event] = {}
         self._going: dict[int, threading.Event] = {}
         """By job: cleared while a copy or hash is to stand still."""
@@ -170,7 +183,9 @@ class TransferChild:
             handlers={
                 "download": self._download,
                 "race": self._race,
+                "configure": self._configure,
                 "control": self._control,
+                "claims": self._claims,
                 "discard": self._discard,
                 "inspect": self._inspect,
                 "explain": self._explain,
@@ -228,12 +243,22 @@ class TransferChild:
         request = request_from_json(params)
         await self._wait_for_the_last_one(job)
         control = self._controls[job] = Control(request.bandwidth, request.priority)
+        if self._resting:
+            control.pause()
+        standing = self._standing[job] = asyncio.Event()
         ended = self._ended[job] = asyncio.Event()
         try:
             async with self._pump(job) as pump:
-                yield request, lambda progress: pump.put(progress_to_json(progress)), control
+
+                def report(progress: DownloadProgress) -> None:
+                    if control.paused and progress.stage is DownloadStage.WAIT:
+                        standing.set()
+                    pump.put(progress_to_json(progress))
+
+                yield request, report, control
         finally:
-            del self._controls[job], self._ended[job]
+            del self._controls[job], self._ended[job], self._standing[job]
+            standing.set()
             ended.set()
 
     async def _wait_for_the_last_one(self, job: int) -> None:
@@ -245,6 +270,44 @@ class TransferChild:
         except TimeoutError:
             raise AlreadyExistsError(f"job {job} is being downloaded already") from None
 
+    async def _configure(self, params: Params, _fds: Sequence[int]) -> None:
+        if self._controls:
+            raise JobStateError("downloads run already")
+        limits = replace(
+            self._limits,
+            host_connections=_positive(params, "host_connections"),
+            total_connections=_positive(params, "connections"),
+        )
+        network = network_from_json(_object(params, "network"))
+        context = await in_thread(None, network.tls)
+        await self._downloader.close()
+        await self._small.close()
+        self._limits = limits
+        self._downloader = Downloader(lambda: default_session(context, limits.read_buffer), limits, network)
+        self._small = SmallFiles(lambda: default_session(context), network=network)
+        self._vouching = Vouching(self._small)
+        self._downloader.bucket.set_rate(max(0, _integer(params, "bandwidth")))
+
+    async def _rest(self, paused: bool) -> None:
+        """Let all downloads stand still, with their bytes on the disk, or go on; it holds for those to come as well."""
+        self._resting = paused
+        for job, control in self._controls.items():
+            self._standing[job].clear()
+            (control.pause if paused else control.resume)()
+        if not paused or not self._standing:
+            return
+        waits = [asyncio.ensure_future(event.wait()) for event in self._standing.values()]
+        _, late = await asyncio.wait(waits, timeout=REST_PATIENCE)
+        for wait in late:
+            wait.cancel()
+
+    async def _claims(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        directory, name = params.get("directory"), params.get("name")
+        if not isinstance(directory, str) or not isinstance(name, str):
+            raise InvalidArgumentError("claims needs `directory` and `name`")
+        total, done = await in_thread(self._looks, _claimed, directory, name)
+        return {"total": total, "done": done}
+
     async def _control(self, params: Params, _fds: Sequence[int]) -> None:
         job = _integer(params, "job")
         bandwidth = _integer(params, "bandwidth") if "bandwidth" in params else None
@@ -254,7 +317,10 @@ class TransferChild:
         if paused is not None and not isinstance(paused, bool):
             raise InvalidArgumentError(f"`paused` must be true or false, not {paused!r}")
         if job == 0:
-            self._downloader.bucket.set_rate(bandwidth or 0)
+            if bandwidth is not None:
+                self._downloader.bucket.set_rate(bandwidth)
+            if paused is not None:
+                await self._rest(paused)
             return
         control = self._controls.get(job)
         if control is None and paused is not None and job in self._going:
@@ -482,6 +548,30 @@ def _integer(params: Params, key: str) -> int:
     value = params.get(key)
     if type(value) is not int:
         raise InvalidArgumentError(f"`{key}` must be a whole number, not {value!r}")
+    return value
+
+
+def _claimed(directory: str, name: str) -> tuple[int, int]:
+    """Bytes of the whole file (0: nobody knows) and of what an earlier run says to have left of it."""
+    part = PartFile.open(directory, name)
+    try:
+        state, _ = part.load()
+    finally:
+        part.close()
+    return (state.total_size, state.done.total) if state is not None else (0, 0)
+
+
+def _object(params: Params, key: str) -> Params:
+    value = params.get(key)
+    if not isinstance(value, dict):
+        raise InvalidArgumentError(f"`{key}` must be an object, not {value!r}")
+    return value
+
+
+def _positive(params: Params, key: str) -> int:
+    value = _integer(params, key)
+    if value < 1:
+        raise InvalidArgumentError(f"`{key}` must be at least 1, not {value}")
     return value
 
 

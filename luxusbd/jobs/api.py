@@ -6,7 +6,7 @@ The bus layer decodes and authorises a call, then calls one of these methods; it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -207,6 +207,19 @@ class Desktop(Protocol):
         """
 
 
+class Power(Protocol):
+    """The service that sends the machine to sleep and shuts it down (systemd-logind)."""
+
+    async def inhibit(self, what: str, why: str, mode: str) -> int | None:
+        """Keep it from `what` (logind's words, joined by colons) until the descriptor that this returns is closed.
+
+        `mode` is `block`, or `delay` for a few seconds in which to get ready. None where there is no such service.
+        """
+
+    async def on_sleep(self, told: Callable[[bool], None]) -> None:
+        """Have `told` called with True before the machine sleeps, and with False after it woke up."""
+
+
 class Listener:
     """Is told what changed; does nothing by itself. Called in the loop, in order; must not block or raise."""
 
@@ -236,6 +249,9 @@ class Listener:
 
     def busy_changed(self, busy: bool) -> None:
         """The first job began to wait or run, or the last one ended."""
+
+    def settings_changed(self, keys: Sequence[str]) -> None:
+        """These settings have another value, by `section.key`."""
 
     def catalog_changed(self, layer: str) -> None:
         """A layer of the catalogue was loaded anew."""
@@ -367,4 +383,13 @@ class Engine(Protocol):
         """Change a job while it waits or runs."""
 
     def settings(self) -> Mapping[str, bool | int | str | tuple[str, ...]]:
-        """The settings in force, named section.key."""
+        """The settings in force, named section.key, without secrets in them."""
+
+    def setting_origins(self) -> Mapping[str, str]:
+        """Where each of them comes from: `default`, `configured` or `set`."""
+
+    async def set_settings(self, values: Mapping[str, object]) -> None:
+        """Set these, now and for the next starts; `InvalidArgumentError` for a key or value that cannot be."""
+
+    async def reset_settings(self, keys: Collection[str]) -> None:
+        """Take back what was set, everything when `keys` is empty."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.jobs.model import Job, JobState, LogLine, Operation, PauseReason
 from luxusbd.store import Row
 
 _PLAIN = (
@@ -32,6 +32,8 @@ def to_document(job: Job) -> dict[str, Any]:
         "state": job.state.value,
         "params": dict(job.params),
         "device_ids": list(job.device_ids),
+        "pause_reason": job.pause_reason.value if job.pause_reason else "",
+        "pause_message": job.pause_message,
         "result": dict(job.result),
         "log": [[line.time, line.text] for line in job.log],
         **{name: getattr(job, name) for name in _PLAIN},
@@ -48,6 +50,9 @@ def from_row(row: Row) -> Job:
         state=JobState(document["state"]),
         params=document["params"],
         device_ids=tuple(document["device_ids"]),
+        # records of older versions have neither
+        pause_reason=PauseReason(reason) if (reason := document.get("pause_reason")) else None,
+        pause_message=document.get("pause_message", ""),
         result=document["result"],
         log=tuple(LogLine(time, text) for time, text in document["log"]),
         **{name: document[name] for name in _PLAIN},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,22 +20,26 @@ from luxusbd.errors import (
     CancelledError,
     LuxusbError,
     MalformedImageError,
+    NotEnoughSpaceError,
     VerificationError,
     from_name,
+    host_error,
 )
 from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import partials
 from luxusbd.jobs.mirrorchoice import CANDIDATES
 from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
-from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation
+from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Promise, Room
-from luxusbd.jobs.running import JobContext, Lane
+from luxusbd.jobs.running import HeldError, JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.vouching import Makers, Verdict, Word, word_params_of
 from luxusbd.text import clean
 from luxusbd.transfer.model import Digest, DownloadProgress, DownloadRequest, DownloadStage, SourceShare
+
+log = logging.getLogger(__name__)
 
 HOST_LIMIT = 253
 """Characters of a host's name (RFC 1035, section 2.3.4)."""
@@ -141,18 +147,42 @@ class Downloads:
         """Pass a changed limit on to a running download."""
         await self._transfers.set_bandwidth(job.id, bandwidth)
 
+    def take_up(self, job: Job, *, ask: bool) -> None:
+        """Let a stored, unfinished download go on, or wait until somebody says so."""
+        self._queue.restore(
+            job, Lane.DOWNLOAD, self.run_download, ask=ask, cleanup=lambda: self.discard(str(job.params["sha256"]))
+        )
+
+    async def tell_claims(self) -> None:
+        """Tell of downloads that are not running how much there is of them."""
+        for job in self._queue.jobs():
+            if job.operation is not Operation.DOWNLOAD or job.state not in (JobState.QUEUED, JobState.PAUSED):
+                continue
+            try:
+                total, done = await self._transfers.claims(str(self._incoming), str(job.params["sha256"]))
+            except LuxusbError as error:
+                log.info("job %d: what there is of it already cannot be told: %s", job.id, error)
+                continue
+            self._queue.found(job.id, done, total or int(job.params["size"]))
+
+    def bytes_wanted(self, job: Job) -> int:
+        """Bytes of the whole file as far as known, else 0."""
+        return max(job.bytes_total, int(job.params.get("expected", job.params["size"])))
+
     async def run_download(self, context: JobContext) -> Mapping[str, Any]:
         """The runner of a download job."""
         params = context.job.params
         sha256 = str(params["sha256"])
         context.on_cancel(lambda: self.discard(sha256))
+        # one that has begun waits for room; one that has not is told at once that there is none
+        begun = context.job.bytes_done > 0
         # two users may ask for the same bytes: the second waits, then finds them in the store
         async with self.alone(sha256), self._makers.beside(context) as word:
             try:
                 image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
                 if image is None:
                     expected = int(params.get("expected", params["size"]))
-                    async with self._room.promised(context, expected, sha256=sha256) as promise:
+                    async with self._promised(context, expected, sha256, begun=begun) as promise:
                         image, verdict = await self._fetch(context, sha256, promise, word)
                 else:
                     image, verdict = await self._vouched_for(context, image, word)
@@ -201,6 +231,12 @@ class Downloads:
     async def discard(self, sha256: str) -> None:
         """Remove what an unfinished download left."""
         await self._transfers.discard(str(self._incoming), sha256)
+        if sha256 not in self._locks:
+            # complete, and not in the store yet
+            try:
+                await asyncio.to_thread((self._incoming / sha256).unlink, missing_ok=True)
+            except OSError as error:
+                raise host_error(error, f"removing {self._incoming / sha256}") from error
 
     async def examine(self, path: Path) -> Examined:
         """Hash and recognise a file of the store."""
@@ -217,6 +253,17 @@ class Downloads:
             return await self._transfers.inspect(fd)
         except MalformedImageError as error:
             return unrecognised(size, error)
+
+    @contextlib.asynccontextmanager
+    async def _promised(self, context: JobContext, size: int, sha256: str, *, begun: bool) -> AsyncIterator[Promise]:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                promise = await stack.enter_async_context(self._room.promised(context, size, sha256=sha256))
+            except NotEnoughSpaceError as error:
+                if begun:
+                    raise _held(error) from error
+                raise
+            yield promise
 
     async def _forget(self, context: JobContext, sha256: str) -> None:
         """Remove what is there of an image that is not what its maker signed."""
@@ -243,7 +290,7 @@ class Downloads:
         self, context: JobContext, sha256: str, promise: Promise, word: Word
     ) -> tuple[StoredImage, Verdict]:
         params = context.job.params
-        context.report(0, int(params["size"]), stage=DownloadStage.CONNECT.value)
+        context.report(context.job.bytes_done, int(params["size"]), stage=DownloadStage.CONNECT.value)
         found = await self._makers.directions(params)
         if found.note:
             context.note(found.note)
@@ -271,6 +318,9 @@ class Downloads:
                 )
             )
             verified = True
+        except NotEnoughSpaceError as error:
+            # somebody else took the room that was promised
+            raise _held(error) from error
         finally:
             if params.get("shared"):
                 self._mirrors.learn(request.urls, sources, verified=verified)
@@ -298,7 +348,22 @@ class Downloads:
             owner_uid=None,
             requested_by=context.job.owner_uid,
         )
-        return await self._room.store(context, promise, size, move), verdict
+
+        def moved() -> StoredImage:
+            try:
+                return move()
+            except NotEnoughSpaceError as error:
+                raise _held(error) from error
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise _held(host_error(error, f"storing {params['name']}")) from error
+                raise
+
+        return await self._room.store(context, promise, size, moved), verdict
+
+
+def _held(error: LuxusbError) -> HeldError:
+    return HeldError(PauseReason.SPACE, f"{error}. It goes on by itself when there is room")
 
 
 def shown(sources: Sequence[SourceShare], mirrors: Sequence[Mirror]) -> tuple[MirrorShare, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from luxusbd.jobs.api import (
     ImportOptions,
     Listener,
     Plan,
+    Power,
     Pruned,
     PruneOptions,
 )
@@ -49,15 +50,21 @@ from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
+from luxusbd.jobs.steering import Steering, slots
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
-from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.transfers import Transfers, TransferSetup
 from luxusbd.jobs.trust import TrustPolicy
+from luxusbd.jobs.unfinished import UnfinishedMark
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.vouching import Makers
+from luxusbd.jobs.waiting import SpaceWatch
+from luxusbd.jobs.wakefulness import Wakefulness
 from luxusbd.jobs.workshop import Workshop
+from luxusbd.settings import ChangedSettings
 from luxusbd.stick.model import ManifestImage, StickOptions
 from luxusbd.store import Row, Store
+from luxusbd.transfer.network import Network
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +96,8 @@ FEATURES = (
     "OpenImageTarget",
     "ListJobs",
     "GetSettings",
+    "SetSettings",
+    "ResetSettings",
 )
 
 
@@ -103,39 +112,42 @@ class LuxusbEngine:
 
     def __init__(
         self,
-        config: Config,
+        settings: ChangedSettings,
         catalog: Catalog,
         sources: Sources,
         images: ImageStore,
         launcher: Launcher,
+        *,
+        network: Network | None = None,
         owned_marks: Path | None = None,
     ) -> None:
         """Build the parts; nothing runs before `start`.
 
         Args:
-            config: the settings in force.
+            settings: the configuration and what was changed of it.
             catalog: is renewed when an update comes.
             sources: what it was loaded from.
             images: the store.
             launcher: starts the children.
+            network: how the transfer process reaches the network.
             owned_marks: where udev looks for disks that jobs own.
         """
-        self._config = config
+        config = settings.config
         self._catalog = catalog
         state = Path(config.paths.state_dir)
         self._store = Store(state / "jobs.sqlite")
         self._images = images
         self._staging = state / "staging"
-        self._transfers = Transfers(launcher)
+        downloads = config.downloads
+        self._transfers = Transfers(
+            launcher,
+            TransferSetup(
+                network or Network(), downloads.bandwidth, downloads.connections_per_host, downloads.connections
+            ),
+        )
         self._queue = JobQueue(
             self._store,
-            slots={
-                Lane.DOWNLOAD: config.limits.active_downloads,
-                Lane.IMPORT: 2,
-                Lane.STREAM: 4,
-                Lane.STICK: config.limits.active_sticks,
-                Lane.CATALOG: 1,
-            },
+            slots={Lane.IMPORT: 2, Lane.STREAM: 4, Lane.CATALOG: 1, **slots(config)},
             max_jobs=config.limits.jobs,
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
@@ -200,10 +212,14 @@ class LuxusbEngine:
             holds=holds,
             unmounting=self._unmounting,
         )
+        self._space = SpaceWatch(self._queue, room.check, incoming, self._downloads.bytes_wanted)
+        self._awake = Wakefulness(self._queue, self._transfers, enabled=config.daemon.inhibit_sleep)
         self._background: list[asyncio.Task[None]] = []
         self._queue.add_listener(_Cleanup(self._imports, self._sticks))
-        self._mark = _UnfinishedMark(state / "unfinished")
+        self._mark = UnfinishedMark(state / "unfinished")
         self._queue.add_listener(self._mark)
+        self._queue.add_listener(self._awake)
+        self._steering = Steering(settings, self._queue, self._transfers, self._keeper, self._awake)
 
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
@@ -212,17 +228,18 @@ class LuxusbEngine:
         await asyncio.to_thread(self._clean_staging)
         await self._transfers.start()
         await self._registry.start()
+        ask = self._steering.config.downloads.resume == "ask"
         for row in reversed(await self._store.rows(unfinished=True)):
             job = _job_of(row)
             if job is None:
                 # out of the way: its job cannot go on, and the next start need not stumble over it
                 await self._store.save(replace(row, finished=True))
             elif job.operation is Operation.DOWNLOAD:
-                self._queue.restore(job, Lane.DOWNLOAD, self._downloads.run_download)
+                self._downloads.take_up(job, ask=ask)
             elif job.operation is Operation.UPDATE_CATALOG:
                 self._queue.restore(job, Lane.CATALOG, self._updates.run)
             elif job.operation is Operation.RACE:
-                self._queue.restore(job, Lane.DOWNLOAD, self._races.run)
+                self._queue.restore(job, Lane.DOWNLOAD, self._races.run, ask=ask)
             elif job.operation is Operation.IMPORT:
                 await self._queue.restore_failed(
                     job, InterruptedJobError(f"the daemon ended while {job.title} was imported; import it again")
@@ -231,14 +248,22 @@ class LuxusbEngine:
                 await self._queue.restore_failed(job, self._sticks.interrupted(job))
         self._mark.busy_changed(self._queue.busy)
 
-        # the call that started the daemon is to see a stick as what it is
-        await self._registry.settled(LOOKS)
+        # the call that started the daemon is to see a stick as what it is, and how much there is of a download
+        await asyncio.gather(self._registry.settled(LOOKS), self._tell_claims())
+        self._queue.begin()
         self._keeper.adopting = True
         loop = asyncio.get_running_loop()
         self._background = [
             loop.create_task(self._adopt_orphans(), name="orphans"),
             loop.create_task(self._clean_partials(), name="unfinished downloads"),
         ]
+
+    async def _tell_claims(self) -> None:
+        try:
+            async with asyncio.timeout(LOOKS):
+                await self._downloads.tell_claims()
+        except TimeoutError:
+            log.warning("how much there is of unfinished downloads was not told in time")
 
     async def _clean_partials(self) -> None:
         while True:
@@ -276,7 +301,9 @@ class LuxusbEngine:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         self._mark.freeze()
+        await self._space.close()
         await self._queue.close()
+        await self._awake.close()
         await self._registry.stop()
         await self._transfers.stop()
         await self._store.close()
@@ -285,8 +312,13 @@ class LuxusbEngine:
         """Let jobs unmount what this one mounted, from now on."""
         self._unmounting.desktop = desktop
 
+    async def use_power(self, power: Power) -> None:
+        """Keep the machine awake by this one while jobs run, from now on."""
+        await self._awake.use(power)
+
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` everything from now on."""
+        self._steering.listeners.append(listener)
         self._queue.add_listener(listener)
         self._registry.add_listener(listener)
         self._listeners.append(listener)
@@ -477,8 +509,20 @@ class LuxusbEngine:
             await self._downloads.set_bandwidth(job, bandwidth)
 
     def settings(self) -> Mapping[str, Value]:
-        """The settings in force."""
-        return self._config.settings()
+        """The settings in force, without secrets in them."""
+        return self._steering.settings()
+
+    def setting_origins(self) -> Mapping[str, str]:
+        """Where each of the settings comes from."""
+        return self._steering.origins()
+
+    async def set_settings(self, values: Mapping[str, object]) -> None:
+        """Set these, now and for the next starts."""
+        await self._steering.set(values)
+
+    async def reset_settings(self, keys: Collection[str]) -> None:
+        """Take back what was set."""
+        await self._steering.reset(keys)
 
     def _catalog_changed(self, layer: str) -> None:
         for listener in self._listeners:
@@ -515,29 +559,6 @@ class _Cleanup(Listener):
             task = asyncio.get_running_loop().create_task(self._sticks.job_ended(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-
-class _UnfinishedMark(Listener):
-    """Keeps a file while jobs run or wait: after a start of the machine `luxusb-resume.service` asks for it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._frozen = False
-
-    def freeze(self) -> None:
-        """What ends from now on ends because the daemon does, and goes on with its next start."""
-        self._frozen = True
-
-    def busy_changed(self, busy: bool) -> None:
-        if self._frozen:
-            return
-        try:
-            if busy:
-                self._path.touch(mode=0o600)
-            else:
-                self._path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s: downloads may not go on by themselves after a reboot: %s", self._path, error.strerror)
 
 
 def _job_of(row: Row) -> Job | None:

@@ -40,6 +40,17 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
+class PauseReason(StrEnum):
+    """Why a job is paused."""
+
+    USER = "user"
+    """Somebody asked for it."""
+    SPACE = "space"
+    """The disk is full; it goes on by itself when there is room."""
+    RESTART = "restart"
+    """The daemon was started anew, and is configured to ask first (downloads.resume)."""
+
+
 @dataclass(frozen=True)
 class LogLine:
     """One entry in the history of a job."""
@@ -95,11 +106,22 @@ class Job:
     finished: int = 0
     error_name: str = ""
     error_message: str = ""
+    pause_reason: PauseReason | None = None
+    """Set while it is paused."""
+    pause_message: str = ""
+    """The same for people, where there is more to say."""
     result: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""
     log: tuple[LogLine, ...] = ()
     mirrors: tuple[MirrorShare, ...] = ()
     """Of a download that runs; not stored."""
+
+    @property
+    def going_on(self) -> bool:
+        """Whether something will happen without anybody asking for it: it waits, runs, or waits for room."""
+        if self.state is JobState.PAUSED:
+            return self.pause_reason is PauseReason.SPACE
+        return not self.state.finished
 
     @property
     def progress(self) -> float:

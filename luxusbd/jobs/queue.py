@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +22,10 @@ from luxusbd.errors import (
     LuxusbError,
     host_error,
 )
-from luxusbd.jobs import codec
+from luxusbd.jobs import codec, history
 from luxusbd.jobs.api import Listener
-from luxusbd.jobs.model import Job, JobState, LogLine, MirrorShare, Operation
-from luxusbd.jobs.running import Entry, JobContext, Lane, Runner, Stop
+from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
+from luxusbd.jobs.running import Entry, HeldError, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
 from luxusbd.text import without_secrets
 
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL = 0.25
 """Seconds between two ProgressChanged signals of one job."""
-LOG_LINES = 200
-"""Lines of history kept with a job."""
 
 ROOT = 0
 
@@ -63,8 +61,14 @@ class JobQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether any job runs or waits; a paused one does neither."""
-        return any(entry.job.state in (JobState.QUEUED, JobState.RUNNING) for entry in self._entries.values())
+        """Whether any job runs or waits; one that somebody paused does neither."""
+        return any(entry.job.going_on for entry in self._entries.values())
+
+    def set_limits(self, *, slots: Mapping[Lane, int], max_jobs: int, max_jobs_per_uid: int) -> None:
+        """Change some of what was given to the constructor; what runs goes on, whatever the new limits."""
+        self._slots.update(slots)
+        self._max_jobs, self._max_jobs_per_uid = max_jobs, max_jobs_per_uid
+        self._schedule()
 
     def jobs(self) -> tuple[Job, ...]:
         """Unfinished jobs, and those that ended not long ago."""
@@ -129,15 +133,45 @@ class JobQueue:
             bandwidth=bandwidth,
         )
         job = replace(job, id=await self._store.insert(owner_uid, codec.to_document(job)))
-        self._add(job, lane, runner)
+        self._put(job, lane, runner)
+        self._schedule()
         return job
 
-    def restore(self, job: Job, lane: Lane, runner: Runner) -> None:
-        """Take a stored, unfinished job up again: what ran or waited waits, what was paused stays so."""
+    def restore(
+        self,
+        job: Job,
+        lane: Lane,
+        runner: Runner,
+        *,
+        ask: bool = False,
+        cleanup: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Take a stored, unfinished job up again: what ran or waited waits, what was paused stays so.
+
+        Nothing of it runs before `begin`, so that the most urgent one is the first.
+
+        With `ask` what would go on by itself is paused until somebody resumes it. `cleanup` is what the runner says by
+        `JobContext.on_cancel`, for a job that is cancelled before it runs again.
+        """
+        if ask and job.going_on:
+            job = replace(job, state=JobState.PAUSED, pause_reason=PauseReason.RESTART, pause_message="")
         if job.state is JobState.RUNNING:
             job = replace(job, state=JobState.QUEUED)
-        job = replace(job, rate=0, expected_end=0, log=_longer(job.log, "taken up again after a restart of the daemon"))
-        self._add(job, lane, runner)
+        job = replace(
+            job, rate=0, expected_end=0, log=history.longer(job.log, "taken up again after a restart of the daemon")
+        )
+        self._put(job, lane, runner, cleanup)
+
+    def begin(self) -> None:
+        """Let restored jobs run."""
+        self._schedule()
+
+    def found(self, job_id: int, done: int, total: int) -> None:
+        """Note what an earlier run has left of a restored job, unless it began meanwhile."""
+        entry = self._entries.get(job_id)
+        if entry is None or entry.task is not None or entry.job.state.finished:
+            return
+        self._change(entry, bytes_done=done, bytes_total=total or entry.job.bytes_total, resumed_bytes=done)
 
     async def restore_failed(self, job: Job, error: LuxusbError) -> None:
         """End a stored job that cannot go on."""
@@ -149,7 +183,7 @@ class JobQueue:
             expected_end=0,
             error_name=error.dbus_name,
             error_message=without_secrets(error.message),
-            log=_longer(job.log, error.message),
+            log=history.longer(job.log, error.message),
         )
         await self._store.save(codec.to_row(failed))
 
@@ -168,10 +202,17 @@ class JobQueue:
         entry = self._entry(job_id)
         state = entry.job.state
         self._take_back(entry)
+        if entry.job.pause_reason is PauseReason.SPACE:
+            # from now on it does not go on by itself any more
+            self._change(
+                entry, pause_reason=PauseReason.USER, pause_message="", log=history.longer(entry.job.log, "paused")
+            )
+            self._tell_busy()
+            return
         if state not in (JobState.QUEUED, JobState.RUNNING) or entry.stop is not None:
             raise JobStateError(f"job {job_id} is {_now(entry)} and cannot be paused")
         for child in self._children(job_id):
-            if child.job.state in (JobState.QUEUED, JobState.RUNNING) and child.stop is None:
+            if child.job.going_on and child.stop is None:
                 self.pause(child.job.id)
         if state is JobState.RUNNING:
             if entry.pause_hook is not None:
@@ -181,7 +222,7 @@ class JobQueue:
                 entry.stop = Stop.PAUSE
                 entry.task.cancel()
                 return
-        self._change(entry, state=JobState.PAUSED, rate=0, expected_end=0, log=_longer(entry.job.log, "paused"))
+        self._paused(entry, PauseReason.USER)
 
     def resume(self, job_id: int) -> None:
         """Let a paused job go on.
@@ -197,7 +238,7 @@ class JobQueue:
         if going_on and entry.pause_hook is not None:
             entry.pause_hook(False)
         self._change(
-            entry, state=JobState.RUNNING if going_on else JobState.QUEUED, log=_longer(entry.job.log, "resumed")
+            entry, state=JobState.RUNNING if going_on else JobState.QUEUED, log=history.longer(entry.job.log, "resumed")
         )
         for child in self._children(job_id):
             if child.job.state is JobState.PAUSED:
@@ -266,7 +307,7 @@ class JobQueue:
         slow: dict[str, Any] = {}
         if stage is not None and stage != job.stage:
             entry.meter.reset()
-            slow = {"stage": stage, "log": _longer(job.log, stage)}
+            slow = {"stage": stage, "log": history.longer(job.log, stage)}
         if resumed is not None and resumed != job.resumed_bytes:
             slow["resumed_bytes"] = resumed
         entry.meter.add(now, done)
@@ -289,8 +330,8 @@ class JobQueue:
             listener.job_changed(entry.job)
 
     def noted(self, entry: Entry, text: str) -> None:
-        """Add a line to a job's history."""
-        self._change(entry, log=_longer(entry.job.log, text))
+        """Add a line to a job's history; one that repeats itself, as while there is no network, stands there once."""
+        self._change(entry, log=history.noted(entry.job.log, text))
 
     def _entry(self, job_id: int) -> Entry:
         try:
@@ -301,14 +342,13 @@ class JobQueue:
     def _children(self, job_id: int) -> Iterable[Entry]:
         return [entry for entry in self._entries.values() if entry.job.parent == job_id]
 
-    def _add(self, job: Job, lane: Lane, runner: Runner) -> None:
-        entry = Entry(job, lane, runner)
+    def _put(self, job: Job, lane: Lane, runner: Runner, cleanup: Callable[[], Awaitable[None]] | None = None) -> None:
+        entry = Entry(job, lane, runner, cleanup=cleanup)
         self._entries[job.id] = entry
         for listener in self._listeners:
             listener.job_added(job)
         self._save_soon(job)
         self._tell_busy()
-        self._schedule()
 
     def _take_back(self, entry: Entry) -> None:
         if entry.task is not None and not entry.begun:
@@ -343,6 +383,12 @@ class JobQueue:
                 entry.job = replace(entry.job, mirrors=())
         except asyncio.CancelledError:
             await self._stopped(entry)
+        except HeldError as held:
+            if entry.stop is None:
+                log.warning("%s is paused: %s", entry.job.operation, without_secrets(str(held)))
+                self._paused(entry, held.reason, str(held))
+            else:
+                await self._stopped(entry)
         except LuxusbError as error:
             if entry.stop is Stop.CANCEL:
                 await self._end_cancelled(entry)
@@ -360,10 +406,22 @@ class JobQueue:
             await self._end(entry, JobState.SUCCEEDED, result=result)
         self._schedule()
 
+    def _paused(self, entry: Entry, reason: PauseReason, text: str = "") -> None:
+        said = without_secrets(text)
+        self._change(
+            entry,
+            state=JobState.PAUSED,
+            pause_reason=reason,
+            pause_message=said,
+            rate=0,
+            expected_end=0,
+            log=history.longer(entry.job.log, f"paused: {said}" if said else "paused"),
+        )
+
     async def _stopped(self, entry: Entry) -> None:
         if entry.stop is Stop.PAUSE:
             entry.stop = None
-            self._change(entry, state=JobState.PAUSED, rate=0, expected_end=0, log=_longer(entry.job.log, "paused"))
+            self._paused(entry, PauseReason.USER)
         elif entry.stop is Stop.CANCEL:
             await self._end_cancelled(entry)
         elif entry.stop is Stop.SHUTDOWN:
@@ -400,6 +458,8 @@ class JobQueue:
         entry.job = replace(
             job,
             state=state,
+            pause_reason=None,
+            pause_message="",
             finished=int(time.time()),
             rate=0,
             expected_end=0,
@@ -407,7 +467,7 @@ class JobQueue:
             error_name=error.dbus_name if error else "",
             error_message=said,
             result=dict(result or {}),
-            log=_longer(job.log, said if state is JobState.FAILED else state.value),
+            log=history.longer(job.log, said if state is JobState.FAILED else state.value),
         )
         # stored before it is told: who hears of the end must find it after a crash, too
         await self._save(entry.job)
@@ -426,8 +486,9 @@ class JobQueue:
             listener.job_removed(entry.job)
 
     def _change(self, entry: Entry, **changes: Any) -> None:
-        before = entry.job
-        entry.job = replace(before, **changes)
+        if changes.get("state", JobState.PAUSED) is not JobState.PAUSED:
+            changes |= {"pause_reason": None, "pause_message": ""}
+        entry.job = replace(entry.job, **changes)
         for listener in self._listeners:
             listener.job_changed(entry.job)
         self._save_soon(entry.job)
@@ -471,10 +532,6 @@ class JobQueue:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def _longer(lines: tuple[LogLine, ...], text: str) -> tuple[LogLine, ...]:
-    return (*lines, LogLine(int(time.time()), without_secrets(text)))[-LOG_LINES:]
 
 
 def _subject(job: Job) -> journal.Subject:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from luxusbd.jobs.model import Job, MirrorShare
+from luxusbd.jobs.model import Job, MirrorShare, PauseReason
 from luxusbd.jobs.progress import RateMeter
 
 
@@ -29,6 +29,14 @@ class Stop(StrEnum):
     PAUSE = "pause"
     CANCEL = "cancel"
     SHUTDOWN = "shutdown"
+
+
+class HeldError(Exception):
+    """A runner cannot go on for now; its job is paused for that reason, and nobody has failed."""
+
+    def __init__(self, reason: PauseReason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 Runner = Callable[["JobContext"], Awaitable[Mapping[str, Any]]]

@@ -47,7 +47,7 @@ class StoreKeeper:
         self._holds = holds
         self._room = room
         self._incoming = incoming
-        self._keep_partial = keep_partial
+        self.keep_partial = keep_partial
         self.adopting = False
         """Whether images without a description are being looked at; they are no orphans yet."""
 
@@ -129,9 +129,9 @@ class StoreKeeper:
 
     async def clean_partials(self) -> None:
         """Remove unfinished downloads that no job has touched for too long."""
-        if not self._keep_partial:
+        if not self.keep_partial:
             return
-        before = time.time() - self._keep_partial * DAY
+        before = time.time() - self.keep_partial * DAY
         for part in await asyncio.to_thread(partials.scan, self._incoming):
             if part.changed > before or self._held(part.sha256):
                 continue
@@ -140,7 +140,7 @@ class StoreKeeper:
             except LuxusbError as error:
                 log.warning("an old unfinished download stays: %s", error)
             else:
-                log.info("removed an unfinished download of %d days (%s)", self._keep_partial, size_text(part.size))
+                log.info("removed an unfinished download of %d days (%s)", self.keep_partial, size_text(part.size))
 
     def _needed(self, uid: int, sha256: str) -> tuple[str, tuple[str, ...]]:
         """Why an image cannot go, or empty; and the plans that go with it."""

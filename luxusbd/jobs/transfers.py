@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
-from luxusbd.children.supervisor import TransferSupervisor
-from luxusbd.errors import InterruptedJobError, InvalidArgumentError, MalformedImageError
+from luxusbd.children.supervisor import Child, TransferSupervisor
+from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.details import Inspection
 from luxusbd.images.details_codec import inspection_from_json
@@ -24,6 +25,7 @@ from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
 from luxusbd.transfer.codec import digests_from_json, result_from_json, sources_from_json
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
+from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, word_from_json
 from luxusbd.transfer.model import (
     Claim,
@@ -36,6 +38,8 @@ from luxusbd.transfer.model import (
     MakersWord,
     SourceShare,
 )
+from luxusbd.transfer.network import Network
+from luxusbd.transfer.network import to_json as network_to_json
 from luxusbd.transfer.pair import Pair, PairRequest, pair_from_json
 from luxusbd.transfer.proof import Proof
 from luxusbd.transfer.receive import Order, Received
@@ -52,12 +56,34 @@ _T = TypeVar("_T")
 ProgressCallback = Callable[[DownloadProgress], None]
 
 
+@dataclass(frozen=True)
+class TransferSetup:
+    """What a transfer process is told before anything else."""
+
+    network: Network = field(default_factory=Network)
+    bandwidth: int = 0
+    """Bytes per second of all downloads together, 0 without limit."""
+    connections_per_host: int = TransferLimits.host_connections
+    connections: int = TransferLimits.total_connections
+
+    def to_json(self) -> dict[str, Any]:
+        """The params of `configure`."""
+        return {
+            "bandwidth": self.bandwidth,
+            "host_connections": self.connections_per_host,
+            "connections": self.connections,
+            "network": network_to_json(self.network),
+        }
+
+
 class Transfers:
     """The transfer process as an object with methods."""
 
-    def __init__(self, launcher: Launcher) -> None:
-        """See `TransferSupervisor`."""
-        self.supervisor = TransferSupervisor(lambda: launcher.transfer(self._event))
+    def __init__(self, launcher: Launcher, setup: TransferSetup) -> None:
+        """See `TransferSupervisor`; `setup` is what each new process is told first."""
+        self._launcher = launcher
+        self._setup = setup
+        self.supervisor = TransferSupervisor(self._bring_up)
         self._progress: dict[int, ProgressCallback] = {}
         self._suspect = asyncio.Lock()
 
@@ -123,6 +149,36 @@ class Transfers:
                     return answer
         finally:
             del self._progress[job_id]
+
+    @contextlib.asynccontextmanager
+    async def _bring_up(self) -> AsyncIterator[Child]:
+        async with self._launcher.transfer(self._event) as running:
+            await running.channel.request("configure", self._setup.to_json())
+            yield running
+
+    async def set_total_bandwidth(self, bandwidth: int) -> None:
+        """Change the limit of all downloads together, in bytes per second, 0 without."""
+        self._setup = replace(self._setup, bandwidth=bandwidth)
+        try:
+            await self.supervisor.request("control", {"job": 0, "bandwidth": bandwidth})
+        except InterruptedJobError as error:
+            log.info("the limit of all downloads holds from the next transfer process on: %s", error)
+
+    async def rest(self, *, paused: bool) -> None:
+        """Let all downloads put their bytes on the disk and stand still, or go on; returns when they have."""
+        try:
+            await self.supervisor.request("control", {"job": 0, "paused": paused})
+        except LuxusbError as error:
+            log.warning("the downloads did not hear of the machine's sleep: %s", error)
+
+    async def claims(self, directory: str, name: str) -> tuple[int, int]:
+        """Bytes of the whole file (0: nobody knows), and of what an earlier run says to have left of it.
+
+        Raises:
+            LuxusbError: it is being downloaded, or cannot be read.
+        """
+        answer = await self.supervisor.request("claims", {"directory": directory, "name": name})
+        return _int(answer, "total"), _int(answer, "done")
 
     async def set_bandwidth(self, job_id: int, bandwidth: int) -> None:
         """Change the limit of a running download, in bytes per second, 0 without."""

@@ -26,6 +26,7 @@ from luxusbd.transfer.model import (
     DownloadStage,
     SourceShare,
 )
+from luxusbd.transfer.network import Network
 from luxusbd.transfer.pace import Control, TokenBucket
 from luxusbd.transfer.pair import Pair, PairRequest, fetch_pair
 from luxusbd.transfer.partfile import PART, PartBusyError, PartFile, check_name
@@ -45,7 +46,13 @@ class Downloader:
     `bucket` limits all downloads together, on top of the limit of each.
     """
 
-    def __init__(self, session_factory: SessionFactory = default_session, limits: TransferLimits | None = None) -> None:
+    def __init__(
+        self,
+        session_factory: SessionFactory = default_session,
+        limits: TransferLimits | None = None,
+        network: Network | None = None,
+    ) -> None:
+        self._network = network or Network()
         self._limits = limits or TransferLimits()
         self._session_factory = session_factory
         self._session: aiohttp.ClientSession | None = None
@@ -175,7 +182,7 @@ class Downloader:
     def _source(self) -> HttpSource:
         if self._session is None:
             self._session = self._session_factory()
-        return HttpSource(self._session, self._gate, self._limits)
+        return HttpSource(self._session, self._gate, self._limits, self._network)
 
     async def _drop(self, part: PartFile) -> None:
         try:
@@ -198,7 +205,8 @@ class Downloader:
         self, part: PartFile, request: DownloadRequest, progress: Callable[[DownloadProgress], None], control: Control
     ) -> DownloadResult:
         keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
-        work = Work(request, keeper, self._means(), control, progress)
+        means = self._means()
+        work = Work(request, keeper, means, control, progress)
         note = await self._prepare(part, keeper, request)
         if note:
             progress(DownloadProgress(DownloadStage.CONNECT, 0, request.size, 0, "", note))
@@ -212,7 +220,7 @@ class Downloader:
                     task.cancel()
             stage = DownloadStage.VERIFY
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise means.source.explained(_first(errors)) from errors
         finally:
             if not part.finished:
                 await keeper.checkpoint()

@@ -32,6 +32,9 @@ class TransferLimits:
     network_attempts: int = 24
     """The same for failures that mean there is no network; about an hour and a half with the other defaults."""
 
+    offline_wait: float = 30.0
+    """Seconds to the next try while this machine has no way out; a network that comes back is noticed sooner."""
+
     lock_patience: float = 5.0
     """How long a download or a discard waits for another one of the same file, which may be putting its bytes away."""
     lock_interval: float = 0.02

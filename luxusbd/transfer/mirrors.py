@@ -141,6 +141,10 @@ class MirrorBook:
             self.progressed(mirror)
         else:
             self._current = None
+        if error.kind is FailureKind.NO_NETWORK and error.weight == 0:
+            # this machine has no network: that is waited out, however long it takes
+            mirror.rests_until = self._clock() + self._limits.offline_wait
+            return
         if error.kind in _WAITING:
             mirror.offline += 1
             mirror.strikes += 1 if error.kind is FailureKind.CAPTIVE else 0
@@ -218,6 +222,12 @@ class MirrorBook:
             for mirror in self.mirrors
         )
         self._current = None
+
+    def wake(self) -> None:
+        """The network came back: who was not reached may be asked at once."""
+        for mirror in self.mirrors:
+            if mirror.last is FailureKind.NO_NETWORK:
+                mirror.rests_until = 0.0
 
     @property
     def offline(self) -> bool:

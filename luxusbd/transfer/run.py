@@ -14,6 +14,7 @@ from luxusbd.transfer.diskio import settled
 from luxusbd.transfer.keeper import ContradictionError
 from luxusbd.transfer.mirrors import Mirror
 from luxusbd.transfer.model import DownloadStage
+from luxusbd.transfer.online import wait_for_route
 from luxusbd.transfer.pieces import PieceCheck
 from luxusbd.transfer.solo import Solo
 from luxusbd.transfer.work import Work, host_of
@@ -109,9 +110,15 @@ class DownloadRun:
             else:
                 note = f"waiting {wait:.0f} s before asking {host_of(mirror.url)} again"
                 self._work.tell(DownloadStage.CONNECT, note)
-            await self._unless_paused(asyncio.sleep(wait))
+            await self._unless_paused(self._rest(wait))
             return None if self._control.paused else mirror
         return mirror
+
+    async def _rest(self, seconds: float) -> None:
+        if not self._book.offline:
+            await asyncio.sleep(seconds)
+        elif await wait_for_route(seconds):
+            self._book.wake()
 
     async def _give_up(self) -> None:
         other_size = any(mirror.last is FailureKind.WRONG_SIZE for mirror in self._book.mirrors)

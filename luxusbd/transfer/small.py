@@ -12,7 +12,8 @@ from yarl import URL
 
 from luxusbd.errors import NetworkError
 from luxusbd.text import clean, without_secrets
-from luxusbd.transfer.source import REDIRECTS, SessionFactory, default_session
+from luxusbd.transfer.network import Network
+from luxusbd.transfer.source import REDIRECTS, SessionFactory, credentials, default_session
 
 PATIENCE = 20.0
 """Seconds for one file, redirects included."""
@@ -42,8 +43,14 @@ class Small:
 class SmallFiles:
     """Fetches small files; an asynchronous context manager, or `close` it at the end."""
 
-    def __init__(self, session_factory: SessionFactory = default_session, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        session_factory: SessionFactory = default_session,
+        patience: float = PATIENCE,
+        network: Network | None = None,
+    ) -> None:
         self._session_factory = session_factory
+        self._network = network or Network()
         self._patience = patience
         self._session: aiohttp.ClientSession | None = None
 
@@ -93,8 +100,15 @@ class SmallFiles:
         elif known.last_modified:
             headers["If-Modified-Since"] = known.last_modified
         for _hop in range(MAX_REDIRECTS + 1):
+            proxy = self._network.proxy_for(address.scheme, address.host or "")
             async with self._session.get(
-                address, headers=headers, allow_redirects=False, max_line_size=_LINE, max_field_size=_LINE
+                address,
+                headers=headers,
+                allow_redirects=False,
+                max_line_size=_LINE,
+                max_field_size=_LINE,
+                proxy=proxy.url if proxy else None,
+                proxy_headers=credentials(proxy) if proxy else None,
             ) as response:
                 if response.status in REDIRECTS:
                     target = response.headers.get("Location", "").strip()

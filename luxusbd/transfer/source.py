@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 import luxusbd
+from luxusbd.errors import NetworkError, ProxyError
 from luxusbd.transfer.answers import (
     Answer,
     AnswerKind,
@@ -24,6 +25,8 @@ from luxusbd.transfer.answers import (
 )
 from luxusbd.transfer.gate import Claimant, HostGate
 from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.network import Network, Proxy
+from luxusbd.transfer.online import LOCAL_ERRORS, has_route
 from luxusbd.transfer.pace import RateMeter, RateWatch
 
 _EARLY_END = "closed the connection before the end of the file"
@@ -131,12 +134,22 @@ class Body:
 
 
 class HttpSource:
-    """Asks mirrors for bytes. One for the whole process; it keeps nothing about a single download."""
+    """Asks mirrors for bytes, one for each download; it keeps nothing about it but what a proxy said."""
 
-    def __init__(self, session: aiohttp.ClientSession, gate: HostGate, limits: TransferLimits) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, gate: HostGate, limits: TransferLimits, network: Network | None = None
+    ) -> None:
         self._session = session
         self._gate = gate
         self._limits = limits
+        self._network = network or Network()
+        self._refused_by_proxy = ""
+
+    def explained(self, error: BaseException) -> BaseException:
+        """The failure of the whole download: where a proxy let nothing through, no mirror is to blame."""
+        if isinstance(error, NetworkError) and self._refused_by_proxy:
+            return ProxyError(f"{self._refused_by_proxy}\n{error}")
+        return error
 
     def free(self, url: str) -> bool:
         """Whether a connection to the host of `url` would be had at once."""
@@ -208,6 +221,7 @@ class HttpSource:
             raise
 
     async def _send(self, address: URL, asked: Asked, patience: float) -> aiohttp.ClientResponse:
+        proxy = self._network.proxy_for(address.scheme, address.host or "")
         headers = {}
         if asked.fresh:
             headers["Cache-Control"] = "no-cache"
@@ -222,13 +236,50 @@ class HttpSource:
                 headers["If-Range"] = had.strong_etag
         try:
             async with asyncio.timeout(patience):
-                return await self._session.get(
-                    address, headers=headers, allow_redirects=False, max_line_size=16384, max_field_size=16384
+                response = await self._session.get(
+                    address,
+                    headers=headers,
+                    allow_redirects=False,
+                    max_line_size=16384,
+                    max_field_size=16384,
+                    proxy=proxy.url if proxy else None,
+                    proxy_headers=credentials(proxy) if proxy else None,
                 )
         except TimeoutError:
-            raise SourceError(FailureKind.TRANSIENT, f"gave no answer within {patience:g} seconds") from None
+            through = f" through the proxy {proxy}" if proxy else ""
+            raise SourceError(FailureKind.TRANSIENT, f"gave no answer{through} within {patience:g} seconds") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if proxy is not None and (fault := self._fault_of(proxy, error)) is not None:
+                raise fault from error
             raise self._unreachable(error, address) from error
+        if proxy is not None and response.status == 407:
+            response.close()
+            raise self._locked_out(proxy)
+        return response
+
+    def _fault_of(self, proxy: Proxy, error: Exception) -> SourceError | None:
+        """What a proxy did, where it was the proxy and not the mirror behind it."""
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            if error.status == 407:
+                return self._locked_out(proxy)
+            said = f"{error.status} {''.join(filter(str.isprintable, error.message))[:80]}".rstrip()
+            kind = FailureKind.UNUSABLE if 400 <= error.status < 500 else FailureKind.TRANSIENT
+            return SourceError(kind, f"is not let through by the proxy {proxy}: it answered {said}")
+        if isinstance(error, aiohttp.ClientConnectorError) and error.host == URL(proxy.url).host:
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                why = f"its TLS certificate is not valid: {error.certificate_error}"
+            else:
+                why = _reason(error)
+            return _no_network(error, f"was not asked: the proxy {proxy} could not be reached: {why}")
+        return None
+
+    def _locked_out(self, proxy: Proxy) -> SourceError:
+        what = "does not take our user name and password" if proxy.user else "wants a user name and a password"
+        self._refused_by_proxy = (
+            f"the proxy {proxy} {what} (407); the administrator sets them in the file that network.proxy_credentials"
+            " names"
+        )
+        return SourceError(FailureKind.UNUSABLE, f"was not asked: the proxy {proxy} {what} (407)")
 
     def _unreachable(self, error: Exception, address: URL) -> SourceError:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -236,9 +287,9 @@ class HttpSource:
         if isinstance(error, aiohttp.ClientSSLError):
             return SourceError(FailureKind.TRANSIENT, f"TLS failed: {_reason(error)}", weight=2)
         if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return SourceError(FailureKind.NO_NETWORK, f"its name {address.host} could not be resolved")
+            return _no_network(error, f"its name {address.host} could not be resolved")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return SourceError(FailureKind.NO_NETWORK, f"could not be reached: {_reason(error)}")
+            return _no_network(error, f"could not be reached: {_reason(error)}")
         if isinstance(error, aiohttp.ClientResponseError):
             return SourceError(FailureKind.BAD_ANSWER, f"did not answer in valid HTTP: {error.message[:200]}")
         if isinstance(error, aiohttp.InvalidURL):
@@ -247,6 +298,18 @@ class HttpSource:
         if self._gate.too_many(_host_key(address)):
             failed.weight = 0
         return failed
+
+
+def _no_network(error: aiohttp.ClientConnectorError, text: str) -> SourceError:
+    # without a way out it is nobody's fault, and is to be waited out
+    local = isinstance(error, aiohttp.ClientConnectorDNSError) or error.errno in LOCAL_ERRORS
+    return SourceError(FailureKind.NO_NETWORK, text, weight=0 if local and not has_route() else None)
+
+
+def credentials(proxy: Proxy) -> dict[str, str] | None:
+    """The headers by which a proxy knows us, None without a user name."""
+    # aiohttp makes a Proxy-Authorization of it, which with a tunnel the proxy alone gets
+    return {"Authorization": aiohttp.encode_basic_auth(proxy.user, proxy.password, "utf-8")} if proxy.user else None
 
 
 def _received_before(content: aiohttp.StreamReader, error: BaseException) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +66,8 @@ FEATURES = (
     "OpenImageTarget",
     "ListJobs",
     "GetSettings",
+    "SetSettings",
+    "ResetSettings",
 )
 SHA = "ab" * 32
 ENTRY = BootEntry(
@@ -389,6 +391,17 @@ class FakeEngine:
 
     def settings(self) -> Mapping[str, bool | int | str | tuple[str, ...]]:
         return {"bus.idle": 300, "transfer.countries": (), "daemon.private": True, "catalog.url": "https://x.example/"}
+
+    def setting_origins(self) -> Mapping[str, str]:
+        return dict.fromkeys(self.settings(), "default")
+
+    async def set_settings(self, values: Mapping[str, object]) -> None:
+        self.calls.append(("set_settings", dict(values)))
+        for listener in self.listeners:
+            listener.settings_changed(tuple(values))
+
+    async def reset_settings(self, keys: Collection[str]) -> None:
+        self.calls.append(("reset_settings", tuple(keys)))
 
     def _same(self, identities: Any) -> None:
         for identity in identities:

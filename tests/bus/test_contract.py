@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxusbd import resources
-from luxusbd.bus import apidoc, contract
+from luxusbd import config, resources
+from luxusbd.bus import apidoc, contract, logind
 from luxusbd.bus.dispatcher import Answer, Call, Implementation
 from luxusbd.bus.members import RULES, Action
 from luxusbd.bus.tree import device_path, escape, job_id_of, job_path
@@ -111,7 +111,12 @@ def test_the_polkit_policy_defines_exactly_the_actions() -> None:
 
 def test_the_bus_policy_lets_descriptors_through_for_exactly_the_members_that_take_one() -> None:
     config = ET.parse(resources.dbus("org.luxusb.Manager.conf")).getroot()
-    allows = [rule for rule in config.iter("allow") if rule.get("send_destination")]
+    sends = [rule for rule in config.iter("allow") if rule.get("send_destination")]
+    # beside calls there is one signal, which only root may send
+    (signal,) = [rule for rule in sends if rule.get("send_type") == "signal"]
+    assert signal in list(config.findall("policy[@user='root']/allow"))
+    assert (signal.get("send_interface"), signal.get("send_member")) == (logind.MANAGER, "PrepareForSleep")
+    allows = [rule for rule in sends if rule is not signal]
     assert {rule.get("send_interface") for rule in allows} == {*contract.interfaces(), *contract.standard()}
     # Calls and nothing else: replies that nobody waits for and types that do not exist stay outside.
     assert {rule.get("send_type") for rule in allows} == {"method_call"}
@@ -176,3 +181,9 @@ def test_job_paths() -> None:
     assert job_path(None) == "/"
     assert job_id_of(job_path(17)) == 17
     assert job_id_of("/org/luxusb/jobs/17") is None
+
+
+def test_what_can_be_set_is_documented() -> None:
+    doc = " ".join(contract.interfaces()[contract.MANAGER].methods["SetSettings"].doc.split())
+    (listed,) = re.findall(r"What can be changed: (.*)\.$", doc)
+    assert tuple(listed.split(", ")) == tuple(sorted(config.changeable()))

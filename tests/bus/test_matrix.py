@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, Any] = {
     "names": ["a.iso"],
     "token": "token",
     "size": 0,
+    "keys": ["limits.jobs"],
 }
 """By the name of an argument; a device, devices and the options are filled in by `body`."""
 BY_TYPE: dict[str, Any] = {"s": "debian", "h": 0, "t": 0, "b": True, "as": [IMAGE]}

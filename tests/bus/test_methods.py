@@ -278,6 +278,44 @@ async def test_settings(client: Client) -> None:
     assert types == {"bus.idle": "t", "transfer.countries": "as", "daemon.private": "b", "catalog.url": "s"}
 
 
+async def test_settings_tell_where_they_come_from(client: Client) -> None:
+    (origins,) = (await client.raw("GetSettings", "a{sv}", {"origins": Variant("b", True)})).body
+    assert {value.value for value in origins.values()} == {"default"}
+
+
+async def test_settings_are_set_and_taken_back(client: Client, engine: FakeEngine) -> None:
+    await client.call("SetSettings", "a{sv}", {"limits.jobs": Variant("u", 5), "downloads.resume": Variant("s", "ask")})
+    await client.call("ResetSettings", "asa{sv}", ["limits.jobs"], {})
+    await client.call("ResetSettings", "asa{sv}", [], {})
+    assert engine.calls == [
+        ("set_settings", {"limits.jobs": 5, "downloads.resume": "ask"}),
+        ("reset_settings", ("limits.jobs",)),
+        ("reset_settings", ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("paths.state_dir", "cannot be changed while the service runs"),
+        ("devices.allow_loop", "write it into /etc/luxusb/luxusbd.toml"),
+        ("authorization.backend", "restart luxusbd.service"),
+        ("limits.jbos", "there is no setting 'limits.jbos'"),
+    ],
+)
+async def test_settings_that_only_the_administrator_s_file_has(
+    client: Client, engine: FakeEngine, key: str, said: str
+) -> None:
+    for member, signature, *args in (
+        ("SetSettings", "a{sv}", {key: Variant("s", "x")}),
+        ("ResetSettings", "asa{sv}", [key], {}),
+    ):
+        name, text = await client.fails(member, signature, *args)
+        assert name == "org.luxusb.Error.InvalidArgument"
+        assert said in text
+    assert engine.calls == []
+
+
 async def test_steering_a_job(client: Client, engine: FakeEngine) -> None:
     engine.put_job(job(1, os.getuid()))
     await client.call("Pause", "a{sv}", {}, **JOB)

@@ -63,6 +63,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "RescanStick": {"thorough": "b"},
     "SetMirrorPreference": {"mode": "s", "url": "s", "prefer": "as", "exclude": "as"},
     "ListJobs": {"unfinished": "b", "all_users": "b", "limit": "u"},
+    "GetSettings": {"origins": "b"},
     "Cancel": {"keep_partial": "b"},
     "Modify": {"priority": "i", "bandwidth": "t"},
 }

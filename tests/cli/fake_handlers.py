@@ -33,6 +33,7 @@ class Handlers(Jobs):
         self.images = world.images()
         self.unneeded = world.unneeded()
         self.settings = world.settings()
+        self.origins: dict[str, str] = {}
         self.catalog_status = world.catalog_status()
         self.plans: dict[str, tuple[list[str], list[str]]] = {}
         self.plan_changes: dict[str, Variant] = {}
@@ -133,7 +134,14 @@ class Handlers(Jobs):
             case "ListJobs":
                 return self._list_jobs(options)
             case "GetSettings":
+                if "origins" in options:
+                    return {key: Variant("s", self.origins.get(key, "default")) for key in self.settings}
                 return self.settings
+            case "ResetSettings":
+                for key in body[0] or tuple(self.origins):
+                    self.settings[key] = world.settings()[key]
+                    self.origins.pop(key, None)
+                return None
             case "SetSettings":
                 self._set_settings(body[0])
                 return None
@@ -233,6 +241,7 @@ class Handlers(Jobs):
             if key not in self.settings or value.signature.replace("t", "u") != self.settings[key].signature:
                 raise RefusalError(f"{ERROR}InvalidArgument", f"{key} is no setting of type {value.signature}")
         self.settings |= {key: Variant(self.settings[key].signature, value.value) for key, value in changes.items()}
+        self.origins |= dict.fromkeys(changes, "set")
 
     def _distribution(self, name: str) -> dict[str, Variant]:
         for item in self.distros:

@@ -49,6 +49,52 @@ def test_pause_resume_modify_cancel(luxusb: Run, daemon: FakeDaemon) -> None:
     assert daemon.called("Cancel")[0].body[0]["keep_partial"].value is True
 
 
+def test_all_paused_jobs_go_on(luxusb: Run, daemon: FakeDaemon) -> None:
+    held(daemon)
+    held(daemon, "debian")
+    held(daemon, "arch")
+    assert luxusb("resume", "--all").out == "No job is paused.\n"
+    for number in ("1", "3"):
+        assert luxusb("pause", number).code == 0
+    assert luxusb("resume", "--all").out == "Job 1 (ubuntu) goes on.\nJob 3 (arch) goes on.\n"
+    assert luxusb("pause", "3").code == 0
+    document = luxusb("resume", "--all", "--json").document
+    assert [(job["id"], job["state"]) for job in document["jobs"]] == [(3, "running")]
+    for wrong in (["resume"], ["resume", "1", "--all"]):
+        result = luxusb(*wrong)
+        assert result.code == 2
+        assert "Give a job, or --all" in result.err
+
+
+def test_jobs_that_nobody_paused(luxusb: Run, daemon: FakeDaemon) -> None:
+    for number, reason, message in (
+        (1, "restart", ""),
+        (2, "restart", ""),
+        (3, "space", "the disk is full"),
+        (4, "user", ""),
+    ):
+        job = held(daemon, f"image{number}")
+        details = {
+            **job.values["Details"],
+            "pause_reason": Variant("s", reason),
+            "pause_message": Variant("s", message),
+        }
+        daemon.do(lambda job=job, details=details: daemon.change(job, State="paused", Details=details))  # type: ignore[misc]
+    lines = luxusb("jobs").out.splitlines()
+    assert "paused  " in lines[1]
+    assert "paused, the disk is full" in lines[2]
+    assert "paused since a restart" in lines[3]
+    assert lines[5:] == [
+        "job 3: the disk is full",
+        (
+            "2 downloads from before a restart wait: `luxusb resume --all` goes on with them, `luxusb cancel JOB` drops"
+            " one."
+        ),
+    ]
+    jobs = luxusb("jobs", "--json").document["jobs"]
+    assert [job["details"]["pause_reason"] for job in jobs] == ["user", "space", "restart", "restart"]
+
+
 def test_what_a_job_cannot_do(luxusb: Run, daemon: FakeDaemon) -> None:
     held(daemon)
     result = luxusb("resume", "1")

@@ -235,10 +235,10 @@ def test_a_link_to_the_node_names_the_disk(luxusb: Run, daemon: FakeDaemon, tmp_
 
 def test_settings(luxusb: Run, daemon: FakeDaemon) -> None:
     assert luxusb("settings").out.splitlines() == [
-        "SETTING                 VALUE",
-        "devices.allow_loop      no",
-        "downloads.max_parallel  3",
-        "mirrors.exclude         XX, YY",
+        "SETTING                 VALUE   FROM",
+        "devices.allow_loop      no      default",
+        "downloads.max_parallel  3       default",
+        "mirrors.exclude         XX, YY  default",
     ]
     assert luxusb("settings", "--json").document["settings"]["mirrors.exclude"] == ["XX", "YY"]
 

@@ -50,6 +50,7 @@ METHODS: dict[tuple[str, str], str] = {
     (MANAGER, "ListJobs"): "jobs",
     (MANAGER, "GetSettings"): "settings",
     (MANAGER, "SetSettings"): "settings downloads.max_parallel=2",
+    (MANAGER, "ResetSettings"): "settings --reset",
     (JOB, "Pause"): "pause",
     (JOB, "Resume"): "resume",
     (JOB, "Cancel"): "cancel",
@@ -100,8 +101,11 @@ PROPERTIES: dict[str, dict[str, str]] = {
     },
 }
 """The key that shows a property in the JSON of --version, devices and jobs."""
-SIGNALS = {(MANAGER, "CatalogChanged"), (JOB, "ProgressChanged"), (JOB, "Finished")}
-"""CatalogChanged tells programs that keep a list; every command asks anew. The others are what `watch` shows."""
+SIGNALS = {
+    *((MANAGER, "CatalogChanged"), (MANAGER, "SettingsChanged")),
+    *((JOB, "ProgressChanged"), (JOB, "Finished")),
+}
+"""The two of the Manager tell programs that keep a list; every command asks anew. The others are what `watch` shows."""
 
 
 def test_the_tables_name_every_member_and_no_other() -> None:

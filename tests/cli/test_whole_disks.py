@@ -192,23 +192,42 @@ def test_settings_are_changed_with_their_types(luxusb: Run, daemon: FakeDaemon) 
     result = luxusb("settings", *changes)
     assert result.code == 0, result.err
     assert result.out.splitlines()[1:] == [
-        "devices.allow_loop      yes",
-        "downloads.max_parallel  5",
-        "mirrors.exclude         AA, BB",
+        "devices.allow_loop      yes     set",
+        "downloads.max_parallel  5       set",
+        "mirrors.exclude         AA, BB  set",
         "Changed.",
     ]
     assert len(daemon.called("SetSettings")) == 1
     assert luxusb("settings", "mirrors.exclude=", "--json").document["settings"]["mirrors.exclude"] == []
+    assert luxusb("settings", "downloads.max_parallel=5KiB").code == 0
+    assert daemon.called("SetSettings")[-1].body[0]["downloads.max_parallel"].value == 5120
+
+
+def test_one_setting_is_shown(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("settings", "mirrors.exclude").out.splitlines()[1:] == ["mirrors.exclude  XX, YY  default"]
+    assert daemon.called("SetSettings") == []
+
+
+def test_settings_are_taken_back(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("settings", "downloads.max_parallel=5", "devices.allow_loop=yes").code == 0
+    result = luxusb("settings", "--reset", "downloads.max_parallel", "--json")
+    assert result.document["settings"]["downloads.max_parallel"] == 3
+    assert result.document["origins"]["devices.allow_loop"] == "set"
+    assert luxusb("settings", "--reset").out.splitlines()[1] == "devices.allow_loop      no      default"
+    assert [call.body[0] for call in daemon.called("ResetSettings")] == [["downloads.max_parallel"], []]
+    refused = luxusb("settings", "--reset", "downloads.max_parallel=5")
+    assert refused.code == 2
+    assert "Leave out the values" in refused.err
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
         ("downloads.max_paralel=5", "Did you mean downloads.max_parallel?"),
-        ("downloads.max_parallel=many", "It is a whole number."),
-        ("downloads.max_parallel=-1", "It is a whole number."),
+        ("downloads.max_parallel=many", "It is a whole number, or a size such as 5MiB."),
+        ("downloads.max_parallel=-1", "It is a whole number, or a size such as 5MiB."),
         ("devices.allow_loop=perhaps", "It is yes or no."),
-        ("downloads", "Give KEY=VALUE"),
+        ("downloads", "There is no setting downloads"),
         ("=5", "Give KEY=VALUE"),
     ],
 )

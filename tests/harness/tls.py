@@ -23,7 +23,7 @@ class Authority:
 def make_authority(folder: Path) -> Authority:
     """A new authority; its files stay in `folder`."""
     ca = str(folder / "ca")
-    _openssl(
+    openssl(
         *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{ca}.key", "-out", f"{ca}.crt"),
         *("-days", "2", "-subj", "/CN=test authority", "-addext", "keyUsage=critical,keyCertSign"),
     )
@@ -36,16 +36,17 @@ def make_authority(folder: Path) -> Authority:
     )
 
 
-def _openssl(*args: str) -> None:
+def openssl(*args: str) -> None:
+    """Run openssl(1)."""
     subprocess.run(["openssl", *args], check=True, capture_output=True)
 
 
 def _server_context(folder: Path, name: str, host: str, days: str) -> ssl.SSLContext:
     key, csr, crt, ext = (str(folder / f"{name}.{end}") for end in ("key", "csr", "crt", "ext"))
     Path(ext).write_text(f"subjectAltName={host}\n")
-    _openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", csr, "-subj", f"/CN={name}")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", csr, "-subj", f"/CN={name}")
     ca = str(folder / "ca")
-    _openssl(
+    openssl(
         *("x509", "-req", "-in", csr, "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-CAcreateserial"),
         *("-days", days, "-extfile", ext, "-out", crt),
     )

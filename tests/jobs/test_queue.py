@@ -258,6 +258,8 @@ async def test_a_restart_takes_up_what_ran_and_leaves_paused_what_was(
     work.go.set()
     for row in reversed(await store.rows(unfinished=True)):
         again.restore(codec.from_row(row), Lane.DOWNLOAD, work)
+    assert work.runs == 0
+    again.begin()
     assert (await again.wait(one.id)).state is JobState.SUCCEEDED
     assert again.get(two.id).state is JobState.PAUSED
     assert work.runs == 1

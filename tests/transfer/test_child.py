@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import json
@@ -26,6 +27,7 @@ from luxusbd.children.transfer_main import TransferChild
 from luxusbd.errors import (
     AlreadyExistsError,
     DeviceNotLuxusbError,
+    FailedError,
     InvalidArgumentError,
     JobStateError,
     LuxusbError,
@@ -36,8 +38,11 @@ from luxusbd.resources import import_root
 from luxusbd.transfer.codec import progress_from_json, request_to_json, result_from_json, sources_from_json
 from luxusbd.transfer.localcopy import LocalFile
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
+from luxusbd.transfer.network import Network, to_json
+from luxusbd.transfer.network import Proxy as ProxyAt
 from tests.transfer.conftest import DATA, FAST, SHA256
 from tests.transfer.fault_server import FaultServer, file, half, status
+from tests.transfer.proxies import Proxy
 
 SIZE = len(DATA)
 
@@ -269,6 +274,72 @@ async def test_bandwidth_of_all_jobs(core: Core, server: FaultServer, memory_pat
     await asking
 
 
+SETUP = {"bandwidth": 0, "host_connections": 1, "connections": 2, "network": to_json(Network())}
+
+
+async def test_it_is_configured_before_the_first_download(
+    core: Core, server: FaultServer, memory_path: Path, tmp_path: Path
+) -> None:
+    async with Proxy({"mirror.test": int(server.base.rpartition(":")[2])}) as proxy:
+        network = to_json(Network(http=ProxyAt(proxy.url)))
+        await core.channel.request("configure", {**SETUP, "bandwidth": 40_000, "network": network})
+        server.route("/a", file())
+        asking = asyncio.create_task(core.channel.request("download", order(memory_path, "http://mirror.test/a")))
+        await core.seen(lambda one: one["stage"] == "transfer")
+        assert core.events[-1]["bytes_done"] < SIZE
+        with pytest.raises(JobStateError, match="downloads run already"):
+            await core.channel.request("configure", SETUP)
+        await core.channel.request("control", {"job": 0, "bandwidth": 0})
+        assert (await asking)["size"] == SIZE
+        assert len(proxy.log) == 1
+
+
+async def test_all_downloads_rest_at_once(core: Core, server: FaultServer, memory_path: Path) -> None:
+    """When the answer is there, so are the bytes; what is asked for meanwhile waits."""
+    asking = asyncio.create_task(
+        core.channel.request("download", order(memory_path, server.route("/a", half("hang"), file()), job=7))
+    )
+    await core.seen(lambda one: one["bytes_done"] > 100_000)
+    await core.channel.request("control", {"job": 0, "paused": True})
+    claims = await core.channel.request("claims", {"directory": str(memory_path), "name": "y.iso"})
+    assert claims == {"total": 0, "done": 0}
+    (state,) = memory_path.glob("*.part.json")
+    assert json.loads(state.read_text())["downloaded_bytes"] > 100_000
+    (memory_path / "other").mkdir()
+    second = asyncio.create_task(
+        core.channel.request("download", order(memory_path / "other", server.route("/b", file()), job=8))
+    )
+    await core.seen(lambda one: one["job"] == 8 and one["note"] == "paused")
+    assert server.asked("/b") == []
+    await core.channel.request("control", {"job": 0, "paused": False})
+    assert (await asking)["size"] == SIZE
+    assert (await second)["size"] == SIZE
+
+
+async def test_what_a_part_claims(core: Core, server: FaultServer, memory_path: Path) -> None:
+    request = order(memory_path, server.route("/a", half("hang"), file()))
+    asking = asyncio.create_task(core.channel.request("download", request))
+    await core.seen(lambda one: one["bytes_done"] > 100_000)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    where = {"directory": request["directory"], "name": request["name"]}
+    found = None
+    while found is None:
+        # the cancelled one is still putting its bytes on the disk
+        with contextlib.suppress(FailedError):
+            found = await core.channel.request("claims", where)
+    (state,) = memory_path.glob("*.part.json")
+    assert found == {"total": SIZE, "done": json.loads(state.read_text())["downloaded_bytes"]}
+    assert found["done"] > 100_000
+    state.write_text("{")
+    (memory_path / f"{state.name}.bak").unlink(missing_ok=True)
+    assert await core.channel.request("claims", where) == {"total": 0, "done": 0}
+    # asking leaves nothing behind where there is nothing
+    await core.channel.request("claims", {"directory": str(memory_path), "name": "z.iso"})
+    assert not list(memory_path.glob("z.iso*"))
+
+
 async def test_discard(core: Core, server: FaultServer, memory_path: Path) -> None:
     (memory_path / "x.iso.part").write_bytes(b"x")
     (memory_path / "x.iso.part.json").write_bytes(b"x")
@@ -299,6 +370,12 @@ async def test_errors_keep_their_class_and_the_last_progress_comes_first(
         ("control", {"job": 5, "bandwidth": -1}, InvalidArgumentError, "negative"),
         ("control", {"job": 5, "paused": 1}, InvalidArgumentError, "true or false"),
         ("discard", {"directory": 1}, InvalidArgumentError, "discard needs"),
+        ("configure", {**SETUP, "connections": 0}, InvalidArgumentError, "at least 1"),
+        ("configure", {**SETUP, "network": 1}, InvalidArgumentError, "must be an object"),
+        ("configure", {**SETUP, "network": {}}, InvalidArgumentError, "where a list has to be"),
+        ("configure", {**SETUP, "network": {**to_json(Network()), "http": 1}}, InvalidArgumentError, "dict has to be"),
+        ("claims", {"name": 1}, InvalidArgumentError, "claims needs"),
+        ("claims", {"directory": "/", "name": "../x"}, InvalidArgumentError, "no plain file name"),
         ("hash", {}, InvalidArgumentError, "1 descriptors are needed, 0 came"),
         ("receive", {"job": 1}, InvalidArgumentError, "2 descriptors"),
         ("prove", {"names": ["x"]}, InvalidArgumentError, "1 descriptors are needed, 0 came"),

@@ -303,3 +303,34 @@ async def test_a_reset_in_the_middle_and_the_download_goes_on_after_boot(guest: 
 
 async def _active(guest: Guest) -> bool:
     return (await guest.run("systemctl is-active luxusbd", check=False)).stdout.strip() == "active"
+
+
+@pytest.mark.campaign
+async def test_the_machine_stays_awake_for_a_download(guest: Guest) -> None:
+    """The unit may ask the real logind, and what is set outlives a restart."""
+    await guest.run("luxusb delete --yes big.iso", check=False)
+    await guest.luxusb("settings downloads.bandwidth=256KiB", user="root")
+    number = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
+    await guest.until(lambda: _kept_awake(guest))
+    await guest.run("systemctl restart luxusbd", timeout=120)
+    found = await guest.luxusb("settings", user="root")
+    assert (found["settings"]["downloads.bandwidth"], found["origins"]["downloads.bandwidth"]) == (256 * 1024, "set")
+    await guest.until(lambda: _kept_awake(guest))
+    await guest.luxusb("settings --reset", user="root")
+    await guest.run(f"luxusb watch {number}", user="alice", timeout=300)
+    assert (await job(guest, number, "alice"))["state"] == "succeeded"
+    await guest.until(lambda: _may_sleep(guest))
+
+
+async def _locks(guest: Guest) -> str:
+    login = "org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager"
+    return (await guest.run(f"busctl call {login} ListInhibitors")).stdout
+
+
+async def _kept_awake(guest: Guest) -> bool:
+    locks = await _locks(guest)
+    return '"sleep:idle" "LUXusb"' in locks and '"delay"' in locks
+
+
+async def _may_sleep(guest: Guest) -> bool:
+    return "LUXusb" not in await _locks(guest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,9 @@ import click
 
 from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run, verbose_option
-from luxusb_cli.errors import FREEDESKTOP, CliError, DaemonError, ExitCode, UsageError
-from luxusb_cli.i18n import _
-from luxusb_cli.model import JobInfo, job_number
+from luxusb_cli.errors import FREEDESKTOP, LUXUSB, CliError, DaemonError, ExitCode, UsageError
+from luxusb_cli.i18n import N_, _, ngettext
+from luxusb_cli.model import JobInfo, JobState, job_number
 from luxusb_cli.params import throttle_options, to_job
 from luxusb_cli.progress import amount, doing, mirror_line
 from luxusb_cli.render import date, say, table
@@ -51,9 +51,27 @@ def jobs(state: State, unfinished: bool, all_users: bool, limit: int | None) -> 
             )
             for job in found if state.verbose else ():
                 _print_mirrors(job)
+            _print_pauses(found)
         return ExitCode.DONE
 
     return run(state, body)
+
+
+def _print_pauses(found: Sequence[JobInfo]) -> None:
+    """What a person can do about jobs that nobody has paused."""
+    for job in found:
+        if job.state is JobState.PAUSED and job.details.pause_reason == "space":
+            say(_("job {id}: {why}").format(id=job.id, why=clean(job.details.pause_message)), "yellow")
+    before = sum(job.state is JobState.PAUSED and job.details.pause_reason == "restart" for job in found)
+    if before:
+        text = ngettext(
+            "{count} download from before a restart waits: `luxusb resume --all` goes on with it, `luxusb cancel JOB`"
+            " drops it.",
+            "{count} downloads from before a restart wait: `luxusb resume --all` goes on with them, `luxusb cancel JOB`"
+            " drops one.",
+            before,
+        )
+        say(text.format(count=before), "yellow")
 
 
 def _print_mirrors(job: JobInfo) -> None:
@@ -162,21 +180,56 @@ def pause(state: State, job: str) -> ExitCode:
 
 
 @click.command()
-@click.argument("job", callback=to_job, shell_complete=completion.jobs(unfinished=True))
+@click.argument("job", callback=to_job, required=False, shell_complete=completion.jobs(unfinished=True))
+@click.option("--all", "everything", is_flag=True, help="All your paused jobs.")
 @json_option
 @pass_state
-def resume(state: State, job: str) -> ExitCode:
+def resume(state: State, job: str | None, everything: bool) -> ExitCode:
     """Go on with JOB, which was paused.
 
     \b
     Examples:
       luxusb resume 5
+      luxusb resume --all
     """
+    if (job is None) is not everything:
+        raise UsageError(_("Nothing to resume") if job is None else _("--all goes without a job"), todo=_(RESUME_WHAT))
 
     async def body(client: Client) -> ExitCode:
-        return await _act(state, client, job, client.resume(job), _("Job {id} ({label}) goes on."))
+        done = _("Job {id} ({label}) goes on.")
+        if job is not None:
+            return await _act(state, client, job, client.resume(job), done)
+        return await _resume_all(state, client, done)
 
     return run(state, body)
+
+
+RESUME_WHAT = N_("Give a job, or --all for all that are paused.")
+
+
+async def _resume_all(state: State, client: Client, done: str) -> ExitCode:
+    found = await client.jobs(unfinished=True)
+    paths = {job.path for job in found}
+    resumed = []
+    # the oldest first, and children by their parents
+    for job in reversed(found):
+        if job.state is not JobState.PAUSED or job.parent in paths:
+            continue
+        try:
+            await client.resume(job.path)
+        except DaemonError as error:
+            # it was cancelled, or went on by itself, since the list was made
+            if error.name != LUXUSB + "WrongJobState":
+                raise
+            continue
+        resumed.append(await client.job(job.path))
+    if state.json:
+        state.emit({"jobs": resumed})
+    elif not resumed:
+        say(_("No job is paused."))
+    for job in () if state.json else resumed:
+        say(done.format(id=job.id, label=clean(job.label)))
+    return ExitCode.DONE
 
 
 @click.command()
