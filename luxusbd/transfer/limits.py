@@ -110,5 +110,5 @@ class TransferLimits:
 
     @property
     def unsafe_limit(self) -> int:
-        """Unsafe bytes, those on their way to the disk included, at which reading stops; what is read last comes on top."""
+        """Unsafe bytes, also those on their way to the disk, at which reading stops; what is read last comes on top."""
         return max(self.sync_after, self.checkpoint_bytes - 2 * self.batch_max)
