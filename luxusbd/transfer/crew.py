@@ -244,7 +244,11 @@ class Crew:
         done = [worker for worker in racers if worker.meter.total >= self._limits.race_span]
         if now < self._racing_until and len(done) < 2 and len(racers) > 1:
             return
+        over = now >= self._racing_until
         self._racing_until = 0.0
+        if not over:
+            # whoever began last may have had no chance yet: it goes on and is judged by its own trial
+            racers = [worker for worker in racers if worker.meter.total >= self._limits.race_span // 2]
         rates = {worker.number: worker.meter.estimate() for worker in racers}
         rates = {number: rate for number, rate in rates.items() if rate > 0}
         kept = worth_keeping(rates, self._limits.crew, self._limits.stay, self._ceiling())
@@ -266,7 +270,8 @@ class Crew:
         total = self._total(without=worker)
         worker.trial = False
         if len(others) < self._limits.crew and (not others or rate > self._limits.stay * total):
-            self._trial = _Trial(worker.number, total, self._clock() + self._limits.settle)
+            # its connection has got up to speed already, so that half of the time is enough
+            self._trial = _Trial(worker.number, total, self._clock() + self._limits.settle / 2)
             return True
         slowest = min(others, key=lambda other: other.meter.current(), default=None)
         if slowest is not None and rate > self._limits.swap * slowest.meter.current():

@@ -63,6 +63,8 @@ class PartKeeper:
         self._saved = asyncio.Event()
         self._unsynced = 0
         self._in_flight = SpanSet()
+        self.waiting = 0
+        """Bytes that were received and are not written yet; whoever takes some counts them here."""
         self._summed = bool(request.sha256) and len(set(request.urls)) > 1
         """Whether it can come to the question whose fault wrong bytes are."""
         self._sums: list[tuple[Span, int]] = []
@@ -206,7 +208,7 @@ class PartKeeper:
 
     async def wait_for_disk(self) -> None:
         """Return once not too many bytes would be lost by a power cut."""
-        while self.written.total - self._claimed.total >= self._limits.unsafe_limit:
+        while self.written.total + self.waiting - self._claimed.total >= self._limits.unsafe_limit:
             self._due.set()
             await self._saved.wait()
 

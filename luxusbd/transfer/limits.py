@@ -110,5 +110,5 @@ class TransferLimits:
 
     @property
     def unsafe_limit(self) -> int:
-        """Unsafe bytes at which reading stops; two batches may still be on their way to the disk then."""
+        """Unsafe bytes, also those on their way to the disk, at which reading stops; what is read last comes on top."""
         return max(self.sync_after, self.checkpoint_bytes - 2 * self.batch_max)

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from luxusbd.errors import MalformedImageError, VerificationError
+from luxusbd.errors import MalformedImageError, ToolFailedError, VerificationError
 from luxusbd.process import run
 from luxusbd.text import clean
 from luxusbd.transfer.sums import MAX_SUMS
@@ -162,6 +162,9 @@ async def _gpgv(
             pass_fds=descriptors,
         )
         said = done.stdout.decode("utf-8", "replace").splitlines()
+        if done.returncode >= 126:
+            # a shell's way to say that a program could not be started; gpgv itself ends with 0 to 2
+            raise ToolFailedError(f"gpgv could not be run: {clean(done.stderr, 300)}")
         return _judge(said, done.returncode, pinned, wording)
 
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.segments import Span, SpanSet
 
+SOONER = 0.67
+"""The share of its time in which somebody else must be able to bring a tail for being asked for it, too."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -153,6 +156,6 @@ def _double(missing: SpanSet, claims: Sequence[Claim], size: int, rate: float, l
     if missing.total >= max(limits.endgame_bytes, limits.endgame_share * size) or any(one.doubled for one in claims):
         return None
     victim = max(claims, key=lambda one: one.eta, default=None)
-    if victim is None or victim.rest == 0 or rate <= 0 or victim.rest / rate > victim.eta / 2:
+    if victim is None or victim.rest == 0 or rate <= 0 or victim.rest / rate > SOONER * victim.eta:
         return None
     return Order(Span(victim.position, victim.end), victim.worker, victim.end, double=True)

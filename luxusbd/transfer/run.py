@@ -166,7 +166,7 @@ class DownloadRun:
                 return
         await keeper.clear()
         same = [url for url in self._blame.agreeing if url not in self._blamed]
-        others = f" ({names(same)} sent the same bytes)" if same else ""
+        others = f" ({names(same)} sent the same bytes: the catalogue may be out of date)" if same else ""
         raise VerificationError(
             f"{self._request.name} is not the expected file: {found}; "
             f"it came from {names(self._blamed)}{others}. The bytes were removed. Try again later, or with another "

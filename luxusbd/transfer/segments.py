@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 MIB = 1024 * 1024
-RANGE_SIZE = 64 * MIB
-"""Bytes that one mirror is asked for at a time when several share a file."""
-PIECE_SIZE = 16 * MIB
-"""Alignment of ranges, and the unit by which a piece is known to come from one mirror."""
 
 
 @dataclass(frozen=True, order=True)
@@ -122,14 +118,3 @@ class SpanSet:
         """Whether every byte of `span` is in the set."""
         at = bisect_right(self.spans, span.start, key=lambda one: one.start) - 1
         return at >= 0 and self.spans[at].end >= span.end
-
-
-def pieces(span: Span, size: int = PIECE_SIZE) -> tuple[Span, ...]:
-    """`span` cut at every multiple of `size`."""
-    cuts = [span.start, *range((span.start // size + 1) * size, span.end, size), span.end]
-    return tuple(Span(start, end) for start, end in pairwise(cuts))
-
-
-def work(missing: SpanSet, range_size: int = RANGE_SIZE) -> tuple[Span, ...]:
-    """Everything that is missing, in file order, in spans of at most `range_size` cut at its multiples."""
-    return tuple(part for span in missing for part in pieces(span, range_size))

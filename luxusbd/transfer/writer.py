@@ -42,6 +42,7 @@ class BatchWriter:
             self._timer = asyncio.get_running_loop().call_later(self._limits.batch_age, self._start)
         self._chunks.append(chunk)
         self._size += len(chunk)
+        self._keeper.waiting += len(chunk)
         self._start_if_large()
         while self._size >= self._limits.batch_max and self._inflight is not None:
             # unlike awaiting the future itself, this neither raises its error nor returns before `_done` has run
@@ -82,11 +83,12 @@ class BatchWriter:
         span = Span(self._offset, self._offset + self._size)
         write = self._keeper.submit(self._url, self._chunks, span)
         self._inflight = write.future
-        write.future.add_done_callback(lambda _future: self._done(write))
+        write.future.add_done_callback(lambda _future: self._done(write, len(span)))
         self._chunks, self._size, self._offset = [], 0, span.end
 
-    def _done(self, write: Write) -> None:
+    def _done(self, write: Write, size: int) -> None:
         self._inflight = None
+        self._keeper.waiting -= size
         error = write.future.exception()
         if error is not None:
             self._keeper.failed(write)

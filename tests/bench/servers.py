@@ -78,12 +78,16 @@ async def nginx(directory: Path, root: Path) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def mirror(file: Path, rate: int, *, stall_at: int = 0, log: Path | None = None) -> AsyncIterator[Served]:
+async def mirror(
+    file: Path, rate: int, *, host: int, stall_at: int = 0, log: Path | None = None
+) -> AsyncIterator[Served]:
     """Serve `file` with `rate` bytes a second; nothing comes from byte `stall_at` on, if that is not 0.
+
+    Mirrors with different `host` (2 to 254) are on different hosts, each of which is given its own connections.
 
     `log` gets a line for every request that ends, in the form of nginx's.
     """
-    arguments = [str(file), str(rate), str(stall_at), str(log or os.devnull)]
+    arguments = [str(file), str(rate), str(stall_at), str(log or os.devnull), f"127.0.0.{host}"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.servers", *arguments),
         stdout=asyncio.subprocess.PIPE,
@@ -115,8 +119,9 @@ async def _answers(port: int) -> None:
                 return
 
 
-async def _serve(file: Path, rate: int, stall_at: int, log: Path) -> None:
-    async with Mirror({file.name: file}, rate=rate, faults=Faults(stall_at=stall_at or None)) as server:
+async def _serve(file: Path, rate: int, stall_at: int, log: Path, address: str) -> None:
+    faults = Faults(stall_at=stall_at or None)
+    async with Mirror({file.name: file}, rate=rate, faults=faults, address=address) as server:
         print(server.url, flush=True)
         while True:
             await asyncio.sleep(0.05)
@@ -125,4 +130,4 @@ async def _serve(file: Path, rate: int, stall_at: int, log: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])))
+    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), sys.argv[5]))

@@ -102,9 +102,12 @@ async def uneven(work: Path, file: Path, sha256: str) -> None:
         async def run() -> Figures:
             tools.clear(work / "to")
             async with AsyncExitStack() as stack:
-                mirrors = [await stack.enter_async_context(servers.mirror(file, rate)) for rate in SLOW_RATES]
+                mirrors = [
+                    await stack.enter_async_context(servers.mirror(file, rate, host=host))
+                    for host, rate in enumerate(SLOW_RATES, 3)
+                ]
                 # within the first range of a mirror, wherever in the file that is
-                stalling = await stack.enter_async_context(servers.mirror(file, 12 * MIB, stall_at=6 * MIB))
+                stalling = await stack.enter_async_context(servers.mirror(file, 12 * MIB, host=2, stall_at=6 * MIB))
                 urls = tuple(f"{one.url}/{file.name}" for one in (stalling, *mirrors))
                 return await tools.run(command(Target(urls, sha256, SMALL, work / "to", "file")), PATIENCE)
 
@@ -129,7 +132,10 @@ async def death(work: Path, file: Path, sha256: str) -> None:
             tools.clear(work / "to")
             logs = [work / "log-a", work / "log-b"]
             async with AsyncExitStack() as stack:
-                pair = [await stack.enter_async_context(servers.mirror(file, 24 * MIB, log=log)) for log in logs]
+                pair = [
+                    await stack.enter_async_context(servers.mirror(file, 24 * MIB, host=host, log=log))
+                    for host, log in enumerate(logs, 2)
+                ]
                 urls = tuple(f"{one.url}/{file.name}" for one in pair)
 
                 def kill() -> bool:

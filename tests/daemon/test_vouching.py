@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from luxusb_cli.connection import Typed
 from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import JobInfo, JobState
 
@@ -330,6 +331,19 @@ async def test_mirrors_of_a_metalink(
         job = await downloaded(caller)
         assert job.state is JobState.SUCCEEDED, job.error_message
         assert served(other, images.alpha) >= images.alpha.size
+
+
+@pytest.mark.parametrize("release", [{"metalink": "@/alpha.meta4"}])
+async def test_preferences_hold_for_mirrors_of_a_metalink(
+    daemon: Daemon, caller: Caller, maker: Maker, mirror: Mirror, images: Images
+) -> None:
+    async with Mirror({"alpha.iso": images.alpha.path}) as other:
+        maker.put("alpha.meta4", metalink(images.alpha, f"{other.url}/alpha.iso"))
+        await caller.client.prefer_mirrors("alpha", {"exclude": Typed("as", ["DE"])})
+        job = await downloaded(caller)
+        assert job.state is JobState.SUCCEEDED, job.error_message
+        assert "alpha.meta4" in maker.paths()
+        assert other.served == []
 
 
 @pytest.mark.parametrize("release", [{"metalink": "@/alpha.meta4"}])

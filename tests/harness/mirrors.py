@@ -58,12 +58,15 @@ class Mirror:
     One that was left may be entered again, and then is at the same address.
     """
 
-    def __init__(self, files: dict[str, Path], *, rate: int = 0, faults: Faults | None = None) -> None:
+    def __init__(
+        self, files: dict[str, Path], *, rate: int = 0, faults: Faults | None = None, address: str = "127.0.0.1"
+    ) -> None:
         self.files = dict(files)
         self.rate = rate
         self.faults = faults or Faults()
         self.served: list[Served] = []
         self.url = ""
+        self._address = address
         self._port = 0
         self._due = 0.0
         self._runner: web.AppRunner | None = None
@@ -73,9 +76,9 @@ class Mirror:
         application.router.add_get("/{name}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        await web.TCPSite(self._runner, self._address, self._port).start()
         self._port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"http://{self._address}:{self._port}"
         return self
 
     async def __aexit__(

@@ -109,7 +109,7 @@ def test_only_one_tail_is_doubled_and_only_by_somebody_faster() -> None:
     tail = SpanSet((Span(990, 994),))
     slow = Claim(1, 980, 990, 994, 1.0)
     assert ask(tail, [slow], rate=50.0) == Order(Span(990, 994), 1, 994, double=True)
-    assert ask(tail, [slow], rate=1.5) is None
+    assert ask(tail, [slow], rate=1.4) is None
     assert ask(tail, [replace(slow, doubled=True)], rate=50.0) is None
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxusbd.transfer.segments import PIECE_SIZE, RANGE_SIZE, Span, SpanSet, pieces, work
+from luxusbd.transfer.segments import Span, SpanSet
 
 END = 60
 spans = st.tuples(st.integers(0, END - 1), st.integers(1, 20)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
@@ -39,30 +39,6 @@ def test_sets_are_sets(left: SpanSet, right: SpanSet, span: Span) -> None:
 @given(sets, st.integers(0, END + 20))
 def test_missing_and_done_make_the_file(some: SpanSet, size: int) -> None:
     assert members(some.missing(size)) == set(range(size)) - members(some)
-
-
-@given(spans, st.integers(1, 30))
-def test_pieces_are_aligned_and_complete(span: Span, size: int) -> None:
-    cut = pieces(span, size)
-    assert SpanSet.of(cut).spans == (span,)
-    assert sum(map(len, cut)) == len(span)
-    assert all(len(piece) <= size for piece in cut)
-    assert all(piece.start % size == 0 for piece in cut[1:])
-
-
-@given(sets, st.integers(1, 200))
-def test_work_is_what_is_missing(some: SpanSet, size: int) -> None:
-    missing = some.missing(size)
-    parts = work(missing, 16)
-    assert SpanSet.of(parts) == missing
-    assert list(parts) == sorted(parts)
-
-
-def test_a_large_file_is_cut_into_ranges_of_whole_pieces() -> None:
-    size = 3 * RANGE_SIZE + 5
-    parts = work(SpanSet().missing(size))
-    assert [len(part) for part in parts] == [RANGE_SIZE, RANGE_SIZE, RANGE_SIZE, 5]
-    assert len(pieces(parts[0])) == RANGE_SIZE // PIECE_SIZE
 
 
 @pytest.mark.parametrize("pair", [(-1, 4), (4, 4), (5, 4)])

@@ -17,7 +17,7 @@ from tests.harness.qemu import Machine, MachineError
 from tests.vm.image import USERS, BaseImage
 
 IDENTITIES = ("root", *USERS)
-BOOT_TIMEOUT = 240.0
+BOOT_TIMEOUT = 600.0
 """Seconds; under TCG a Debian is up after 35 to 50 on an idle machine."""
 MEMORY_MIB = 1536
 
