@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from luxusbd.store import SCHEMA_VERSION
 from tests.daemon.cli import Cli, Refusal, Said, fingerprint
 from tests.daemon.daemon import Daemon
 from tests.daemon.images import Images
@@ -158,7 +159,7 @@ def no_tables(path: Path) -> None:
 
 def newer(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     database.close()
 
 
@@ -173,7 +174,12 @@ DAMAGES = [
     Damage("torn", torn),
     Damage("foreign-tables", foreign_tables),
     Damage("no-tables", no_tables),
-    Damage("newer", newer, ("newer luxusbd", "format 2", "install that version", "move the file away"), True),
+    Damage(
+        "newer",
+        newer,
+        ("newer luxusbd", f"format {SCHEMA_VERSION + 1}", "install that version", "move the file away"),
+        True,
+    ),
     Damage("directory", directory, ("cannot be used", "whether it is a file")),
 ]
 
@@ -204,7 +210,7 @@ async def test_a_database_that_cannot_be_used(images: Images, damage: Damage) ->
                 database.write_bytes(good)
             else:
                 with sqlite3.connect(database) as connection:
-                    connection.execute("PRAGMA user_version = 1")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 connection.close()
         await world.daemon.start()
         world.cli.address = world.daemon.address
