@@ -82,7 +82,8 @@ class Guest(Machine):
             "command": command,
             "timeout": timeout,
             "input": stdin,
-            "environment": {"LC_ALL": "C.UTF-8", **(environment or {})},
+            # busctl's 25 seconds are not for an emulated machine that starts a service on the first call
+            "environment": {"LC_ALL": "C.UTF-8", "SYSTEMD_BUS_TIMEOUT": "120s", **(environment or {})},
         }
         try:
             answer = await self._ports[user].ask(order, timeout + 30)
