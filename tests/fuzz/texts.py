@@ -12,7 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState, VerifyResult
+from luxusb_cli.catalog import DistroInfo, MirrorState
+from luxusb_cli.images import ImageInfo
+from luxusb_cli.inspection import InspectReport
+from luxusb_cli.results import VerifyResult
 from luxusb_cli.wire import ProtocolError, wire_of
 
 from luxusbd import config
