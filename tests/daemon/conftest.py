@@ -119,6 +119,22 @@ def target(request: pytest.FixtureRequest, stick: Path) -> Target:
     return Target(stick, node)
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of its own for the state, with room for a few images; needs root."""
+    image, point = tmp_path / "state.ext4", tmp_path / "state"
+    with image.open("wb") as file:
+        file.truncate(420 * MIB)
+    point.mkdir()
+    run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
+    run("mount", "-o", "loop", str(image), str(point))
+    point.chmod(0o755)
+    try:
+        yield point
+    finally:
+        run("umount", "-l", str(point))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,25 +17,8 @@ from tests.daemon.caller import Caller
 from tests.daemon.cli import ERROR, Refusal, Said, check_json, check_text, fingerprint
 from tests.daemon.images import MIB, Images
 from tests.daemon.shared import World, world_of
-from tests.daemon.sticks import run
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of its own for the state, with room for a few images."""
-    image, point = tmp_path / "state.ext4", tmp_path / "state"
-    with image.open("wb") as file:
-        file.truncate(420 * MIB)
-    point.mkdir()
-    run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
-    run("mount", "-o", "loop", str(image), str(point))
-    point.chmod(0o755)
-    try:
-        yield point
-    finally:
-        run("umount", "-l", str(point))
 
 
 @dataclass
@@ -127,26 +110,6 @@ async def test_no_room_for_a_download(images: Images, small: Path) -> None:
         await world.check_well()
         filler.free()
         await world.cli.json("download", "huge")
-
-
-async def test_the_disk_runs_full_during_a_download(images: Images, small: Path) -> None:
-    """The room for the file is set aside at its beginning; what is written beside it meets the full disk."""
-    async with full_world(images, small) as (world, filler):
-        world.mirror.rate = 4 * MIB
-        async with Caller.connect(world.daemon.address) as caller:
-            path = await caller.client.download("distro:large")
-            await caller.progress(path, 1)
-            filler.fill()
-            world.mirror.rate = 0
-            job = await caller.finished(path)
-            if job.state is JobState.FAILED:
-                assert job.error_name == ERROR + "NotEnoughSpace", job
-                assert "full" in job.error_message
-                assert "free some space" in job.error_message
-            filler.free()
-            again = await caller.succeeded(await caller.client.download("distro:large"))
-        assert again.result["image"] == images.large.reference
-        await world.check_well()
 
 
 async def test_no_room_to_remember_a_job(images: Images, small: Path) -> None:

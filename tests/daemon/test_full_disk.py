@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -26,21 +26,9 @@ SLOW = 4 * MIB
 SETTINGS = '[images]\nreserve = "32MiB"\n[limits]\nactive_downloads = 1\n'
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of its own for the state."""
-    image, point = tmp_path / "state.ext4", tmp_path / "state"
-    with image.open("wb") as file:
-        file.truncate(420 * MIB)
-    point.mkdir()
-    run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
-    run("mount", "-o", "loop", str(image), str(point))
-    point.chmod(0o755)
-    (point / "s").mkdir()
-    try:
-        yield point
-    finally:
-        run("umount", "-l", str(point))
+@pytest.fixture(autouse=True)
+def state_directory(small: Path) -> None:
+    (small / "s").mkdir()
 
 
 @contextlib.asynccontextmanager

@@ -34,6 +34,8 @@ while True:
     said += data.decode("utf-8", "replace")
     while answers and (at := said.find(answers[0][0], seen)) >= 0:
         seen = at + len(answers[0][0])
+        # once it has asked, the agent turns the echo off and drops what was typed before that; nobody types that fast
+        time.sleep(2)
         os.write(terminal, answers.pop(0)[1].encode() + b"\\n")
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 print(json.dumps({"status": status, "said": said, "unasked": [question for question, _ in answers]}))
