@@ -1,7 +1,7 @@
 """What can be configured: every key, its type, its default and its meaning.
 
-The dataclasses below are the one source: by them `configfile` reads the file and prints the documented default, and they
-fill GetSettings.
+The dataclasses below are the one source: by them `configfile` reads the file and prints the documented default, and
+they fill GetSettings.
 """
 
 from __future__ import annotations
