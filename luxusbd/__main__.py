@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from luxusbd import __version__, config, journal
+from luxusbd import __version__, configfile, journal
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError, LuxusbError
 from luxusbd.settings import FILE_NAME, ChangedSettings
@@ -29,7 +29,9 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="run without systemd, root or the system bus: own D-Bus, all state under DIR; prints the bus address",
     )
-    made.add_argument("--config", metavar="FILE", type=Path, help=f"read this file in place of {config.DEFAULT_PATH}")
+    made.add_argument(
+        "--config", metavar="FILE", type=Path, help=f"read this file in place of {configfile.DEFAULT_PATH}"
+    )
     made.add_argument(
         "--catalog", metavar="FILE", type=Path, action="append", default=[], help="add a catalogue file (repeatable)"
     )
@@ -48,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         nargs="?",
-        const=config.DEFAULT_PATH,
-        help=f"say whether FILE ({config.DEFAULT_PATH} if left out) is well formed, and end",
+        const=configfile.DEFAULT_PATH,
+        help=f"say whether FILE ({configfile.DEFAULT_PATH} if left out) is well formed, and end",
     )
     made.add_argument("--print-config", action="store_true", help="print the documented default configuration and end")
     made.add_argument("--version", action="version", version=f"luxusbd {__version__}")
@@ -80,9 +82,9 @@ def settings(arguments: argparse.Namespace) -> Config:
             transfer=replace(base.transfer, user=""),
         )
     if arguments.config is not None:
-        base = config.load(arguments.config, base)
-    elif arguments.private is None and config.DEFAULT_PATH.exists():
-        base = config.load(config.DEFAULT_PATH, base)
+        base = configfile.load(arguments.config, base)
+    elif arguments.private is None and configfile.DEFAULT_PATH.exists():
+        base = configfile.load(configfile.DEFAULT_PATH, base)
     if arguments.log_level:
         base = replace(base, daemon=replace(base.daemon, log_level=arguments.log_level))
     return base
@@ -96,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = parser().parse_args(argv)
     if arguments.print_config:
-        sys.stdout.write(config.document())
+        sys.stdout.write(configfile.document())
         return 0
     try:
         if arguments.check_config is not None:
@@ -128,7 +130,7 @@ def _check(path: Path) -> None:
     """
     from luxusbd.transfer import network
 
-    found = config.load(path)
+    found = configfile.load(path)
     network.load(found.network)
     sys.stdout.write(f"{path}: no mistakes found\n")
     changed = ChangedSettings(found, Path(found.paths.state_dir) / FILE_NAME)

@@ -26,6 +26,7 @@ from luxusbd.errors import ConfigError, FailedError, host_error
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.catalogupdate import pinned_fingerprints
 from luxusbd.jobs.engine import LuxusbEngine
+from luxusbd.jobs.parts import Parts
 from luxusbd.settings import FILE_NAME, ChangedSettings
 from luxusbd.systemd import notify, watchdog
 from luxusbd.transfer.network import load as load_network
@@ -76,7 +77,7 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         catalog = await asyncio.to_thread(Catalog.load, sources)
         images = await asyncio.to_thread(ImageStore, Path(config.paths.state_dir) / "images")
         launcher = _launcher(config, options)
-        engine = LuxusbEngine(
+        parts = Parts(
             settings,
             catalog,
             sources,
@@ -85,6 +86,7 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
             network=network,
             owned_marks=options.sockets / "owned" if options.sockets is not None else None,
         )
+        engine = LuxusbEngine(parts)
         bus = BusService(engine, address=address)
         engine.use_desktop(Udisks(bus))
         if config.authorization.backend == "private":

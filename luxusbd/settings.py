@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from luxusbd import config
+from luxusbd import config, configfile
 from luxusbd.config import Config, Value
 from luxusbd.errors import ConfigError, InvalidArgumentError, host_error
 
@@ -34,7 +34,7 @@ def check_changeable(keys: Collection[str]) -> None:
             continue
         if key in known:
             raise InvalidArgumentError(
-                f"{key} cannot be changed while the service runs: write it into {config.DEFAULT_PATH} and restart"
+                f"{key} cannot be changed while the service runs: write it into {configfile.DEFAULT_PATH} and restart"
                 f" luxusbd.service. These can: {', '.join(free)}"
             )
         raise InvalidArgumentError(f"there is no setting {key[:80]!r}; these can be changed: {', '.join(free)}")
@@ -47,7 +47,7 @@ class ChangedSettings:
         """`base` is what defaults, file and command line say; what was changed before is in the file at `path`."""
         self.base = base
         self.changed: Mapping[str, Value] = _read(path, base)
-        self.config = config.changed(base, _written(self.changed), str(path))
+        self.config = configfile.changed(base, _written(self.changed), str(path))
         self._path = path
 
     def origins(self) -> Mapping[str, str]:
@@ -67,7 +67,7 @@ class ChangedSettings:
         """
         check_changeable(values)
         try:
-            wanted = config.changed(self.base, values, "SetSettings").settings()
+            wanted = configfile.changed(self.base, values, "SetSettings").settings()
         except ConfigError as error:
             raise InvalidArgumentError(error.message.removeprefix("SetSettings: ")) from error
         return self._keep({**self.changed, **{key: wanted[key] for key in values}})
@@ -84,7 +84,7 @@ class ChangedSettings:
 
     def _keep(self, values: Mapping[str, Value]) -> Collection[str]:
         before = self.config.settings()
-        now = config.changed(self.base, _written(values), str(self._path))
+        now = configfile.changed(self.base, _written(values), str(self._path))
         if values != self.changed:
             _write(self._path, values)
         self.changed, self.config = values, now
@@ -109,7 +109,7 @@ def _read(path: Path, base: Config) -> Mapping[str, Value]:
     for key, value in document.items() if isinstance(document, dict) else ():
         try:
             check_changeable([key])
-            found[key] = config.changed(base, {key: value}, str(path)).settings()[key]
+            found[key] = configfile.changed(base, {key: value}, str(path)).settings()[key]
         except (ConfigError, InvalidArgumentError) as error:
             log.warning("%s: %s is left out: %s", path, key, error)
     return found

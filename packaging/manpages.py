@@ -17,7 +17,7 @@ from luxusb_cli import helptexts
 from luxusb_cli.app import cli
 from luxusb_cli.errors import ExitCode
 
-from luxusbd import __version__, config
+from luxusbd import __version__, config, configfile
 from luxusbd.__main__ import parser
 
 _EVERYWHERE = frozenset({"--help", "--json"})
@@ -200,7 +200,7 @@ def settings_page() -> str:
         ".SH NAME",
         "luxusbd.toml \\- settings of luxusbd",
         ".SH SYNOPSIS",
-        f".I {config.DEFAULT_PATH}",
+        f".I {configfile.DEFAULT_PATH}",
         ".SH DESCRIPTION",
         text(
             "A TOML file. A key that is left out has its default. An unknown key or a wrong value keeps the daemon from"
@@ -214,8 +214,8 @@ def settings_page() -> str:
         part = getattr(defaults, section.name)
         for key in fields(part):
             meta = key.metadata
-            limits = f" From {meta['low']} to {config.highest(meta)}." if meta["low"] is not None else ""
-            value = config.written(getattr(part, key.name), meta)
+            limits = f" From {meta['low']} to {configfile.highest(meta)}." if meta["low"] is not None else ""
+            value = configfile.written(getattr(part, key.name), meta)
             lines += [".TP", bold(f"{key.name} = {value}"), text(meta["doc"] + limits)]
     lines += [".SH SEE ALSO", ".BR luxusbd (8),", ".BR luxusb (1)"]
     return "\n".join(lines) + "\n"

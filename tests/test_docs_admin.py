@@ -11,7 +11,7 @@ import click
 import pytest
 from luxusb_cli.app import cli
 
-from luxusbd import config
+from luxusbd import config, configfile
 from luxusbd.__main__ import parser
 from luxusbd.jobs.model import Operation
 from luxusbd.journal import Subject
@@ -57,7 +57,10 @@ def test_every_setting_is_explained_with_its_default() -> None:
     rows = re.findall(r"^\| `(\w+\.\w+)` \| `(.*?)` \| (.+) \|$", text(ADMIN), re.MULTILINE)
     default = config.Config()
     expected = [
-        (f"{section.name}.{key.name}", config.written(getattr(getattr(default, section.name), key.name), key.metadata))
+        (
+            f"{section.name}.{key.name}",
+            configfile.written(getattr(getattr(default, section.name), key.name), key.metadata),
+        )
         for section in fields(default)
         for key in fields(getattr(default, section.name))
     ]

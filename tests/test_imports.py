@@ -25,6 +25,7 @@ ORDER = (
     ("store",),
     ("systemd",),
     ("settings",),
+    ("configfile",),
     ("config", "process", "resources"),
     ("journal",),
     ("text", "countries"),

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from luxusb_cli.beside import Beside, descriptors
-from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState, PrunedInfo
+from luxusb_cli.catalog import DistroInfo, MirrorState
 from luxusb_cli.connection import Connection, Event, Options, Typed
 from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
 from luxusb_cli.i18n import N_, _
+from luxusb_cli.images import ImageInfo, PrunedInfo
+from luxusb_cli.inspection import InspectReport
 from luxusb_cli.model import DeviceInfo, JobInfo, PlanInfo, StickImage
 from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.text import clean

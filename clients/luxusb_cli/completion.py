@@ -173,7 +173,7 @@ def _mirrors(context: click.Context) -> Sequence[MirrorState]:
 
 
 def _stored(context: click.Context) -> list[tuple[str, str]]:
-    from luxusb_cli.catalog import ImageInfo
+    from luxusb_cli.images import ImageInfo
 
     none: Sequence[ImageInfo] = ()
     found = _ask(context, lambda client: client.images(), none)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luxusb_cli.catalog import ImageInfo
 from luxusb_cli.errors import LUXUSB, CliError, DaemonError
 from luxusb_cli.i18n import _
+from luxusb_cli.images import ImageInfo
 from luxusb_cli.model import StickImage
 from luxusb_cli.text import clean, did_you_mean, join_sentences
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from luxusb_cli.catalog import BootEntryInfo, BootRecordInfo, InspectReport, PartitionInfo, ProgramInfo
 from luxusb_cli.i18n import N_, _
+from luxusb_cli.inspection import BootEntryInfo, BootRecordInfo, InspectReport, PartitionInfo, ProgramInfo
 from luxusb_cli.render import fields, firmware_names, say, table
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size

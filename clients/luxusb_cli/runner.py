@@ -134,7 +134,7 @@ def say_started(jobs: Sequence[JobInfo]) -> None:
 
 async def import_file(state: State, client: Client, image: LocalFile, options: JobOptions) -> str:
     """Import a local file and wait for the end; the `image:` reference."""
-    from luxusb_cli.catalog import StoredResult
+    from luxusb_cli.results import StoredResult
 
     job = await start_import(state, client, image.path, JobOptions(True, options.cancel_on_interrupt))
     conclude([job], {"job": job})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation, PauseReason
 from luxusbd.store import Row
+
+log = logging.getLogger(__name__)
 
 _PLAIN = (
     "created",
@@ -57,6 +60,15 @@ def from_row(row: Row) -> Job:
         log=tuple(LogLine(time, text) for time, text in document["log"]),
         **{name: document[name] for name in _PLAIN},
     )
+
+
+def job_of(row: Row) -> Job | None:
+    """The job of a stored row; None for one that is damaged or of another version of this program."""
+    try:
+        return from_row(row)
+    except (KeyError, TypeError, ValueError) as error:
+        log.error("job %d in the database cannot be read and is left out: %r", row.id, error)  # noqa: TRY400
+        return None
 
 
 def to_row(job: Job) -> Row:

@@ -1,7 +1,7 @@
-"""The queue: jobs with their states, who may run at once, what is told to whom, and what is stored.
+"""The queue: who may run at once, and how jobs begin, pause, go on and end.
 
-A job's value is replaced on every change. Each running job has one task; pausing and cancelling end that task, and a
-runner that is started again goes on where it left off (a download from its .part).
+Each running job has one task; pausing and cancelling end that task, and a runner that is started again goes on where it
+left off (a download from its .part).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,15 +24,13 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs import codec, history
 from luxusbd.jobs.api import Listener
-from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
+from luxusbd.jobs.ledger import JobLedger
+from luxusbd.jobs.model import Job, JobState, Operation, PauseReason
 from luxusbd.jobs.running import Entry, HeldError, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
 from luxusbd.text import without_secrets
 
 log = logging.getLogger(__name__)
-
-PROGRESS_INTERVAL = 0.25
-"""Seconds between two ProgressChanged signals of one job."""
 
 ROOT = 0
 
@@ -47,22 +45,22 @@ class JobQueue:
         self._slots = dict(slots)
         self._max_jobs = max_jobs
         self._max_jobs_per_uid = max_jobs_per_uid
-        self._keep_finished = keep_finished
-        self._entries: dict[int, Entry] = {}
-        self._listeners: list[Listener] = []
+        self._ledger = JobLedger(store, keep_finished=keep_finished)
         self._background: set[asyncio.Task[None]] = set()
-        self._removals: dict[int, asyncio.TimerHandle] = {}
-        self._was_busy = False
         self._closing = False
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` everything from now on."""
-        self._listeners.append(listener)
+        self._ledger.add_listener(listener)
 
     @property
     def busy(self) -> bool:
         """Whether any job runs or waits; one that somebody paused does neither."""
-        return any(entry.job.going_on for entry in self._entries.values())
+        return self._ledger.busy
+
+    def jobs(self) -> tuple[Job, ...]:
+        """Unfinished jobs, and those that ended not long ago."""
+        return self._ledger.jobs()
 
     def set_limits(self, *, slots: Mapping[Lane, int], max_jobs: int, max_jobs_per_uid: int) -> None:
         """Change some of what was given to the constructor; what runs goes on, whatever the new limits."""
@@ -70,17 +68,13 @@ class JobQueue:
         self._max_jobs, self._max_jobs_per_uid = max_jobs, max_jobs_per_uid
         self._schedule()
 
-    def jobs(self) -> tuple[Job, ...]:
-        """Unfinished jobs, and those that ended not long ago."""
-        return tuple(entry.job for entry in self._entries.values())
-
     def get(self, job_id: int) -> Job:
         """One of `jobs()`.
 
         Raises:
             JobStateError: it is not there any more.
         """
-        return self._entry(job_id).job
+        return self._ledger.entry(job_id).job
 
     def check_room(self, uid: int) -> None:
         """Whether `uid` may have another job.
@@ -89,7 +83,9 @@ class JobQueue:
             LimitExceededError: a cap is reached.
         """
         waiting = [
-            entry.job for entry in self._entries.values() if not entry.job.state.finished and entry.job.parent is None
+            entry.job
+            for entry in self._ledger.entries.values()
+            if not entry.job.state.finished and entry.job.parent is None
         ]
         if len(waiting) >= self._max_jobs:
             raise LimitExceededError(f"{self._max_jobs} jobs run or wait already; try again when some have ended")
@@ -133,7 +129,7 @@ class JobQueue:
             bandwidth=bandwidth,
         )
         job = replace(job, id=await self._store.insert(owner_uid, codec.to_document(job)))
-        self._put(job, lane, runner)
+        self._ledger.put(Entry(job, lane, runner))
         self._schedule()
         return job
 
@@ -160,7 +156,7 @@ class JobQueue:
         job = replace(
             job, rate=0, expected_end=0, log=history.longer(job.log, "taken up again after a restart of the daemon")
         )
-        self._put(job, lane, runner, cleanup)
+        self._ledger.put(Entry(job, lane, runner, cleanup=cleanup))
 
     def begin(self) -> None:
         """Let restored jobs run."""
@@ -168,10 +164,10 @@ class JobQueue:
 
     def found(self, job_id: int, done: int, total: int) -> None:
         """Note what an earlier run has left of a restored job, unless it began meanwhile."""
-        entry = self._entries.get(job_id)
+        entry = self._ledger.entries.get(job_id)
         if entry is None or entry.task is not None or entry.job.state.finished:
             return
-        self._change(entry, bytes_done=done, bytes_total=total or entry.job.bytes_total, resumed_bytes=done)
+        self._ledger.change(entry, bytes_done=done, bytes_total=total or entry.job.bytes_total, resumed_bytes=done)
 
     async def restore_failed(self, job: Job, error: LuxusbError) -> None:
         """End a stored job that cannot go on."""
@@ -189,7 +185,7 @@ class JobQueue:
 
     async def wait(self, job_id: int) -> Job:
         """Wait for the end of a job and return its last value."""
-        entry = self._entry(job_id)
+        entry = self._ledger.entry(job_id)
         await entry.finished.wait()
         return entry.job
 
@@ -199,19 +195,19 @@ class JobQueue:
         Raises:
             JobStateError: it is in another state, or at a step that cannot be paused.
         """
-        entry = self._entry(job_id)
+        entry = self._ledger.entry(job_id)
         state = entry.job.state
         self._take_back(entry)
         if entry.job.pause_reason is PauseReason.SPACE:
             # from now on it does not go on by itself any more
-            self._change(
+            self._ledger.change(
                 entry, pause_reason=PauseReason.USER, pause_message="", log=history.longer(entry.job.log, "paused")
             )
-            self._tell_busy()
+            self._ledger.tell_busy()
             return
         if state not in (JobState.QUEUED, JobState.RUNNING) or entry.stop is not None:
             raise JobStateError(f"job {job_id} is {_now(entry)} and cannot be paused")
-        for child in self._children(job_id):
+        for child in self._ledger.children(job_id):
             if child.job.going_on and child.stop is None:
                 self.pause(child.job.id)
         if state is JobState.RUNNING:
@@ -230,17 +226,17 @@ class JobQueue:
         Raises:
             JobStateError: it is not paused.
         """
-        entry = self._entry(job_id)
+        entry = self._ledger.entry(job_id)
         if entry.job.state is not JobState.PAUSED:
             raise JobStateError(f"job {job_id} is {_now(entry)}, not paused")
         entry.meter.reset()
         going_on = entry.task is not None
         if going_on and entry.pause_hook is not None:
             entry.pause_hook(False)
-        self._change(
+        self._ledger.change(
             entry, state=JobState.RUNNING if going_on else JobState.QUEUED, log=history.longer(entry.job.log, "resumed")
         )
-        for child in self._children(job_id):
+        for child in self._ledger.children(job_id):
             if child.job.state is JobState.PAUSED:
                 self.resume(child.job.id)
         self._schedule()
@@ -251,11 +247,11 @@ class JobQueue:
         Raises:
             JobStateError: it has ended.
         """
-        entry = self._entry(job_id)
+        entry = self._ledger.entry(job_id)
         if entry.job.state.finished:
             raise JobStateError(f"job {job_id} has ended already ({entry.job.state})")
         entry.keep_partial = keep_partial
-        for child in self._children(job_id):
+        for child in self._ledger.children(job_id):
             if not child.job.state.finished:
                 self.cancel(child.job.id, keep_partial=keep_partial)
         if entry.stop is Stop.CANCEL:
@@ -275,7 +271,7 @@ class JobQueue:
         Raises:
             JobStateError: it has ended.
         """
-        entry = self._entry(job_id)
+        entry = self._ledger.entry(job_id)
         if entry.job.state.finished:
             raise JobStateError(f"job {job_id} has ended already ({entry.job.state})")
         changes: dict[str, Any] = {}
@@ -283,7 +279,7 @@ class JobQueue:
             changes["priority"] = priority
         if bandwidth is not None:
             changes["bandwidth"] = bandwidth
-        self._change(entry, **changes)
+        self._ledger.change(entry, **changes)
         self._schedule()
         return entry.job
 
@@ -291,64 +287,13 @@ class JobQueue:
         """Stop all tasks so that the jobs can be taken up again, and store everything."""
         self._closing = True
         running = []
-        for entry in self._entries.values():
+        for entry in self._ledger.entries.values():
             if entry.task is not None:
                 entry.stop = entry.stop or Stop.SHUTDOWN
                 entry.task.cancel()
                 running.append(entry.task)
-        for timer in self._removals.values():
-            timer.cancel()
+        self._ledger.close()
         await asyncio.gather(*running, *self._background, return_exceptions=True)
-
-    def reported(self, entry: Entry, done: int, total: int, stage: str | None, resumed: int | None) -> None:
-        """Take a report of a runner: note it, and tell it on at most four times a second."""
-        job = entry.job
-        now = time.monotonic()
-        slow: dict[str, Any] = {}
-        if stage is not None and stage != job.stage:
-            entry.meter.reset()
-            slow = {"stage": stage, "log": history.longer(job.log, stage)}
-        if resumed is not None and resumed != job.resumed_bytes:
-            slow["resumed_bytes"] = resumed
-        entry.meter.add(now, done)
-        entry.job = replace(job, bytes_done=done, bytes_total=total)
-        if slow:
-            self._change(entry, **slow)
-        if now - entry.told >= PROGRESS_INTERVAL:
-            self._tell_progress(entry)
-        elif entry.late is None:
-            # nothing may come for long, and what came last is to be seen meanwhile
-            wait = PROGRESS_INTERVAL - (now - entry.told)
-            entry.late = asyncio.get_running_loop().call_later(wait, self._tell_late, entry)
-
-    def served(self, entry: Entry, mirrors: tuple[MirrorShare, ...]) -> None:
-        """Tell which mirrors serve a job; this comes once a second and is not worth storing."""
-        if mirrors == entry.job.mirrors:
-            return
-        entry.job = replace(entry.job, mirrors=mirrors)
-        for listener in self._listeners:
-            listener.job_changed(entry.job)
-
-    def noted(self, entry: Entry, text: str) -> None:
-        """Add a line to a job's history; one that repeats itself, as while there is no network, stands there once."""
-        self._change(entry, log=history.noted(entry.job.log, text))
-
-    def _entry(self, job_id: int) -> Entry:
-        try:
-            return self._entries[job_id]
-        except KeyError:
-            raise JobStateError(f"job {job_id} has ended long ago") from None
-
-    def _children(self, job_id: int) -> Iterable[Entry]:
-        return [entry for entry in self._entries.values() if entry.job.parent == job_id]
-
-    def _put(self, job: Job, lane: Lane, runner: Runner, cleanup: Callable[[], Awaitable[None]] | None = None) -> None:
-        entry = Entry(job, lane, runner, cleanup=cleanup)
-        self._entries[job.id] = entry
-        for listener in self._listeners:
-            listener.job_added(job)
-        self._save_soon(job)
-        self._tell_busy()
 
     def _take_back(self, entry: Entry) -> None:
         if entry.task is not None and not entry.begun:
@@ -359,7 +304,7 @@ class JobQueue:
         if self._closing:
             return
         for lane, slots in self._slots.items():
-            in_lane = [entry for entry in self._entries.values() if entry.lane is lane]
+            in_lane = [entry for entry in self._ledger.entries.values() if entry.lane is lane]
             free = slots - sum(entry.task is not None for entry in in_lane)
             waiting = [entry for entry in in_lane if entry.job.state is JobState.QUEUED and entry.task is None]
             waiting.sort(key=lambda entry: (-entry.job.priority, entry.job.id))
@@ -369,9 +314,9 @@ class JobQueue:
     async def _run(self, entry: Entry) -> None:
         entry.begun = True
         journal.concerns(_subject(entry.job))
-        self._change(entry, state=JobState.RUNNING, started=entry.job.started or int(time.time()))
+        self._ledger.change(entry, state=JobState.RUNNING, started=entry.job.started or int(time.time()))
         entry.meter.reset()
-        context = JobContext(self, entry)
+        context = JobContext(self._ledger, entry)
         log.info("%s begins: %s", entry.job.operation, entry.job.title)
         try:
             try:
@@ -395,20 +340,22 @@ class JobQueue:
             elif entry.stop in (Stop.PAUSE, Stop.SHUTDOWN) and isinstance(error, CancelledError):
                 await self._stopped(entry)
             else:
-                await self._end(entry, JobState.FAILED, error=error)
+                await self._ledger.end(entry, JobState.FAILED, error=error)
         except OSError as error:
             log.exception("job %d failed at the daemon's own files", entry.job.id)
-            await self._end(entry, JobState.FAILED, error=host_error(error, f"job {entry.job.id} ({entry.job.title})"))
+            await self._ledger.end(
+                entry, JobState.FAILED, error=host_error(error, f"job {entry.job.id} ({entry.job.title})")
+            )
         except Exception:
             log.exception("job %d failed in a way nobody expected", entry.job.id)
-            await self._end(entry, JobState.FAILED, error=_defect(entry.job))
+            await self._ledger.end(entry, JobState.FAILED, error=_defect(entry.job))
         else:
-            await self._end(entry, JobState.SUCCEEDED, result=result)
+            await self._ledger.end(entry, JobState.SUCCEEDED, result=result)
         self._schedule()
 
     def _paused(self, entry: Entry, reason: PauseReason, text: str = "") -> None:
         said = without_secrets(text)
-        self._change(
+        self._ledger.change(
             entry,
             state=JobState.PAUSED,
             pause_reason=reason,
@@ -426,10 +373,10 @@ class JobQueue:
             await self._end_cancelled(entry)
         elif entry.stop is Stop.SHUTDOWN:
             # the stored state stays what it was, so that the next start takes the job up
-            await self._save(entry.job)
+            await self._ledger.save(entry.job)
         else:
             log.error("the task of job %d was cancelled, and nobody asked for it", entry.job.id)
-            await self._end(entry, JobState.FAILED, error=_defect(entry.job))
+            await self._ledger.end(entry, JobState.FAILED, error=_defect(entry.job))
 
     async def _end_cancelled(self, entry: Entry) -> None:
         journal.concerns(_subject(entry.job))
@@ -437,96 +384,8 @@ class JobQueue:
             try:
                 await entry.cleanup()
             except LuxusbError as error:
-                self.noted(entry, f"what was there could not be removed: {error}")
-        await self._end(entry, JobState.CANCELLED, error=CancelledError(f"job {entry.job.id} was cancelled"))
-
-    async def _end(
-        self,
-        entry: Entry,
-        state: JobState,
-        *,
-        error: LuxusbError | None = None,
-        result: Mapping[str, Any] | None = None,
-    ) -> None:
-        entry.stop = None
-        job = entry.job
-        said = without_secrets(error.message) if error else ""
-        if state is JobState.FAILED:
-            log.warning("%s failed: %s", job.operation, said)
-        else:
-            log.info("%s %s", job.operation, state)
-        entry.job = replace(
-            job,
-            state=state,
-            pause_reason=None,
-            pause_message="",
-            finished=int(time.time()),
-            rate=0,
-            expected_end=0,
-            bytes_done=job.bytes_total if state is JobState.SUCCEEDED and job.bytes_total else job.bytes_done,
-            error_name=error.dbus_name if error else "",
-            error_message=said,
-            result=dict(result or {}),
-            log=history.longer(job.log, said if state is JobState.FAILED else state.value),
-        )
-        # stored before it is told: who hears of the end must find it after a crash, too
-        await self._save(entry.job)
-        for listener in self._listeners:
-            listener.job_progress(entry.job)
-            listener.job_changed(entry.job)
-            listener.job_finished(entry.job)
-        entry.finished.set()
-        self._tell_busy()
-        self._removals[job.id] = asyncio.get_running_loop().call_later(self._keep_finished, self._remove, job.id)
-
-    def _remove(self, job_id: int) -> None:
-        self._removals.pop(job_id, None)
-        entry = self._entries.pop(job_id)
-        for listener in self._listeners:
-            listener.job_removed(entry.job)
-
-    def _change(self, entry: Entry, **changes: Any) -> None:
-        if changes.get("state", JobState.PAUSED) is not JobState.PAUSED:
-            changes |= {"pause_reason": None, "pause_message": ""}
-        entry.job = replace(entry.job, **changes)
-        for listener in self._listeners:
-            listener.job_changed(entry.job)
-        self._save_soon(entry.job)
-        if "state" in changes:
-            self._tell_busy()
-
-    def _tell_late(self, entry: Entry) -> None:
-        entry.late = None
-        if entry.job.state is JobState.RUNNING and not self._closing:
-            self._tell_progress(entry)
-
-    def _tell_progress(self, entry: Entry) -> None:
-        now = time.monotonic()
-        if entry.late is not None:
-            entry.late.cancel()
-            entry.late = None
-        entry.told = now
-        estimate = entry.meter.estimate(now, entry.job.bytes_total)
-        expected = int(time.time() + estimate.remaining) if estimate.remaining is not None else 0
-        entry.job = replace(entry.job, rate=estimate.rate, expected_end=expected)
-        for listener in self._listeners:
-            listener.job_progress(entry.job)
-
-    def _tell_busy(self) -> None:
-        if self.busy != self._was_busy:
-            self._was_busy = self.busy
-            for listener in self._listeners:
-                listener.busy_changed(self._was_busy)
-
-    def _save_soon(self, job: Job) -> asyncio.Future[None]:
-        """Hand the job to the store now, so that writes keep the order of the changes; await it to know it is there."""
-        saved = self._store.save(codec.to_row(job))
-        saved.add_done_callback(_log_failure)
-        return saved
-
-    async def _save(self, job: Job) -> None:
-        # a failure is logged and the job goes on: a full disk must not end a transfer
-        await asyncio.wait({self._save_soon(job)})
+                self._ledger.noted(entry, f"what was there could not be removed: {error}")
+        await self._ledger.end(entry, JobState.CANCELLED, error=CancelledError(f"job {entry.job.id} was cancelled"))
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -540,11 +399,6 @@ def _subject(job: Job) -> journal.Subject:
 
 def _defect(job: Job) -> InternalError:
     return InternalError(f"job {job.id} ({job.title}) failed because of a defect in luxusbd; its log has the details")
-
-
-def _log_failure(saved: asyncio.Future[None]) -> None:
-    if not saved.cancelled() and (error := saved.exception()) is not None:
-        log.error("a job could not be stored: %s", error)
 
 
 def _now(entry: Entry) -> str:

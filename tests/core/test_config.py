@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxusbd import config
+from luxusbd import configfile
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError
 
@@ -18,31 +18,31 @@ from luxusbd.errors import ConfigError
 def test_the_documented_file_is_the_default() -> None:
     uncommented = "\n".join(
         line.removeprefix("#") if line.startswith("#") and not line.startswith("# ") else line
-        for line in config.document().splitlines()
+        for line in configfile.document().splitlines()
     )
-    assert config.parse(uncommented, "doc", Config()) == Config()
-    assert config.parse(config.document(), "doc", Config()) == Config()
-    assert set(tomllib.loads(config.document())) == {name.split(".")[0] for name in Config().settings()}
+    assert configfile.parse(uncommented, "doc", Config()) == Config()
+    assert configfile.parse(configfile.document(), "doc", Config()) == Config()
+    assert set(tomllib.loads(configfile.document())) == {name.split(".")[0] for name in Config().settings()}
 
 
 def test_every_key_has_a_meaning() -> None:
-    text = config.document()
+    text = configfile.document()
     for name in Config().settings():
         assert f"#{name.split('.')[1]} = " in text
 
 
 def test_values_replace_the_base() -> None:
-    changed = config.parse('[limits]\njobs = 3\n[devices]\nallow_loop = ["/dev/loop7"]', "x", Config())
+    changed = configfile.parse('[limits]\njobs = 3\n[devices]\nallow_loop = ["/dev/loop7"]', "x", Config())
     assert changed.limits.jobs == 3
     assert changed.limits.jobs_per_uid == Config().limits.jobs_per_uid
     assert changed.devices.allow_loop == ("/dev/loop7",)
 
 
 def test_sizes_have_units() -> None:
-    changed = config.parse('[images]\nquota = "200GiB"\nquota_per_user = "8 GB"\nreserve = 4096', "x", Config())
+    changed = configfile.parse('[images]\nquota = "200GiB"\nquota_per_user = "8 GB"\nreserve = 4096', "x", Config())
     assert (changed.images.quota, changed.images.quota_per_user, changed.images.reserve) == (200 << 30, 8 * 10**9, 4096)
-    assert '#reserve = "256MiB"' in config.document()
-    assert "(0 to 1PiB)" in config.document()
+    assert '#reserve = "256MiB"' in configfile.document()
+    assert "(0 to 1PiB)" in configfile.document()
 
 
 @pytest.mark.parametrize(
@@ -71,26 +71,26 @@ def test_sizes_have_units() -> None:
 )
 def test_mistakes_are_explained(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=r"x\.toml") as caught:
-        config.parse(text, "x.toml", Config())
+        configfile.parse(text, "x.toml", Config())
     assert said in str(caught.value)
 
 
 def test_countries_are_taken_in_small_letters_and_may_be_empty() -> None:
     text = '[mirrors]\nexclude = ["us"]\ncountry = ""\ncountry_database = ""'
-    found = config.parse(text, "x.toml", Config()).mirrors
+    found = configfile.parse(text, "x.toml", Config()).mirrors
     assert (found.exclude, found.country, found.country_database) == (("US",), "", "")
 
 
 def test_unreadable_files_are_explained(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        config.load(tmp_path / "none.toml")
+        configfile.load(tmp_path / "none.toml")
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
-        config.load(binary)
+        configfile.load(binary)
 
 
 @given(st.text())
 def test_any_text_is_a_configuration_or_an_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
-        config.parse(text, "x", Config())
+        configfile.parse(text, "x", Config())

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxusbd import __main__, config
+from luxusbd import __main__, config, configfile
 from luxusbd.config import Config
 from luxusbd.errors import FailedError, InvalidArgumentError
 from luxusbd.settings import FILE_NAME, ChangedSettings, check_changeable
 
-BASE = config.parse("[limits]\njobs = 7\n", "x", Config())
+BASE = configfile.parse("[limits]\njobs = 7\n", "x", Config())
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from luxusb_cli.catalog import ImageInfo
 from luxusb_cli.errors import DaemonError
+from luxusb_cli.images import ImageInfo
 from luxusb_cli.model import JobState
 
 from tests.daemon.caller import Caller

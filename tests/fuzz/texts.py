@@ -12,10 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from luxusb_cli.catalog import DistroInfo, ImageInfo, InspectReport, MirrorState, VerifyResult
+from luxusb_cli.catalog import DistroInfo, MirrorState
+from luxusb_cli.images import ImageInfo
+from luxusb_cli.inspection import InspectReport
+from luxusb_cli.results import VerifyResult
 from luxusb_cli.wire import ProtocolError, wire_of
 
-from luxusbd import config
+from luxusbd import config, configfile
 from luxusbd.catalog import update
 from luxusbd.catalog.cache import state_from
 from luxusbd.catalog.model import Layer
@@ -45,7 +48,7 @@ _JSON = (
 
 
 def _config_corpus() -> tuple[bytes, ...]:
-    documented = config.document().encode()
+    documented = configfile.document().encode()
     return (documented, documented.replace(b"\n#", b"\n"), b'[devices]\nallow_loop = ["/a", "b"]\n[daemon]\n')
 
 
@@ -55,7 +58,7 @@ def _check_config(data: bytes) -> None:
     except UnicodeDecodeError:
         return
     with suppress(ConfigError):
-        config.parse(text, "fuzz", config.Config()).settings()
+        configfile.parse(text, "fuzz", config.Config()).settings()
 
 
 def _catalog_corpus() -> tuple[bytes, ...]:

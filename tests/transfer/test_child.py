@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from luxusbd.children import transfer_main
+from luxusbd.children import transfer_files, transfer_progress, transfer_threads
 from luxusbd.children.protocol import Channel, Params
 from luxusbd.children.transfer_main import TransferChild
 from luxusbd.errors import (
@@ -102,7 +102,7 @@ async def process() -> AsyncIterator[Core]:
 @pytest.fixture
 async def core(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Core]:
     """A child in this process, with short limits."""
-    monkeypatch.setattr(transfer_main, "PROGRESS_INTERVAL", 0.01)
+    monkeypatch.setattr(transfer_progress, "PROGRESS_INTERVAL", 0.01)
     ours, theirs = socket.socketpair()
     # patient but where a test is about the end of patience
     limits = FAST if "started_twice" in request.node.name else replace(FAST, lock_patience=10.0)
@@ -453,7 +453,7 @@ async def test_explain(core: Core, tmp_path: Path) -> None:
 async def test_inspect_that_never_ends(
     core: Core, foreign: types.SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer_main, "INSPECT_TIMEOUT", 0.05)
+    monkeypatch.setattr(transfer_threads, "INSPECT_TIMEOUT", 0.05)
     release = threading.Event()
     foreign.recognise = lambda _fd: release.wait()
     (tmp_path / "file").write_bytes(b"content")
@@ -563,7 +563,7 @@ class SlowHash:
 @pytest.fixture
 def slow_hash(monkeypatch: pytest.MonkeyPatch) -> SlowHash:
     made = SlowHash()
-    monkeypatch.setattr(transfer_main, "hash_file", made)
+    monkeypatch.setattr(transfer_files, "hash_file", made)
     return made
 
 

@@ -15,7 +15,8 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from luxusbd.config import Config, NetworkConfig, parse
+from luxusbd.config import Config, NetworkConfig
+from luxusbd.configfile import parse
 from luxusbd.errors import ConfigError, LuxusbError, NetworkError, ProxyError, VerificationError
 from luxusbd.transfer import network as ways
 from luxusbd.transfer.engine import Downloader

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.catalog import VerifyResult
 from luxusb_cli.commands.devices import damage_note, unlisted_note
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
@@ -17,6 +16,7 @@ from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.model import JobInfo, StickImage
 from luxusb_cli.params import consent_options, target_options
 from luxusb_cli.render import date, firmware_names, hardware, say, table
+from luxusb_cli.results import VerifyResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean

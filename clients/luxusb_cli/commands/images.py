@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.catalog import ImageInfo
 from luxusb_cli.commands import keeping
 from luxusb_cli.commands.imports import import_command, show_stored
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import _
+from luxusb_cli.images import ImageInfo
 from luxusb_cli.params import throttle_options, to_duration
 from luxusb_cli.render import badge, date, say, table
 from luxusb_cli.runner import JobOptions, job_options, run_jobs

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli.beside import Beside, Vouchers, open_beside
-from luxusb_cli.catalog import StoredResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import N_, _
 from luxusb_cli.model import JobInfo
 from luxusb_cli.params import to_size
 from luxusb_cli.render import say
+from luxusb_cli.results import StoredResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, say_started, start_import
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size

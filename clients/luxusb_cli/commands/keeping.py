@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.catalog import PrunedInfo
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import N_, _
+from luxusb_cli.images import PrunedInfo
 from luxusb_cli.render import date, say, table
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from luxusb_cli.catalog import RescanResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.model import JobInfo
 from luxusb_cli.params import target_options
 from luxusb_cli.render import say
+from luxusb_cli.results import RescanResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean

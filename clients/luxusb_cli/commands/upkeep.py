@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.catalog import RepairResult
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo
 from luxusb_cli.params import consent_options, target_options, to_size
 from luxusb_cli.render import say
+from luxusb_cli.results import RepairResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean

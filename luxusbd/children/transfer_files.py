@@ -1,0 +1,135 @@
+"""Requests of the transfer child about files that the core hands over: images, sticks, what is imported.
+
+The rooms that know formats are imported by the first look that needs them: most runs only download.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from luxusbd.children.params import descriptors, file_name, integer, strings
+from luxusbd.children.protocol import Params
+from luxusbd.children.transfer_threads import Threads
+from luxusbd.transfer.localcopy import LocalFile, hash_file
+from luxusbd.transfer.model import DIGESTS
+from luxusbd.transfer.receive import ALGORITHMS, Digests, Order, receive
+
+
+class FileRequests:
+    """Handlers; `luxusbd.children.transfer_main` says what each takes and answers."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+
+    async def inspect(self, _params: Params, fds: Sequence[int]) -> Any:
+        """What a file is."""
+        from luxusbd.images.codec import recognition_to_json
+        from luxusbd.images.recognise import recognise
+
+        (fd,) = descriptors(fds, 1)
+        return await self._threads.look(fd, lambda own: recognition_to_json(recognise(own)))
+
+    async def explain(self, _params: Params, fds: Sequence[int]) -> Any:
+        """What a file is, and more about it."""
+        from luxusbd.images.details_codec import inspection_to_json
+        from luxusbd.images.recognise import inspect
+
+        (fd,) = descriptors(fds, 1)
+        return await self._threads.look(fd, lambda own: inspection_to_json(inspect(own)))
+
+    async def look(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """What a disk holds: a stick's contents, and what would be lost."""
+        from luxusbd.stick.codec import contents_to_json
+        from luxusbd.stick.losses import to_json
+        from luxusbd.stick.reader import look_at_contents, read_stick
+
+        (fd,) = descriptors(fds, 1)
+        size = integer(params, "size")
+
+        def look(own: int) -> dict[str, Any]:
+            contents = read_stick(own, size)
+            lines, losses = look_at_contents(own, size)
+            return {
+                "contents": None if contents is None else contents_to_json(contents),
+                "losses": list(lines),
+                "details": to_json(losses),
+            }
+
+        return await self._threads.look(fd, look)
+
+    async def stick_files(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """The files in /iso of a stick."""
+        from luxusbd.stick.codec import files_to_json
+        from luxusbd.stick.isofiles import list_files
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = descriptors(fds, 1)
+        size = integer(params, "size")
+        return {"files": await self._threads.look(fd, lambda own: files_to_json(list_files(open_stick(own, size))))}
+
+    async def stick_inspect(self, params: Params, fds: Sequence[int]) -> Any:
+        """What one image on a stick is."""
+        from luxusbd.images.codec import recognition_to_json
+        from luxusbd.images.recognise import recognise
+        from luxusbd.stick.isofiles import image_file
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = descriptors(fds, 1)
+        size, name = integer(params, "size"), file_name(params)
+
+        def look(own: int) -> Any:
+            file = image_file(open_stick(own, size), name)
+            found = recognise(file)
+            file.check_for_grub()
+            return recognition_to_json(found)
+
+        return await self._threads.look(fd, look)
+
+    async def stick_hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """The hash of one image on a stick."""
+        from luxusbd.stick.isofiles import image_file
+        from luxusbd.stick.reader import open_stick
+
+        (fd,) = descriptors(fds, 1)
+        size, name = integer(params, "size"), file_name(params)
+
+        def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> LocalFile:
+            file = image_file(open_stick(fd, size), name)
+            file.check_for_grub()
+            return LocalFile(file.sha256(progress, stop), file.size)
+
+        found = await self._threads.copy(integer(params, "job"), work)
+        return {"sha256": found.sha256, "size": found.size}
+
+    async def hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """The hash of a file."""
+        (fd,) = descriptors(fds, 1)
+        found = await self._threads.copy(
+            integer(params, "job") if "job" in params else 0,
+            lambda progress, stop: hash_file(fd, progress, stop),
+        )
+        return {"sha256": found.sha256, "size": found.size}
+
+    async def digests(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Several hashes of a file."""
+        (fd,) = descriptors(fds, 1)
+        running = Digests(name for name in strings(params, "algorithms") if name in DIGESTS)
+        await self._threads.copy(0, lambda progress, stop: hash_file(fd, progress, stop, running=running))
+        return {"digests": [{"algorithm": name, "value": value} for name, value in running.content().digests.items()]}
+
+    async def receive(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Copy a file or a stream, unpacking it on the way."""
+        source, destination = descriptors(fds, 2)
+        order = Order(
+            size=integer(params, "size"),
+            most=integer(params, "most"),
+            reserve=integer(params, "reserve"),
+            algorithms=tuple(name for name in strings(params, "algorithms") if name in ALGORITHMS),
+        )
+        found = await self._threads.copy(
+            integer(params, "job"),
+            lambda progress, stop: receive(source, destination, order, progress, stop),
+        )
+        return asdict(found)

@@ -1,0 +1,78 @@
+"""Requests of the transfer child about what makers say of their files: signatures, lists of hashes, metalinks."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from luxusbd.children.params import descriptors, file_name, integer, strings
+from luxusbd.children.protocol import Params
+from luxusbd.children.transfer_threads import Threads
+from luxusbd.errors import InvalidArgumentError
+from luxusbd.transfer.codec import digests_from_json
+from luxusbd.transfer.directions import find_directions
+from luxusbd.transfer.makers import Vouching
+from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
+from luxusbd.transfer.network import Network
+from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
+from luxusbd.transfer.proof import name_behind, prove, read_small
+from luxusbd.transfer.small import SmallFiles
+from luxusbd.transfer.source import default_session
+from luxusbd.transfer.sums import MAX_SUMS
+
+
+class ProofRequests:
+    """Handlers; `luxusbd.children.transfer_main` says what each takes and answers."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._small = SmallFiles()
+        self._vouching = Vouching(self._small)
+
+    def use(self, network: Network, context: ssl.SSLContext) -> None:
+        """Fetch in this way from now on; what was fetched with before is closed by then."""
+        self._small = SmallFiles(lambda: default_session(context), network=network)
+        self._vouching = Vouching(self._small)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._small.close()
+
+    async def prove(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Whether a list of hashes is signed, and what it says."""
+        given = [
+            ("the list of hashes", MAX_SUMS),
+            *([("the signature", MAX_SIGNATURE)] if params.get("signature") else []),
+            *([("the file of keys", MAX_KEY)] if params.get("key") else []),
+        ]
+        texts = [
+            await self._threads.look(fd, partial(read_small, most=most, what=what))
+            for fd, (what, most) in zip(descriptors(fds, len(given)), given, strict=True)
+        ]
+        sums = texts.pop(0)
+        key = texts.pop() if params.get("key") else None
+        signature = texts.pop() if params.get("signature") else None
+        return asdict(await prove(sums, signature, key, strings(params, "names"), name_behind(fds[0])))
+
+    async def vouch(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """What the makers of an image say of it."""
+        given = list(descriptors(fds, bool(params.get("key")) + bool(params.get("image"))))
+        claim = claim_from_json(params)
+        key = None
+        if params.get("key"):
+            key = await self._threads.look(given.pop(0), partial(read_small, most=MAX_KEY, what="the file of keys"))
+        if given:
+            return word_to_json(await self._vouching.by_image(claim, key, given[0]))
+        return word_to_json(await self._vouching.by_list(claim, key))
+
+    async def metalink(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
+        """Where a metalink says that a file is."""
+        url = params.get("url")
+        if not isinstance(url, str):
+            raise InvalidArgumentError("`url` must be the address of a metalink")
+        digests = digests_from_json(params.get("digests"))
+        found = await find_directions(self._small, url, file_name(params), digests, integer(params, "size"))
+        return directions_to_json(found)
