@@ -23,7 +23,7 @@ from tests.vm.machine import Guest
 pytestmark = [pytest.mark.vm, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 SERIALS = ("LUXTOP0", "LUXTOP1")
-SIZE = 160 * MIB
+SIZE = 256 * MIB
 """Of each stick, in bytes; a btrfs of two does not fit on less."""
 ERROR = "org.luxusb.Error."
 PATIENT = 120.0
