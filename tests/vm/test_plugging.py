@@ -28,6 +28,8 @@ MANAGER = "org.luxusb.Manager /org/luxusb/Manager org.luxusb.Manager"
 SEEN = "/run/seen"
 SLOWLY = "server {{ listen 127.0.0.1:{}; root /srv/mirror; limit_rate 1m; }}\n"
 MIRRORS = "/etc/nginx/conf.d/mirrors.conf"
+SMALL, LARGE = 256 * MIB, 320 * MIB
+"""What fits a stick, and can be told from the other."""
 NOUGHTS = "00000000"
 """What sticks have whose maker gave them no serial number; QEMU makes one up for each port where it is given none."""
 PATIENT = 120.0
@@ -144,7 +146,7 @@ async def _more(guest: Guest, node: str, state: str, before: int) -> bool:
 
 @pytest.mark.campaign
 async def test_cards_come_go_and_are_exchanged(guest: Guest, observer: None, tmp_path: Path) -> None:
-    small, large = empty_stick(tmp_path / "small", 64 * MIB), empty_stick(tmp_path / "large", 96 * MIB)
+    small, large = empty_stick(tmp_path / "small", SMALL), empty_stick(tmp_path / "large", LARGE)
     await guest.plug_reader("reader", "LUXCARD")
     empty = await guest.shown("LUXCARD", timeout=PATIENT)
     assert (empty["Size"], empty["State"]) == (0, "blank")
@@ -152,20 +154,20 @@ async def test_cards_come_go_and_are_exchanged(guest: Guest, observer: None, tmp
 
     await guest.insert("reader", small)
     first = await guest.shown("LUXCARD", lambda device: not device["BlockedReason"], PATIENT)
-    assert (first["Size"], first["Id"]) == (64 * MIB, empty["Id"])
+    assert (first["Size"], first["Id"]) == (SMALL, empty["Id"])
     assert first["DiskSeq"] > empty["DiskSeq"]
     token = await plan(guest, first)
 
     await guest.eject("reader")
     await guest.shown("LUXCARD", lambda device: "no card in the reader" in device["BlockedReason"], PATIENT)
     await guest.insert("reader", large)
-    second = await guest.shown("LUXCARD", lambda device: device["Size"] == 96 * MIB, PATIENT)
+    second = await guest.shown("LUXCARD", lambda device: device["Size"] == LARGE, PATIENT)
     assert second["DiskSeq"] > first["DiskSeq"]
     assert "another disk or medium stands where" in await refusal(guest, token)
 
     token = await plan(guest, second)
     await guest.insert("reader", small)
-    third = await guest.shown("LUXCARD", lambda device: device["Size"] == 64 * MIB, PATIENT)
+    third = await guest.shown("LUXCARD", lambda device: device["Size"] == SMALL, PATIENT)
     assert third["DiskSeq"] > second["DiskSeq"]
     assert "another disk or medium stands where" in await refusal(guest, token)
     for card in (small, large):
@@ -175,7 +177,7 @@ async def test_cards_come_go_and_are_exchanged(guest: Guest, observer: None, tmp
 @pytest.mark.campaign
 async def test_an_exchange_that_nothing_announces(guest: Guest, tmp_path: Path) -> None:
     """The kernel polls readers because udev's rules tell it to; without that the opening finds it out."""
-    cards = [empty_stick(tmp_path / name, 64 * MIB) for name in ("one", "two")]
+    cards = [empty_stick(tmp_path / name, SMALL) for name in ("one", "two")]
     await guest.plug_reader("reader", "LUXPOLL")
     await guest.insert("reader", cards[0])
     device = await guest.shown("LUXPOLL", lambda device: not device["BlockedReason"], PATIENT)
