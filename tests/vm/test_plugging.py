@@ -264,7 +264,7 @@ async def test_a_stick_replugged_while_its_images_are_fetched(guest: Guest, stic
 
 @pytest.mark.campaign
 async def test_twins_that_change_places(guest: Guest, tmp_path: Path) -> None:
-    files = {name: empty_stick(tmp_path / name, 64 * MIB) for name in ("left", "right")}
+    files = {name: empty_stick(tmp_path / name, SMALL) for name in ("left", "right")}
     await guest.plug("left", files["left"], serial=NOUGHTS, port="3")
     await guest.plug("right", files["right"], serial=NOUGHTS, port="4")
     await guest.until(lambda: _twins(guest, 2), timeout=PATIENT)
