@@ -88,9 +88,13 @@ async def writing(guest: Guest, number: int) -> bool:
 
 
 async def partitions(guest: Guest, node: str) -> dict[str, str]:
-    """Nodes of the partitions by label."""
-    said = (await guest.run(f"lsblk -nrpo PARTLABEL,NAME {node}")).stdout.split("\n")
-    return {label: part for label, _, part in (line.partition(" ") for line in said) if label}
+    """Nodes of the partitions by label, from the kernel: udev looks at nothing of a disk that is locked."""
+    name = node.removeprefix("/dev/")
+    said = await guest.run(
+        f"for part in /sys/block/{name}/{name}*; do"
+        f' echo "$(sed -n s/^PARTNAME=//p $part/uevent) /dev/$(basename $part)"; done'
+    )
+    return {label: part for label, _, part in (line.partition(" ") for line in said.stdout.splitlines()) if label}
 
 
 async def mount(guest: Guest, part: str) -> Ran:
