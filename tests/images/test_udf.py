@@ -35,6 +35,9 @@ TREE: Tree = {
     "loop": Link("loop"),
 }
 
+# Debian 12 has the name of the program's own project, p7zip the older one
+SEVEN_ZIP = shutil.which("7zz") or "7z"
+
 
 @contextlib.contextmanager
 def opened(data: bytes) -> Iterator[UdfImage]:
@@ -137,7 +140,9 @@ def test_any_tree_is_read_back(
 
 def seven_zip(path: Path) -> dict[str, int]:
     """Files and their sizes as 7-Zip lists them."""
-    said = subprocess.run(["7z", "l", "-slt", "-tudf", str(path)], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        [SEVEN_ZIP, "l", "-slt", "-tudf", str(path)], check=True, capture_output=True, text=True
+    ).stdout
     found = {}
     for block in said.split("----------\n", 1)[1].split("\n\n"):
         fields = dict(line.split(" = ", 1) for line in block.splitlines() if " = " in line)
