@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luxusbd.transfer.answers import FailureKind, SourceError
 from luxusbd.transfer.mirrors import Mirror
 from luxusbd.transfer.model import DownloadStage
-from luxusbd.transfer.plan import Claim, next_order, race_spans, worth_keeping
+from luxusbd.transfer.plan import Claim, Order, next_order, race_spans, worth_keeping
 from luxusbd.transfer.segments import MIB, Span, SpanSet
 from luxusbd.transfer.work import Work
 from luxusbd.transfer.worker import Hold, Worker, span_of
@@ -122,11 +122,19 @@ class Crew:
         self._work.tell(DownloadStage.CONNECT)
         worker.hold = Hold(first.start, first.start, first.end) if first else None
         worker.task = self._group.create_task(self._serve(worker, delay))
+        # a task that is dismissed before its first step never runs any of its own code
+        worker.task.add_done_callback(lambda _task: self._left(worker))
         return worker
+
+    def _left(self, worker: Worker) -> None:
+        self._workers.pop(worker.number, None)
+        if not any(other.mirror is worker.mirror for other in self._workers.values()):
+            self._work.shares.idle(worker.mirror.url)
+        self._changed = self._clock()
+        self._news.set()
 
     async def _serve(self, worker: Worker, delay: float) -> None:
         hold = worker.hold
-        url = worker.mirror.url
         try:
             await asyncio.sleep(delay)
             hold = hold or self._assign(worker)
@@ -137,17 +145,13 @@ class Crew:
                 except SourceError as error:
                     self._work.failed(worker.mirror, error, brought_bytes=hold.position > hold.start)
                     return
+                finally:
+                    self._release_doubles(hold)
                 if self._keeper.written.total > before:
                     self._book.progressed(worker.mirror)
-                self._release_doubles(hold)
                 hold = self._assign(worker)
         finally:
             worker.hold = None
-            self._workers.pop(worker.number, None)
-            if not any(other.mirror.url == url for other in self._workers.values()):
-                self._work.shares.idle(url)
-            self._changed = self._clock()
-            self._news.set()
 
     def _replaceable(self) -> bool:
         return len(self._workers) > 1 or bool(self._ready())
@@ -161,17 +165,7 @@ class Crew:
     def _assign(self, worker: Worker) -> Hold | None:
         if worker.trial and not self._racing_until and not self._passed(worker):
             return None
-        keeper = self._keeper
-        assert keeper.total is not None
-        claims = self._claims(worker)
-        order = next_order(
-            self._missing(),
-            claims,
-            size=keeper.total,
-            after=worker.after,
-            rate=worker.speed(self._mean()),
-            limits=self._limits,
-        )
+        order = self._order(worker.after, worker.speed(self._mean()), without=worker)
         if order is None:
             return None
         span = order.span
@@ -185,6 +179,18 @@ class Crew:
             span = Span(span.start, min(span.end, span.start + self._limits.race_span))
         worker.hold = Hold(span.start, span.start, span.end, order.double)
         return worker.hold
+
+    def _order(self, after: int, rate: float, without: Worker | None = None) -> Order | None:
+        """What somebody would have to do who brings `rate` and was at `after` before."""
+        assert self._keeper.total is not None
+        return next_order(
+            self._missing(),
+            self._claims(without),
+            size=self._keeper.total,
+            after=after,
+            rate=rate,
+            limits=self._limits,
+        )
 
     def _claims(self, without: Worker | None = None) -> list[Claim]:
         mean = self._mean()
@@ -206,7 +212,7 @@ class Crew:
         return sum(worker.meter.current() for worker in self._workers.values() if worker is not without)
 
     def _release_doubles(self, hold: Hold) -> None:
-        """`hold` is brought: whoever was at the same bytes need not go on."""
+        """Nobody is at `hold` any more: whoever was at the same bytes is alone there, or need not go on."""
         if not hold.doubled:
             return
         for other in self._workers.values():
@@ -235,6 +241,7 @@ class Crew:
             self._dismiss(self._slowest())
         if not self._racing_until:
             self._recruit(now)
+            self._call_back()
 
     def _slowest(self) -> Worker:
         return min(self._workers.values(), key=lambda one: one.meter.current())
@@ -328,6 +335,18 @@ class Crew:
                 return
         self._second(total, now)
 
+    def _call_back(self) -> None:
+        """Get help for somebody who became slow, from a mirror that ran out of work before that."""
+        if self._trial is not None or len(self._workers) >= self._limits.crew or self._work.means.source.contended:
+            return
+        for mirror in self._ready():
+            rate = mirror.measured or mirror.expected
+            order = self._order(-1, rate) if rate > 0 else None
+            victim = self._workers.get(order.victim) if order is not None and order.victim is not None else None
+            if victim is not None and rate > self._limits.swap * victim.speed(self._mean()):
+                self._hire(mirror, trial=False)
+                return
+
     def _second(self, total: float, now: float) -> None:
         """A second connection to a mirror that is far away, if it is the only one there is."""
         (worker, *others) = self._workers.values()
@@ -345,13 +364,5 @@ class Crew:
 
     def _left_over(self) -> bool:
         """Whether there are bytes to give to one more worker."""
-        assert self._keeper.total is not None
-        order = next_order(
-            self._missing(),
-            self._claims(),
-            size=self._keeper.total,
-            after=-1,
-            rate=self._mean(),
-            limits=self._limits,
-        )
+        order = self._order(-1, self._mean())
         return order is not None and not order.double

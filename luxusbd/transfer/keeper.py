@@ -238,6 +238,10 @@ class PartKeeper:
         async with self._saving:
             if self.written != self._claimed:
                 await self._sync_and_save(keep_old=True)
+            else:
+                # what was to be saved has been withdrawn meanwhile
+                self._settle()
+                self._wake()
 
     async def drop_from(self, offset: int) -> None:
         """Withdraw all claims to bytes at and beyond `offset`, before they are written anew."""
@@ -285,9 +289,8 @@ class PartKeeper:
             self._sources = {}
             self._sums = []
             self.url = ""
-            self._unsynced = 0
-            self._saved.set()
-            self._saved = asyncio.Event()
+            self._settle()
+            self._wake()
             self._follower.reset()
             self._further.withdraw(0)
             self.total = self._request.size or None
@@ -346,10 +349,17 @@ class PartKeeper:
         missing = 0 if self.total is None else max(0, self.total - allocated(self.part.fd))
         return disk_error(error, self.part.path, missing)
 
-    async def _sync_and_save(self, *, keep_old: bool) -> None:
+    def _settle(self) -> None:
         self._dirty.clear()
         self._due.clear()
         self._unsynced = 0
+
+    def _wake(self) -> None:
+        self._saved.set()
+        self._saved = asyncio.Event()
+
+    async def _sync_and_save(self, *, keep_old: bool) -> None:
+        self._settle()
         try:
             await self._save(keep_old=keep_old)
         except OSError as error:
@@ -371,8 +381,7 @@ class PartKeeper:
         )
         await in_thread(self._disk, lambda: self.part.save(state, keep_old=keep_old))
         self._claimed = done
-        self._saved.set()
-        self._saved = asyncio.Event()
+        self._wake()
 
     def _foreign(self, state: PartState) -> str:
         request = self._request

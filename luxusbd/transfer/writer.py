@@ -39,7 +39,7 @@ class BatchWriter:
         if not self._chunks:
             self._offset = offset
             # a server that falls silent must not keep what it sent from the disk
-            self._timer = asyncio.get_running_loop().call_later(self._limits.batch_age, self._start)
+            self._timer = asyncio.get_running_loop().call_later(self._limits.batch_age, self._aged)
         self._chunks.append(chunk)
         self._size += len(chunk)
         self._keeper.waiting += len(chunk)
@@ -74,6 +74,10 @@ class BatchWriter:
         if self._size >= self._limits.batch_min or len(self._chunks) >= MAX_VECTORS:
             self._start()
 
+    def _aged(self) -> None:
+        self._timer = None
+        self._start()
+
     def _start(self) -> None:
         if self._inflight is not None or not self._chunks or self._error is not None:
             return
@@ -99,7 +103,11 @@ class BatchWriter:
         else:
             self._keeper.wrote(write)
             self._written()
-            self._start_if_large()
+            if self._timer is None:
+                # their time was up while the write before them was under way
+                self._start()
+            else:
+                self._start_if_large()
 
     def _raise(self) -> None:
         if self._error is not None:

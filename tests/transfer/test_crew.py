@@ -10,15 +10,19 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from luxusbd.errors import NetworkError, VerificationError
 from luxusbd.transfer import diskio
+from luxusbd.transfer.crew import Crew
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.mirrors import Mirror
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, PieceHashes, SourceHint, SourceShare, SourceState
 from luxusbd.transfer.pace import Control
+from luxusbd.transfer.worker import Worker
 from tests.transfer.conftest import FAST, Client, Outcome
 from tests.transfer.fault_server import (
     DATE,
@@ -101,12 +105,14 @@ def steady(
     change: Callable[[bytes], bytes] = lambda data: data,
     stop: int = SIZE,
     then: str = "",
+    crawl: int = SIZE,
     etag: str = '"v1"',
     date: str = DATE,
 ) -> Move:
     """A good server that sends `rate` bytes a second, of what `change` makes of the file.
 
-    After `stop` bytes of an answer it does what `then` says: hang, reset, or go on with that many bytes a second.
+    After `stop` bytes of an answer it does what `then` says: hang, reset, or go on with that many bytes a second. From
+    the byte `crawl` of the file on it sends 2000 a second.
     """
 
     async def move(server: FaultServer, request: Request, connection: Connection) -> None:
@@ -129,6 +135,8 @@ def steady(
                 return
             if offset - first >= stop:
                 pace = int(then)
+            if offset >= crawl:
+                pace = 2000
             portion = max(1, pace // 50)
             await connection.send(data[offset : min(last + 1, offset + portion)])
             offset += portion
@@ -385,6 +393,37 @@ async def test_the_slow_tail_is_asked_for_twice(client: Client, mirrors: Mirrors
     assert any(request.range == mirrors.servers[0].log[-1].range for request in mirrors.servers[0].log)
     assert sum(brought(outcome).values()) <= SIZE + 1100 * KIB
     assert brought(outcome)[urls[1]] < 900 * KIB
+
+
+async def test_who_ran_out_of_work_is_called_back_when_somebody_becomes_slow(client: Client, mirrors: Mirrors) -> None:
+    """Nothing is stolen, and the slower one asks for nothing twice: it leaves, and then the faster one crawls."""
+    limits = replace(SMALL, steal_min=2**40, range_size=1024 * KIB, range_time=0.0, endgame_bytes=1024 * KIB)
+    urls = mirrors.route(steady(500_000), steady(1_100_000, crawl=3800 * KIB))
+    outcome = await fetch(client, urls, limits)
+    assert outcome.content == DATA
+    assert [share.failures for share in last(outcome).values()] == [0, 0], "nobody waits for the watchdog"
+
+
+async def test_a_worker_may_be_dismissed_before_it_began(
+    client: Client, mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are nobody's then, and its place is free."""
+    hire = Crew._hire
+    hired: list[Worker] = []
+
+    def dismissed(crew: Crew, mirror: Mirror, **how: Any) -> Worker:
+        worker = hire(crew, mirror, **how)
+        hired.append(worker)
+        if len(hired) == 2:
+            crew._dismiss(worker)
+        return worker
+
+    monkeypatch.setattr(Crew, "_hire", dismissed)
+    limits = replace(SMALL, steal_min=2**40, endgame_bytes=0, endgame_share=0.0)
+    async with asyncio.timeout(60):
+        outcome = await fetch(client, mirrors.route(steady(2_000_000), steady(2_000_000)), limits)
+    assert outcome.content == DATA
+    assert len(hired) >= 2
 
 
 async def test_a_better_mirror_takes_the_place_of_the_slowest(client: Client, mirrors: Mirrors) -> None:

@@ -123,7 +123,7 @@ async def test_how_soon_the_service_tells(guest: Guest, observer: None, tmp_path
     for theirs, ours in (("add", "added"), ("remove", "removed")):
         told = [note["time"] for note in seen if note["source"] == "udev" and note["what"] == theirs]
         shown = [note["time"] for note in seen if note["source"] == "bus" and note["what"] == ours]
-        assert len(shown) == len(told) == 3
+        assert len(shown) == len(told) == 3, seen
         later = ", ".join(f"{at - before:.2f}" for before, at in zip(told, shown, strict=True))
         print(f"{ours} on the bus after udev's event: {later} seconds")
 

@@ -44,7 +44,7 @@ async def test_activation_by_a_first_busctl_call(guest: Guest) -> None:
         f"busctl call org.luxusb.Manager {MANAGER} ListDistributions 'a{{sv}}' 0", user="carol", timeout=120
     )
     assert "memtest86plus" in said.stdout
-    assert (await guest.run("systemctl is-active luxusbd", check=False)).stdout.strip() == "active"
+    assert await _active(guest)
     assert (await guest.run("systemctl is-system-running", check=False)).stdout.strip() == "running"
 
 
@@ -84,6 +84,23 @@ async def test_create_with_three_images_from_an_http_server_then_the_stick_boots
     await guest.pull("boots")
     async with Machine(Firmware.BIOS, disk=stick) as machine:
         await machine.expect("Memtest86", 120)
+
+
+@pytest.mark.campaign
+async def test_a_stick_of_ours_starts_the_service(guest: Guest, stick: Path, tmp_path: Path) -> None:
+    """By udev alone: until the end of the wait nobody calls the service."""
+    await guest.plug("ours", stick, serial="LUX0013")
+    device = await guest.device("LUX0013")
+    create = f"create --yes --device {device['node']} --device-id {device['id']} memtest86plus"
+    await guest.luxusb(create, user="root", timeout=600)
+    await guest.pull("ours")
+    await guest.run("systemctl stop luxusbd", timeout=120)
+    await guest.plug("theirs", empty_stick(tmp_path / "theirs"), serial="LUX0014")
+    await guest.run("udevadm settle && sleep 5", timeout=120)
+    assert await _inactive(guest), "an empty stick is no reason to start"
+    await guest.plug("ours", stick, serial="LUX0013")
+    await guest.until(lambda: _active(guest), timeout=120)
+    assert (await guest.device("LUX0013", state="luxusb"))["bus"] == "usb"
 
 
 async def test_no_user_writes_without_a_password(guest: Guest, stick: Path) -> None:

@@ -1,0 +1,96 @@
+"""What is written, saved and withdrawn of one partial file, below the level of a download."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luxusbd.transfer import diskio, keeper
+from luxusbd.transfer.keeper import PartKeeper
+from luxusbd.transfer.limits import TransferLimits
+from luxusbd.transfer.model import DownloadRequest
+from luxusbd.transfer.partfile import PartFile
+from luxusbd.transfer.partstate import Validators
+from luxusbd.transfer.segments import Span
+from luxusbd.transfer.writer import BatchWriter
+from tests.transfer.conftest import FAST
+
+URL = "http://mirror.test/f"
+KIB = 1024
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[PartKeeper]:
+    """A file of unknown size of which nothing is there."""
+    with ThreadPoolExecutor(4) as disk, ThreadPoolExecutor(1) as hasher:
+        part = PartFile.open(str(tmp_path), "f")
+        one = PartKeeper(part, DownloadRequest((URL,), "", 0, str(tmp_path), "f"), FAST, disk, hasher)
+        one.set_validators(URL, Validators(URL))
+        yield one
+        part.close()
+
+
+async def write(kept: PartKeeper, data: bytes, at: int) -> None:
+    written = kept.submit(URL, [data], Span(at, at + len(data)))
+    await written.future
+    kept.wrote(written)
+
+
+async def test_what_was_withdrawn_is_not_saved_over_and_over(kept: PartKeeper) -> None:
+    """A checkpoint was due when everything was thrown away: the loop must come to other things."""
+    await write(kept, bytes(FAST.sync_after), 0)
+    await kept.clear()
+    kept.set_validators(URL, Validators(URL))
+    checkpoints = asyncio.ensure_future(kept.run())
+    await asyncio.sleep(0)
+    assert not checkpoints.done()
+    await write(kept, b"new", 0)
+    while kept.part.load_claims() is None:
+        await asyncio.sleep(0.01)
+    checkpoints.cancel()
+    await asyncio.gather(checkpoints, return_exceptions=True)
+
+
+async def test_a_checkpoint_of_nothing_new_rests(kept: PartKeeper) -> None:
+    """It was due, and somebody else made it."""
+    await write(kept, bytes(FAST.sync_after), 0)
+    await kept.checkpoint()
+    kept._dirty.set()
+    kept._due.set()
+    checkpoints = asyncio.ensure_future(kept.run())
+    await asyncio.sleep(0)
+    assert not checkpoints.done()
+    checkpoints.cancel()
+    await asyncio.gather(checkpoints, return_exceptions=True)
+
+
+async def test_what_came_while_an_old_batch_was_written_is_written_too(
+    kept: PartKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is up while the disk is busy, and its server falls silent."""
+    go_on = threading.Event()
+
+    def slow(fd: int, parts: Any, *, summed: bool) -> tuple[int, ...]:
+        go_on.wait(30)
+        return diskio.place_all(fd, parts, summed=summed)
+
+    monkeypatch.setattr(keeper, "place_all", slow)
+    limits: TransferLimits = replace(FAST, batch_min=64 * KIB, batch_max=128 * KIB)
+    writer = BatchWriter(kept, limits, URL, lambda: None)
+    await writer.add(bytes(64 * KIB), 0)
+    await writer.add(b"last", 64 * KIB)
+    await asyncio.sleep(5 * limits.batch_age)
+    go_on.set()
+    async with asyncio.timeout(30):
+        while kept.written.prefix < 64 * KIB + 4:
+            await asyncio.sleep(0.01)
+    assert os.pread(kept.part.fd, 8, 64 * KIB) == b"last"
+    await writer.flush()
