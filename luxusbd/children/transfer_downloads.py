@@ -101,9 +101,10 @@ class DownloadRequests:
         return asdict(found)
 
     async def control(self, params: Params, _fds: Sequence[int]) -> None:
-        """Pause, resume or slow down one job, or all."""
+        """Pause, resume, slow down or favour one job, or the first three with all."""
         job = integer(params, "job")
         bandwidth = integer(params, "bandwidth") if "bandwidth" in params else None
+        priority = integer(params, "priority") if "priority" in params else None
         paused = params.get("paused")
         if bandwidth is not None and bandwidth < 0:
             raise InvalidArgumentError("a bandwidth cannot be negative")
@@ -122,6 +123,8 @@ class DownloadRequests:
             raise JobStateError(f"job {job} is not being downloaded")
         if bandwidth is not None:
             control.set_bandwidth(bandwidth)
+        if priority is not None:
+            control.set_priority(priority)
         if paused is not None:
             if paused:
                 control.pause()

@@ -10,8 +10,8 @@ download    job, and the fields of DownloadRequest     fields of DownloadResult;
 race        as download                                sources, as in the progress of a download
 configure   bandwidth (of all), host_connections,      null; before the first download
             connections, network
-control     job, optional paused, bandwidth            null; job 0 means all jobs together, and with `paused` the
-                                                       answer comes when their bytes are on the disk
+control     job, optional paused, bandwidth, priority  null; job 0 means all jobs together (no priority), and with
+                                                       `paused` the answer comes when their bytes are on the disk
 claims      directory, name                            total, done: bytes that a partial file claims
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition

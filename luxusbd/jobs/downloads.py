@@ -18,6 +18,7 @@ from luxusbd.catalog.catalog import parse_reference, reference_to
 from luxusbd.catalog.model import Distribution, Mirror, Release, Trust
 from luxusbd.errors import (
     CancelledError,
+    JobStateError,
     LuxusbError,
     MalformedImageError,
     NotEnoughSpaceError,
@@ -143,9 +144,13 @@ class Downloads:
             bandwidth=bandwidth,
         )
 
-    async def set_bandwidth(self, job: Job, bandwidth: int) -> None:
-        """Pass a changed limit on to a running download."""
-        await self._transfers.set_bandwidth(job.id, bandwidth)
+    async def steer(self, job: Job, *, priority: int | None, bandwidth: int | None) -> None:
+        """Pass on to a running download what was changed; None for what was not."""
+        try:
+            await self._transfers.steer(job.id, priority=priority, bandwidth=bandwidth)
+        except JobStateError as error:
+            # it waits for room, or is over its last byte; a transfer takes what is stored when it begins
+            log.debug("job %d: %s", job.id, error)
 
     def take_up(self, job: Job, *, ask: bool) -> None:
         """Let a stored, unfinished download go on, or wait until somebody says so."""

@@ -277,14 +277,12 @@ class LuxusbEngine:
 
     async def modify_job(self, job_id: int, *, priority: int | None = None, bandwidth: int | None = None) -> None:
         """Change a job while it waits or runs."""
-        if bandwidth is not None and self._parts.queue.get(job_id).operation not in (
-            Operation.DOWNLOAD,
-            Operation.RACE,
-        ):
+        fetching = self._parts.queue.get(job_id).operation in (Operation.DOWNLOAD, Operation.RACE)
+        if bandwidth is not None and not fetching:
             raise JobStateError(f"job {job_id} is no download and has no bandwidth to limit")
         job = self._parts.queue.modify(job_id, priority=priority, bandwidth=bandwidth)
-        if bandwidth is not None and job.state is JobState.RUNNING:
-            await self._parts.downloads.set_bandwidth(job, bandwidth)
+        if fetching and job.state is JobState.RUNNING:
+            await self._parts.downloads.steer(job, priority=priority, bandwidth=bandwidth)
 
     def settings(self) -> Mapping[str, Value]:
         """The settings in force, without secrets in them."""

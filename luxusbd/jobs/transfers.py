@@ -180,9 +180,11 @@ class Transfers:
         answer = await self.supervisor.request("claims", {"directory": directory, "name": name})
         return _int(answer, "total"), _int(answer, "done")
 
-    async def set_bandwidth(self, job_id: int, bandwidth: int) -> None:
-        """Change the limit of a running download, in bytes per second, 0 without."""
-        await self.supervisor.request("control", {"job": job_id, "bandwidth": bandwidth})
+    async def steer(self, job_id: int, *, priority: int | None, bandwidth: int | None) -> None:
+        """Change a running download: who gets free connections first, and bytes per second (0: no limit)."""
+        wanted = {"priority": priority, "bandwidth": bandwidth}
+        changes = {name: value for name, value in wanted.items() if value is not None}
+        await self.supervisor.request("control", {"job": job_id, **changes})
 
     async def discard(self, directory: str, name: str) -> None:
         """Delete the partial of a download."""

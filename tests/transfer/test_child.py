@@ -274,6 +274,27 @@ async def test_bandwidth_of_all_jobs(core: Core, server: FaultServer, memory_pat
     await asking
 
 
+async def test_who_becomes_urgent_while_it_waits_gets_the_next_connection(
+    core: Core, server: FaultServer, memory_path: Path
+) -> None:
+    await core.channel.request("configure", {**SETUP, "connections": 1})
+    paths = ["/first", "/second", "/urgent"]
+    urls = [server.route(paths[0], half("hang"), file()), *(server.route(path, file()) for path in paths[1:])]
+    asking = []
+    for job, url in enumerate(urls, 1):
+        directory = memory_path / str(job)
+        directory.mkdir()
+        asking.append(asyncio.create_task(core.channel.request("download", order(directory, url, job=job))))
+        # a job that waits for its connection has said so
+        await core.seen(lambda one, job=job: one["job"] == job and (job > 1 or one["bytes_done"] > 100_000))  # type: ignore[misc]
+    await core.channel.request("control", {"job": 3, "priority": 10})
+    await core.channel.request("control", {"job": 1, "paused": True})
+    await asyncio.gather(*asking[1:])
+    assert [request.path for request in server.log] == ["/first", "/urgent", "/second"]
+    await core.channel.request("control", {"job": 1, "paused": False})
+    await asking[0]
+
+
 SETUP = {"bandwidth": 0, "host_connections": 1, "connections": 2, "network": to_json(Network())}
 
 
