@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,3 +215,23 @@ def test_imports_are_read_wherever_they_stand(tmp_path: Path) -> None:
         "luxusbd.jobs",
         "luxusbd.store",
     }
+
+
+@pytest.mark.parametrize(
+    ("process", "readers"),
+    [
+        (
+            "luxusbd.service",
+            ("aiohttp", "luxusbd.transfer.decoders", "luxusbd.transfer.metalink", "luxusbd.images.iso9660"),
+        ),
+        ("luxusbd.children.stick_main", ("aiohttp", "luxusbd.transfer.decoders", "dbus_next")),
+        ("luxusbd.children.check_main", ("aiohttp", "dbus_next", "jsonschema")),
+    ],
+)
+def test_a_process_does_not_load_what_it_has_no_use_for(process: str, readers: tuple[str, ...]) -> None:
+    """What reads foreign bytes is none of the processes with rights, and each of them starts the sooner."""
+    code = f"import sys, {process}\nprint(*set({readers!r}) & set(sys.modules))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60, cwd=ROOT
+    )
+    assert (said.returncode, said.stdout.split(), said.stderr) == (0, [], "")

@@ -21,7 +21,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.pace import Control
-from luxusbd.transfer.pair import pair_request_from_json
+from luxusbd.transfer.pairmodel import pair_request_from_json
 from luxusbd.transfer.partfile import PartFile
 from luxusbd.transfer.source import default_session
 

@@ -12,9 +12,10 @@ from typing import Any
 from luxusbd.children.params import descriptors, file_name, integer, strings
 from luxusbd.children.protocol import Params
 from luxusbd.children.transfer_threads import Threads
+from luxusbd.transfer.importmodel import ALGORITHMS, Order
 from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.model import DIGESTS
-from luxusbd.transfer.receive import ALGORITHMS, Digests, Order, receive
+from luxusbd.transfer.receive import Digests, receive
 
 
 class FileRequests:

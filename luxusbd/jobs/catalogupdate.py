@@ -45,7 +45,7 @@ from luxusbd.jobs.transfers import Transfers
 from luxusbd.text import clean, without_secrets
 from luxusbd.transfer.model import DownloadProgress
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE, in_memory
-from luxusbd.transfer.pair import PairRequest
+from luxusbd.transfer.pairmodel import PairRequest
 from luxusbd.transfer.vouch import Vouched, vouched_from_json
 
 log = logging.getLogger(__name__)

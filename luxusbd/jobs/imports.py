@@ -25,10 +25,10 @@ from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.transfer.importmodel import Order, Received
 from luxusbd.transfer.model import DownloadProgress
 from luxusbd.transfer.packing import Packing, names_in_sums, unpacked_name
 from luxusbd.transfer.proof import Proof
-from luxusbd.transfer.receive import Order, Received
 from luxusbd.transfer.sums import Sum
 
 

@@ -25,6 +25,7 @@ from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
 from luxusbd.transfer.codec import digests_from_json, result_from_json, sources_from_json
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
+from luxusbd.transfer.importmodel import Order, Received
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, word_from_json
 from luxusbd.transfer.model import (
@@ -40,9 +41,8 @@ from luxusbd.transfer.model import (
 )
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.network import to_json as network_to_json
-from luxusbd.transfer.pair import Pair, PairRequest, pair_from_json
+from luxusbd.transfer.pairmodel import Pair, PairRequest, pair_from_json
 from luxusbd.transfer.proof import Proof
-from luxusbd.transfer.receive import Order, Received
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,8 @@ from luxusbd.transfer.model import (
 )
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.pace import Control, TokenBucket
-from luxusbd.transfer.pair import Pair, PairRequest, fetch_pair
+from luxusbd.transfer.pair import fetch_pair
+from luxusbd.transfer.pairmodel import Pair, PairRequest
 from luxusbd.transfer.partfile import PART, PartBusyError, PartFile, check_name
 from luxusbd.transfer.race import Race
 from luxusbd.transfer.run import DownloadRun

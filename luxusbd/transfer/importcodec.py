@@ -8,9 +8,9 @@ from typing import Any
 
 from luxusbd.errors import FailedError
 from luxusbd.text import clean
+from luxusbd.transfer.importmodel import ALGORITHMS, Content, Received
 from luxusbd.transfer.packing import Packing
 from luxusbd.transfer.proof import Proof
-from luxusbd.transfer.receive import ALGORITHMS, Content, Received
 from luxusbd.transfer.sums import Sum
 
 MAX_SUMS = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from luxusbd.errors import InvalidArgumentError, LimitExceededError, LuxusbError
 from luxusbd.text import size_text
 from luxusbd.transfer.decoders import decoder_of
 from luxusbd.transfer.diskio import MIB, disk_error, free_space, write_all
+from luxusbd.transfer.importmodel import Content, Order, Received
 from luxusbd.transfer.incoming import Incoming
 from luxusbd.transfer.localcopy import copy_file, hash_file
 from luxusbd.transfer.packing import HEAD, Packing, packing_of
@@ -20,48 +21,9 @@ from luxusbd.transfer.zipped import open_image
 
 SPACE_STEP = 8 * MIB
 """Bytes between two looks at the free space."""
-ALGORITHMS = ("sha256", "sha384", "sha512", "blake2b")
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What may come, and what is wanted of it."""
-
-    size: int
-    """Bytes that come through the descriptor, 0 when that is not known. Of a regular file it is known."""
-    most: int
-    """Bytes to which a compressed image may unpack."""
-    reserve: int
-    """Bytes of the disk that stay free."""
-    algorithms: tuple[str, ...] = ("sha256",)
-    """Hashes to make, of `ALGORITHMS`."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """Bytes and their hashes."""
-
-    size: int
-    digests: Mapping[str, str]
-    """Lower-case hex digits by algorithm."""
-
-
-@dataclass(frozen=True)
-class Received:
-    """What came."""
-
-    image: Content
-    """As it is stored."""
-    packing: Packing | None = None
-    packed: Content | None = None
-    """What came through the descriptor, where that was compressed."""
-    member: str = ""
-    """Name of the image in a zip archive."""
-    cloned: bool = False
-    """Whether the image shares its blocks with the file that it came from."""
 
 
 class Digests:

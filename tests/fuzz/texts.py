@@ -29,7 +29,7 @@ from luxusbd.images.details import Container, Details, Inspection, PartitionInfo
 from luxusbd.images.details_codec import inspection_from_json, inspection_to_json
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
-from luxusbd.transfer.pair import PairRequest, pair_from_json
+from luxusbd.transfer.pairmodel import PairRequest, pair_from_json
 from luxusbd.transfer.vouch import vouched_from_json
 from tests.fuzz.engine import Target
 from tests.fuzz.mutate import mutate, mutate_text

@@ -22,7 +22,7 @@ from luxusbd.config import CatalogConfig
 from luxusbd.errors import ConfigError, FailedError, InterruptedJobError, LuxusbError, VerificationError
 from luxusbd.jobs import catalogupdate
 from luxusbd.jobs.catalogupdate import CatalogUpdates, Remote, pinned_fingerprints
-from luxusbd.transfer.pair import Pair, PairRequest
+from luxusbd.transfer.pairmodel import Pair, PairRequest
 from luxusbd.transfer.vouch import Vouched
 from tests.catalog.test_catalog import named
 

@@ -10,9 +10,9 @@ import pytest
 
 from luxusbd.errors import FailedError
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
+from luxusbd.transfer.importmodel import Content, Received
 from luxusbd.transfer.packing import Packing
 from luxusbd.transfer.proof import Proof
-from luxusbd.transfer.receive import Content, Received
 from luxusbd.transfer.sums import Sum
 
 HASH = "ab" * 32

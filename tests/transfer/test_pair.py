@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, NetworkError
 from luxusbd.transfer.engine import Downloader
-from luxusbd.transfer.pair import Pair, PairRequest, pair_from_json, pair_request_from_json
+from luxusbd.transfer.pairmodel import Pair, PairRequest, pair_from_json, pair_request_from_json
 from luxusbd.transfer.source import default_session
 from tests.harness.tls import Authority
 from tests.transfer.conftest import FAST, IMPATIENT

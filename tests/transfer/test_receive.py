@@ -31,8 +31,9 @@ from luxusbd.errors import (
 )
 from luxusbd.transfer import incoming
 from luxusbd.transfer import receive as room
+from luxusbd.transfer.importmodel import Content, Order, Received
 from luxusbd.transfer.packing import Packing
-from luxusbd.transfer.receive import Content, Order, Received, receive
+from luxusbd.transfer.receive import receive
 from tests.transfer.packs import STREAMS, pack, zipped
 
 DATA = random.Random(11).randbytes(300_000) + bytes(500_000)
