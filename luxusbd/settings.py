@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from luxusbd import config, configfile
 from luxusbd.config import Config, Value
+from luxusbd.durable import replace_file
 from luxusbd.errors import ConfigError, InvalidArgumentError, host_error
 
 FILE_NAME = "settings.json"
@@ -116,22 +116,7 @@ def _read(path: Path, base: Config) -> Mapping[str, Value]:
 
 
 def _write(path: Path, values: Mapping[str, Value]) -> None:
-    temporary = path.with_name(f"{path.name}.new")
     try:
-        try:
-            with temporary.open("wb") as file:
-                temporary.chmod(0o600)
-                file.write(json.dumps(_written(values), indent=1).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_file(path, json.dumps(_written(values), indent=1).encode() + b"\n")
     except OSError as error:
         raise host_error(error, f"writing {path}") from error

@@ -195,17 +195,24 @@ async def resolve_images(state: State, client: Client, arguments: Sequence[str],
 
 
 async def one_job(
-    state: State, client: Client, target: Target, start: JobStart, options: JobOptions, done: str
+    state: State,
+    client: Client,
+    target: Target,
+    start: JobStart,
+    options: JobOptions,
+    show: str | Callable[[JobInfo], None],
 ) -> ExitCode:
-    """Run one job on a target and tell how it ended: with `done`, or as a JSON document."""
+    """Run one job on a target and tell how it ended: with a line, or by what `show` prints, or as a JSON document."""
     (job,) = await run_jobs(state, client, [start], options, target)
     document: dict[str, object] = {"job": job}
     if options.wait:
         conclude([job], document)
     if state.json:
         state.emit(document)
-    elif options.wait:
-        say(done, "green")
-    else:
+    elif not options.wait:
         say_started([job])
+    elif isinstance(show, str):
+        say(show, "green")
+    else:
+        show(job)
     return ExitCode.DONE

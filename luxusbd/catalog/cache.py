@@ -21,6 +21,7 @@ from typing import Any
 from luxusbd.catalog.model import Document, Layer, Stamp
 from luxusbd.catalog.schema import MAX_DOCUMENT, read_document
 from luxusbd.catalog.update import Edition
+from luxusbd.durable import beside, replace_file
 from luxusbd.errors import CatalogError
 
 MAX_STATE = 4 * 1024 * 1024
@@ -135,11 +136,11 @@ class CatalogCache:
         self._write_state([record, *kept])
         if before is not None and not before.previous and not again:
             # a second name for the same file, so that there is no moment without one in force
-            link = _beside(self.previous)
+            link = beside(self.previous)
             link.unlink(missing_ok=True)
             os.link(self.path, link)
             link.replace(self.previous)
-        _replace(self.path, data)
+        replace_file(self.path, data)
 
     def confirm(self, record: Record, *, checked: int, etag: str, last_modified: str) -> None:
         """Note that the remote has no newer edition than this one.
@@ -153,7 +154,7 @@ class CatalogCache:
     def _write_state(self, records: Sequence[Record]) -> None:
         values = [{**asdict(each), "signature": base64.b64encode(each.signature).decode()} for each in records]
         text = json.dumps({"version": STATE_VERSION, "editions": values}, indent=1)
-        _replace(self.state, text.encode() + b"\n")
+        replace_file(self.state, text.encode() + b"\n")
 
 
 def state_from(data: bytes) -> tuple[Record, ...]:
@@ -192,28 +193,3 @@ def _read(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise CatalogError(f"{path}: larger than {most // 2**20} MiB")
     return data
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.new")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that its name holds the old bytes or the new ones, whatever happens in between."""
-    new = _beside(path)
-    try:
-        with new.open("wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except BaseException:
-        # on a full disk its blocks are what the next attempt lacks
-        new.unlink(missing_ok=True)
-        raise
-    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

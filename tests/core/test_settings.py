@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from luxusbd import __main__, config, configfile
 from luxusbd.config import Config
+from luxusbd.durable import beside
 from luxusbd.errors import FailedError, InvalidArgumentError
 from luxusbd.settings import FILE_NAME, ChangedSettings, check_changeable
 
@@ -81,7 +82,7 @@ def test_nothing_that_guards_can_be_changed() -> None:
 
 
 def test_a_disk_that_fails_changes_nothing(path: Path) -> None:
-    path.with_name(f"{FILE_NAME}.new").mkdir()
+    beside(path).mkdir()
     settings = ChangedSettings(BASE, path)
     with pytest.raises((FailedError, OSError)):
         settings.change({"limits.jobs": 9})

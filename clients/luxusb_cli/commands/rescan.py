@@ -14,7 +14,7 @@ from luxusb_cli.model import JobInfo
 from luxusb_cli.params import target_options
 from luxusb_cli.render import say
 from luxusb_cli.results import RescanResult
-from luxusb_cli.runner import JobOptions, conclude, job_options, run_jobs, say_started
+from luxusb_cli.runner import JobOptions, job_options, one_job
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
@@ -50,27 +50,14 @@ def rescan(state: State, choice: TargetChoice, thorough: bool, options: JobOptio
         async with open_targets(client, choice) as (target,):
             asked = {"thorough": Typed("b", True)} if thorough else {}
             start = partial(client.work_on, target.device.path, Work.RESCAN, asked)
-            (job,) = await run_jobs(state, client, [start], options, target)
-            return _told(state, job, options, target)
+            return await one_job(state, client, target, start, options, partial(_print, target))
 
     choice.check()
     return run(state, body)
 
 
-def _told(state: State, job: JobInfo, options: JobOptions, target: Target) -> ExitCode:
-    document: dict[str, object] = {"job": job}
-    if options.wait:
-        conclude([job], document)
-    if state.json:
-        state.emit(document)
-    elif options.wait:
-        _print(RescanResult.from_wire(job.result), target)
-    else:
-        say_started([job])
-    return ExitCode.DONE
-
-
-def _print(result: RescanResult, target: Target) -> None:
+def _print(target: Target, job: JobInfo) -> None:
+    result = RescanResult.from_wire(job.result)
     for head, style, images in (
         (_("new in the menu:"), "green", result.added),
         (_("changed, entry made anew:"), "yellow", result.changed),

@@ -16,7 +16,7 @@ from luxusb_cli.model import JobInfo
 from luxusb_cli.params import consent_options, target_options, to_size
 from luxusb_cli.render import say
 from luxusb_cli.results import RepairResult
-from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, run_jobs, say_started
+from luxusb_cli.runner import JobOptions, job_options, one_job
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
@@ -80,27 +80,14 @@ def repair(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
 
         async with open_targets(client, choice) as (target,):
             start = partial(client.work_on, target.device.path, Work.REPAIR)
-            (job,) = await run_jobs(state, client, [start], options, target)
-            return _told(state, job, options, target)
+            return await one_job(state, client, target, start, options, partial(_print_repair, target))
 
     choice.check()
     return run(state, body)
 
 
-def _told(state: State, job: JobInfo, options: JobOptions, target: Target) -> ExitCode:
-    document: dict[str, object] = {"job": job}
-    if options.wait:
-        conclude([job], document)
-    if state.json:
-        state.emit(document)
-    elif options.wait:
-        _print_repair(RepairResult.from_wire(job.result), target)
-    else:
-        say_started([job])
-    return ExitCode.DONE
-
-
-def _print_repair(result: RepairResult, target: Target) -> None:
+def _print_repair(target: Target, job: JobInfo) -> None:
+    result = RepairResult.from_wire(job.result)
     if result.sound:
         say(_("Nothing is wrong with {target}; it was not changed.").format(target=target.name), "green")
         return
