@@ -94,10 +94,10 @@ class FileRoom:
         """Flush."""
         await self.checkpoint()
 
-    async def make_directory(self, path: str) -> None:
+    async def make_directory(self, path: str, *, mode: int = 0o755) -> None:
         """Make a directory below the root unless it is there."""
         if not await in_thread(self._exists, path):
-            await self._debugfs(f"mkdir {_checked(path)}")
+            await self._debugfs(f"mkdir {_checked(path)}", f"sif {_checked(path)} mode 040{mode:03o}")
 
     async def names(self, path: str) -> tuple[str, ...]:
         """What lies in a directory."""

@@ -106,9 +106,9 @@ class MountedRoom:
         """Unmount, and flush the disk's own cache."""
         await in_thread(self._close)
 
-    async def make_directory(self, path: str) -> None:
+    async def make_directory(self, path: str, *, mode: int = 0o755) -> None:
         """Make a directory below the root unless it is there."""
-        await in_thread(self._make_directory, path)
+        await in_thread(self._make_directory, path, mode)
 
     async def names(self, path: str) -> tuple[str, ...]:
         """What lies in a directory."""
@@ -204,10 +204,15 @@ class MountedRoom:
             raise DeviceDamagedError(f"/{parts[1]} on the stick is no directory: {error.strerror}") from error
         return fd, parts[2]
 
-    def _make_directory(self, path: str) -> None:
+    def _make_directory(self, path: str, mode: int) -> None:
         directory, name = self._directory(path)
         try:
-            os.mkdir(name, 0o755, dir_fd=directory)
+            os.mkdir(name, 0o700, dir_fd=directory)
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                os.fchmod(fd, mode)
+            finally:
+                os.close(fd)
         except FileExistsError:
             return
         finally:
@@ -278,7 +283,10 @@ class MountedRoom:
     @staticmethod
     def _create(name: str, directory: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(name, flags, 0o644, dir_fd=directory)
+        fd = os.open(name, flags, 0o600, dir_fd=directory)
+        # the stick goes to other machines, whose users are not ours: who may mount it may read it
+        os.fchmod(fd, 0o644)
+        return fd
 
     @staticmethod
     def _unlink(name: str, directory: int) -> None:

@@ -45,7 +45,7 @@ from luxusbd.stick.model import (
     StickOrder,
 )
 from luxusbd.stick.progress import Progress
-from luxusbd.stick.room import DataRoom
+from luxusbd.stick.room import IMAGES_MODE, DataRoom
 from luxusbd.stick.session import AfterStep, Session, hash_file
 
 NAMED = 8
@@ -204,7 +204,7 @@ class _Repair:
         """The manifest of the mended stick; None when the images have to be looked at first."""
         known = None if look.manifest is None else look.manifest.boot_files
         look = await self._bring_back(session, look)
-        await session.room.make_directory("/iso")
+        await session.room.make_directory("/iso", mode=IMAGES_MODE)
         await session.room.make_directory("/luxusb")
         manifest = self._manifest(look, await in_thread(self._esp_serial, session.layout), fresh=fresh)
         if manifest is None:
@@ -250,7 +250,7 @@ class _Repair:
             self._findings.log += (await session.room.mend()).lines
             await session.room.open()
             look = await self._look(session)
-        await session.room.make_directory("/iso")
+        await session.room.make_directory("/iso", mode=IMAGES_MODE)
         await session.room.make_directory("/luxusb")
         if look.manifest is None and await lostfound.restore_manifest(session):
             found += (manifests.PATH,)

@@ -34,6 +34,9 @@ FEATURES = ",".join(
     )
 )
 
+IMAGES_MODE = 0o777
+"""Of /iso: whoever may mount a stick may put images there by hand and take them away, whatever his number is here."""
+
 
 class Sink(Protocol):
     """A file that is being written. Its methods block, so they are called in threads."""
@@ -77,8 +80,8 @@ class DataRoom(Protocol):
     async def close(self) -> None:
         """Leave everything on the medium; safe to call twice."""
 
-    async def make_directory(self, path: str) -> None:
-        """Make a directory below the root unless it is there."""
+    async def make_directory(self, path: str, *, mode: int = 0o755) -> None:
+        """Make a directory below the root unless it is there, with `mode` whatever our umask."""
 
     async def names(self, path: str) -> tuple[str, ...]:
         """What lies in a directory."""

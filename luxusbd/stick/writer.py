@@ -30,6 +30,7 @@ from luxusbd.stick.model import (
     StickOrder,
 )
 from luxusbd.stick.progress import Progress, Report
+from luxusbd.stick.room import IMAGES_MODE
 from luxusbd.stick.session import AfterStep, Session, hash_file
 from luxusbd.stick.text import IMAGE_NAME
 from luxusbd.text import size_text
@@ -121,7 +122,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
     )
     progress.stage("filesystem")
     async with work.session(order, table, progress, after_step, make=manifest) as session:
-        await session.room.make_directory("/iso")
+        await session.room.make_directory("/iso", mode=IMAGES_MODE)
         await session.room.make_directory("/luxusb")
         if order.add:
             coming = dataclasses.replace(manifest, images=tuple(source.image for source in order.add))

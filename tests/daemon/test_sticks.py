@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,11 @@ async def test_the_kernel_reads_what_was_written(
         found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (point / "iso").iterdir()}
         assert found == {"alpha.iso": images.alpha.sha256, "grub-rescue-cdrom.iso": images.rescue.sha256}
         assert {path.name for path in (point / "luxusb").iterdir()} >= {"stick.json", "menu-a.cfg"}
+        modes = {stat.filemode(path.stat().st_mode) for path in point.glob("*/*")}
+        assert modes == {"-rw-r--r--"}, "the files are for every user of every machine"
+        directories = {path.name: stat.filemode(path.stat().st_mode) for path in point.iterdir()}
+        assert directories == {"iso": "drwxrwxrwx", "luxusb": "drwxr-xr-x", "lost+found": "drwx------"}
+        assert (point.stat().st_mode & 0o777, point.owner()) == (0o755, "root")
 
 
 async def test_verify_finds_a_flipped_bit(caller: Caller, target: Target, images: Images) -> None:

@@ -141,3 +141,21 @@ async def test_udisks_is_kept_away_while_a_job_owns_the_disk(guest: Guest, mount
     # the second time udisks has known for long what is on it
     await undisturbed(guest, node, f"add --no-wait --device {node} {reference}")
     await guest.luxusb(f"verify --device {node}", user="root", timeout=300)
+
+
+@pytest.mark.campaign
+async def test_a_user_copies_an_image_onto_the_stick_without_us(guest: Guest, mounted: dict[str, Any]) -> None:
+    node = mounted["node"]
+    await guest.luxusb(create(mounted, "memtest86plus"), user="root", timeout=600)
+    data = (await partitions(guest, node))["LUXDATA"]
+
+    async def clicked() -> bool:
+        return (await mount(guest, data)).status == 0
+
+    await guest.until(clicked)
+    (point,) = await points(guest, node)
+    await guest.run(f"cp /srv/mirror/grub-rescue-cdrom.iso {point}/iso/mine.iso", user="alice")
+    await guest.run(f"udisksctl unmount -b {data}", user="alice")
+    told = (await guest.luxusb(f"rescan --device {node}", user="root", timeout=300))["job"]["result"]
+    assert [image["name"] for image in told["added"]] == ["mine.iso"]
+    assert (await guest.luxusb(f"verify --device {node}", user="root", timeout=300))["job"]["result"]["ok"] is True
