@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ from luxusbd.transfer.answers import (
     judge,
 )
 from luxusbd.transfer.gate import Claimant, HostGate
+from luxusbd.transfer.intake import Intake, Memory
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.network import Network, Proxy
 from luxusbd.transfer.online import LOCAL_ERRORS, has_route
@@ -88,8 +89,13 @@ class Body:
         self._replaceable = replaceable
         self._watch = RateWatch(limits.slow_window, limits.slow_rate, asyncio.get_running_loop().time)
         self._broken: SourceError | None = None
+        self._began = asyncio.get_running_loop().time()
+        self._intake: Intake | None = None
+        self._rest: Memory = b""
+        """What was received before the connection changed hands, or is more than was asked for."""
+        _take_more_at_once(response, limits.read_buffer)
 
-    async def read(self, size: int = -1) -> bytes:
+    async def read(self, size: int = -1) -> Memory:
         """Some bytes (at most `size`, if that is positive), empty at the end of what was promised.
 
         Raises:
@@ -112,15 +118,43 @@ class Body:
             chunk = chunk[: end - self.position]
             self._response.close()
         self.position += len(chunk)
+        if size <= 0 and self._intake is None and self._worth_it():
+            self._switch()
         return chunk
 
-    async def _receive(self, size: int) -> bytes:
+    def give_back(self, chunks: Sequence[Memory]) -> None:
+        """What `read` gave is needed no more, so that its memory may be used again."""
+        if self._intake is not None:
+            self._intake.give_back(chunks)
+
+    def _worth_it(self) -> bool:
+        limits, answer = self._limits, self.answer
+        got = self.position - answer.start
+        return (
+            answer.end is not None
+            and answer.delimiter is Delimiter.LENGTH
+            and got >= limits.direct_after
+            and answer.end - self.position >= limits.direct_rest
+            and got >= limits.direct_rate * (asyncio.get_running_loop().time() - self._began)
+        )
+
+    def _switch(self) -> None:
+        content = self._response.content
+        if self._broken is None and content.exception() is None and not content.at_eof():
+            self._rest = content.read_nowait()
+            connection = self._response.connection
+            self._intake = Intake.take_over(connection.transport if connection is not None else None)
+
+    async def _receive(self, size: int) -> Memory:
         if self._broken is not None:
             raise self._broken
-        content = self._response.content
+        if self._rest:
+            chunk: Memory = self._rest[:size] if size > 0 else self._rest
+            self._rest = self._rest[len(chunk) :]
+            return chunk
         try:
             async with asyncio.timeout(self._limits.stall_timeout):
-                return await (content.read(size) if size > 0 else content.readany())
+                return await self._next(size)
         except TimeoutError:
             raise SourceError(FailureKind.STALLED, f"sent nothing for {self._limits.stall_timeout:g} seconds") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
@@ -128,9 +162,19 @@ class Body:
             cut = isinstance(error, aiohttp.ClientPayloadError | RuntimeError)
             text = _EARLY_END if cut else f"the connection broke: {_reason(error)}"
             self._broken = SourceError(FailureKind.TRANSIENT, text)
-            if received := _received_before(content, error):
+            if self._intake is None and (received := _received_before(self._response.content, error)):
                 return received
             raise self._broken from error
+
+    async def _next(self, size: int) -> Memory:
+        if self._intake is None:
+            content = self._response.content
+            return await (content.read(size) if size > 0 else content.readany())
+        chunk = await self._intake.read()
+        if 0 < size < len(chunk):
+            # a limit was set meanwhile
+            self._rest, chunk = chunk[size:], chunk[:size]
+        return chunk
 
 
 class HttpSource:
@@ -298,6 +342,14 @@ class HttpSource:
         if self._gate.too_many(_host_key(address)):
             failed.weight = 0
         return failed
+
+
+def _take_more_at_once(response: aiohttp.ClientResponse, size: int) -> None:
+    # asyncio's transports read into new memory of this size (selector_events.py, sslproto.py have it as an attribute);
+    # one that has no such attribute just goes on in smaller steps
+    transport = response.connection.transport if response.connection is not None else None
+    if transport is not None and getattr(transport, "max_size", size) < size:
+        transport.max_size = size  # type: ignore[attr-defined]
 
 
 def _no_network(error: aiohttp.ClientConnectorError, text: str) -> SourceError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from luxusbd.transfer.answers import FailureKind, SourceError
+from luxusbd.transfer.intake import Memory
 from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.mirrors import Mirror, MirrorBook
@@ -70,7 +71,7 @@ class Work:
         """The lowest limit that holds for this download, in bytes per second; 0 without one."""
         return min((bucket.rate for bucket in (self.control.bucket, self.means.bucket) if bucket.rate > 0), default=0)
 
-    async def take(self, mirror: Mirror, body: Body, meter: RateMeter) -> bytes:
+    async def take(self, mirror: Mirror, body: Body, meter: RateMeter) -> Memory:
         """The next bytes of `body`, paid for; empty at its end.
 
         Raises:

@@ -105,7 +105,9 @@ class Worker:
 
     async def _receive(self, hold: Hold, body: Body) -> None:
         work = self._work
-        writer = BatchWriter(work.keeper, work.limits, self.mirror.url, lambda: work.tell(DownloadStage.TRANSFER))
+        writer = BatchWriter(
+            work.keeper, work.limits, self.mirror.url, lambda: work.tell(DownloadStage.TRANSFER), body.give_back
+        )
         try:
             while hold.position < hold.end:
                 chunk = await work.take(self.mirror, body, self.meter)

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from luxusbd.transfer.diskio import MAX_VECTORS
+from luxusbd.transfer.intake import Memory
 from luxusbd.transfer.keeper import PartKeeper, Write
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.segments import Span
 
 
 class BatchWriter:
-    """One write is on its way at most; what comes meanwhile waits for the next one. `written` is called after each."""
+    """One write is on its way at most; what comes meanwhile waits for the next one. `written` is called after each.
 
-    def __init__(self, keeper: PartKeeper, limits: TransferLimits, url: str, written: Callable[[], None]) -> None:
+    `give_back` gets the chunks whose memory is free again.
+    """
+
+    def __init__(
+        self,
+        keeper: PartKeeper,
+        limits: TransferLimits,
+        url: str,
+        written: Callable[[], None],
+        give_back: Callable[[Sequence[Memory]], None] = lambda _chunks: None,
+    ) -> None:
         self._keeper = keeper
         self._limits = limits
         self._url = url
         self._written = written
-        self._chunks: list[bytes] = []
+        self._give_back = give_back
+        self._chunks: list[Memory] = []
         self._size = 0
         self._offset = 0
         self._inflight: asyncio.Future[tuple[int, ...]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
 
-    async def add(self, chunk: bytes, offset: int) -> None:
+    async def add(self, chunk: Memory, offset: int) -> None:
         """Take `chunk` for the place `offset`; waits only when the disk is far behind.
 
         Raises:
@@ -85,12 +97,13 @@ class BatchWriter:
             self._timer.cancel()
             self._timer = None
         span = Span(self._offset, self._offset + self._size)
-        write = self._keeper.submit(self._url, self._chunks, span)
+        chunks = self._chunks
+        write = self._keeper.submit(self._url, chunks, span)
         self._inflight = write.future
-        write.future.add_done_callback(lambda _future: self._done(write, len(span)))
+        write.future.add_done_callback(lambda _future: self._done(write, chunks, len(span)))
         self._chunks, self._size, self._offset = [], 0, span.end
 
-    def _done(self, write: Write, size: int) -> None:
+    def _done(self, write: Write, chunks: Sequence[Memory], size: int) -> None:
         self._inflight = None
         self._keeper.waiting -= size
         error = write.future.exception()
@@ -102,6 +115,7 @@ class BatchWriter:
             raise error
         else:
             self._keeper.wrote(write)
+            self._give_back(chunks)
             self._written()
             if self._timer is None:
                 # their time was up while the write before them was under way
