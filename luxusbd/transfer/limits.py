@@ -52,7 +52,7 @@ class TransferLimits:
     race_span: int = 4 * MIB
     """Bytes by which a mirror is measured. Over the second half of them slow start is past: their rate comes within
     8 % of what the mirror can do, that of 256 KiB within 50 % (simulated, latency 5 to 200 ms)."""
-    race_stagger: float = 0.25
+    race_stagger: float = 0.1
     race_header_timeout: float = 4.0
     race_time: float = 5.0
     gain: float = 0.15

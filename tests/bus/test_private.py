@@ -5,7 +5,9 @@ import os
 import signal
 import stat
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,14 @@ async def test_it_accepts_and_ends(tmp_path: Path) -> None:
     assert not (directory / "bus").exists()
 
 
-async def test_a_long_path_gets_a_short_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = tmp_path / "run"
-    runtime.mkdir()
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A directory for sockets; one of pytest's may be too long a path for them itself."""
+    with tempfile.TemporaryDirectory(prefix="lux-run-", dir="/tmp") as name:
+        yield Path(name)
+
+
+async def test_a_long_path_gets_a_short_socket(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in (str(runtime), "", "/" + "x" * 200):
         monkeypatch.setenv("XDG_RUNTIME_DIR", value)
         async with private_bus(tmp_path / ("long" * 30)) as address:
