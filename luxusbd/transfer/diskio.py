@@ -78,20 +78,21 @@ async def settled(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def allocate(fd: int, start: int, end: int) -> bool:
-    """Reserve the bytes from `start` to `end` of a file, which is at least that long afterwards.
+def allocate(fd: int, size: int) -> bool:
+    """Reserve `size` bytes for a file, which is that long afterwards.
 
-    Returns whether the space is really reserved. Where the filesystem cannot (vfat, exfat, many fuse ones) nothing is
-    reserved, nor is the file made longer; posix_fallocate would write zeros there, gigabytes of them.
+    Returns whether the space is really reserved. Where the filesystem cannot (vfat, exfat, many fuse ones) the file is
+    made that long and nothing is reserved; posix_fallocate would write zeros there, gigabytes of them.
 
     Raises:
         OSError: ENOSPC and everything else.
     """
-    while _fallocate(fd, 0, start, end - start) != 0:
+    while _fallocate(fd, 0, 0, size) != 0:
         code = ctypes.get_errno()
         if code == errno.EINTR:
             continue
         if code in (errno.EOPNOTSUPP, errno.ENOSYS):
+            os.ftruncate(fd, size)
             return False
         raise OSError(code, os.strerror(code))
     return True

@@ -12,15 +12,12 @@ from functools import partial
 
 from luxusbd.errors import VerificationError
 from luxusbd.transfer.diskio import Placed, allocated, crc_of, disk_error, forget_cached, in_thread, place_all, settled
-from luxusbd.transfer.limits import MIB, TransferLimits
+from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import Digest, DownloadRequest
 from luxusbd.transfer.partfile import PartFile
 from luxusbd.transfer.partstate import PartState, SourceRecord, Validators
 from luxusbd.transfer.segments import Span, SpanSet
 from luxusbd.transfer.verifier import FurtherHashes, HashFollower
-
-_ASIDE = 64 * MIB
-"""Bytes whose space is set aside in one go."""
 
 
 class ContradictionError(VerificationError):
@@ -65,9 +62,6 @@ class PartKeeper:
         self._due = asyncio.Event()
         self._saved = asyncio.Event()
         self._unsynced = 0
-        self._aside = 0
-        """Up to where space is set aside."""
-        self._begun = asyncio.Event()
         self._in_flight = SpanSet()
         self.waiting = 0
         """Bytes that were received and are not written yet; whoever takes some counts them here."""
@@ -138,9 +132,7 @@ class PartKeeper:
             return
         self._saved_total = self.total
         async with self._saving:
-            can = await in_thread(self._disk, self.part.make_room, self.total, self._limits.space_reserve, _ASIDE)
-            self._aside = _ASIDE if can else self.total
-            self._begun.set()
+            await in_thread(self._disk, self.part.make_room, self.total, self._limits.space_reserve)
             await self._sync_and_save(keep_old=True)
 
     def validators(self, url: str) -> Validators | None:
@@ -153,7 +145,7 @@ class PartKeeper:
         record = self._sources.get(url)
         self._sources[url] = replace(record, validators=validators) if record else SourceRecord(url, validators)
 
-    def submit(self, url: str, chunks: Sequence[bytes | memoryview], span: Span) -> Write:
+    def submit(self, url: str, chunks: Sequence[bytes], span: Span) -> Write:
         """Begin to write bytes from `url`; the caller awaits `Write.future` and then calls `wrote`.
 
         What is there already, or is being written, is left out: whatever two mirrors send for the same place, every
@@ -224,21 +216,7 @@ class PartKeeper:
         """Save a checkpoint when enough bytes or seconds have passed, and hash meanwhile; runs until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._further.follow(lambda: self.written.prefix))
-            group.create_task(self._set_aside())
             await self._checkpoints()
-
-    async def _set_aside(self) -> None:
-        # beside the first bytes and not before them: where the kernel clears the pages (tmpfs) it takes a while
-        while True:
-            await self._begun.wait()
-            # not while everything is forgotten and begun anew
-            async with self._saving:
-                if self.total is None or self._aside >= self.total:
-                    self._begun.clear()
-                    continue
-                end = min(self.total, self._aside + _ASIDE)
-                await in_thread(self._disk, self.part.set_aside, self._aside, end)
-                self._aside = end
 
     async def _checkpoints(self) -> None:
         while True:

@@ -93,13 +93,7 @@ class TransferLimits:
     """A server without ranges may send this much again before what is missing, even if another mirror is there."""
     read_buffer: int = 1 * MIB
     """Bytes that are taken from the kernel at once, and kept for the reader before the connection waits; asyncio's own
-    256 KiB cost a third more CPU time a byte."""
-    direct_after: int = 4 * MIB
-    """Bytes of an answer by which it is seen whether it is fast."""
-    direct_rate: int = 64 * MIB
-    """From so many bytes a second on the library is passed by (`intake`), which costs the connection."""
-    direct_rest: int = 16 * MIB
-    """Bytes that have to be left for that."""
+    256 KiB cost a sixth more CPU time a byte."""
     batch_min: int = 1 * MIB
     batch_max: int = 4 * MIB
     """A batch is written once it holds `batch_min`; reading stops while `batch_max` wait for a slower disk."""

@@ -53,6 +53,8 @@ class PartFile:
         self.name = name
         self._dir_fd = dir_fd
         self.fd = fd
+        self.reserved = False
+        """Whether the filesystem has set aside the space of the whole file."""
 
     @property
     def path(self) -> str:
@@ -126,10 +128,8 @@ class PartFile:
             position += step
         return running if running.copy().hexdigest() == state.prefix_sha256 else None
 
-    def make_room(self, total: int, reserve: int, at_once: int) -> bool:
-        """See that there is space for a file of `total` bytes, and set aside that of the first `at_once` bytes.
-
-        Returns whether the filesystem can set space aside, so that `set_aside` is worth calling for the rest.
+    def make_room(self, total: int, reserve: int) -> None:
+        """Set aside the space for a file of `total` bytes.
 
         Raises:
             NotEnoughSpaceError: it does not fit; the text says how much is missing.
@@ -143,23 +143,9 @@ class PartFile:
                     f"{self.name} needs {size_text(needed)} more in {self.directory},"
                     f" and {size_text(lacking)} too little are free: free some space, then resume the job"
                 )
-            can = allocate(self.fd, 0, min(total, at_once))
-            os.ftruncate(self.fd, total)
-            return can
+            self.reserved = allocate(self.fd, total)
         except OSError as error:
             raise disk_error(error, self.path, max(0, total - allocated(self.fd))) from error
-
-    def set_aside(self, start: int, end: int) -> None:
-        """Set aside the space of these bytes, which is known to be there.
-
-        Raises:
-            NotEnoughSpaceError: somebody else has taken it meanwhile.
-            FailedError: the disk failed.
-        """
-        try:
-            allocate(self.fd, start, end)
-        except OSError as error:
-            raise disk_error(error, self.path, end - start) from error
 
     def sync(self) -> None:
         """fdatasync: what was written before this call survives a power cut once it returned."""
@@ -185,6 +171,7 @@ class PartFile:
             self._unlink(suffix)
         self._sync_directory()
         os.ftruncate(self.fd, 0)
+        self.reserved = False
 
     def finish(self, size: int) -> None:
         """Give the part its final name, replacing an older file of that name. It must be complete and synced."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from luxusbd.transfer.answers import Answer, AnswerKind, Asked, Delimiter, FailureKind, SourceError
 from luxusbd.transfer.diskio import first_difference, in_thread
-from luxusbd.transfer.intake import Memory
 from luxusbd.transfer.mirrors import Mirror
 from luxusbd.transfer.model import DownloadStage
 from luxusbd.transfer.pace import RateMeter
@@ -120,9 +119,7 @@ class Solo:
     async def _receive(self, mirror: Mirror, body: Body, meter: RateMeter) -> None:
         keeper = self._keeper
         work = self._work
-        writer = BatchWriter(
-            keeper, self._limits, mirror.url, lambda: work.tell(DownloadStage.TRANSFER), body.give_back
-        )
+        writer = BatchWriter(keeper, self._limits, mirror.url, lambda: work.tell(DownloadStage.TRANSFER))
         whole = body.answer.kind is AnswerKind.WHOLE
         # the last byte that is worth reading; without a checksum the end of the body is proof that there is no more
         needed_end = None
@@ -154,7 +151,7 @@ class Solo:
         elif body.answer.end is None and body.position < keeper.total and not keeper.complete:
             raise SourceError(FailureKind.TRANSIENT, f"ended after {body.position} of {keeper.total} bytes")
 
-    async def _place(self, mirror: Mirror, body: Body, writer: BatchWriter, chunk: Memory, position: int) -> None:
+    async def _place(self, mirror: Mirror, body: Body, writer: BatchWriter, chunk: bytes, position: int) -> None:
         """Write what is missing of a chunk that overlaps bytes which are there, and compare the others."""
         here = Span(position, position + len(chunk))
         known = self._keeper.written.within(here)

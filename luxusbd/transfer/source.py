@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -24,7 +24,6 @@ from luxusbd.transfer.answers import (
     judge,
 )
 from luxusbd.transfer.gate import Claimant, HostGate
-from luxusbd.transfer.intake import Intake, Memory
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.network import Network, Proxy
 from luxusbd.transfer.online import LOCAL_ERRORS, has_route
@@ -89,13 +88,9 @@ class Body:
         self._replaceable = replaceable
         self._watch = RateWatch(limits.slow_window, limits.slow_rate, asyncio.get_running_loop().time)
         self._broken: SourceError | None = None
-        self._began = asyncio.get_running_loop().time()
-        self._intake: Intake | None = None
-        self._rest: Memory = b""
-        """What was received before the connection changed hands, or is more than was asked for."""
         _take_more_at_once(response, limits.read_buffer)
 
-    async def read(self, size: int = -1) -> Memory:
+    async def read(self, size: int = -1) -> bytes:
         """Some bytes (at most `size`, if that is positive), empty at the end of what was promised.
 
         Raises:
@@ -118,43 +113,15 @@ class Body:
             chunk = chunk[: end - self.position]
             self._response.close()
         self.position += len(chunk)
-        if size <= 0 and self._intake is None and self._worth_it():
-            self._switch()
         return chunk
 
-    def give_back(self, chunks: Sequence[Memory]) -> None:
-        """What `read` gave is needed no more, so that its memory may be used again."""
-        if self._intake is not None:
-            self._intake.give_back(chunks)
-
-    def _worth_it(self) -> bool:
-        limits, answer = self._limits, self.answer
-        got = self.position - answer.start
-        return (
-            answer.end is not None
-            and answer.delimiter is Delimiter.LENGTH
-            and got >= limits.direct_after
-            and answer.end - self.position >= limits.direct_rest
-            and got >= limits.direct_rate * (asyncio.get_running_loop().time() - self._began)
-        )
-
-    def _switch(self) -> None:
-        content = self._response.content
-        if self._broken is None and content.exception() is None and not content.at_eof():
-            self._rest = content.read_nowait()
-            connection = self._response.connection
-            self._intake = Intake.take_over(connection.transport if connection is not None else None)
-
-    async def _receive(self, size: int) -> Memory:
+    async def _receive(self, size: int) -> bytes:
         if self._broken is not None:
             raise self._broken
-        if self._rest:
-            chunk: Memory = self._rest[:size] if size > 0 else self._rest
-            self._rest = self._rest[len(chunk) :]
-            return chunk
+        content = self._response.content
         try:
             async with asyncio.timeout(self._limits.stall_timeout):
-                return await self._next(size)
+                return await (content.read(size) if size > 0 else content.readany())
         except TimeoutError:
             raise SourceError(FailureKind.STALLED, f"sent nothing for {self._limits.stall_timeout:g} seconds") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
@@ -162,19 +129,9 @@ class Body:
             cut = isinstance(error, aiohttp.ClientPayloadError | RuntimeError)
             text = _EARLY_END if cut else f"the connection broke: {_reason(error)}"
             self._broken = SourceError(FailureKind.TRANSIENT, text)
-            if self._intake is None and (received := _received_before(self._response.content, error)):
+            if received := _received_before(content, error):
                 return received
             raise self._broken from error
-
-    async def _next(self, size: int) -> Memory:
-        if self._intake is None:
-            content = self._response.content
-            return await (content.read(size) if size > 0 else content.readany())
-        chunk = await self._intake.read()
-        if 0 < size < len(chunk):
-            # a limit was set meanwhile
-            self._rest, chunk = chunk[size:], chunk[:size]
-        return chunk
 
 
 class HttpSource:

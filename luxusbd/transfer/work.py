@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from yarl import URL
 
 from luxusbd.transfer.answers import FailureKind, SourceError
-from luxusbd.transfer.intake import Memory
 from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.mirrors import Mirror, MirrorBook
@@ -71,7 +70,7 @@ class Work:
         """The lowest limit that holds for this download, in bytes per second; 0 without one."""
         return min((bucket.rate for bucket in (self.control.bucket, self.means.bucket) if bucket.rate > 0), default=0)
 
-    async def take(self, mirror: Mirror, body: Body, meter: RateMeter) -> Memory:
+    async def take(self, mirror: Mirror, body: Body, meter: RateMeter) -> bytes:
         """The next bytes of `body`, paid for; empty at its end.
 
         Raises:

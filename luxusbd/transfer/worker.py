@@ -105,9 +105,7 @@ class Worker:
 
     async def _receive(self, hold: Hold, body: Body) -> None:
         work = self._work
-        writer = BatchWriter(
-            work.keeper, work.limits, self.mirror.url, lambda: work.tell(DownloadStage.TRANSFER), body.give_back
-        )
+        writer = BatchWriter(work.keeper, work.limits, self.mirror.url, lambda: work.tell(DownloadStage.TRANSFER))
         try:
             while hold.position < hold.end:
                 chunk = await work.take(self.mirror, body, self.meter)

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from luxusbd.transfer.diskio import MAX_VECTORS
-from luxusbd.transfer.intake import Memory
 from luxusbd.transfer.keeper import PartKeeper, Write
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.segments import Span
 
 
 class BatchWriter:
-    """One write is on its way at most; what comes meanwhile waits for the next one. `written` is called after each.
+    """One write is on its way at most; what comes meanwhile waits for the next one. `written` is called after each."""
 
-    `give_back` gets the chunks whose memory is free again.
-    """
-
-    def __init__(
-        self,
-        keeper: PartKeeper,
-        limits: TransferLimits,
-        url: str,
-        written: Callable[[], None],
-        give_back: Callable[[Sequence[Memory]], None] = lambda _chunks: None,
-    ) -> None:
+    def __init__(self, keeper: PartKeeper, limits: TransferLimits, url: str, written: Callable[[], None]) -> None:
         self._keeper = keeper
         self._limits = limits
         self._url = url
         self._written = written
-        self._give_back = give_back
-        self._chunks: list[Memory] = []
+        self._chunks: list[bytes] = []
         self._size = 0
         self._offset = 0
         self._inflight: asyncio.Future[tuple[int, ...]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
 
-    async def add(self, chunk: Memory, offset: int) -> None:
+    async def add(self, chunk: bytes, offset: int) -> None:
         """Take `chunk` for the place `offset`; waits only when the disk is far behind.
 
         Raises:
@@ -97,13 +85,12 @@ class BatchWriter:
             self._timer.cancel()
             self._timer = None
         span = Span(self._offset, self._offset + self._size)
-        chunks = self._chunks
-        write = self._keeper.submit(self._url, chunks, span)
+        write = self._keeper.submit(self._url, self._chunks, span)
         self._inflight = write.future
-        write.future.add_done_callback(lambda _future: self._done(write, chunks, len(span)))
+        write.future.add_done_callback(lambda _future: self._done(write, len(span)))
         self._chunks, self._size, self._offset = [], 0, span.end
 
-    def _done(self, write: Write, chunks: Sequence[Memory], size: int) -> None:
+    def _done(self, write: Write, size: int) -> None:
         self._inflight = None
         self._keeper.waiting -= size
         error = write.future.exception()
@@ -115,7 +102,6 @@ class BatchWriter:
             raise error
         else:
             self._keeper.wrote(write)
-            self._give_back(chunks)
             self._written()
             if self._timer is None:
                 # their time was up while the write before them was under way

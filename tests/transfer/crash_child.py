@@ -102,10 +102,10 @@ def lay_mines(counter: Counter, kill_at: int) -> None:
         setattr(os, name, mined(getattr(os, name), name))
     real = diskio.allocate
 
-    def allocate(fd: int, start: int, end: int) -> bool:
+    def allocate(fd: int, size: int) -> bool:
         if counter.step(kill_at):
             die()
-        return real(fd, start, end)
+        return real(fd, size)
 
     vars(partfile)["allocate"] = allocate
 

@@ -365,15 +365,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("direct", [False, True], ids=["library", "direct"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_fault(case: Case, direct: bool, client: Client, server: FaultServer) -> None:
-    """`direct`: the body is taken from the transport as soon as it begins."""
-    limits = replace(case.limits, direct_after=1, direct_rate=1, direct_rest=1) if direct else case.limits
+async def test_fault(case: Case, client: Client, server: FaultServer) -> None:
     urls = [server.route("/a", *case.a)]
     if case.b:
         urls.append(server.route("/b", *case.b))
-    outcome = await client.fetch(urls, size=case.size, limits=limits)
+    outcome = await client.fetch(urls, size=case.size, limits=case.limits)
     if case.error is None:
         assert outcome.error is None
         assert outcome.content == DATA

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import errno
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -15,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from luxusbd.errors import NotEnoughSpaceError
 from luxusbd.transfer import diskio, keeper
 from luxusbd.transfer.keeper import PartKeeper
 from luxusbd.transfer.limits import TransferLimits
@@ -60,38 +57,6 @@ async def test_what_was_withdrawn_is_not_saved_over_and_over(kept: PartKeeper) -
         await asyncio.sleep(0.01)
     checkpoints.cancel()
     await asyncio.gather(checkpoints, return_exceptions=True)
-
-
-async def test_space_is_set_aside_while_it_begins(kept: PartKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In steps, and again after everything was thrown away."""
-    monkeypatch.setattr(keeper, "_ASIDE", 64 * KIB)
-    kept.total = 300 * KIB
-    running = asyncio.ensure_future(kept.run())
-    for _ in range(2):
-        await kept.begin()
-        assert diskio.allocated(kept.part.fd) < 300 * KIB
-        while diskio.allocated(kept.part.fd) < 300 * KIB:
-            await asyncio.sleep(0.01)
-        await kept.clear()
-        assert diskio.allocated(kept.part.fd) == 0
-        kept.total = 300 * KIB
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_space_that_somebody_takes_meanwhile(kept: PartKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "_ASIDE", 64 * KIB)
-    kept.total = 300 * KIB
-    await kept.begin()
-
-    def full(*_args: object) -> int:
-        ctypes.set_errno(errno.ENOSPC)
-        return -1
-
-    monkeypatch.setattr(diskio, "_fallocate", full)
-    with pytest.raises(ExceptionGroup) as raised:
-        await kept.run()
-    assert isinstance(raised.value.exceptions[0], NotEnoughSpaceError)
 
 
 async def test_a_checkpoint_of_nothing_new_rests(kept: PartKeeper) -> None:

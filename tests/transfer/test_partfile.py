@@ -283,12 +283,10 @@ def _failing_fallocate(code: int) -> Callable[..., int]:
 
 def test_space_is_set_aside(tmp_path: Path) -> None:
     part = PartFile.open(str(tmp_path), "x")
-    assert part.make_room(1_000_000, 0, 400_000)
-    assert os.fstat(part.fd).st_size == 1_000_000
-    assert 400_000 <= diskio.allocated(part.fd) < 600_000
-    part.set_aside(400_000, 1_000_000)
+    part.make_room(1_000_000, 0)
     assert os.fstat(part.fd).st_size == 1_000_000
     assert diskio.allocated(part.fd) >= 1_000_000
+    assert part.reserved
     part.clear()
     part.close()
 
@@ -296,9 +294,10 @@ def test_space_is_set_aside(tmp_path: Path) -> None:
 def test_filesystem_that_cannot_set_space_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diskio, "_fallocate", _failing_fallocate(errno.EOPNOTSUPP))
     part = PartFile.open(str(tmp_path), "x")
-    assert not part.make_room(1_000_000, 0, 400_000)
+    part.make_room(1_000_000, 0)
     assert os.fstat(part.fd).st_size == 1_000_000
     assert diskio.allocated(part.fd) < 100_000
+    assert not part.reserved
     part.clear()
     part.close()
 
@@ -318,9 +317,7 @@ def test_errors_of_the_disk(
     monkeypatch.setattr(diskio, "_fallocate", _failing_fallocate(code))
     part = PartFile.open(str(tmp_path), "x")
     with pytest.raises(kind, match=text):
-        part.make_room(1_000_000, 0, 1_000_000)
-    with pytest.raises(kind, match=text):
-        part.set_aside(0, 1_000_000)
+        part.make_room(1_000_000, 0)
     part.close()
 
 
