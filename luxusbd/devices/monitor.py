@@ -33,6 +33,11 @@ SETTLE = 0.2
 SETTLE_LIMIT = 1.5
 """Seconds after which they are looked at even when events keep coming."""
 
+EMPTY_PATIENCE = 0.5
+"""Seconds in which a disk that has become empty may turn out to be gone, and a new one to have a size. The kernel knows
+of a stick that is pulled that it has no medium before it takes the stick away, and of a new one before it has read its
+capacity; for a reader without a card that is how it stays."""
+
 POLL = 5.0
 """Seconds between looks where no events can be had."""
 
@@ -150,7 +155,7 @@ class DeviceMonitor:
             else:
                 retry = min(retry * 2, _LAST_RETRY)
             try:
-                await self._look()
+                await self._look(patient=True)
             except Exception:
                 log.exception("the disks could not be looked at; trying again with the next event")
 
@@ -171,19 +176,29 @@ class DeviceMonitor:
             if not await self._wait(min(SETTLE, left)):
                 return
 
-    async def _look(self) -> None:
+    async def _look(self, *, patient: bool = False) -> None:
         async with self._looking:
             # Whatever happens from here on may be missed by this look and has to cause the next.
             self._stirred.clear()
             pulled, self._pulled = self._pulled, set()
             before = self._inventory
             now = await asyncio.to_thread(take_inventory, self._policy, self._roots, before)
+            if patient and _has_newly_empty(before, now):
+                await asyncio.sleep(EMPTY_PATIENCE)
+                now = await asyncio.to_thread(take_inventory, self._policy, self._roots, before)
             self._inventory = now
             for event in compare(before, now, pulled):
                 try:
                     self._on_event(event)
                 except Exception:
                     log.exception("the listener failed on %s of %s", event.kind, event.device.node)
+
+
+def _has_newly_empty(before: Inventory, now: Inventory) -> bool:
+    return any(
+        device.identity.size == 0 and (name not in before.devices or before.devices[name].identity.size > 0)
+        for name, device in now.devices.items()
+    )
 
 
 class _TableWatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -237,6 +237,61 @@ async def test_a_burst_is_one_look(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     finally:
         await monitor.stop()
     assert events.empty()
+
+
+async def _told(
+    machine: Recorded, happens: Callable[[], object], then: Callable[[], object]
+) -> list[tuple[EventKind, int]]:
+    """Events with sizes, when one thing happens and another one before the monitor's patience is over."""
+    events: list[DeviceEvent] = []
+    monitor = DeviceMonitor(GuardPolicy(), events.append, roots=machine.roots)
+    await monitor.start()
+    try:
+        known = len(events)
+        for change in (happens, then):
+            change()
+            monitor._stirred.set()
+            await asyncio.sleep(module.SETTLE + module.EMPTY_PATIENCE / 2)
+        async with asyncio.timeout(PATIENCE):
+            while len(events) == known or monitor._stirred.is_set():
+                await asyncio.sleep(0.05)
+        return [(event.kind, event.device.identity.size) for event in events[known:]]
+    finally:
+        await monitor.stop()
+
+
+async def test_a_stick_that_is_pulled_is_not_shown_as_an_empty_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EMPTY_PATIENCE", 3.0)
+    machine = Recorded(tmp_path)
+    machine.usb("sdb")
+    told = await _told(
+        machine,
+        lambda: machine.attribute("sdb", size="0"),
+        lambda: (tmp_path / "sys/block/sdb").unlink(),
+    )
+    assert told == [(EventKind.REMOVED, 32 * GIB)]
+
+
+async def test_a_new_stick_is_shown_once_it_has_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EMPTY_PATIENCE", 3.0)
+    machine = Recorded(tmp_path)
+
+    def plugged() -> None:
+        machine.usb("sdb", size=0, parts=0)
+
+    told = await _told(machine, plugged, lambda: machine.attribute("sdb", size=str(GIB // 512)))
+    assert told == [(EventKind.ADDED, GIB)]
+
+
+async def test_a_reader_without_a_card_is_shown_after_all(tmp_path: Path) -> None:
+    machine = Recorded(tmp_path)
+
+    def plugged() -> None:
+        machine.usb("sdb", size=0, parts=0)
+
+    assert await _told(machine, plugged, lambda: None) == [(EventKind.ADDED, 0)]
 
 
 async def test_stop_leaves_nothing_open(policy: GuardPolicy) -> None:
