@@ -1,0 +1,82 @@
+"""Every packaged feed reads documents of its maker's shape, and takes what it should and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from luxusbd import resources
+from luxusbd.catalog.feeds.definitions import packaged_feeds
+from luxusbd.catalog.feeds.model import HashTrust, SignatureKind, Strategy
+from tests.transfer.feeds.shapes import SHAPES
+from tests.transfer.feeds.web import Web, feed_of, read, sha256, sha512
+
+
+def test_every_feed_has_a_shape_and_there_are_enough() -> None:
+    assert {feed.id for feed in packaged_feeds()} == set(SHAPES)
+    assert len({feed.distribution for feed in packaged_feeds()}) >= 30
+    assert {feed.strategy for feed in packaged_feeds()} == set(Strategy)
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_shape(name: str) -> None:
+    feed, shape = feed_of(name), SHAPES[name]
+    outcome = read(feed, Web(shape.pages))
+    found = {(r.edition, r.architecture, r.version, r.iso_url) for r in outcome.releases}
+    assert found == set(shape.expected)
+    assert len(outcome.releases) == len(shape.expected)
+    # what a shape leaves out is told, and nothing else
+    assert all(problem.startswith("no file is named") for problem in outcome.problems), outcome.problems
+    signed = feed.signing.kind in (SignatureKind.DETACHED, SignatureKind.INLINE)
+    for release in outcome.releases:
+        assert release.distribution == feed.distribution
+        assert release.sha256 or release.sha512
+        assert release.size > 0
+        assert release.trust is (HashTrust.SIGNED if signed else HashTrust.TLS)
+        assert (release.signed_by in feed.signing.keys) is signed
+        assert bool(release.signature_url) is (feed.signing.kind is not SignatureKind.NONE)
+        assert release.rolling is feed.rolling
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_hashes_are_those_of_the_file_itself(name: str) -> None:
+    """The names of a list, of links that stay too, are where the hashes of the shapes come from."""
+    names = [
+        r.iso_url.removesuffix("/download").rpartition("/")[2]
+        for r in read(feed_of(name), Web(SHAPES[name].pages)).releases
+    ]
+    listed = {"opensuse-tumbleweed", "opensuse-leap", "nixos", "kde-neon"}
+    for release, file in zip(read(feed_of(name), Web(SHAPES[name].pages)).releases, names, strict=True):
+        if name not in listed:
+            assert release.sha256 in ("", sha256(file))
+            assert release.sha512 in ("", sha512(file))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [feed.id for feed in packaged_feeds() if feed.signing.kind in (SignatureKind.DETACHED, SignatureKind.INLINE)],
+)
+def test_a_signature_by_another_key_gives_no_release(name: str) -> None:
+    feed = feed_of(name)
+    pages = {
+        url: page.replace("signed by ", "signed by 6A51BBABBA3D5467B6171221809A8D7CEB10B464 not ") if isinstance(page, str) else page
+        for url, page in SHAPES[name].pages.items()
+    }  # fmt: skip
+    outcome = read(feed, Web(pages))
+    assert outcome.releases == ()
+    assert "not among those given" in " ".join(outcome.problems)
+
+
+def test_no_key_of_the_facts_that_are_wrong() -> None:
+    keys = {key for feed in packaged_feeds() for key in feed.signing.keys}
+    assert not any(key.startswith("6A51BBAB") for key in keys)
+
+
+def test_keys_agree_with_the_catalogue() -> None:
+    document = json.loads(resources.data("distros.json").read_text("utf-8"))
+    pinned = {entry["id"]: entry.get("key_fingerprint") for entry in document["distributions"]}
+    for feed in packaged_feeds():
+        expected = pinned.get(feed.distribution)
+        if expected and feed.signing.keys:
+            assert expected in feed.signing.keys, feed.id
