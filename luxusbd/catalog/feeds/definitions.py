@@ -138,8 +138,9 @@ def _rows(rows: Mapping[str, Any]) -> Rows:
 
 def _hosts(addresses: list[str]) -> Iterator[str]:
     for address in addresses:
-        if "://" in address and (host := urlsplit(address).hostname):
-            yield host
+        parts = urlsplit(address) if "://" in address else None
+        if parts is not None and parts.hostname:
+            yield parts.hostname if parts.port in (None, 443) else f"{parts.hostname}:{parts.port}"
 
 
 def _problems(feed: Feed) -> Iterator[str]:

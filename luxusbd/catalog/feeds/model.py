@@ -109,7 +109,7 @@ class Feed:
     signing: Signing = field(default_factory=Signing)
     rows: Rows | None = None
     hosts: frozenset[str] = frozenset()
-    """Whither the feed may lead, in lower case."""
+    """Whither the feed may lead, in lower case; with the port where it is not 443."""
     probe: tuple[int, ...] = ()
     """Months in which releases appear, for makers that publish no list of them."""
     version_url: str = ""

@@ -48,14 +48,18 @@ def leads_to(feed: Feed, base: str, reference: str) -> str:
     if (
         parts.scheme != "https"
         or parts.username is not None
-        or port not in (None, 443)
-        or (parts.hostname or "") not in feed.hosts
+        or authority(parts.hostname, port) not in feed.hosts
         or parts.fragment
         or any(char in url for char in ' "<>\\^`{|}')
         or len(url) > MAX_URL
     ):
         return ""
     return url
+
+
+def authority(host: str | None, port: int | None) -> str:
+    """A host with its port, as `Feed.hosts` has it."""
+    return (host or "") if port in (None, 443) else f"{host}:{port}"
 
 
 def file_name(url: str) -> str:

@@ -60,9 +60,11 @@ def test_hashes_are_those_of_the_file_itself(name: str) -> None:
 def test_a_signature_by_another_key_gives_no_release(name: str) -> None:
     feed = feed_of(name)
     pages = {
-        url: page.replace("signed by ", "signed by 6A51BBABBA3D5467B6171221809A8D7CEB10B464 not ") if isinstance(page, str) else page
+        url: page.replace("signed by ", "signed by 6A51BBABBA3D5467B6171221809A8D7CEB10B464 not ")
+        if isinstance(page, str)
+        else page
         for url, page in SHAPES[name].pages.items()
-    }  # fmt: skip
+    }
     outcome = read(feed, Web(pages))
     assert outcome.releases == ()
     assert "not among those given" in " ".join(outcome.problems)

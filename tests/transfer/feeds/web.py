@@ -56,7 +56,8 @@ def listing(*names: str) -> str:
     )
     return (
         '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">\n<html><head><title>Index of /</title></head><body>'
-        f'<table><tr><th><a href="?C=N;O=D">Name</a></th></tr><tr><td><a href="/">Parent Directory</a></td></tr>\n{rows}'
+        f'<table><tr><th><a href="?C=N;O=D">Name</a></th></tr><tr><td><a href="/">Parent Directory</a></td></tr>\n'
+        f"{rows}"
         "</table></body></html>\n"
     )
 
