@@ -58,6 +58,11 @@ def parse_feeds(data: bytes, name: str) -> tuple[Feed, ...]:
     return tuple(feeds.values())
 
 
+def parse_feed(entry: object, name: str) -> Feed:
+    """Check and read one description, as it stands in `feeds` of a file. Raises as `parse_feeds`."""
+    return parse_feeds(json.dumps({"version": 1, "feeds": [entry]}).encode(), name)[0]
+
+
 @cache
 def packaged_feeds() -> tuple[Feed, ...]:
     """The feeds that come with this version.
