@@ -141,6 +141,8 @@ class FeedRelease:
     architecture: str
     version: str
     iso_url: str
+    series: str = ""
+    """Releases of different series stand beside each other, such as 24.04 and 26.04; empty where there is but one."""
     sha256: str = ""
     """64 lower-case hex digits, or empty; one of the two hashes is there."""
     sha512: str = ""

@@ -59,10 +59,11 @@ def judge(pattern: ImagePattern, file: Found, name: str, version: str = "") -> W
         groups["version"] = file.version
     token = fill(pattern.version, groups)
     edition = fill(pattern.edition, groups).lower()
-    if not token or not _LABEL.fullmatch(token) or not _LABEL.fullmatch(edition):
+    series = fill(pattern.series, groups)
+    if not token or not _LABEL.fullmatch(token) or not all(_LABEL.fullmatch(text) for text in (edition, series)):
         return None
     values = {**groups, "file": file.name, "stem": file.name.rpartition(".")[0], "edition": edition}
-    return Wanted(file, pattern, values, edition, token, fill(pattern.series, groups))
+    return Wanted(file, pattern, values, edition, token, series)
 
 
 def newest(feed: Feed, wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:

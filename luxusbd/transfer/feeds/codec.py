@@ -62,6 +62,7 @@ def _release(value: object, feed: Feed) -> FeedRelease:
         text["distribution"] != feed.distribution
         or text["architecture"] not in architectures
         or not _LABEL.fullmatch(text["edition"])
+        or not _LABEL.fullmatch(text["series"])
         or not text["version"]
         or not _LABEL.fullmatch(text["version"])
         or not _SHA256.fullmatch(text["sha256"])
@@ -89,7 +90,7 @@ def _release(value: object, feed: Feed) -> FeedRelease:
 
 
 _TEXTS = (
-    "distribution", "edition", "architecture", "version", "iso_url", "sha256", "sha512", "release_date", "sums_url",
+    "distribution", "edition", "architecture", "version", "iso_url", "series", "sha256", "sha512", "release_date", "sums_url",
     "signature_url", "trust", "signed_by",
 )  # fmt: skip
 

@@ -277,7 +277,7 @@ def _complete(state: _Reading, wanted: Wanted) -> Generator[Request, Answer, Fee
     feed, file = state.feed, wanted.found
     release = FeedRelease(
         feed.distribution, wanted.edition, wanted.pattern.architecture, wanted.version, file.url,
-        file.sha256, file.sha512, file.size, file.size_hint, day_of(wanted), rolling=feed.rolling,
+        wanted.series, file.sha256, file.sha512, file.size, file.size_hint, day_of(wanted), rolling=feed.rolling,
     )  # fmt: skip
     found, name = state.listed.get(file.url), file.name
     if found is not None and name not in found.names:

@@ -14,12 +14,12 @@ def _debian() -> None:
             f"debian-edu-13.7.0-{arch}-netinst.iso",
             f"debian-mac-13.7.0-{arch}-netinst.iso",
         )
-        shape(feed, signed(feed, root + "SHA512SUMS", gnu512(*names), ".sign"), ("", arch, "13.7.0", root + names[0]))
+        shape(feed, signed(feed, root + "SHA256SUMS", gnu(*names), ".sign"), ("", arch, "13.7.0", root + names[0]))
     root = "https://cdimage.debian.org/debian-cd/current-live/amd64/iso-hybrid/"
     live = tuple(f"debian-live-13.7.0-amd64-{edition}.iso" for edition in ("kde", "gnome", "standard"))
     shape(
         "debian-live",
-        signed("debian-live", root + "SHA512SUMS", gnu512(*live, live[0] + ".contents"), ".sign"),
+        signed("debian-live", root + "SHA256SUMS", gnu(*live, live[0] + ".contents"), ".sign"),
         *((["kde", "gnome", "standard"][n], "amd64", "13.7.0", root + live[n]) for n in range(3)),
     )
 

@@ -82,3 +82,16 @@ def test_keys_agree_with_the_catalogue() -> None:
         expected = pinned.get(feed.distribution)
         if expected and feed.signing.keys:
             assert expected in feed.signing.keys, feed.id
+
+
+def test_series_stand_beside_each_other() -> None:
+    for name, series in (("ubuntu", {"24.04", "26.04"}), ("fedora-kde", {"43", "44"}), ("rocky", {""})):
+        assert {release.series for release in read(feed_of(name), Web(SHAPES[name].pages)).releases} == series
+
+
+def test_what_has_sha512_alone_is_known() -> None:
+    """The catalogue needs SHA-256, so that whoever adds one here has to think of it."""
+    alone = {
+        name for name in SHAPES if any(not r.sha256 for r in read(feed_of(name), Web(SHAPES[name].pages)).releases)
+    }
+    assert alone == {"endeavouros", "opensuse-leap"}
