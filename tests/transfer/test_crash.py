@@ -51,6 +51,10 @@ class Downloads:
         part = self.directory / "file.iso.part"
         if part.exists():
             content = part.read_bytes()
+            if not content and state.done:
+                # the claims of a file that has its name already; they are believed of no shorter part
+                assert (self.directory / "file.iso").read_bytes() == DATA
+                return state.downloaded_bytes
             for span in state.done:
                 assert content[span.start : span.end] == DATA[span.start : span.end]
         return state.downloaded_bytes
