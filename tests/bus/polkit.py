@@ -136,7 +136,7 @@ def real_polkitd(actions: Path, rules: Path) -> tuple[str, ...]:
         f"mount --bind {actions} /usr/share/polkit-1/actions && mount --bind {rules} /etc/polkit-1/rules.d"
         " && exec /usr/lib/polkit-1/polkitd --no-debug"
     )
-    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
+    return ("unshare", "--mount", "--propagation", "slave", "sh", "-c", script)
 
 
 __all__ = [

@@ -114,7 +114,7 @@ class Daemon:
         (self.directory / "config.toml").write_text(self.config)
         arguments = [sys.executable, "-m", "luxusbd", "--log-level", "debug"]
         if self.before or not self.network:
-            own = ["--mount", "--propagation", "private", *([] if self.network else ["--net"])]
+            own = ["--mount", "--propagation", "slave", *([] if self.network else ["--net"])]
             script = f'set -e\n{self.before}\nexec "$@"'
             arguments = ["/usr/bin/unshare", *own, "sh", "-c", script, "sh", *arguments]
         arguments += ["--config", str(self.directory / "config.toml")]

@@ -30,7 +30,7 @@ async def luxusbd(*arguments: str | Path, before: str = "") -> Said:
     command = [sys.executable, "-m", "luxusbd", *map(str, arguments)]
     if before:
         script = f'{before}\nexec "$@"'
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", *command]
+        command = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", script, "sh", *command]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,

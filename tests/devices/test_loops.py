@@ -161,7 +161,7 @@ def test_mount_in_a_private_namespace(loops: Loops, policy: GuardPolicy) -> None
     point = loops.directory / "private"
     point.mkdir()
     process = subprocess.Popen(
-        ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount "$0" "$1" && echo ready && cat', part, point],
+        ["unshare", "-m", "--propagation", "slave", "sh", "-c", 'mount "$0" "$1" && echo ready && cat', part, point],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
