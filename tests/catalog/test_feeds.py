@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,7 @@ IMAGE = {"file": "x", "architecture": "amd64"}
         (feed(images=[{**NAMED, "architecture": "vax"}]), "amd64, i386 or arm64"),
         (feed(sums="{nothing}.sha256"), "nothing tells what {nothing} is"),
         (feed(sums="../../x"), None),
+        (feed(metalink="{sums}"), "nothing tells what {sums} is"),
         (feed(sums="http://x.example/y"), "an https URL or a relative address"),
         (feed(sums="{file}.s", signature={"kind": "detached", "keys": [KEY]}), "address"),
         (feed(sums="{file}.s", signature=signed("{huh}", KEY)), "nothing tells what {huh} is"),
@@ -101,6 +103,16 @@ def test_wrong_descriptions(entry: dict[str, Any], said: str | None) -> None:
         parse(entry)
     assert said.replace("\\", "") in caught.value.message
     assert caught.value.message.startswith("feeds.json: ")
+
+
+def test_the_example_of_the_documentation_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "catalogue.md").read_text("utf-8")
+    example = text.partition("## Feeds")[2].partition("```json")[2].partition("```")[0]
+    (found,) = parse(json.loads(example))
+    assert found.images[0].file.fullmatch("kali-linux-2026.2-installer-netinst-amd64.iso")
+    known = resources.data("schemas", "feeds.schema.json").read_text("utf-8")
+    fields = json.loads(known)["$defs"]["feed"]["properties"]
+    assert [name for name in fields if f"`{name}`" not in text.partition("## Feeds")[2]] == []
 
 
 def test_wrong_documents() -> None:

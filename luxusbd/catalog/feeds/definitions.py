@@ -15,7 +15,7 @@ from luxusbd.errors import CatalogError
 
 MAX_FILE = 1024 * 1024
 _FIELD = re.compile(r"\{([a-z_]+)\}")
-_BEHIND_NAME = frozenset({"file", "stem", "version", "edition"})
+_BEHIND_NAME = frozenset({"file", "stem", "path", "version", "edition"})
 """What can be put into an address once the name of a file is known, beside the groups of its pattern."""
 
 _NO_ROWS = Rows((), {})
@@ -90,7 +90,13 @@ def _feed(entry: Mapping[str, Any]) -> Feed:
     images = tuple(_image(image) for image in entry["images"])
     url = entry.get("url", "")
     title = entry.get("version_title", "")
-    addresses = [url, entry.get("version_url", ""), entry.get("sums", ""), *(image.address for image in images)]
+    addresses = [
+        url,
+        entry.get("version_url", ""),
+        entry.get("sums", ""),
+        entry.get("metalink", ""),
+        *(image.address for image in images),
+    ]
     rows = entry.get("rows")
     if rows is not None:
         addresses.append(rows.get("base", ""))
@@ -105,6 +111,7 @@ def _feed(entry: Mapping[str, Any]) -> Feed:
         listing=Listing(entry.get("listing", "links")),
         sums=entry.get("sums", ""),
         signing=_signing(entry.get("signature", {})),
+        metalink=entry.get("metalink", ""),
         rows=_rows(rows) if rows is not None else None,
         hosts=frozenset([*_hosts(addresses), *entry.get("hosts", ())]),
         probe=tuple(entry.get("probe", ())),
@@ -191,6 +198,9 @@ def _image_problems(feed: Feed, image: ImagePattern) -> Iterator[str]:
     behind = groups | _BEHIND_NAME if feed.signing.kind is SignatureKind.IMAGE else known | {"sums"}
     yield from (
         f"{feed.signing.address}: nothing tells what {{{name}}} is" for name in _names(feed.signing.address) - behind
+    )
+    yield from (
+        f"{feed.metalink}: nothing tells what {{{name}}} is" for name in _names(feed.metalink) - groups - _BEHIND_NAME
     )
     placed = {"probe"} if feed.strategy is Strategy.STABLE_SYMLINK else {"version"}
     yield from (f"{image.address}: nothing tells what {{{name}}} is" for name in _names(image.address) - placed)

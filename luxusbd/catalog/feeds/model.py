@@ -107,6 +107,8 @@ class Feed:
     sums: str = ""
     """A template of the list of hashes, relative to the image, or to the directory where it is what is listed."""
     signing: Signing = field(default_factory=Signing)
+    metalink: str = ""
+    """A template of where a metalink of the image is, with its mirrors; relative to the image."""
     rows: Rows | None = None
     hosts: frozenset[str] = frozenset()
     """Whither the feed may lead, in lower case; with the port where it is not 443."""
@@ -155,6 +157,8 @@ class FeedRelease:
     """YYYY-MM-DD, or empty."""
     sums_url: str = ""
     signature_url: str = ""
+    metalink: str = ""
+    """Where a metalink of the image may be had, or empty."""
     trust: HashTrust = HashTrust.TLS
     signed_by: str = ""
     """Fingerprint of the primary key, for `HashTrust.SIGNED`."""

@@ -68,6 +68,11 @@ def file_name(url: str) -> str:
     return name if len(name) <= MAX_NAME and name.isprintable() and "/" not in name else ""
 
 
+def path_of(url: str) -> str:
+    """The path of an address, without the slash in front."""
+    return _path(url).removeprefix("/")
+
+
 def beside(url: str, reference: str) -> str:
     """The address of a file that is named relative to another one."""
     plain = _plain(url)

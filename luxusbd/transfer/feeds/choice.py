@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from luxusbd.catalog.feeds.model import Feed, ImagePattern
 from luxusbd.errors import CatalogError
 from luxusbd.text import clean, natural_key
-from luxusbd.transfer.feeds.addresses import MAX_NAME, file_name, fill, leads_to
+from luxusbd.transfer.feeds.addresses import MAX_NAME, file_name, fill, leads_to, path_of
 from luxusbd.transfer.feeds.found import Found, date_of
 
 MAX_CHOSEN = 64
@@ -24,7 +24,7 @@ class Wanted:
     found: Found
     pattern: ImagePattern
     values: Mapping[str, str]
-    """The groups of its name, and `file`, `stem`, `version` and `edition`, for templates."""
+    """The groups of its name, and `file`, `stem`, `path`, `version` and `edition`, for templates."""
     edition: str
     version: str
     series: str
@@ -62,7 +62,13 @@ def judge(pattern: ImagePattern, file: Found, name: str, version: str = "") -> W
     series = fill(pattern.series, groups)
     if not token or not _LABEL.fullmatch(token) or not all(_LABEL.fullmatch(text) for text in (edition, series)):
         return None
-    values = {**groups, "file": file.name, "stem": file.name.rpartition(".")[0], "edition": edition}
+    values = {
+        **groups,
+        "file": file.name,
+        "stem": file.name.rpartition(".")[0],
+        "path": path_of(file.url),
+        "edition": edition,
+    }
     return Wanted(file, pattern, values, edition, token, series)
 
 

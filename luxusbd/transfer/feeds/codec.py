@@ -68,7 +68,7 @@ def _release(value: object, feed: Feed) -> FeedRelease:
         or not _SHA256.fullmatch(text["sha256"])
         or not _SHA512.fullmatch(text["sha512"])
         or not (text["sha256"] or text["sha512"])
-        or not all(_leads(feed, text[key], empty=key != "iso_url") for key in ("iso_url", "sums_url", "signature_url"))
+        or not all(_leads(feed, text[key], empty=key != "iso_url") for key in _ADDRESSES)
         or (text["release_date"] and date_of(text["release_date"]) != text["release_date"])
         or type(size) is not int
         or type(hint) is not int
@@ -89,9 +89,10 @@ def _release(value: object, feed: Feed) -> FeedRelease:
     )
 
 
+_ADDRESSES = ("iso_url", "sums_url", "signature_url", "metalink")
 _TEXTS = (
-    "distribution", "edition", "architecture", "version", "iso_url", "series", "sha256", "sha512", "release_date", "sums_url",
-    "signature_url", "trust", "signed_by",
+    *_ADDRESSES, "distribution", "edition", "architecture", "version", "series", "sha256", "sha512", "release_date",
+    "trust", "signed_by",
 )  # fmt: skip
 
 

@@ -299,6 +299,10 @@ def _complete(state: _Reading, wanted: Wanted) -> Generator[Request, Answer, Fee
             feed, file.url, beside(file.url, fill(feed.signing.address, wanted.values))
         )
         release = replace(release, signature_url=address)
+    if feed.metalink:
+        release = replace(
+            release, metalink=leads_to(feed, file.url, beside(file.url, fill(feed.metalink, wanted.values)))
+        )
     if not release.size:
         answer = yield Measure(file.url)
         if isinstance(answer, Gone):

@@ -95,3 +95,13 @@ def test_what_has_sha512_alone_is_known() -> None:
         name for name in SHAPES if any(not r.sha256 for r in read(feed_of(name), Web(SHAPES[name].pages)).releases)
     }
     assert alone == {"endeavouros", "opensuse-leap"}
+
+
+def test_metalinks_lie_where_the_makers_have_them() -> None:
+    (first, *_) = read(feed_of("fedora-kde"), Web(SHAPES["fedora-kde"].pages)).releases
+    path = first.iso_url.removeprefix("https://download.fedoraproject.org/")
+    assert first.metalink == f"https://mirrors.fedoraproject.org/metalink?path={path}"
+    for name in ("opensuse-leap", "opensuse-tumbleweed"):
+        for release in read(feed_of(name), Web(SHAPES[name].pages)).releases:
+            assert release.metalink == release.iso_url + ".meta4"
+    assert read(feed_of("arch"), Web(SHAPES["arch"].pages)).releases[0].metalink == ""

@@ -276,7 +276,8 @@ def some_outcome() -> tuple[Feed, Outcome]:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("distribution", "other"), ("architecture", "i386"), ("edition", "a/b"), ("series", "\n"), ("version", ""), ("version", "1@2"),
+        ("distribution", "other"), ("architecture", "i386"), ("edition", "a/b"),
+        ("series", "\n"), ("metalink", "https://evil.example/x"), ("version", ""), ("version", "1@2"),
         ("iso_url", "http://cdimage.kali.org/x"), ("iso_url", ""), ("iso_url", "https://evil.example/x"),
         ("sums_url", "https://evil.example/x"), ("sha256", "0" * 63), ("sha256", ""), ("sha512", "g" * 128),
         ("size", -1), ("size", True), ("size", 1 << 60), ("size_hint", None), ("release_date", "soon"),
