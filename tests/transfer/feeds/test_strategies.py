@@ -33,6 +33,11 @@ def one(outcome: Outcome) -> FeedRelease:
     return outcome.releases[0]
 
 
+def one_of(step: object) -> FeedRelease:
+    assert isinstance(step, Outcome)
+    return one(step)
+
+
 def listed(**fields: Any) -> Feed:
     return described(listing="sums", sums="SHA256SUMS", **fields)
 
@@ -161,6 +166,15 @@ def test_what_is_not_signed_of_a_signed_list_does_not_count() -> None:
     feed = listed(signature={"kind": "inline", "keys": [KEY]})
     text = framed(bsd("x-1.iso"), KEY) + bsd("x-2.iso")
     assert one(read(feed, Web({SITE + "SHA256SUMS": text}))).version == "1"
+
+
+def test_what_counts_is_what_was_checked_and_not_what_was_sent() -> None:
+    feed = listed(signature={"kind": "inline", "keys": [KEY]})
+    run = FeedRun(feed, datetime.date(2026, 1, 1))
+    run.begin()
+    run.answer(Body(gnu("x-2.iso").encode()))
+    run.answer(Checked(gnu("x-1.iso").encode(), KEY))
+    assert one_of(run.answer(Size(5))).version == "1"
 
 
 @pytest.mark.parametrize("gone", [True, False])
