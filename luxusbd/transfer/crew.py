@@ -339,6 +339,8 @@ class Crew:
         """Get help for somebody who became slow, from a mirror that ran out of work before that."""
         if self._trial is not None or len(self._workers) >= self._limits.crew or self._work.means.source.contended:
             return
+        if self._total() >= NEAR_LIMIT * self._ceiling():
+            return
         for mirror in self._ready():
             rate = mirror.measured or mirror.expected
             order = self._order(-1, rate) if rate > 0 else None

@@ -51,6 +51,10 @@ class Downloads:
         part = self.directory / "file.iso.part"
         if part.exists():
             content = part.read_bytes()
+            if not content and state.done:
+                # the claims of a file that has its name already; they are believed of no shorter part
+                assert (self.directory / "file.iso").read_bytes() == DATA
+                return state.downloaded_bytes
             for span in state.done:
                 assert content[span.start : span.end] == DATA[span.start : span.end]
         return state.downloaded_bytes
@@ -93,7 +97,7 @@ async def test_killed_at_every_step(downloads: Downloads) -> None:
             assert written - start <= LIMITS.checkpoint_bytes, f"step {kill_at} repeats {written - start} bytes"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(12))
 async def test_killed_again_and_again(downloads: Downloads, seed: int) -> None:
     random_steps = random.Random(seed)
     before = 0
@@ -109,7 +113,7 @@ async def test_killed_again_and_again(downloads: Downloads, seed: int) -> None:
     downloads.check_done()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(12))
 async def test_killed_while_several_mirrors_share(downloads: Downloads, seed: int) -> None:
     """Every kill leaves true claims, wherever the holes are, and the end is the right file."""
     chance = random.Random(seed)
