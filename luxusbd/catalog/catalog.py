@@ -2,7 +2,7 @@
 
 Layers, later wins by distribution id: the fallback in the code, the packaged list, the cached update, the admin's
 files, files named on the command line, and what a uid imported for itself. A broken file is reported and skipped; it
-never takes the others along.
+never takes the others along. Releases that name a list of shared mirrors get its addresses here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from luxusbd import resources
 from luxusbd.catalog.cache import Cached, CatalogCache
 from luxusbd.catalog.fallback import FALLBACK
+from luxusbd.catalog.mirrorlists import MirrorLists, expanded, read_lists, unknown_lists
 from luxusbd.catalog.model import Distribution, Layer, Release
 from luxusbd.catalog.schema import MAX_DOCUMENT, parse_document, validate
 from luxusbd.errors import CatalogError, DistributionNotFoundError, InvalidArgumentError
@@ -74,6 +75,8 @@ class Sources:
     command_line: tuple[Path, ...] = ()
     pinned: frozenset[str] | None = None
     """Fingerprints of the keys by which the cached update has to be signed; None to take what lies there."""
+    mirrors: Path | None = None
+    """The lists of shared mirrors; None for the ones that came with the program."""
 
 
 class Catalog:
@@ -85,7 +88,9 @@ class Catalog:
         problems: Sequence[str] = (),
         user_layers: Mapping[int, Sequence[Distribution]] | None = None,
         cached: Cached | None = None,
+        lists: MirrorLists | None = None,
     ) -> None:
+        self._lists = lists or {}
         self._shared = {entry.id: entry for entry in distributions}
         self._users = {
             uid: {entry.id: replace(entry, layer=Layer.USER) for entry in entries}
@@ -120,19 +125,24 @@ class Catalog:
                 _add(merged, problems, path, Layer.ADMIN)
         for path in sources.command_line:
             _add(merged, problems, path, Layer.COMMAND_LINE)
+        lists = _lists(problems, sources.mirrors if sources.mirrors is not None else resources.data("mirrors.json"))
+        for entry in merged.values() if lists else ():
+            for name in unknown_lists(entry, lists):
+                problems.append(f"{entry.id}: there is no list of mirrors {name}; its other addresses are used")
         for problem in problems:
             log.warning("catalogue: %s", problem)
-        return cls(merged.values(), problems, cached=cached)
+        return cls((expanded(entry, lists) for entry in merged.values()), problems, cached=cached, lists=lists)
 
     def renew(self, loaded: Catalog) -> None:
         """Take over what another one has from the layers on the disk; what users imported stays."""
         self._shared, self.problems, self.cached = loaded._shared, loaded.problems, loaded.cached
+        self._lists = loaded._lists
 
     def with_user_layer(self, uid: int, distributions: Sequence[Distribution]) -> Catalog:
         """The same catalogue, with what `uid` imported replaced; an empty sequence takes it away."""
         users: dict[int, Sequence[Distribution]] = {key: tuple(layer.values()) for key, layer in self._users.items()}
-        users[uid] = distributions
-        return Catalog(self._shared.values(), self.problems, users, self.cached)
+        users[uid] = [expanded(entry, self._lists) for entry in distributions]
+        return Catalog(self._shared.values(), self.problems, users, self.cached, self._lists)
 
     def distributions(self, uid: int | None = None) -> tuple[Distribution, ...]:
         """All that `uid` sees, most popular first, those of unknown rank last."""
@@ -263,6 +273,19 @@ def _add(merged: dict[str, Distribution], problems: list[str], path: Path, layer
         problems.append(f"{path}: {error.strerror}")
     except CatalogError as error:
         problems += error.message.splitlines()
+
+
+def _lists(problems: list[str], path: Path) -> MirrorLists:
+    """The shared mirrors; none when they cannot be read, since every release has an address of its own."""
+    try:
+        return read_lists(path)
+    except FileNotFoundError:
+        problems.append(f"{path}: there is no such file")
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}")
+    except CatalogError as error:
+        problems += error.message.splitlines()
+    return {}
 
 
 def _suggest(wanted: str, names: Iterable[str], otherwise: str) -> str:

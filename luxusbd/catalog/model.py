@@ -52,7 +52,7 @@ class Release:
     size_mb: int
     """A rounded hint; never a reason to refuse."""
     mirrors: tuple[Mirror, ...]
-    """All addresses, `iso_url` first."""
+    """All addresses, `iso_url` first; those of the `mirror_list` are added when the catalogue is put together."""
     size: int = 0
     """Exact bytes, 0 when unknown."""
     architecture: str = ""
@@ -79,6 +79,13 @@ class Release:
     minimum_memory_mb: int = 0
     end_of_life: str = ""
     """YYYY-MM-DD, or empty."""
+    mirror_list: str = ""
+    """Which list of shared mirrors has the image, or empty."""
+    mirror_path: str = ""
+    """Path of the image below each address of that list."""
+    rolling: bool = False
+    """Whether the maker replaces the file, or takes it away, as soon as there is a newer one: the hash is soon out of
+    date, or the address leads nowhere."""
 
 
 @dataclass(frozen=True)

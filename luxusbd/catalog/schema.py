@@ -1,6 +1,7 @@
 """Checks a catalogue document of schema 2.0 and turns it into values. Pure, apart from reading the schema itself.
 
-The format is enforced by `data/schemas/catalog.schema.json`; what a JSON Schema cannot say is checked here.
+The format is enforced by `data/schemas/catalog.schema.json`; what a JSON Schema cannot say is checked here. Other
+documents of that version are checked with the same helpers, so that they are refused in the same words.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,19 +76,36 @@ def validate(document: object, name: str, layer: Layer) -> tuple[Distribution, .
     Raises:
         CatalogError: as `parse_document`.
     """
+    checked = check_format(document, name, "catalog.schema.json")
+    refuse(list(_meaning_problems(checked, layer)), name)
+    return tuple(_distribution(entry, layer) for entry in checked["distributions"])
+
+
+def check_format(document: object, name: str, schema: str) -> Mapping[str, Any]:
+    """Check a decoded document against a file of `data/schemas`; its fields then have the types that stand there.
+
+    Raises:
+        CatalogError: as `parse_document`.
+    """
     tolerant = _check_version(document, name)
     # The library reports every missing field by itself, in the same words.
-    problems = list(dict.fromkeys(_schema_problems(document, tolerant)))
-    if not problems:
-        assert isinstance(document, dict)
-        problems = list(_meaning_problems(document, layer))
-    if problems:
-        shown = [f"{name}: {problem}" for problem in problems[:MAX_PROBLEMS]]
-        if len(problems) > MAX_PROBLEMS:
-            shown.append(f"{name}: and {len(problems) - MAX_PROBLEMS} more")
-        raise CatalogError("\n".join(shown))
+    refuse(list(dict.fromkeys(_schema_problems(document, schema, tolerant))), name)
     assert isinstance(document, dict)
-    return tuple(_distribution(entry, layer) for entry in document["distributions"])
+    return document
+
+
+def refuse(problems: Sequence[str], name: str) -> None:
+    """Do nothing without problems.
+
+    Raises:
+        CatalogError: there are some; it names the first ones.
+    """
+    if not problems:
+        return
+    shown = [f"{name}: {problem}" for problem in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        shown.append(f"{name}: and {len(problems) - MAX_PROBLEMS} more")
+    raise CatalogError("\n".join(shown))
 
 
 def _no_constant(text: str) -> object:
@@ -110,14 +128,14 @@ def _check_version(document: object, name: str) -> bool:
 
 
 @cache
-def _validator() -> Any:
+def _validator(schema: str) -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads(resources.data("schemas", "catalog.schema.json").read_text("utf-8")))
+    return Draft202012Validator(json.loads(resources.data("schemas", schema).read_text("utf-8")))
 
 
-def _schema_problems(document: object, tolerant: bool) -> Iterator[str]:
-    for fault in _validator().iter_errors(document):
+def _schema_problems(document: object, schema: str, tolerant: bool) -> Iterator[str]:
+    for fault in _validator(schema).iter_errors(document):
         if fault.validator == "additionalProperties":
             if not tolerant:
                 known = fault.schema["properties"]
@@ -126,6 +144,11 @@ def _schema_problems(document: object, tolerant: bool) -> Iterator[str]:
         elif fault.validator == "required":
             missing = ", ".join(key for key in fault.schema["required"] if key not in fault.instance)
             yield f"{fault.json_path}: found no {missing}, expected {fault.schema.get('description', 'it')}"
+        elif fault.validator == "dependentRequired":
+            for key, others in fault.validator_value.items():
+                for other in others:
+                    if key in fault.instance and other not in fault.instance:
+                        yield f"{fault.json_path}: found {key} without {other}, expected both or neither"
         elif fault.validator == "oneOf" and tolerant and _only_additions(fault.context):
             continue
         else:
@@ -151,7 +174,7 @@ def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str
         ids.setdefault(entry["id"], index)
         for key in ("homepage", "logo_url", "feed", "key_url"):
             if entry.get(key):
-                yield from _url_problems(entry[key], f"{at}.{key}", secure=key == "key_url")
+                yield from url_problems(entry[key], f"{at}.{key}", secure=key == "key_url")
         seen: dict[tuple[str, str, str], int] = {}
         for number, release in enumerate(entry["releases"]):
             where = f"{at}.releases[{number}]"
@@ -168,19 +191,20 @@ def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str
 
 def _release_problems(release: Mapping[str, Any], where: str, layer: Layer) -> Iterator[str]:
     secure = layer not in INSECURE_LAYERS
-    yield from _url_problems(release["iso_url"], f"{where}.iso_url", secure=secure)
+    yield from url_problems(release["iso_url"], f"{where}.iso_url", secure=secure)
     for index, mirror in enumerate(release["mirrors"]):
         url = mirror if isinstance(mirror, str) else mirror["url"]
-        yield from _url_problems(url, f"{where}.mirrors[{index}]", secure=secure)
+        yield from url_problems(url, f"{where}.mirrors[{index}]", secure=secure)
     for key in ("sums_url", "signature_url", "key_url", "metalink"):
         if key in release:
-            yield from _url_problems(release[key], f"{where}.{key}", secure=True)
+            yield from url_problems(release[key], f"{where}.{key}", secure=True)
     for key in ("release_date", "end_of_life"):
         if release.get(key) and not _is_date(release[key]):
             yield f"{where}.{key}: found {_shown(release[key])}, expected a date of the calendar"
 
 
-def _url_problems(url: str, where: str, *, secure: bool) -> Iterator[str]:
+def url_problems(url: str, where: str, *, secure: bool) -> Iterator[str]:
+    """What is wrong with a URL of the form that the schema demands; `secure` when plain http is."""
     try:
         parts = urlsplit(url)
         sane = bool(parts.hostname) and parts.username is None and parts.password is None and parts.port != 0
@@ -264,6 +288,9 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any], layer: Layer)
         recipe=release.get("recipe", entry.get("recipe", "")),
         minimum_memory_mb=int(release.get("minimum_memory_mb", 0)),
         end_of_life=release.get("end_of_life", ""),
+        mirror_list=release.get("mirror_list", ""),
+        mirror_path=release.get("mirror_path", ""),
+        rolling=release.get("rolling", False),
     )
 
 

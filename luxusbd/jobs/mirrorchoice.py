@@ -3,7 +3,8 @@
 The score of a mirror is its rate, faded towards what an untried one is given, times the share of its transfers that
 went well. Preferred countries come first, mirrors that rest come last, excluded and banned ones are not asked. Those
 within a quarter of the best are asked in random order, so that not everybody asks the same one (librepo's and aria2's
-rule).
+rule). With hundreds of mirrors all over the world that alone would leave the maker's own address out, which mostly
+leads to a near server: it is always among those that a download gets.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ DOUBT = 0.25
 """Measurements for which that guess counts; with time it outweighs a record, which fades."""
 GUESS = 1e6
 """Bytes per second while no mirror is known at all. Any value does."""
-NEAR = 1.25
-"""The factor for mirrors in the user's own country."""
+NEAR = 1.4
+"""The factor for mirrors in the user's own country; above 1 / `TIE`, so that of untried ones those come first."""
+OWN_PLACE = 1
+"""Where the maker's own address stands at the latest, counted from 0, when it is as good as the best: it is raced."""
 
 
 class MirrorState(StrEnum):
@@ -100,8 +103,12 @@ def standings(mirrors: Sequence[Mirror], known: Knowledge, wishes: Wishes, near:
     return tuple(sorted(found, key=lambda one: (_tier(one), -one.score)))
 
 
-def candidates(found: Sequence[Standing], rng: random.Random, most: int = CANDIDATES) -> tuple[Standing, ...]:
+def candidates(
+    found: Sequence[Standing], rng: random.Random, most: int = CANDIDATES, own: str = ""
+) -> tuple[Standing, ...]:
     """The mirrors to ask, the first ones first; ties in the order that `rng` makes.
+
+    The maker's `own` address is among them if it may be asked at all, and `most` leaves room for others besides.
 
     When every mirror that is not excluded is banned, those are asked all the same: whatever they send is verified, and
     nobody shall be kept from an image by what a process without privileges said.
@@ -116,7 +123,19 @@ def candidates(found: Sequence[Standing], rng: random.Random, most: int = CANDID
             taken = rng.choice([one for one in waiting if one.score >= TIE * best])
             waiting.remove(taken)
             ordered.append(taken)
+    _put_forward(ordered, own, most)
     return tuple(ordered[:most])
+
+
+def _put_forward(ordered: list[Standing], own: str, most: int) -> None:
+    place = next((place for place, one in enumerate(ordered) if one.url == own), 0)
+    if not place:
+        return
+    one, best = ordered[place], ordered[0]
+    tied = _tier(one) == _tier(best) and one.score >= TIE * max(each.score for each in ordered)
+    goal = OWN_PLACE if tied else most - 1
+    if OWN_PLACE <= goal < min(place, most):
+        ordered.insert(goal, ordered.pop(place))
 
 
 def hints(chosen: Collection[Standing]) -> tuple[SourceHint, ...]:

@@ -94,13 +94,13 @@ class Mirrors:
     async def choose(
         self, uid: int, distribution: str, mirrors: Sequence[Mirror], most: int = mirrorchoice.CANDIDATES
     ) -> Choice:
-        """The mirrors that a download of `uid` asks.
+        """The mirrors that a download of `uid` asks; the first of `mirrors` is the maker's own address.
 
         Raises:
             NoMirrorError: preferences leave none; the text says how to change them.
         """
         found = await self.standings(uid, distribution, mirrors)
-        chosen = mirrorchoice.candidates(found, self._rng, most)
+        chosen = mirrorchoice.candidates(found, self._rng, most, mirrors[0].url if mirrors else "")
         if not chosen:
             raise mirrorchoice.none_left(found, self._wanted(uid, distribution), distribution)
         notes = []

@@ -214,13 +214,12 @@ def test_find_by_hash(debian: Catalog) -> None:
 
 def test_the_packaged_catalogue_is_valid_and_its_recipes_exist() -> None:
     entries = parse_document(resources.data("distros.json").read_bytes(), "distros.json", Layer.PACKAGED)
-    assert len(entries) >= 10
     recipes = {recipe.id for recipe in packaged_recipes()}
     hashes = [release.sha256 for entry in entries for release in entry.releases]
     assert len(set(hashes)) == len(hashes)
     for entry in entries:
         for release in entry.releases:
-            assert release.recipe in recipes
+            assert release.recipe in {*recipes, ""}
             assert release.size == 0 or release.size_mb == round(release.size / 1e6)
             assert release.architecture
 

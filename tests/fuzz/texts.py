@@ -21,6 +21,7 @@ from luxusb_cli.wire import ProtocolError, wire_of
 from luxusbd import config, configfile
 from luxusbd.catalog import update
 from luxusbd.catalog.cache import state_from
+from luxusbd.catalog.mirrorlists import expanded, parse_lists
 from luxusbd.catalog.model import Layer
 from luxusbd.catalog.schema import parse_document, read_document
 from luxusbd.errors import CatalogError, ConfigError, FailedError, InterruptedJobError, VerificationError
@@ -72,6 +73,9 @@ def _catalog_corpus() -> tuple[bytes, ...]:
         "architecture": "x86_64",
         "sums_url": "https://one.example/SHA256SUMS",
         "minimum_memory_mb": 512,
+        "mirror_list": "debian",
+        "mirror_path": "12.5/a.iso",
+        "rolling": True,
     }
     entry = {
         "id": "debian",
@@ -94,6 +98,18 @@ def _check_catalog(data: bytes) -> None:
     for layer in (Layer.PACKAGED, Layer.USER):
         with suppress(CatalogError):
             parse_document(data, "fuzz", layer)
+
+
+def _lists_corpus() -> tuple[bytes, ...]:
+    groups = [{"country": "DE", "urls": ["https://one.example/", "https://two.example/x/"]}, {"urls": ["https://x/"]}]
+    document = {"version": "2.0", "lists": {"debian": groups, "arch": []}}
+    return tuple(json.dumps(value).encode() for value in (document, {**document, "version": "2.7", "new": 1}))
+
+
+def _check_lists(data: bytes) -> None:
+    with suppress(CatalogError):
+        for entry in parse_document(_catalog_corpus()[0], "fuzz", Layer.PACKAGED):
+            expanded(entry, parse_lists(data, "fuzz"))
 
 
 @cache
@@ -280,6 +296,7 @@ def _check_update(data: bytes) -> None:
 TARGETS = (
     Target("config", _config_corpus, _mutate_toml, _check_config, ("luxusbd/config",)),
     Target("catalog", _catalog_corpus, mutate_json, _check_catalog, ("luxusbd/catalog",)),
+    Target("catalog-mirrors", _lists_corpus, mutate_json, _check_lists, ("luxusbd/catalog",)),
     Target("catalog-update", _update_corpus, mutate_json, _check_update, ("luxusbd/catalog", "luxusbd/transfer")),
     Target("signatures", _signature_corpus, _mutate_bytes, _check_signatures, ("luxusbd/images/authenticode",)),
     Target("inspection", _inspection_corpus, mutate_json, _check_inspection, ("luxusbd/images/",)),

@@ -63,13 +63,22 @@ knowledge = st.builds(
 )
 
 
-@given(knowledge, wishes, st.integers(1, 24), st.sampled_from(["", "DE"]), st.integers())
-def test_rules_of_every_choice(known: Knowledge, wanted: Wishes, count: int, near: str, seed: int) -> None:
+@given(
+    knowledge,
+    wishes,
+    st.integers(1, 24),
+    st.sampled_from(["", "DE"]),
+    st.integers(),
+    st.sampled_from(["", MIRRORS[0].url, MIRRORS[23].url]),
+)
+def test_rules_of_every_choice(known: Knowledge, wanted: Wishes, count: int, near: str, seed: int, own: str) -> None:
     mirrors = MIRRORS[:count]
     found = choice.standings(mirrors, known, wanted, near, NOW)
     assert sorted(one.url for one in found) == sorted(mirror.url for mirror in mirrors)
-    chosen = choice.candidates(found, random.Random(seed))
+    chosen = choice.candidates(found, random.Random(seed), own=own)
     assert len(set(chosen)) == len(chosen) <= choice.CANDIDATES
+    usable = {one.url for one in found if one.state not in (MirrorState.EXCLUDED, MirrorState.BANNED)}
+    assert own not in usable or own in {one.url for one in chosen}, "the maker's own address is asked, too"
     by_state = {state: [one for one in found if one.state is state] for state in MirrorState}
     allowed = [one for one in found if one.state is not MirrorState.EXCLUDED]
     assert all(one.country not in wanted.exclude for one in allowed)
@@ -115,6 +124,27 @@ def test_ties_are_spread() -> None:
     found = choice.standings(MIRRORS[:4], Knowledge(), Wishes(), "", NOW)
     firsts = {choice.candidates(found, random.Random(seed))[0].host for seed in range(60)}
     assert firsts == {host(number) for number in range(4)}
+
+
+def test_the_maker_s_own_address_is_raced_unless_it_is_slow() -> None:
+    own = MIRRORS[23].url
+    untried = choice.standings(MIRRORS, Knowledge(), Wishes(), "", NOW)
+    places = [
+        [one.url for one in choice.candidates(untried, random.Random(seed), own=own)].index(own) for seed in range(60)
+    ]
+    assert set(places) == {0, choice.OWN_PLACE}
+    slow = Knowledge({host(23): record(1 * MIB), **{host(number): record(20 * MIB) for number in range(23)}})
+    chosen = choice.candidates(choice.standings(MIRRORS, slow, Wishes(), "", NOW), random.Random(1), own=own)
+    assert [one.url for one in chosen].index(own) == choice.CANDIDATES - 1
+    assert len({choice.candidates(untried, random.Random(seed), 1, own)[0].url for seed in range(20)}) > 1
+
+
+def test_of_untried_mirrors_those_of_the_own_country_come_first() -> None:
+    found = choice.standings(MIRRORS, Knowledge(), Wishes(), "US", NOW)
+    near = sum(1 for mirror in MIRRORS if mirror.country == "US")
+    for seed in range(20):
+        chosen = choice.candidates(found, random.Random(seed))
+        assert {one.country for one in chosen[:near]} == {"US"}
 
 
 def test_countries() -> None:
