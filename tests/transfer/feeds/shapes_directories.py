@@ -67,8 +67,8 @@ def _directories() -> None:
             **signed("kali", root + "kali-2026.2/SHA256SUMS", gnu(*names), ".gpg"),
         },
         ("installer", "amd64", "2026.2", f"{root}kali-2026.2/{names[0]}"),
-        ("installer-netinst", "amd64", "2026.2", f"{root}kali-2026.2/{names[1]}"),
-        ("installer-netinst", "arm64", "2026.2", f"{root}kali-2026.2/{names[2]}"),
+        ("netinst", "amd64", "2026.2", f"{root}kali-2026.2/{names[1]}"),
+        ("netinst", "arm64", "2026.2", f"{root}kali-2026.2/{names[2]}"),
     )
     root = "https://deb.parrot.sh/parrot/iso/"
     names = ("Parrot-security-7.3_amd64.iso", "Parrot-home-7.3_amd64.iso", "Parrot-home-7.3_amd64.ova")
@@ -178,7 +178,7 @@ def _directories() -> None:
     shape(
         "xcp-ng",
         {root: listing("8.2/", "8.3/", "drivers/"), **signed("xcp-ng", root + "8.3/SHA256SUMS", gnu(*names), ".asc")},
-        ("", "amd64", "8.3.0-20250606.2", f"{root}8.3/{names[1]}"),
+        ("install", "amd64", "8.3.0-20250606.2", f"{root}8.3/{names[1]}"),
         ("netinstall", "amd64", "8.3.0-20250606.2", f"{root}8.3/{names[2]}"),
     )
     root = "https://download.freebsd.org/releases/amd64/amd64/ISO-IMAGES/"

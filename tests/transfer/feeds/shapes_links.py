@@ -32,7 +32,7 @@ def _sourceforge() -> None:
             "/Final/Xfce/MX-26_beta1_Xfce_x64.iso",
         ),
         ("xfce", "25.2", "/Final/Xfce/MX-25.2_Xfce_x64.iso"),
-        ("xfce_ahs", "25.2", "/Final/Xfce/MX-25.2_Xfce_ahs_x64.iso"),
+        ("xfce-ahs", "25.2", "/Final/Xfce/MX-25.2_Xfce_ahs_x64.iso"),
         ("kde", "25.2", "/Final/KDE/MX-25.2_KDE_x64.iso"),
     )
     files(
@@ -153,22 +153,23 @@ def _links() -> None:
             "44.20260820",
             ("testing-44.20260901: Testing", "44.20260820: Stable (F44.20260820)", "44.20260811"),
             {
-                f"{edition}": f"https://download.bazzite.gg/bazzite-{edition + '-' if edition else ''}stable-amd64.iso"
+                edition
+                or "desktop": f"https://download.bazzite.gg/bazzite-{edition + '-' if edition else ''}stable-amd64.iso"
                 for edition in ("", "deck", "nvidia-open")
             },
         ),
         (
             "bluefin",
-            "20260818",
+            "stable-20260818",
             ("stable-20260818: Stable", "stable-20260811"),
             {"": "https://download.projectbluefin.io/bluefin-stable-x86_64.iso"},
         ),
         (
             "aurora",
-            "20260819.1",
+            "stable-20260819.1",
             ("latest-20260822", "stable-20260819.1"),
             {
-                "": "https://dl.getaurora.dev/aurora-stable-webui-x86_64.iso",
+                "stable": "https://dl.getaurora.dev/aurora-stable-webui-x86_64.iso",
                 "nvidia-open": "https://dl.getaurora.dev/aurora-nvidia-open-stable-webui-x86_64.iso",
             },
         ),
@@ -185,7 +186,7 @@ def _links() -> None:
     shape(
         "kde-neon",
         {root + "neon-desktop-current.sha256sum": gnu("neon-desktop-20260707-0147.iso")},
-        ("", "amd64", "20260707-0147", root + "neon-desktop-current.iso"),
+        ("desktop", "amd64", "20260707-0147", root + "neon-desktop-current.iso"),
     )
 
 
@@ -224,6 +225,7 @@ def _pages() -> None:
         "Nobara-44-Official-2026-09-02.iso",
         "Nobara-43-GNOME-2026-04-19.iso",
         "Nobara-43-GNOME-NV-2026-04-25.iso",
+        "Nobara-43-Other-2026-04-25.iso",
     )
     shape(
         "nobara",
@@ -235,6 +237,7 @@ def _pages() -> None:
         },
         ("official", "amd64", "44-2026-09-02", root + images[0]),
         ("gnome", "amd64", "43-2026-04-19", root + images[1]),
+        ("gnome-nv", "amd64", "43-2026-04-25", root + images[2]),
     )
     root = "https://download.sys.truenas.net/"
     urls = [f"{root}TrueNAS-SCALE-Goldeye/{version}/TrueNAS-SCALE-{version}.iso" for version in ("25.10.6", "25.10.7")]

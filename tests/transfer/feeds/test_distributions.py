@@ -105,3 +105,22 @@ def test_metalinks_lie_where_the_makers_have_them() -> None:
         for release in read(feed_of(name), Web(SHAPES[name].pages)).releases:
             assert release.metalink == release.iso_url + ".meta4"
     assert read(feed_of("arch"), Web(SHAPES["arch"].pages)).releases[0].metalink == ""
+
+
+def test_editions_are_called_as_in_the_catalogue() -> None:
+    """Or else a release of a feed would stand beside the one that it is newer than."""
+    entries = json.loads(resources.data("distros.json").read_text("utf-8"))["distributions"]
+    known = {entry["id"]: {release.get("edition", "") for release in entry["releases"]} for entry in entries}
+    shared = [feed for feed in packaged_feeds() if feed.distribution in known]
+    assert len(shared) >= 30
+    for feed in shared:
+        found = {release.edition for release in read(feed, Web(SHAPES[feed.id].pages)).releases}
+        assert found & known[feed.distribution], feed.id
+    # what the catalogue does not have (yet)
+    new = {
+        (feed.id, release.edition)
+        for feed in shared
+        for release in read(feed, Web(SHAPES[feed.id].pages)).releases
+        if release.edition not in known[feed.distribution]
+    }
+    assert new == {("alpine", "extended"), ("cachyos", "handheld"), ("opensuse-leap", "online"), ("parrot", "home")}
