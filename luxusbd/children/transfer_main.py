@@ -30,6 +30,9 @@ vouch       key (is the descriptor of a key there),    fields of MakersWord
             image (is that of the image there), and
             the fields of Claim
 metalink    url, name, digests, size                   fields of Directions
+feed        feed (its description), key (is the         fields of Outcome
+            descriptor of the keys there), etag,
+            last_modified (from the last outcome)
 fetch-pair  job, and the fields of PairRequest (where  fields of Pair
             document and signature are written to)
 hello       optional log_level                         pid
@@ -103,6 +106,7 @@ class TransferChild:
                 "prove": self._proofs.prove,
                 "vouch": self._proofs.vouch,
                 "metalink": self._proofs.metalink,
+                "feed": self._proofs.feed,
                 "fetch-pair": self._downloads.fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,

@@ -1,25 +1,29 @@
-"""Requests of the transfer child about what makers say of their files: signatures, lists of hashes, metalinks."""
+"""Requests of the transfer child about what makers say: signatures, lists of hashes, metalinks, feeds of releases."""
 
 from __future__ import annotations
 
+import datetime
 import ssl
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from luxusbd.children.params import descriptors, file_name, integer, strings
+from luxusbd.catalog.feeds.definitions import parse_feed
+from luxusbd.children.params import descriptors, file_name, integer, mapping, strings
 from luxusbd.children.protocol import Params
 from luxusbd.children.transfer_threads import Threads
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.transfer.codec import digests_from_json
 from luxusbd.transfer.directions import find_directions
+from luxusbd.transfer.feeds.codec import outcome_to_json
+from luxusbd.transfer.feeds.fetching import read_feed
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.proof import name_behind, prove, read_small
-from luxusbd.transfer.small import SmallFiles
+from luxusbd.transfer.small import SmallFiles, Version
 from luxusbd.transfer.source import default_session
 from luxusbd.transfer.sums import MAX_SUMS
 
@@ -76,3 +80,16 @@ class ProofRequests:
         digests = digests_from_json(params.get("digests"))
         found = await find_directions(self._small, url, file_name(params), digests, integer(params, "size"))
         return directions_to_json(found)
+
+    async def feed(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Which releases a feed tells of."""
+        given = descriptors(fds, int(bool(params.get("key"))))
+        feed = parse_feed(mapping(params, "feed"), "the description of the feed")
+        known = [params.get(key, "") for key in ("etag", "last_modified")]
+        if not all(isinstance(text, str) for text in known):
+            raise InvalidArgumentError("`etag` and `last_modified` must be texts")
+        keys = b""
+        if given:
+            keys = await self._threads.look(given[0], partial(read_small, most=MAX_KEY, what="the file of keys"))
+        today = datetime.datetime.now(datetime.UTC).date()
+        return outcome_to_json(await read_feed(self._small, feed, keys, today, Version(*known)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -19,7 +21,12 @@ PATIENCE = 20.0
 """Seconds for one file, redirects included."""
 MAX_REDIRECTS = 5
 NOT_MODIFIED = 304
+GONE = frozenset({404, 410})
 _LINE = 16384
+
+
+class NotThereError(NetworkError):
+    """The server answers, and says that it has no such file."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ class SmallFiles:
         """Fetch a file of at most `most` bytes, by caches on the way as its server has it now.
 
         Raises:
+            NotThereError: the server has no such file.
             NetworkError: it cannot be had; the text says why.
         """
         found = await self.get_if_changed(url, most, Version())
@@ -90,18 +98,56 @@ class SmallFiles:
             why = clean(str(error) or type(error).__name__, 200)
             raise NetworkError(f"{_shown(url)} cannot be had: {why}") from error
 
+    async def size(self, url: str) -> int:
+        """Bytes of a file, by its headers alone; 0 when its server does not tell.
+
+        Raises:
+            NotThereError: the server has no such file.
+            NetworkError: there is no answer.
+        """
+        try:
+            async with asyncio.timeout(self._patience), self._open("HEAD", url, {}) as (response, _address):
+                if response.status in GONE:
+                    raise _gone(url, response.status)
+                length = response.headers.get("Content-Length", "")
+                told = response.status == 200 and length.isascii() and length.isdigit() and len(length) < 16
+                return int(length) if told else 0
+        except TimeoutError:
+            raise NetworkError(f"{_shown(url)} did not answer within {self._patience:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise NetworkError(f"{_shown(url)} cannot be asked: {clean(str(error), 200)}") from error
+
     async def _get(self, url: str, most: int, known: Version) -> Small | None:
-        if self._session is None:
-            self._session = self._session_factory()
-        address = _address(url, url)
         headers = {"Cache-Control": "no-cache"}
         if known.etag:
             headers["If-None-Match"] = known.etag
         elif known.last_modified:
             headers["If-Modified-Since"] = known.last_modified
+        async with self._open("GET", url, headers) as (response, address):
+            if response.status == NOT_MODIFIED and (known.etag or known.last_modified):
+                return None
+            if response.status in GONE:
+                raise _gone(url, response.status)
+            if response.status != 200:
+                raise NetworkError(f"{_shown(url)} cannot be had: the server answered {response.status}")
+            if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+                raise NetworkError(f"{_shown(url)} was sent in an encoding that was not asked for")
+            data = await _body(response, url, most)
+            version = Version(response.headers.get("ETag", "")[:512], response.headers.get("Last-Modified", "")[:64])
+            return Small(data, str(address), version)
+
+    @asynccontextmanager
+    async def _open(
+        self, method: str, url: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, URL]]:
+        """The answer behind all redirects, and its address."""
+        if self._session is None:
+            self._session = self._session_factory()
+        address = _address(url, url)
         for _hop in range(MAX_REDIRECTS + 1):
             proxy = self._network.proxy_for(address.scheme, address.host or "")
-            async with self._session.get(
+            async with self._session.request(
+                method,
                 address,
                 headers=headers,
                 allow_redirects=False,
@@ -110,22 +156,16 @@ class SmallFiles:
                 proxy=proxy.url if proxy else None,
                 proxy_headers=credentials(proxy) if proxy else None,
             ) as response:
-                if response.status in REDIRECTS:
-                    target = response.headers.get("Location", "").strip()
-                    address = _address(str(address.join(URL(target, encoded=target.isascii()))), url)
-                    continue
-                if response.status == NOT_MODIFIED and (known.etag or known.last_modified):
-                    return None
-                if response.status != 200:
-                    raise NetworkError(f"{_shown(url)} cannot be had: the server answered {response.status}")
-                if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-                    raise NetworkError(f"{_shown(url)} was sent in an encoding that was not asked for")
-                data = await _body(response, url, most)
-                version = Version(
-                    response.headers.get("ETag", "")[:512], response.headers.get("Last-Modified", "")[:64]
-                )
-                return Small(data, str(address), version)
+                if response.status not in REDIRECTS:
+                    yield response, address
+                    return
+                target = response.headers.get("Location", "").strip()
+                address = _address(str(address.join(URL(target, encoded=target.isascii()))), url)
         raise NetworkError(f"{_shown(url)} redirects more than {MAX_REDIRECTS} times")
+
+
+def _gone(url: str, status: int) -> NotThereError:
+    return NotThereError(f"{_shown(url)} cannot be had: the server answered {status}")
 
 
 async def _body(response: aiohttp.ClientResponse, url: str, most: int) -> bytes:

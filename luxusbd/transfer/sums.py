@@ -89,14 +89,7 @@ def all_sums(text: str, names: Sequence[str], listed_as: str = "") -> tuple[Sum,
         MalformedImageError: there is no hash in it that proves something.
         VerificationError: it does not name the file, or contradicts itself.
     """
-    found, weak = _parse(text, listed_as)
-    if not found:
-        if weak:
-            raise MalformedImageError(
-                f"the list of hashes holds {' and '.join(sorted(weak))} alone, which prove nothing; take the one with"
-                " SHA-256 or SHA-512"
-            )
-        raise MalformedImageError("the list of hashes holds no hash: is it the right file?")
+    found = listed_sums(text, listed_as)
     wanted = [entry for entry in found if entry.name in names]
     if not wanted:
         present = list(dict.fromkeys(entry.name for entry in found))
@@ -107,7 +100,7 @@ def all_sums(text: str, names: Sequence[str], listed_as: str = "") -> tuple[Sum,
                 f"the list of hashes does not name {clean(names[0], 100)}; it names {shown}{more}. Give the name that"
                 " the file has there"
             )
-        wanted = found
+        wanted = list(found)
     unique = tuple(dict.fromkeys(wanted))
     for number, entry in enumerate(unique):
         if any((entry.name, entry.algorithm) == (other.name, other.algorithm) for other in unique[:number]):
@@ -115,6 +108,23 @@ def all_sums(text: str, names: Sequence[str], listed_as: str = "") -> tuple[Sum,
                 f"the list of hashes has more than one {entry.algorithm} for {clean(entry.name, 100) or 'the file'}"
             )
     return unique
+
+
+def listed_sums(text: str, listed_as: str = "") -> tuple[Sum, ...]:
+    """Everything that a list of hashes says, in its order; for lists that tell which files there are.
+
+    Raises:
+        MalformedImageError: there is no hash in it that proves something.
+    """
+    found, weak = _parse(text, listed_as)
+    if not found:
+        if weak:
+            raise MalformedImageError(
+                f"the list of hashes holds {' and '.join(sorted(weak))} alone, which prove nothing; take the one with"
+                " SHA-256 or SHA-512"
+            )
+        raise MalformedImageError("the list of hashes holds no hash: is it the right file?")
+    return tuple(found)
 
 
 def hinted(listed_as: str) -> str:

@@ -1,0 +1,107 @@
+"""Taking what a feed said into the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from luxusbd.catalog.feeds.definitions import parse_feed
+from luxusbd.catalog.feeds.merge import merge
+from luxusbd.catalog.feeds.model import FeedRelease, HashTrust
+from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
+
+KEY = "AB" * 20
+A, B, LONG = "a" * 64, "b" * 64, "c" * 128
+SITE = "https://x.example/"
+ENTRY = {
+    "id": "x", "strategy": "page_index", "url": SITE, "images": [{"file": r"(?P<version>x)", "architecture": "amd64"}],
+}  # fmt: skip
+FEED = parse_feed(ENTRY, "test")
+IMAGE_SIGNED = parse_feed({**ENTRY, "signature": {"kind": "image", "address": "{file}.sig", "keys": [KEY]}}, "test")
+
+
+def release(version: str, **fields: Any) -> Release:
+    url = f"{SITE}{version}.iso"
+    known = Release(
+        version, "2026-01-01", url, A, 5, (Mirror(url), Mirror("https://y.example/x", "DE")), architecture="amd64",
+        recipe="debian-live", minimum_memory_mb=512,
+    )  # fmt: skip
+    return replace(known, **fields)
+
+
+def distribution(*releases: Release) -> Distribution:
+    return Distribution("x", "X", "", "", "", "", 1, releases, Layer.PACKAGED)
+
+
+def told(version: str, **fields: Any) -> FeedRelease:
+    return replace(FeedRelease("x", "", "amd64", version, f"{SITE}{version}.iso", sha256=B, size=7_000_000), **fields)
+
+
+def test_a_newer_release_takes_the_place_of_the_older() -> None:
+    merged = merge(distribution(release("1")), FEED, [told("2")])
+    (found,) = merged.distribution.releases
+    assert (found.version, found.sha256, found.size, found.size_mb) == ("2", B, 7_000_000, 7)
+    assert found.mirrors == (Mirror(SITE + "2.iso"),)
+    assert (found.recipe, found.minimum_memory_mb, found.release_date) == ("debian-live", 512, "")
+    assert merged.notes == ()
+
+
+def test_a_respin_is_other_bytes_under_the_same_version() -> None:
+    (found,) = merge(distribution(release("1")), FEED, [told("1")]).distribution.releases
+    assert (found.sha256, found.mirrors) == (B, (Mirror(SITE + "1.iso"),))
+
+
+def test_the_same_bytes_keep_their_mirrors_and_gain_what_was_unknown() -> None:
+    (found,) = merge(distribution(release("1")), FEED, [told("1", sha256=A, sha512=LONG)]).distribution.releases
+    assert found.mirrors == release("1").mirrors
+    assert (found.size, found.sha512, found.release_date) == (7_000_000, LONG, "2026-01-01")
+
+
+def test_an_older_release_takes_nothing_away() -> None:
+    before = distribution(release("10"))
+    merged = merge(before, FEED, [told("9")])
+    assert merged.distribution == before
+    assert merged.notes == ("x 9 amd64: older than 10; what was known before stays",)
+
+
+def test_series_editions_and_architectures_stand_beside_each_other() -> None:
+    before = distribution(
+        release("26.04.1"), release("24.04.5"), release("240"), release("24.04", edition="kde"),
+        release("24.04", architecture="arm64"), release("24.04", architecture=""),
+    )  # fmt: skip
+    merged = merge(before, FEED, [told("24.04.5.1", series="24.04")])
+    assert sorted((one.version, one.edition, one.architecture) for one in merged.distribution.releases) == [
+        ("24.04", "", ""), ("24.04", "", "arm64"), ("24.04", "kde", "amd64"), ("24.04.5.1", "", "amd64"),
+        ("240", "", "amd64"), ("26.04.1", "", "amd64"),
+    ]  # fmt: skip
+    assert [one.version for one in merged.distribution.releases][:2] == ["240", "26.04.1"]
+
+
+def test_what_was_signed_does_not_become_unsigned() -> None:
+    before = distribution(release("1", trust=Trust.SIGNED, key_fingerprint=KEY, key_url=SITE + "key"))
+    merged = merge(before, FEED, [told("2")])
+    assert merged.distribution == before
+    assert "not signed, and the one before was" in merged.notes[0]
+    signed = told("2", trust=HashTrust.SIGNED, signed_by=KEY, sums_url=SITE + "SUMS", signature_url=SITE + "SUMS.gpg")
+    (found,) = merge(before, FEED, [signed]).distribution.releases
+    assert (found.trust, found.key_fingerprint, found.key_url) == (Trust.SIGNED, KEY, SITE + "key")
+    assert (found.sums_url, found.signature_url) == (SITE + "SUMS", SITE + "SUMS.gpg")
+
+
+def test_a_signature_of_the_image_is_one_that_a_download_can_ask_for() -> None:
+    before = distribution(release("1", trust=Trust.SIGNED, key_fingerprint=KEY))
+    image = told("2", signature_url=SITE + "2.iso.sig", sums_url=SITE + "SUMS")
+    (found,) = merge(before, IMAGE_SIGNED, [image]).distribution.releases
+    # an unsigned list beside it must not be taken for what is signed
+    assert (found.trust, found.signature_url, found.sums_url) == (Trust.SIGNED, SITE + "2.iso.sig", "")
+
+
+def test_sha512_alone_is_enough_where_the_bytes_are_known() -> None:
+    merged = merge(
+        distribution(release("1", sha512=LONG)), FEED, [told("1", sha256="", sha512=LONG, metalink=SITE + "m")]
+    )
+    (found,) = merged.distribution.releases
+    assert (found.sha256, found.metalink) == (A, SITE + "m")
+    merged = merge(distribution(release("1")), FEED, [told("2", sha256="", sha512=LONG)])
+    assert merged.versions == {"1"}
+    assert "the catalogue needs SHA-256" in merged.notes[0]
