@@ -1,7 +1,6 @@
 """Reads metalinks: version 4 (RFC 5854), and version 3 as Fedora's MirrorManager writes it, with its `mm0` alternates.
 
-The XML is foreign. Expat hands over element by element and no tree is built; a document type is refused before it can
-define an entity, and what the file holds is bounded.
+The XML is foreign, and what the file holds is bounded.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
-from xml.parsers import expat
 
 from luxusbd.errors import FailedError
 from luxusbd.text import clean
+from luxusbd.transfer.foreignxml import read_xml
 from luxusbd.transfer.model import Digest, MirrorUrl, PieceHashes
 
 MAX_METALINK = 8 * 1024 * 1024
@@ -71,25 +69,12 @@ def parse_metalink(data: bytes) -> tuple[MetaFile, ...]:
     if len(data) > MAX_METALINK:
         raise FailedError(f"the metalink has more than {MAX_METALINK >> 20} MiB")
     reader = _Reader()
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.EntityDeclHandler = _refuse_doctype
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    try:
-        parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise FailedError(f"the metalink is not valid XML: {error}") from error
-    except (LookupError, ValueError) as error:
-        # an encoding that is unknown to Python, or of several bytes
-        raise FailedError(f"the metalink is in no encoding that can be read: {clean(str(error), 100)}") from error
+    read_xml(data, reader, _fault)
     return reader.result()
 
 
-def _refuse_doctype(*_declaration: Any) -> None:
-    raise FailedError("the metalink has a document type, which none needs")
+def _fault(why: str) -> FailedError:
+    return FailedError(f"the metalink {why}")
 
 
 @dataclass

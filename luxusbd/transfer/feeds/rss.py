@@ -1,18 +1,16 @@
 """Reads RSS as SourceForge writes it, and the titles of an Atom document.
 
-The XML is foreign: as for metalinks, a document type is refused before it can define an entity, no tree is built, and
-what is kept is bounded.
+The XML is foreign, and what is kept of it is bounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from xml.parsers import expat
 
 from luxusbd.errors import CatalogError
 from luxusbd.text import clean
+from luxusbd.transfer.foreignxml import read_xml
 
 MAX_ELEMENTS = 200_000
 MAX_DEPTH = 32
@@ -37,25 +35,12 @@ def parse_items(data: bytes) -> tuple[Item, ...]:
         CatalogError: it is no RSS or Atom, has a document type, or is larger than any real one.
     """
     reader = _Reader()
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.EntityDeclHandler = _refuse_doctype
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    try:
-        parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise CatalogError(f"not valid XML: {error}") from error
-    except (LookupError, ValueError) as error:
-        # an encoding that is unknown to Python, or of several bytes
-        raise CatalogError(f"XML in no encoding that can be read: {clean(str(error), 100)}") from error
+    read_xml(data, reader, _fault)
     return tuple(reader.items)
 
 
-def _refuse_doctype(*_declaration: Any) -> None:
-    raise CatalogError("XML with a document type, which no feed needs; is it a web page?")
+def _fault(why: str) -> CatalogError:
+    return CatalogError(f"the list of files {why}")
 
 
 class _Reader:
