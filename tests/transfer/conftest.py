@@ -18,8 +18,10 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, PieceHashes, SourceHint
 from luxusbd.transfer.pace import Control
 from luxusbd.transfer.source import default_session
+from tests.harness.maker import Maker
 from tests.harness.tls import Authority, make_authority
 from tests.transfer.fault_server import FaultServer
+from tests.transfer.keys import Keys, made
 
 # the machine may be busy: how long one example takes says nothing
 settings.register_profile("transfer", deadline=None)
@@ -144,4 +146,17 @@ def tls_client(memory_path: Path, authority: Authority) -> Client:
 @pytest.fixture
 async def tls_server(authority: Authority) -> AsyncIterator[FaultServer]:
     async with FaultServer(DATA, authority.good) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def keys() -> Iterator[Keys]:
+    # the agent's socket needs a short path
+    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
+        yield found
+
+
+@pytest.fixture
+async def maker(authority: Authority) -> AsyncIterator[Maker]:
+    async with Maker(authority.good) as running:
         yield running

@@ -7,8 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,19 +23,12 @@ from luxusbd.transfer.source import default_session
 from tests.harness.maker import Maker
 from tests.harness.service import environment
 from tests.harness.tls import Authority
-from tests.transfer.keys import Keys, made
+from tests.transfer.keys import Keys
 
 IMAGE = b"an image" * 1000
 SHA256, SHA512 = (hashlib.new(name, IMAGE).hexdigest() for name in ("sha256", "sha512"))
 OTHER = "0b" * 32
 SUMS = f"{OTHER} *y.iso\n{SHA256} *x.iso\n".encode()
-
-
-@pytest.fixture(scope="module")
-def keys() -> Iterator[Keys]:
-    # the agent's socket needs a short path
-    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +39,6 @@ def pinned(keys: Keys) -> str:
 @pytest.fixture(scope="module")
 def stranger(keys: Keys) -> str:
     return keys.make("stranger")
-
-
-@pytest.fixture
-async def maker(authority: Authority) -> AsyncIterator[Maker]:
-    async with Maker(authority.good) as running:
-        yield running
 
 
 @pytest.fixture

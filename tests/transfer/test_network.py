@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 
 from luxusbd.config import Config, NetworkConfig
 from luxusbd.configfile import parse
@@ -24,6 +24,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.source import default_session
+from tests.harness.names import Names
 from tests.harness.tls import Authority, openssl
 from tests.transfer.conftest import DATA, FAST, SHA256, Outcome
 from tests.transfer.fault_server import FaultServer, file, flip, half, redirect
@@ -354,31 +355,6 @@ async def test_45_a_stream_that_ends_without_goodbye(
 
 
 # Addresses of two kinds
-
-
-class Names(AbstractResolver):
-    """`addresses` for every name, in this order."""
-
-    def __init__(self, *addresses: str) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in self._addresses
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 @contextlib.contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +12,12 @@ from luxusbd.errors import InvalidArgumentError, LuxusbError, MalformedImageErro
 from luxusbd.transfer.openpgp import MAX_KEY
 from luxusbd.transfer.proof import Proof, prove, read_small
 from luxusbd.transfer.sums import Sum
-from tests.transfer.keys import Keys, made
+from tests.transfer.keys import Keys
 
 A, B = "a1" * 32, "b2" * 32
 SUMS = f"{A}  x.iso\n{B}  y.iso\n".encode()
 NAMES = ("x.iso",)
 RIGHT = (Sum("x.iso", "sha256", A),)
-
-
-@pytest.fixture(scope="module")
-def keys() -> Iterator[Keys]:
-    # the agent's socket needs a short path
-    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

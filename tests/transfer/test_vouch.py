@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +12,9 @@ import pytest
 from luxusbd.errors import CatalogError, InterruptedJobError, VerificationError
 from luxusbd.transfer.vouch import Vouched, vouch, vouched_from_json
 from tests.catalog.test_schema import document
-from tests.transfer.keys import Keys, made
+from tests.transfer.keys import Keys
 
 DATA = json.dumps(document() | {"serial": 1, "expires": "2099-01-01T00:00:00Z"}).encode()
-
-
-@pytest.fixture(scope="module")
-def keys() -> Iterator[Keys]:
-    # the agent's socket needs a short path
-    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,13 @@ import asyncio
 import json
 import socket
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from luxusbd.catalog.feeds.definitions import parse_feed
 from luxusbd.catalog.feeds.model import Feed, HashTrust, Outcome
@@ -32,36 +30,13 @@ from luxusbd.transfer.openpgp import Signed
 from luxusbd.transfer.small import NotThereError, SmallFiles, Version
 from luxusbd.transfer.source import default_session
 from tests.harness.maker import Maker
+from tests.harness.names import Names
 from tests.harness.tls import Authority
 from tests.transfer.feeds.shapes import SHAPES
 from tests.transfer.feeds.web import TODAY, Web, bsd, feed_of, gnu, read, sha256
-from tests.transfer.keys import Keys, made
+from tests.transfer.keys import Keys
 
 NAME = "x-1.iso"
-
-
-class Everywhere(AbstractResolver):
-    """Every name leads to one port here."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host="127.0.0.1",
-                port=self._port,
-                family=socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 class Internet:
@@ -91,7 +66,7 @@ async def internet(authority: Authority) -> AsyncIterator[tuple[Internet, SmallF
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
     def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(resolver=Everywhere(runner.addresses[0][1]), ssl=context)
+        connector = aiohttp.TCPConnector(resolver=Names("127.0.0.1", port=runner.addresses[0][1]), ssl=context)
         return aiohttp.ClientSession(connector=connector, auto_decompress=False)
 
     async with SmallFiles(session) as files:
@@ -119,21 +94,8 @@ async def test_every_feed_from_a_server(
 
 
 @pytest.fixture(scope="module")
-def keys() -> Iterator[Keys]:
-    # the agent's socket needs a short path
-    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def pinned(keys: Keys) -> str:
     return keys.make("maker")
-
-
-@pytest.fixture
-async def maker(authority: Authority) -> AsyncIterator[Maker]:
-    async with Maker(authority.good) as running:
-        yield running
 
 
 @pytest.fixture
