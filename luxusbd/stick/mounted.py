@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -53,6 +54,13 @@ def hide_temporary_files() -> None:
         raise InternalError("temporary files are hidden in a private mount namespace only")
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
     _mount("luxusb", tempfile.gettempdir(), "tmpfs", flags, "mode=0700,size=256m")
+
+
+def _open_directory(name: str, directory: int) -> int:
+    try:
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except OSError as error:
+        raise DeviceDamagedError(f"/{name} on the stick is no directory: {error.strerror}") from error
 
 
 class MountedRoom:
@@ -198,23 +206,20 @@ class MountedRoom:
             raise InternalError(f"{path!r} is no path on a stick")
         if len(parts) == 2:
             return os.dup(self._root), parts[1]
-        try:
-            fd = os.open(parts[1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
-        except OSError as error:
-            raise DeviceDamagedError(f"/{parts[1]} on the stick is no directory: {error.strerror}") from error
-        return fd, parts[2]
+        return _open_directory(parts[1], self._root), parts[2]
 
     def _make_directory(self, path: str, mode: int) -> None:
         directory, name = self._directory(path)
         try:
-            os.mkdir(name, 0o700, dir_fd=directory)
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, mode, dir_fd=directory)
+            fd = _open_directory(name, directory)
             try:
-                os.fchmod(fd, mode)
+                # our umask, or a kill right here in an earlier run, may have left less
+                if os.fstat(fd).st_mode & mode != mode:
+                    os.fchmod(fd, mode)
             finally:
                 os.close(fd)
-        except FileExistsError:
-            return
         finally:
             os.close(directory)
 
