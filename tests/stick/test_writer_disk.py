@@ -145,6 +145,15 @@ async def worker() -> AsyncIterator[Worker]:
             made.room.rmdir()  # fails when the worker left anything in it
 
 
+@pytest.fixture(autouse=True)
+def own_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others leave meanwhile, or clear away, is none of these tests' business."""
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+
+
 def leftovers() -> set[Path]:
     return {path for kind in ("mount", "work", "boot") for path in Path(tempfile.gettempdir()).glob(f"luxusb-{kind}-*")}
 
