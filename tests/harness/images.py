@@ -93,8 +93,8 @@ async def find(cache: Path) -> Found:
         )
     else:
         missing.append(f"{rescue}: install the package grub-rescue-pc")
-    if (directory := _installer()) is not None:
-        release = directory.relative_to(INSTALLER).parts[0]
+    if (here := installer()) is not None:
+        directory, release = here
         images.append(
             RealImage(
                 id="debian-mini",
@@ -132,12 +132,13 @@ async def _version(package: str) -> str:
     return match[1] if match else "0"
 
 
-def _installer() -> Path | None:
+def installer() -> tuple[Path, str] | None:
+    """Where kernel and initrd of Debian's network installer are, and of which release; the newest one that is here."""
     found = sorted(
         INSTALLER.glob("*/amd64/text/debian-installer/amd64/initrd.gz"),
         key=lambda path: [int(part) for part in re.findall(r"\d+", path.relative_to(INSTALLER).parts[0])],
     )
-    return found[-1].parent if found else None
+    return (found[-1].parent, found[-1].relative_to(INSTALLER).parts[0]) if found else None
 
 
 async def _make_mini(directory: Path, release: str, cache: Path) -> Path:

@@ -1,0 +1,25 @@
+"""Small archives in the kernel's own format, to be put behind an initrd: the kernel unpacks one after the other."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """An uncompressed newc archive of executable files, by path without the slash in front.
+
+    Their directories are not in it: the initrd before has them. Padded to 4 bytes and ended by its trailer
+    (Documentation/driver-api/early-userspace/buffer-format.rst).
+    """
+    entries = [(name, data, stat.S_IFREG | 0o755) for name, data in files.items()]
+    entries.append(("TRAILER!!!", b"", 0))
+    return b"".join(_entry(number, *entry) for number, entry in enumerate(entries, 1))
+
+
+def _entry(number: int, name: str, data: bytes, mode: int) -> bytes:
+    path = name.encode() + b"\0"
+    # inode, mode, uid, gid, links, mtime, size, four device numbers, length of the name, checksum
+    fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(path), 0)
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
+    return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
