@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-vm lint bench fuzz fuzz-bus man install uninstall clean
+.PHONY: help setup demo test test-vm boot-matrix lint bench fuzz fuzz-bus man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ SCENARIO ?=
 test-vm: setup ## Drive the installed service in a virtual machine with systemd and USB sticks, as root (SUITE=trixie, SCENARIO=words)
 	@LUXUSB_VM_SUITE="$(SUITE)" $(PYTHON) -m pytest -q --no-header -o console_output_style=classic -p tests.vm.scenarios \
 		-m vm --scenario "$(SCENARIO)" tests/vm
+
+ONLY ?=
+boot-matrix: ## Boot real systems from sticks under BIOS, UEFI and Secure Boot and write docs/boot-matrix.md, as root (ONLY=words)
+	@packaging/setup.sh matrix
+	@$(PYTHON) -m tests.matrix $(ONLY)
 
 setup: ## Install what is missing: packages through apt, Python packages into .venv
 	@packaging/setup.sh test

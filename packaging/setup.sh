@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing and nothing else: packages through apt, Python packages into .venv.
-# Usage: packaging/setup.sh demo|test|bench; each one includes those before it.
+# Usage: packaging/setup.sh demo|test|bench|matrix; test includes demo, bench and matrix include both.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,7 +15,8 @@ case $level in
     demo) sets=' demo ' ;;
     test) sets=' demo test ' ;;
     bench) sets=' demo test bench ' ;;
-    *) die "unknown set '$level'; use demo, test or bench" ;;
+    matrix) sets=' demo test matrix ' ;;
+    *) die "unknown set '$level'; use demo, test, bench or matrix" ;;
 esac
 
 # ---- which Python -----------------------------------------------------------------------------------------------

@@ -6,9 +6,7 @@ QEMU runs with `-accel tcg` alone: KVM is absent on build machines, and hangs gu
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -23,7 +21,7 @@ from luxusbd.images.model import Firmware
 from luxusbd.process import find_program, kill_group
 from tests.harness.console import Console
 from tests.harness.qmp import Qmp, QmpError
-from tests.harness.screen import Screen
+from tests.harness.screen import Screen, characters, screen_in
 
 OVMF = Path("/usr/share/OVMF")
 VGA_TEXT = 0xB8000
@@ -174,9 +172,7 @@ class Machine:
         assert self._directory is not None
         path = self._directory / "text"
         await self.qmp("pmemsave", val=VGA_TEXT, size=4000, filename=os.fspath(path))
-        cells = (await asyncio.to_thread(path.read_bytes))[::2]
-        rows = (cells[at : at + 80].decode("cp437").replace("\0", " ").rstrip() for at in range(0, 2000, 80))
-        return "\n".join(rows)
+        return characters(await asyncio.to_thread(path.read_bytes))
 
     async def text_in_memory(self, beginning: str) -> str:
         """An 80x25 screen of characters and attributes that a program keeps in its memory; empty when there is none.
@@ -186,7 +182,7 @@ class Machine:
         assert self._directory is not None
         path = self._directory / "memory"
         await self.qmp("pmemsave", val=0, size=self._memory_mib * 1024 * 1024, filename=os.fspath(path))
-        return await asyncio.to_thread(_text_in, path, beginning)
+        return await asyncio.to_thread(screen_in, path, beginning)
 
     async def wait_exit(self, timeout: float) -> int:
         """Wait for the guest to power off or reboot; returns QEMU's exit status.
@@ -295,20 +291,6 @@ class Machine:
             await asyncio.gather(*self._tasks)
         if self._directory is not None:
             await asyncio.to_thread(shutil.rmtree, self._directory)
-
-
-def _text_in(path: Path, beginning: str) -> str:
-    cells = b".".join(re.escape(bytes([byte])) for byte in beginning.encode("ascii"))
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory:
-        # the same characters behind each other, with anything between them, are on no screen
-        for match in re.finditer(cells, memory, re.DOTALL):
-            screen = memory[match.start() : match.start() + 4000]
-            if len(set(screen[1 : 2 * len(beginning) : 2])) == 1:
-                rows = (
-                    screen[at : at + 160 : 2].decode("cp437").replace("\0", " ").rstrip() for at in range(0, 4000, 160)
-                )
-                return "\n".join(rows)
-    return ""
 
 
 def _escaped(path: Path) -> str:

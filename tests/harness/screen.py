@@ -1,7 +1,8 @@
-"""A picture of a virtual machine's screen: enough to tell two screens apart and to keep one for a person."""
+"""A virtual machine's screen: a picture, to tell two apart and to keep one for a person, or the text it is made of."""
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 import zlib
@@ -63,3 +64,21 @@ class Screen:
                 for name, body in chunks
             )
         )
+
+
+def characters(cells: bytes) -> str:
+    """The lines of a PC's text mode: 80 cells in a line, two bytes each, character and attribute."""
+    text = cells[::2].decode("cp437").replace("\0", " ")
+    return "\n".join(text[at : at + 80].rstrip() for at in range(0, len(text), 80))
+
+
+def screen_in(path: Path, beginning: str) -> str:
+    """25 lines of such cells in a file of memory, from `beginning` on, which is in one colour; empty without it."""
+    cells = b".".join(re.escape(bytes([byte])) for byte in beginning.encode("ascii"))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory:
+        for match in re.finditer(cells, memory, re.DOTALL):
+            found = memory[match.start() : match.start() + 80 * 25 * 2]
+            # characters with anything between them are on no screen
+            if len(set(found[1 : 2 * len(beginning) : 2])) == 1:
+                return characters(found)
+    return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.screen import Screen
+from tests.harness.screen import Screen, characters, screen_in
 
 RED, BLUE = b"\xff\0\0", b"\0\0\xff"
 
@@ -49,3 +49,17 @@ def test_png_holds_the_pixels(tmp_path: Path) -> None:
     assert list(chunks) == [b"IHDR", b"IDAT", b"IEND"]
     assert struct.unpack(">IIBB", chunks[b"IHDR"][:10]) == (2, 2, 8, 2)
     assert zlib.decompress(chunks[b"IDAT"]) == b"\0" + RED + BLUE + b"\0" + BLUE + RED
+
+
+def test_text_is_read_from_cells() -> None:
+    cells = b"".join(bytes((byte, 7)) for byte in b"one".ljust(80, b"\0") + b" \xc9two".ljust(80))
+    assert characters(cells) == "one\n \u2554two"
+
+
+def test_a_screen_is_found_in_memory_by_text_of_one_colour(tmp_path: Path) -> None:
+    memory = tmp_path / "memory"
+    lure = b"".join(bytes((byte, at)) for at, byte in enumerate(b"Test"))
+    cells = b"".join(bytes((byte, 31)) for byte in b"Test 1".ljust(80) + b"CPU".ljust(80))
+    memory.write_bytes(b"Test" + lure + bytes(999) + cells + bytes(9000))
+    assert screen_in(memory, "Test").splitlines()[:2] == ["Test 1", "CPU"]
+    assert screen_in(memory, "Other") == ""

@@ -26,6 +26,7 @@ TREES: dict[str, DictTree] = {
         "ISOIMAGE",
     ),
     "debian-netboot": DictTree({"/linux": SIGNED, "/initrd.gz": "", "/.disk/mini-info": "Debian 12"}, "MINI"),
+    "ipxe": DictTree({"/ipxe.krn": K, "/isolinux.cfg": "", "/efi.img": ""}, "iPXE"),
     "loopback-cfg": DictTree({**LOOPBACK, "/nix-store.squashfs": ""}, "nixos-24.05-x86_64"),
     "live-boot": DictTree(
         {

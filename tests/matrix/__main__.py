@@ -24,7 +24,11 @@ def main() -> int:
     """Run the matrix; 0 when every row ended as expected."""
     parser = argparse.ArgumentParser(prog="make boot-matrix", description=__doc__)
     parser.add_argument("only", nargs="*", help="parts of names of images, firmware, filesystems; all rows without any")
+    parser.add_argument("--page", action="store_true", help="only write the page anew from the results")
     arguments = parser.parse_args()
+    if arguments.page:
+        results.save(results.load())
+        return 0
     began = time.monotonic()
     try:
         failed = asyncio.run(_matrix(arguments.only))

@@ -13,9 +13,9 @@ from tests.harness import grubmenu
 from tests.harness.qemu import Machine, MachineError
 from tests.matrix.cases import FIRMWARE_REFUSES, NOT_HERE, Expected, Refuser, Result, Row
 
-MENU_TIMEOUT = 180.0
+MENU_TIMEOUT = 300.0
 """Seconds from power-on to the menu; 5 to 15 on an idle machine."""
-START_TIMEOUT = 600.0
+START_TIMEOUT = 1200.0
 """Seconds from the menu to the sign of the system; up to 180 on an idle machine."""
 
 
