@@ -104,7 +104,7 @@ class Parts:
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
-        holds = Holds(self.queue, self.planner)
+        holds = Holds(self.queue, self.planner, self.images)
         incoming = Path(config.paths.download_dir)
         room = Room(self.images, holds, _limits(config), incoming=incoming)
         self.mirrors = Mirrors(self.store, catalog, config.mirrors)
