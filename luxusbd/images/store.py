@@ -159,6 +159,9 @@ class ImageStore:
 
     def named(self, content: str) -> str:
         """The sha256 of the image that `Release.content` means; the text itself where no such image is there."""
+        if not content.startswith(SHA512_KEY):
+            # the loop asks often, and need not wait for a thread that writes
+            return content
         with self._lock:
             return self._named(content)
 
