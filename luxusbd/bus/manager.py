@@ -116,7 +116,7 @@ class ManagerMethods:
             order=Order(given[members.SORT]),
         )
         found = await self._engine.list_distributions(call.caller, query)
-        return Answer(([self._shown.entry(item) for item in found],))
+        return Answer(encoded=self._shown.body(found))
 
     async def _get_distribution(self, call: Call, given: Options) -> Answer:
         del given
