@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from luxusbd import resources
+from luxusbd.catalog.model import Release
 from luxusbd.errors import CatalogError
 
 
@@ -29,13 +31,18 @@ SHIM_ARCHITECTURES = frozenset({"amd64", ""})
 """Those whose kernels the stick's shim and GRUB, which are for x86-64, can start."""
 
 
+PUBLISHERS: Mapping[str, str] = {"Debian Secure Boot": "debian.org"}
+"""By the name in a signature of a kernel: the domain whose images are known to have such kernels. Others use the same
+recipe with kernels of their own, and which ones they have, their image tells and nothing before it."""
+
+
 @dataclass(frozen=True)
 class RecipeHint:
     """What is said of all images of a recipe."""
 
     family: str
-    signed: bool
-    """Whether one of its ways to start has a kernel that is signed by whom the stick's shim trusts."""
+    signers: frozenset[str]
+    """Those whose signature on the kernel makes one of its ways to start work under Secure Boot; empty: none does."""
 
 
 @cache
@@ -58,8 +65,9 @@ def read_hints(directory: Path) -> Mapping[str, RecipeHint]:
     for path in sorted(directory.glob("*.json")):
         try:
             document = json.loads(path.read_bytes())
-            signed = any("secure_boot" in variant for variant in document.get("variants", ()))
-            found[document["id"]] = RecipeHint(document["family"], signed)
+            variants = [variant for variant in document.get("variants", ()) if "secure_boot" in variant]
+            signers = frozenset(variant["secure_boot"]["signer"] for variant in variants)
+            found[document["id"]] = RecipeHint(document["family"], signers)
         except OSError as error:
             raise CatalogError(f"{path}: {error.strerror}") from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -73,9 +81,17 @@ def family(recipe: str, hints: Mapping[str, RecipeHint]) -> str:
     return hint.family if hint is not None else ""
 
 
-def secure_boot(recipe: str, architecture: str, hints: Mapping[str, RecipeHint]) -> SecureBoot:
-    """What to expect of a release with this recipe and for this architecture (empty: not known)."""
-    hint = hints.get(recipe)
-    if architecture not in SHIM_ARCHITECTURES or (hint is not None and not hint.signed):
+def secure_boot(release: Release, hints: Mapping[str, RecipeHint]) -> SecureBoot:
+    """What to expect of a release.
+
+    It is no where no way to start is signed for the stick's shim, yes where one is and its publisher is known to have
+    such kernels, and unknown for all others.
+    """
+    hint = hints.get(release.recipe)
+    if release.architecture not in SHIM_ARCHITECTURES or (hint is not None and not hint.signers):
         return SecureBoot.NO
-    return SecureBoot.UNKNOWN if hint is None else SecureBoot.YES
+    if hint is None:
+        return SecureBoot.UNKNOWN
+    host = f".{urlsplit(release.iso_url).hostname or ''}"
+    known = any(host.endswith(f".{PUBLISHERS[signer]}") for signer in hint.signers if signer in PUBLISHERS)
+    return SecureBoot.YES if known else SecureBoot.UNKNOWN

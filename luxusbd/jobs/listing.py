@@ -120,7 +120,7 @@ class Listing:
                 ListedRelease(
                     replace(release, trust=reachable(release, held.__contains__)),
                     family(release.recipe, self._hints),
-                    secure_boot(release.recipe, release.architecture, self._hints),
+                    secure_boot(release, self._hints),
                     # both are YYYY-MM-DD, which sort as the days do
                     ended=bool(release.end_of_life) and release.end_of_life < today,
                 )

@@ -23,13 +23,16 @@ from luxusbd.stick import layout
 from luxusbd.stick.model import MIB, StickOptions
 
 ME, OTHER = 1000, 1001
-HINTS = {"live": RecipeHint("debian-live", signed=True), "casper": RecipeHint("casper", signed=False)}
+HINTS = {
+    "live": RecipeHint("debian-live", frozenset({"Debian Secure Boot"})),
+    "casper": RecipeHint("casper", frozenset()),
+}
 STICK = DeviceIdentity("usb-stick", 7, 2048 * MIB)
 KEY = "AB" * 20
 
 
 def release(version: str = "1", **fields: Any) -> Release:
-    url = f"https://example.org/{version}.iso"
+    url = f"https://cdimage.debian.org/{version}.iso"
     standard: dict[str, Any] = {"architecture": "amd64", "recipe": "casper", "size": 100 * MIB}
     return Release(version, "", url, "0" * 64, 0, (Mirror(url),), **{**standard, **fields})
 
