@@ -12,6 +12,8 @@ from luxusb_cli.errors import LUXUSB, CliError
 from luxusb_cli.i18n import _
 
 PROGRAM = "qemu-system-x86_64"
+# With ERMS a kernel clears pages byte by byte; where such a page held code, QEMU 7.2 takes milliseconds for each byte.
+EMULATED = "max,erms=off,fsrm=off"
 # Debian and Ubuntu; Fedora; Arch; openSUSE; what QEMU itself brings along.
 FIRMWARE = tuple(
     Path(place)
@@ -115,7 +117,7 @@ def command_line(wish: Wish, program: str, firmware: Path | None, variables: Pat
     """
     arguments = [program, "-name", "luxusb try", "-nodefaults", "-no-user-config"]
     arguments += ["-machine", "q35" if firmware else "pc", "-m", str(-(-wish.memory // 2**20))]
-    arguments += ["-accel", "kvm", "-cpu", "host"] if wish.kvm else ["-accel", "tcg", "-cpu", "max"]
+    arguments += ["-accel", "kvm", "-cpu", "host"] if wish.kvm else ["-accel", "tcg", "-cpu", EMULATED]
     if wish.console:
         # Without graphics the BIOS shows its screen on the serial port too. Ctrl-A x ends, Ctrl-A c is the monitor.
         arguments += ["-nographic", "-serial", "mon:stdio"]

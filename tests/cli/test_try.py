@@ -45,6 +45,7 @@ def test_a_window(luxusb: Run, recorded: Path, disk: Path, monkeypatch: pytest.M
     assert f"if=none,id=stick,format=raw,snapshot=on,file={escaped}" in said
     assert said[said.index("-m") + 1] == "1024"
     assert said[said.index("-accel") + 1] == "tcg"
+    assert "erms=off" in said[said.index("-cpu") + 1]
     assert "-nographic" not in said
     assert "pflash" not in " ".join(said)
     assert luxusb("try", disk, "--kvm").code == 0

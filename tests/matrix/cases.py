@@ -49,17 +49,18 @@ class Refuser(StrEnum):
 
 @dataclass(frozen=True)
 class Filesystem:
-    """A data partition that sticks are made with."""
+    """How the part of a stick that holds the images is made."""
 
     name: str
-    """As recipes and manifests call it."""
     options: tuple[str, ...]
     """For `luxusb create`."""
     firmware: frozenset[Firmware]
     """Under which such a stick starts at all."""
+    holds: frozenset[str]
+    """The filesystems on which its images can lie, as recipes call them."""
 
 
-FILESYSTEMS = (Filesystem("ext4", (), WITHOUT_SECURE_BOOT),)
+FILESYSTEMS = (Filesystem("ext4", (), WITHOUT_SECURE_BOOT, frozenset({"ext4"})),)
 """A stick is made and booted for each; one line more and the matrix has one more part."""
 
 
@@ -184,7 +185,7 @@ SYSTEMS = (
 
 def expected(system: System, firmware: Firmware, filesystem: Filesystem) -> Expected:
     """What has to happen, and the regular expression of what is seen then."""
-    if filesystem.name not in system.filesystems:
+    if not filesystem.holds & system.filesystems:
         return Expected(Result.REFUSED, rf"(?i)\b{re.escape(filesystem.name)}\b", Refuser.PLAN)
     if firmware not in filesystem.firmware:
         return Expected(Result.REFUSED, FIRMWARE_REFUSES, Refuser.FIRMWARE)
