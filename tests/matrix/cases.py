@@ -140,7 +140,7 @@ SYSTEMS = (
         "dracut-live",
         "Live system by dracut, laid out as Fedora's",
         "dracut-live",
-        _userland("overlay"),
+        _userland("ext4"),
         EVERYWHERE,
         memory_mib=1024,
     ),

@@ -103,7 +103,7 @@ def _dracut(parts: LiveParts) -> tuple[str, dict[str, Path], dict[str, str]]:
     files = {
         "/images/pxeboot/vmlinuz": parts.kernel,
         "/images/pxeboot/initrd.img": parts.dracut,
-        "/LiveOS/squashfs.img": parts.userland,
+        "/LiveOS/squashfs.img": parts.container,
     }
     return label, files, {"/boot/grub2/grub.cfg": _DRACUT_MENU % {"label": label}}
 
