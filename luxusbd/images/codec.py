@@ -28,6 +28,7 @@ _PATH = re.compile(r"(/[!-.0-~]+)+")
 _WORD = re.compile(r"[!-~]+")
 _ID = re.compile(r"([a-z0-9][a-z0-9-]{0,47})?")
 _ARCHITECTURE = re.compile(r"(amd64|i386|arm64)?")
+_SIGNER = re.compile(r"[a-z]{0,16}")
 _UUID = re.compile(r"([0-9]{4}(-[0-9]{2}){6})?")
 _FILESYSTEM = re.compile(r"[a-z0-9]{1,16}")
 
@@ -111,6 +112,8 @@ def boot_entry_to_json(entry: BootEntry) -> dict[str, Any]:
         "kernel": entry.kernel,
         "initrds": list(entry.initrds),
         "parameters": list(entry.parameters),
+        # left out where it says nothing, so that earlier versions read what this one wrote about most images
+        **({"signer": entry.signer} if entry.signer else {}),
     }
 
 
@@ -120,7 +123,8 @@ def boot_entry_from_json(value: object, path: str = "$") -> BootEntry:
     Raises:
         FailedError: it is anything else.
     """
-    fields = read_object(value, path, ("title", "method", "firmware", "kernel", "initrds", "parameters"))
+    keys = ("title", "method", "firmware", "kernel", "initrds", "parameters")
+    fields = read_object(value, path, (*keys, "signer") if isinstance(value, dict) and "signer" in value else keys)
     firmware = read_list(fields["firmware"], f"{path}.firmware", len(Firmware), lambda v, p: read_enum(v, p, Firmware))
     if not firmware:
         raise wrong(f"{path}.firmware", fields["firmware"], "at least one firmware")
@@ -138,6 +142,7 @@ def boot_entry_from_json(value: object, path: str = "$") -> BootEntry:
                 lambda item, where: read_matching(item, where, _WORD, MAX_WORD),
             )
         ),
+        signer=read_matching(fields.get("signer", ""), f"{path}.signer", _SIGNER, 16),
     )
 
 
