@@ -89,14 +89,7 @@ def recognition_from_json(value: object) -> Recognition:
         version=read_text(fields["version"], "$.version", MAX_TITLE),
         architecture=read_matching(fields["architecture"], "$.architecture", _ARCHITECTURE, 16),
         entries=entries,
-        filesystems=frozenset(
-            read_list(
-                fields["filesystems"],
-                "$.filesystems",
-                16,
-                lambda item, path: read_matching(item, path, _FILESYSTEM, 16),
-            )
-        ),
+        filesystems=read_filesystems(fields["filesystems"], "$.filesystems"),
         reason=read_text(fields["reason"], "$.reason", MAX_TEXT),
         advice=read_text(fields["advice"], "$.advice", MAX_TEXT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
@@ -165,6 +158,11 @@ def read_list(value: object, path: str, limit: int, read: Callable[[object, str]
     if not isinstance(value, list) or len(value) > limit:
         raise wrong(path, value, f"a list of at most {limit} items")
     return [read(item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+
+def read_filesystems(value: object, path: str) -> frozenset[str]:
+    """Names of filesystems."""
+    return frozenset(read_list(value, path, 16, lambda item, where: read_matching(item, where, _FILESYSTEM, 16)))
 
 
 def read_size(value: object, path: str) -> int:

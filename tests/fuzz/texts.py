@@ -26,7 +26,7 @@ from luxusbd.catalog.model import Layer
 from luxusbd.catalog.schema import parse_document, read_document
 from luxusbd.errors import CatalogError, ConfigError, FailedError, InterruptedJobError, VerificationError
 from luxusbd.images.authenticode import signers
-from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
+from luxusbd.images.details import Container, Details, Inspection, Keeps, PartitionInfo, ProgramInfo, Toram
 from luxusbd.images.details_codec import inspection_from_json, inspection_to_json
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
@@ -171,6 +171,9 @@ def _inspection() -> Inspection:
         partitions=(PartitionInfo(1, "83", "root", "ext4", 0, 1, active=False),),
         boot_records=(BootRecord("bios", "", bootable=True, start=0, size=0),),
         programs=(ProgramInfo("/a", "amd64", signed=True, signers=("x",)),),
+        toram=Toram.ALWAYS,
+        persistence=Keeps.PARTITION,
+        persistence_on=frozenset({"ext4"}),
     )
     return Inspection(recognition, details)
 
