@@ -48,6 +48,8 @@ PURE = {
     "luxusbd.catalog.parse",
     "luxusbd.images",
     "luxusbd.images.model",
+    "luxusbd.images.recipebook",
+    "luxusbd.images.recipelint",
     "luxusbd.images.recipes",
 }
 """What a client may import: rooms that take values, return values and touch nothing else."""

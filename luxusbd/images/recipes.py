@@ -189,23 +189,32 @@ def parse_recipe(document: object, name: str) -> Recipe:
     return recipe
 
 
+def read_document(path: Path) -> object:
+    """The decoded JSON of a recipe file.
+
+    Raises:
+        CatalogError: it cannot be read, is too large, or is no JSON.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RECIPE + 1)
+    except OSError as error:
+        raise CatalogError(f"{path}: {error.strerror}") from error
+    if len(data) > MAX_RECIPE:
+        raise CatalogError(f"{path}: larger than {MAX_RECIPE} bytes")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CatalogError(f"{path}: not valid JSON: {error}") from error
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read one recipe file, whose name has to be `<id>.json`.
 
     Raises:
         CatalogError: it cannot be read, is no JSON, or is not a valid recipe.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_RECIPE + 1)
-        if len(data) > MAX_RECIPE:
-            raise CatalogError(f"{path}: larger than {MAX_RECIPE} bytes")
-        document = json.loads(data)
-    except OSError as error:
-        raise CatalogError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CatalogError(f"{path}: not valid JSON: {error}") from error
-    recipe = parse_recipe(document, str(path))
+    recipe = parse_recipe(read_document(path), str(path))
     if path.name != f"{recipe.id}.json":
         raise CatalogError(f"{path}: $.id: found {recipe.id!r}, expected the name of the file")
     return recipe

@@ -91,6 +91,7 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
                 "l=DEBIAN",
                 "2024-01-01-00-00-00-00{data_uuid}",
             ],
+            "signer": "",
         }
     ]
     assert report["partitions"] == [

@@ -446,7 +446,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
         vars(made).update(members)
         monkeypatch.setitem(sys.modules, name, made)
 
-    module("luxusbd.images.recognise", recognise=lambda fd: room.recognise(fd))
+    module("luxusbd.images.recognise", recognise=lambda fd, _recipes: room.recognise(fd))
     module("luxusbd.images.codec", recognition_to_json=lambda value: {"recognised": value})
     module(
         "luxusbd.stick.reader",
