@@ -61,6 +61,8 @@ COMMANDS: dict[str, list[str]] = {
     "catalog-import": ["catalog", "import", "CATALOGUE"],
     "catalog-export": ["catalog", "export", "NEW"],
     "catalog-check": ["catalog", "check", "CATALOGUE"],
+    "recipes-list": ["recipes", "list"],
+    "recipes-check": ["recipes", "check", "RECIPE"],
     "update": ["update", "--device", "sdc", "--check"],
     "repair": ["repair", "--device", "sdc"],
     "persistence": ["persistence", "arch.iso", "4GiB", "--device", "sdc"],
@@ -71,7 +73,7 @@ COMMANDS: dict[str, list[str]] = {
     "try": ["try", "ISO"],
     "report": ["report"],
 }
-OFFLINE = {"version", "catalog-check", "catalog-sign", "try", "report"}
+OFFLINE = {"version", "catalog-check", "catalog-sign", "recipes-list", "recipes-check", "try", "report"}
 """What works without a daemon."""
 NO_JSON: frozenset[str] = frozenset({"completion"})
 """Commands that print something that is no document."""
@@ -110,6 +112,7 @@ def fill(arguments: list[str], iso: Path) -> list[str]:
     """With real files in the place of their names; a NEW one is another one every time."""
     new = iso.with_name(f"new{len(list(iso.parent.iterdir()))}")
     known = {"ISO": iso, "CATALOGUE": ROOT / "data" / "distros.json", "NEW": new}
+    known["RECIPE"] = ROOT / "data" / "recipes" / "casper.json"
     return [str(known.get(argument, argument)) for argument in arguments]
 
 
