@@ -83,7 +83,7 @@ class Match:
 
 def matching(tree: Tree, recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
     """The recipes whose conditions hold, highest priority first."""
-    found = [recipe for recipe in recipes if _holds(tree, recipe.condition)]
+    found = [recipe for recipe in recipes if holds(tree, recipe.condition)]
     return tuple(sorted(found, key=lambda recipe: -recipe.priority))
 
 
@@ -100,7 +100,7 @@ def match(tree: Tree, recipes: Sequence[Recipe]) -> Match | None:
 
 def apply(tree: Tree, recipe: Recipe) -> Match:
     """Work out what `recipe`, whose conditions hold, says about the tree."""
-    own = next((system for system in recipe.systems if _holds(tree, system.condition)), None)
+    own = next((system for system in recipe.systems if holds(tree, system.condition)), None)
     names = {key: _first(tree, recipe.identify.get(key, ())) for key in ("system", "version", "architecture")}
     system = own.name if own is not None else clean(names["system"], 80) or recipe.system
     version = clean(_first(tree, own.version) if own is not None and own.version else names["version"], 40)
@@ -170,7 +170,8 @@ def _present(tree: Tree, pattern: str) -> bool:
     return bool(tree.glob(pattern)) if has_wildcard(pattern) else tree.exists(pattern)
 
 
-def _holds(tree: Tree, condition: Condition) -> bool:
+def holds(tree: Tree, condition: Condition) -> bool:
+    """Whether everything that a condition asks for is there."""
     if condition.udf is not None and condition.udf != tree.udf:
         return False
     if condition.volume_id is not None and not condition.volume_id.search(tree.volume_id):
