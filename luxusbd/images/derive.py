@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from luxusbd.errors import MalformedImageError
 from luxusbd.images.kernel import SIGNERS
 from luxusbd.images.match import Match, Tree, apply
 from luxusbd.images.menus import UNKNOWN, MenuEntry, read_menus
@@ -127,10 +128,17 @@ def _style_of(entry: MenuEntry) -> Style | None:
 
 
 def _usable(tree: Tree, entry: MenuEntry) -> bool:
-    paths = (entry.kernel, *entry.initrds)
-    return bool(entry.initrds) and all(
-        _PATH.fullmatch(path) and ".." not in path.split("/") and tree.exists(path) for path in paths
-    )
+    return bool(entry.initrds) and all(_is_file(tree, path) for path in (entry.kernel, *entry.initrds))
+
+
+def _is_file(tree: Tree, path: str) -> bool:
+    if not _PATH.fullmatch(path) or ".." in path.split("/") or not tree.exists(path):
+        return False
+    try:
+        tree.read(path, 1)
+    except MalformedImageError:
+        return False  # a directory: that its menu is wrong makes the image no worse
+    return True
 
 
 def _recipe(tree: Tree, entry: MenuEntry, style: Style) -> Recipe:

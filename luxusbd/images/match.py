@@ -25,6 +25,8 @@ from luxusbd.text import clean, natural_key
 
 TEXT_LIMIT = 64 * 1024
 """Bytes of a file in which rules and conditions search."""
+LINE_LIMIT = 2000
+"""Characters of a line in which they do."""
 
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9._/+:=,@-]{1,200}")
 """What may become part of a kernel command line: GRUB escapes or splits everything else."""
@@ -197,7 +199,9 @@ def _names(tree: Tree) -> tuple[str, ...]:
 
 def _texts(tree: Tree, pattern: str) -> list[str]:
     paths = tree.glob(pattern)
-    return [tree.read(path, TEXT_LIMIT).decode("utf-8", "replace") for path in sorted(paths)[:8]]
+    texts = [tree.read(path, TEXT_LIMIT).decode("utf-8", "replace") for path in sorted(paths)[:8]]
+    # an expression may take a time that grows with the square of a line
+    return ["\n".join(line[:LINE_LIMIT] for line in text.split("\n")) for text in texts]
 
 
 def _first(tree: Tree, rules: Sequence[Rule]) -> str:

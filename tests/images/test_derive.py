@@ -136,6 +136,7 @@ def test_what_could_become_a_command_never_gets_through() -> None:
             DictTree({"/boot/grub/grub.cfg": "linux /k/vmlinuz boot=live\ninitrd /k/initrd.img"}),
             "that they name for /k/vmlinuz is not there",
         ),
+        (DictTree({**FILES, "/boot/grub/grub.cfg": "linux /k boot=live\ninitrd /k/initrd.img"}), "for /k is not there"),
         (
             DictTree({**FILES, "/boot/grub/grub.cfg": "linux /k/../k/vmlinuz boot=live\ninitrd /k/initrd.img"}),
             "is not there",

@@ -9,7 +9,7 @@ import pytest
 from luxusbd import resources
 from luxusbd.errors import CatalogError
 from luxusbd.images.globs import has_wildcard, path_regex
-from luxusbd.images.match import apply, match, matching
+from luxusbd.images.match import LINE_LIMIT, apply, match, matching
 from luxusbd.images.model import BootMethod, Firmware
 from luxusbd.images.recipes import load_recipes, packaged_recipes, parse_recipe, placeholders
 from luxusbd.text import natural_key
@@ -302,6 +302,13 @@ def test_hostile_values_never_reach_the_command_line() -> None:
     assert not any("reboot" in word for word in found.entries[0].parameters)
     assert found.system.isprintable()
     assert "\u202e" not in found.system
+
+
+def test_only_the_beginning_of_a_long_line_is_searched() -> None:
+    files = {**TREES["casper"].files, "/.disk/info": b"Ubuntu" + b" " * LINE_LIMIT + b"24.04"}
+    found = match(DictTree(files), packaged_recipes())
+    assert found is not None
+    assert found.version == ""
 
 
 def test_kernel_and_initrd_belong_together() -> None:
