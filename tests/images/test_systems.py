@@ -17,6 +17,7 @@ from luxusbd.images.recognise import inspect
 from luxusbd.stick import menu
 from luxusbd.stick.model import ManifestImage
 from luxusbd.text import clean
+from tests.images import docs_recipes
 from tests.images.builders import DictTree, build_iso
 from tests.images.systems import ROWS, Row
 from tests.stick import helpers
@@ -167,3 +168,9 @@ def test_a_label_with_blanks_gives_way_to_the_uuid(tmp_path: Path) -> None:
     found = look(spaced, tmp_path).recognition
     assert found.entries[0].parameters[0] == "root=live:UUID={iso_uuid}"
     assert re.fullmatch(r"\d{4}(-\d\d){6}", found.iso_uuid)
+
+
+def test_the_document_lists_what_there_is() -> None:
+    text = docs_recipes.DOCUMENT.read_text("utf-8")
+    assert docs_recipes.BEGIN in text
+    assert text == docs_recipes.rewritten(text), "run python -m tests.images.docs_recipes"

@@ -84,7 +84,7 @@ def list_recipes(state: State, directory: Path) -> ExitCode:
 
 
 def _systems(recipe: Recipe) -> list[str]:
-    return list(dict.fromkeys(system.name for system in recipe.systems)) or [recipe.system]
+    return list(dict.fromkeys([*(system.name for system in recipe.systems), recipe.system]))
 
 
 def _entry(recipe: Recipe) -> dict[str, object]:
