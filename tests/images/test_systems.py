@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from luxusbd.images.details import Inspection
-from luxusbd.images.match import holds, matching
+from luxusbd.images.match import holds, match, matching
 from luxusbd.images.model import BootEntry
 from luxusbd.images.recipes import Recipe, packaged_recipes
 from luxusbd.images.recognise import inspect
@@ -168,6 +168,28 @@ def test_a_label_with_blanks_gives_way_to_the_uuid(tmp_path: Path) -> None:
     found = look(spaced, tmp_path).recognition
     assert found.entries[0].parameters[0] == "root=live:UUID={iso_uuid}"
     assert re.fullmatch(r"\d{4}(-\d\d){6}", found.iso_uuid)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "line", "word"),
+    [
+        (
+            "Fedora Workstation",
+            "/EFI/BOOT/grub.cfg",
+            "root=live:CDLABEL=Own-1 rd.live.image",
+            "root=live:CDLABEL=Own-1",
+        ),
+        ("openSUSE Leap Live", "/boot/grub2/grub.cfg", "root=live:CDLABEL=Own-1 x", "root=live:CDLABEL=Own-1"),
+        ("AlmaLinux", "/isolinux/isolinux.cfg", "inst.stage2=hd:LABEL=Own-1 quiet", "inst.stage2=hd:LABEL=Own-1"),
+        ("AlmaLinux", "/EFI/BOOT/grub.cfg", "inst.stage2=hd:LABEL=Own\\x201", "inst.stage2=hd:LABEL={volume_id}"),
+        ("Calculate Linux", "/boot/grub/grub.cfg", "root=live:LABEL=Own-1 init=/linuxrc", "root=live:LABEL=Own-1"),
+    ],
+)
+def test_the_label_that_the_images_own_menu_names_comes_first(name: str, file: str, line: str, word: str) -> None:
+    row = next(row for row in ROWS if row.name == name)
+    found = match(DictTree({**row.tree, file: f"linux /x {line}\n"}, row.label), packaged_recipes())
+    assert found is not None
+    assert word in found.entries[0].parameters
 
 
 def test_the_document_lists_what_there_is() -> None:
