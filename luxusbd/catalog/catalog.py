@@ -1,4 +1,4 @@
-"""The catalogue in force: layers merged, looked up and searched.
+"""The catalogue in force: layers merged and looked up.
 
 Layers, later wins by distribution id: the fallback in the code, the packaged list, the cached update, the admin's
 files, files named on the command line, and what a uid imported for itself. A broken file is reported and skipped; it
@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from luxusbd import resources
 from luxusbd.catalog.cache import Cached, CatalogCache
 from luxusbd.catalog.fallback import FALLBACK
 from luxusbd.catalog.mirrorlists import MirrorLists, expanded, read_lists, unknown_lists
-from luxusbd.catalog.model import Distribution, Layer, Release
+from luxusbd.catalog.model import SHA512_KEY, Distribution, Layer, Release
 from luxusbd.catalog.schema import MAX_DOCUMENT, parse_document, validate
 from luxusbd.errors import CatalogError, DistributionNotFoundError, InvalidArgumentError
 from luxusbd.text import clean
@@ -149,33 +149,6 @@ class Catalog:
         entries = self._view(uid).values()
         return tuple(sorted(entries, key=lambda entry: (entry.popularity_rank or 10**9, entry.name.lower(), entry.id)))
 
-    def search(
-        self, *, text: str = "", category: str = "", architecture: str = "", uid: int | None = None
-    ) -> tuple[Distribution, ...]:
-        """Filter `distributions`.
-
-        Args:
-            text: words, each of which must occur in id, name, description or category, whatever the case.
-            category: the whole name, whatever the case.
-            architecture: keeps only releases for it (or for an unknown one), and distributions that have any.
-            uid: whose layer counts too.
-        """
-        words = text.casefold().split()
-        found = []
-        for entry in self.distributions(uid):
-            if category and entry.category.casefold() != category.casefold():
-                continue
-            haystack = f"{entry.id} {entry.name} {entry.description} {entry.category}".casefold()
-            if not all(word in haystack for word in words):
-                continue
-            if architecture:
-                releases = tuple(release for release in entry.releases if release.architecture in ("", architecture))
-                if not releases:
-                    continue
-                entry = replace(entry, releases=releases)  # noqa: PLW2901
-            found.append(entry)
-        return tuple(found)
-
     def get(self, distribution_id: str, uid: int | None = None) -> Distribution:
         """One distribution.
 
@@ -233,13 +206,33 @@ class Catalog:
         newest = [r for r in releases if r.version == releases[0].version]
         return entry, next((r for r in newest if r.architecture in (architecture, "")), newest[0])
 
-    def find_by_hash(self, sha256: str, uid: int | None = None) -> tuple[Distribution, Release] | None:
-        """The release with this hash, or None: an image with it is genuine as far as the catalogue is."""
+    def find_by_hash(
+        self, sha256: str, uid: int | None = None, *, sha512: str = ""
+    ) -> tuple[Distribution, Release] | None:
+        """The release with this hash, or None: an image with it is genuine as far as the catalogue is.
+
+        `sha512` is that of the same bytes where it is known, for releases that have no sha256.
+        """
+        return self.find_by_content({sha256, f"{SHA512_KEY}{sha512}"}, uid)
+
+    def find_by_content(self, contents: Collection[str], uid: int | None = None) -> tuple[Distribution, Release] | None:
+        """The first release whose `Release.content` is one of these, or None."""
         for entry in self.distributions(uid):
             for release in entry.releases:
-                if release.sha256 == sha256:
+                if release.content in contents:
                     return entry, release
         return None
+
+    def needs_sha512(self, size: int) -> bool:
+        """Whether bytes of this size (0: nobody knows) may be those of a release that is known by its SHA-512 alone.
+
+        To hash by a second algorithm costs more than the first one did, so that it is done for nothing else.
+        """
+        return any(
+            not release.sha256 and (not size or release.size in (0, size))
+            for entry in self._shared.values()
+            for release in entry.releases
+        )
 
     def _view(self, uid: int | None) -> Mapping[str, Distribution]:
         own = self._users.get(uid) if uid is not None else None

@@ -24,6 +24,7 @@ from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports
 from luxusbd.jobs.keyring import Keyring
+from luxusbd.jobs.listing import Listing
 from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import Planner
@@ -107,8 +108,9 @@ class Parts:
         self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks))
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
+        self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
-        holds = Holds(self.queue, self.planner)
+        holds = Holds(self.queue, self.planner, self.images)
         incoming = Path(config.paths.download_dir)
         room = Room(self.images, holds, _limits(config), incoming=incoming)
         self.mirrors = Mirrors(self.store, catalog, config.mirrors)
