@@ -9,6 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from luxusbd.catalog.feeds.codec import outcome_to_json
 from luxusbd.catalog.feeds.definitions import parse_feed
 from luxusbd.children.params import descriptors, file_name, integer, mapping, strings
 from luxusbd.children.protocol import Params
@@ -16,7 +17,6 @@ from luxusbd.children.transfer_threads import Threads
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.transfer.codec import digests_from_json
 from luxusbd.transfer.directions import find_directions
-from luxusbd.transfer.feeds.codec import outcome_to_json
 from luxusbd.transfer.feeds.fetching import read_feed
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+MAX_CHOSEN = 64
+"""Releases of one feed."""
+MAX_SIZE = 1 << 40
+"""Bytes of an image; who tells of more is wrong."""
+
 
 class Strategy(StrEnum):
     """What kind of document tells of the releases."""

@@ -14,15 +14,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from luxusbd.catalog.feeds.codec import outcome_from_json, outcome_to_json
 from luxusbd.catalog.feeds.definitions import parse_feed
 from luxusbd.catalog.feeds.model import Feed, HashTrust, Outcome
 from luxusbd.children.protocol import Channel
 from luxusbd.children.transfer_main import TransferChild
 from luxusbd.config import NetworkConfig
-from luxusbd.errors import CatalogError, InterruptedJobError, InvalidArgumentError, NetworkError
+from luxusbd.errors import CatalogError, InvalidArgumentError, NetworkError
 from luxusbd.transfer import network as ways
 from luxusbd.transfer.feeds import fetching
-from luxusbd.transfer.feeds.codec import outcome_from_json, outcome_to_json
 from luxusbd.transfer.feeds.fetching import read_feed
 from luxusbd.transfer.feeds.requests import Check, Checked
 from luxusbd.transfer.network import to_json
@@ -252,7 +252,7 @@ def test_nonsense_of_the_process_is_refused(field: str, value: object) -> None:
     told = outcome_to_json(outcome)
     assert outcome_from_json(told, feed) == outcome
     releases = [{**told["releases"][0], field: value}]
-    with pytest.raises(InterruptedJobError, match="nonsense"):
+    with pytest.raises(InvalidArgumentError, match="nonsense"):
         outcome_from_json({**told, "releases": releases}, feed)
 
 
@@ -266,7 +266,7 @@ def test_nonsense_of_the_process_is_refused(field: str, value: object) -> None:
 def test_nonsense_around_the_releases_is_refused(change: dict[str, Any]) -> None:
     feed, outcome = some_outcome()
     told = {**outcome_to_json(outcome), **change}
-    with pytest.raises(InterruptedJobError, match="nonsense"):
+    with pytest.raises(InvalidArgumentError, match="nonsense"):
         outcome_from_json(told, feed)
-    with pytest.raises(InterruptedJobError, match="nonsense"):
+    with pytest.raises(InvalidArgumentError, match="nonsense"):
         outcome_from_json([], feed)
