@@ -73,6 +73,8 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
             pinned=pinned_fingerprints(config.catalog),
             admin=Path(config.paths.catalog_dir),
             command_line=files,
+            feeds=Path(config.paths.cache_dir) / "feeds.json",
+            feed_files=tuple(Path(name) for name in config.catalog.feed_files),
         )
         catalog = await asyncio.to_thread(Catalog.load, sources)
         images = await asyncio.to_thread(ImageStore, Path(config.paths.state_dir) / "images")

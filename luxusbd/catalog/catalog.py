@@ -1,8 +1,9 @@
 """The catalogue in force: layers merged, looked up and searched.
 
-Layers, later wins by distribution id: the fallback in the code, the packaged list, the cached update, the admin's
-files, files named on the command line, and what a uid imported for itself. A broken file is reported and skipped; it
-never takes the others along. Releases that name a list of shared mirrors get its addresses here.
+Layers, later wins by distribution id: the fallback in the code, the packaged list, the cached update (into whose
+releases those of the makers' feeds are put), the admin's files, files named on the command line, and what a uid
+imported for itself. A broken file is reported and skipped; it never takes the others along. Releases that name a list
+of shared mirrors get its addresses here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from luxusbd import resources
 from luxusbd.catalog.cache import Cached, CatalogCache
 from luxusbd.catalog.fallback import FALLBACK
+from luxusbd.catalog.feedlayer import FeedLayer
 from luxusbd.catalog.mirrorlists import MirrorLists, expanded, read_lists, unknown_lists
 from luxusbd.catalog.model import Distribution, Layer, Release
 from luxusbd.catalog.schema import MAX_DOCUMENT, parse_document, validate
@@ -77,6 +79,10 @@ class Sources:
     """Fingerprints of the keys by which the cached update has to be signed; None to take what lies there."""
     mirrors: Path | None = None
     """The lists of shared mirrors; None for the ones that came with the program."""
+    feeds: Path | None = None
+    """What feeds said; None for nothing."""
+    feed_files: tuple[Path, ...] = ()
+    """Descriptions of feeds besides those that came with the program."""
 
 
 class Catalog:
@@ -89,6 +95,7 @@ class Catalog:
         user_layers: Mapping[int, Sequence[Distribution]] | None = None,
         cached: Cached | None = None,
         lists: MirrorLists | None = None,
+        feeds: FeedLayer | None = None,
     ) -> None:
         self._lists = lists or {}
         self._shared = {entry.id: entry for entry in distributions}
@@ -100,6 +107,8 @@ class Catalog:
         """What was wrong with the layers that were skipped, a line each."""
         self.cached = cached
         """The edition of the cached update that is in it, where its keys are known."""
+        self.feeds = feeds or FeedLayer()
+        """The feeds that there are, and what they said."""
 
     @classmethod
     def load(cls, sources: Sources) -> Catalog:
@@ -116,6 +125,9 @@ class Catalog:
             problems += why
             if cached is not None:
                 merged.update({entry.id: entry for entry in cached.document.distributions})
+        feeds = FeedLayer.load(sources.feeds, sources.feed_files)
+        feeds.apply(merged)
+        problems += feeds.problems
         try:
             admin = sorted(sources.admin.glob("*.json"))
         except OSError as error:
@@ -131,18 +143,19 @@ class Catalog:
                 problems.append(f"{entry.id}: there is no list of mirrors {name}; its other addresses are used")
         for problem in problems:
             log.warning("catalogue: %s", problem)
-        return cls((expanded(entry, lists) for entry in merged.values()), problems, cached=cached, lists=lists)
+        entries = (expanded(entry, lists) for entry in merged.values())
+        return cls(entries, problems, cached=cached, lists=lists, feeds=feeds)
 
     def renew(self, loaded: Catalog) -> None:
         """Take over what another one has from the layers on the disk; what users imported stays."""
         self._shared, self.problems, self.cached = loaded._shared, loaded.problems, loaded.cached
-        self._lists = loaded._lists
+        self._lists, self.feeds = loaded._lists, loaded.feeds
 
     def with_user_layer(self, uid: int, distributions: Sequence[Distribution]) -> Catalog:
         """The same catalogue, with what `uid` imported replaced; an empty sequence takes it away."""
         users: dict[int, Sequence[Distribution]] = {key: tuple(layer.values()) for key, layer in self._users.items()}
         users[uid] = [expanded(entry, self._lists) for entry in distributions]
-        return Catalog(self._shared.values(), self.problems, users, self.cached, self._lists)
+        return Catalog(self._shared.values(), self.problems, users, self.cached, self._lists, self.feeds)
 
     def distributions(self, uid: int | None = None) -> tuple[Distribution, ...]:
         """All that `uid` sees, most popular first, those of unknown rank last."""

@@ -26,6 +26,8 @@ class Layer(StrEnum):
     FALLBACK = "fallback"
     PACKAGED = "packaged"
     CACHE = "cache"
+    FEED = "feed"
+    """With releases of the maker's own feed."""
     ADMIN = "admin"
     COMMAND_LINE = "command-line"
     USER = "user"

@@ -189,7 +189,13 @@ class CatalogStatus:
     previous: bool
     """Whether the edition in force is the one before the newest, which cannot be read."""
     problems: tuple[str, ...]
-    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped."""
+    """What is wrong with the catalogue, a line each: an expired edition, files that were skipped, feeds that failed."""
+    feeds: int = 0
+    """How many feeds of makers can be asked for newer releases."""
+    feeds_asked: int = 0
+    """When one was last asked."""
+    feeds_failed: tuple[str, ...] = ()
+    """Ids of those that told of nothing genuine when they were last asked."""
 
 
 class Desktop(Protocol):
@@ -287,8 +293,8 @@ class Engine(Protocol):
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
         """One entry; `DistributionNotFoundError` with suggestions."""
 
-    async def update_catalog(self, caller: Caller) -> Job:
-        """Start an update of the catalogue; `ConfigError` when no remote is configured."""
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
+        """Start an update of the catalogue; `ConfigError` when no remote is configured and no feeds are to be asked."""
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""

@@ -129,9 +129,9 @@ class LuxusbEngine:
             self._parts.policy.keyring.shown, self._parts.catalog.get(distribution_id, caller.uid)
         )
 
-    async def update_catalog(self, caller: Caller) -> Job:
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
         """Start an update of the catalogue."""
-        return await self._parts.updates.start(caller.uid)
+        return await self._parts.updates.start(caller.uid, feeds=feeds, ids=ids)
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:  # noqa: ARG002
         """How up to date the catalogue is."""

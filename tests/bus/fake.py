@@ -246,8 +246,8 @@ class FakeEngine:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
         return DISTRIBUTION
 
-    async def update_catalog(self, caller: Caller) -> Job:
-        self.calls.append(("update_catalog", caller))
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
+        self.calls.append(("update_catalog", caller, feeds, ids))
         return self.new_job(caller, Operation.UPDATE_CATALOG)
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:

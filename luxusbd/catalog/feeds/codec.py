@@ -5,6 +5,7 @@ Either is read as the words of a stranger: nothing that the feed's description d
 
 from __future__ import annotations
 
+import base64
 import datetime
 import re
 from collections.abc import Mapping
@@ -80,6 +81,24 @@ def validator_from_json(value: object) -> str:
     if len(text) > MAX_VALIDATOR or not text.isprintable():
         raise _nonsense()
     return text
+
+
+def keys_to_json(keys: Mapping[str, bytes]) -> dict[str, str]:
+    """Keys by fingerprint."""
+    return {fingerprint: base64.b64encode(key).decode() for fingerprint, key in keys.items()}
+
+
+def keys_from_json(value: object, wanted: frozenset[str]) -> Mapping[str, bytes]:
+    """Keys by fingerprint, of those that are `wanted`; raises as `outcome_from_json`.
+
+    That they are those keys is proven whenever one is used.
+    """
+    if not isinstance(value, Mapping) or not value.keys() <= wanted:
+        raise _nonsense()
+    try:
+        return {name: base64.b64decode(_text(key), validate=True) for name, key in value.items()}
+    except ValueError:
+        raise _nonsense() from None
 
 
 def _release(value: object, feed: Feed) -> FeedRelease:

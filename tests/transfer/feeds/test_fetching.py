@@ -210,7 +210,7 @@ async def test_the_transfer_process_reads_feeds(
     try:
         await channel.request("configure", setup)
         with (tmp_path / "keys").open("rb") as file:
-            told = await channel.request("feed", {"feed": feed, "key": True}, [file.fileno()])
+            told = await channel.request("feed", {"feed": feed, "keys": [pinned]}, [file.fileno()])
         outcome = outcome_from_json(told, feed_at(maker, "detached", pinned))
         assert [(one.version, one.size, one.signed_by) for one in outcome.releases] == [("1", 777, pinned)]
         told = await channel.request("feed", {"feed": feed, "etag": outcome.etag})
@@ -219,7 +219,7 @@ async def test_the_transfer_process_reads_feeds(
             ({"feed": 1}, InvalidArgumentError, "must be an object"),
             ({"feed": {**feed, "url": "http://x/"}}, CatalogError, "expected an https URL"),
             ({"feed": feed, "etag": 1}, InvalidArgumentError, "must be texts"),
-            ({"feed": feed, "key": True}, InvalidArgumentError, "1 descriptors are needed"),
+            ({"feed": feed, "keys": [pinned]}, InvalidArgumentError, "1 descriptors are needed"),
             ({"feed": {**feed, "url": maker.at("none/")}}, CatalogError, "feed x: .*is not there"),
         ):
             with pytest.raises(error, match=said):
