@@ -46,9 +46,14 @@ class FeedRecord:
         """Of one that was never asked."""
         return cls(description.feed.id, description.digest)
 
+    def line(self, problem: str) -> str:
+        """A problem with the feed's name, which some have already."""
+        head = f"feed {self.feed}: "
+        return problem if problem.startswith(head) else head + problem
+
     def broken(self, problem: str, now: int) -> FeedRecord:
         """After it could not be read."""
-        return replace(self, asked=now, problems=(problem,), failed=True)
+        return replace(self, asked=now, problems=(self.line(problem),), failed=True)
 
     def told(self, outcome: Outcome, now: int) -> FeedRecord:
         """After it was read.
@@ -60,12 +65,12 @@ class FeedRecord:
             return replace(self, asked=now, answered=now, problems=(), failed=False)
         known = {_kind(release): release for release in self.releases}
         found = {_kind(release): release for release in outcome.releases}
-        problems = list(outcome.problems)
+        problems = [self.line(problem) for problem in outcome.problems]
         for kind, release in known.items():
             told = found.get(kind)
             if told is not None and natural_key(told.version) < natural_key(release.version):
                 problems.append(
-                    f"feed {self.feed}: tells of {told.version}, and told of {release.version} before, which stays"
+                    self.line(f"tells of {told.version}, and told of {release.version} before, which stays")
                 )
                 found[kind] = release
             elif told is None and outcome.problems:

@@ -134,8 +134,7 @@ class Feeds:
             late = _late(feed, patience)
             return Asked(known.broken(late.message, int(time.time())), error=late)
         except LuxusbError as error:
-            said = error.message if feed.id in error.message else f"feed {feed.id}: {error.message}"
-            return Asked(known.broken(said, int(time.time())), error=error)
+            return Asked(known.broken(error.message, int(time.time())), error=error)
         for fingerprint, key in fetched.items():
             await asyncio.to_thread(self._keyring.keep, fingerprint, key)
         return self._judged(description, known.told(outcome, int(time.time())))
@@ -147,7 +146,7 @@ class Feeds:
         except DistributionNotFoundError:
             return Asked(record)
         merged = merge(entry, description.feed, record.releases)
-        notes = tuple(note for note in merged.notes if note not in record.problems)
+        notes = tuple(line for note in merged.notes if (line := record.line(note)) not in record.problems)
         return Asked(
             replace(record, problems=(*record.problems, *notes)), changed=_images(entry) != _images(merged.distribution)
         )
