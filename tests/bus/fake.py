@@ -251,7 +251,10 @@ class FakeEngine:
         return self.new_job(caller, Operation.UPDATE_CATALOG)
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
-        return CatalogStatus("https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",))
+        return CatalogStatus(
+            "https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",), feeds=54,
+            feeds_asked=6, feeds_failed=("kali",),
+        )  # fmt: skip
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         self.calls.append(("download", caller, reference, priority, bandwidth))

@@ -47,6 +47,7 @@ def _arguments(member: ET.Element, direction: str | None) -> str:
 
 OPTIONS: dict[str, dict[str, str]] = {
     "ListDistributions": {"text": "s", "category": "s", "architecture": "s"},
+    "UpdateCatalog": {"feeds": "b", "ids": "as"},
     "Download": {"priority": "i", "bandwidth": "t"},
     "ImportImage": {"sha256": "s", "size": "t", "sums": "h", "sums_name": "s", "signature": "h", "key": "h"},
     "InspectImage": {"sha256": "s"},

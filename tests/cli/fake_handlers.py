@@ -35,6 +35,8 @@ class Handlers(Jobs):
         self.settings = world.settings()
         self.origins: dict[str, str] = {}
         self.catalog_status = world.catalog_status()
+        self.update_options: dict[str, Variant] = {}
+        """Of the last update of the catalogue."""
         self.plans: dict[str, tuple[list[str], list[str]]] = {}
         self.plan_changes: dict[str, Variant] = {}
         """Keys that replace those of every plan."""
@@ -153,7 +155,9 @@ class Handlers(Jobs):
                 self._distribution(body[0])
                 return b"\x89PNG logo"
             case "UpdateCatalog":
-                return self.new_job("update-catalog", "the catalogue", outcome=world.updated()).path
+                self.update_options = body[0]
+                asked = world.asked() if "feeds" in body[0] else {}
+                return self.new_job("update-catalog", "the catalogue", outcome={**world.updated(), **asked}).path
             case "GetCatalogStatus":
                 return self.catalog_status
             case "ImportCatalog":
