@@ -178,11 +178,16 @@ class Feeds:
     async def _store(self, record: FeedRecord) -> None:
         path = self._sources.feeds
         assert path is not None
-        async with self._writing:
-            records = {**self._records, record.feed: record}
-            # a job that is cancelled now comes too late: memory and disk are to say the same
-            await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(_write, FeedCache(path), records)))
-            self._records = records
+        cache = FeedCache(path)
+
+        async def store() -> None:
+            async with self._writing:
+                records = {**self._records, record.feed: record}
+                await asyncio.to_thread(_write, cache, records)
+                self._records = records
+
+        # a job that is cancelled now comes too late: memory and disk are to say the same
+        await asyncio.shield(asyncio.ensure_future(store()))
 
 
 def _write(cache: FeedCache, records: Mapping[str, FeedRecord]) -> None:

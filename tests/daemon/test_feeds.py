@@ -458,6 +458,38 @@ async def test_a_file_that_is_gone_is_looked_for_anew(setting: Setting) -> None:
         assert [name for name in left if name.startswith(sha256("one", "1"))] == []
 
 
+async def test_the_downloads_of_a_stick_keep_to_the_plan(setting: Setting) -> None:
+    """Its file is gone: the job fails, and a new plan has what the maker has now."""
+    async with setting.running():
+        await setting.updated()
+        client = setting.caller.client
+        target = await setting.caller.target(setting.directory / "stick.img", 1 << 30)
+        planned = await setting.caller.plan([target], ["distro:one"])
+        setting.release("one", "2", "3")
+        del setting.maker.files[file_of("one", "1")]
+        job = await setting.caller.failed(await client.create(planned.token))
+        assert job.error_name == ERROR + "Gone"
+        assert "Its maker has One 3 by now: plan anew to take that" in job.error_message
+        again = await setting.caller.plan([target], ["distro:one"])
+        assert [one.name for one in again.images] == ["one-3.iso"]
+
+
+@ROLLING
+async def test_a_download_is_cancelled_while_its_feed_is_silent(setting: Setting) -> None:
+    async with setting.running():
+        await setting.updated()
+        setting.maker.silent.add("one/SHA256SUMS")
+        setting.maker.asked.clear()
+        path = await setting.caller.client.download("distro:one")
+        await until(setting, "one/SHA256SUMS")
+        job = await setting.caller.client.job(path)
+        assert job.stage == "feeds"
+        await setting.caller.client.cancel(path)
+        assert (await setting.caller.finished(path)).state is JobState.CANCELLED
+        setting.maker.silent.clear()
+        assert (await setting.download()).state is JobState.SUCCEEDED
+
+
 async def test_what_the_command_says(setting: Setting) -> None:
     async with setting.running():
         cli = Cli(setting.daemon.address, setting.daemon.directory)
