@@ -18,7 +18,7 @@ from luxusbd.errors import InvalidArgumentError
 from luxusbd.transfer.codec import digests_from_json
 from luxusbd.transfer.directions import find_directions
 from luxusbd.transfer.feeds.fetching import read_feed
-from luxusbd.transfer.feeds.keys import FeedKeys
+from luxusbd.transfer.feeds.keys import KeyRing
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
 from luxusbd.transfer.network import Network
@@ -95,9 +95,10 @@ class ProofRequests:
             for name, fd in zip(names, given, strict=True)
         }
         places = mapping(params, "key_urls") if "key_urls" in params else {}
-        ring = await FeedKeys(self._small).gather(feed, copies, places)
+        ring = KeyRing(self._small, feed, copies, places)
+        await ring.gather()
         today = datetime.datetime.now(datetime.UTC).date()
-        outcome = await read_feed(self._small, feed, ring.keys, today, Version(*known))
+        outcome = await read_feed(self._small, feed, ring, today, Version(*known))
         if not outcome.unchanged:
             outcome = replace(outcome, problems=(*ring.problems, *outcome.problems))
         return {**outcome_to_json(outcome), "fetched": keys_to_json(ring.fetched)}

@@ -6,7 +6,6 @@ Where a copy comes from decides nothing: of each only the key with the pinned fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from luxusbd.catalog.feeds.model import Feed, SignatureKind
 from luxusbd.errors import MalformedImageError, NetworkError
@@ -16,50 +15,72 @@ from luxusbd.transfer.pinned import pinned_key
 from luxusbd.transfer.small import SmallFiles
 
 
-@dataclass(frozen=True)
-class KeysOfFeed:
-    """What was gathered."""
+class KeyRing:
+    """The keys of one feed, for one reading."""
 
-    keys: bytes
-    """One behind the other, in binary."""
-    fetched: Mapping[str, bytes]
-    """Those that came over the network, by fingerprint."""
-    problems: tuple[str, ...]
-    """Why one cannot be had."""
-
-
-class FeedKeys:
-    """Gathers keys."""
-
-    def __init__(self, files: SmallFiles) -> None:
-        """`files` is what fetches."""
-        self._files = files
-
-    async def gather(self, feed: Feed, copies: Mapping[str, bytes], places: Mapping[str, object]) -> KeysOfFeed:
-        """The keys that a feed pins.
+    def __init__(
+        self, files: SmallFiles, feed: Feed, copies: Mapping[str, bytes], places: Mapping[str, object]
+    ) -> None:
+        """Prepare, without looking at anything.
 
         Args:
+            files: what fetches.
             feed: whose keys.
             copies: files of keys, by the fingerprint that should be in them.
             places: https addresses of copies, by fingerprint; asked where there is no good copy.
         """
-        keys, fetched, problems = b"", {}, []
-        if feed.signing.kind not in (SignatureKind.DETACHED, SignatureKind.INLINE):
+        self._files = files
+        self._feed = feed
+        self._places = {name: place for name, place in places.items() if isinstance(place, str) and place}
+        self._copies = copies
+        self._keys: dict[str, bytes] = {}
+        self.fetched: dict[str, bytes] = {}
+        """Those that came over the network."""
+        self.problems: list[str] = []
+        """Why one cannot be had."""
+
+    @property
+    def keys(self) -> bytes:
+        """All, one behind the other, in binary."""
+        return b"".join(self._keys.values())
+
+    async def gather(self) -> None:
+        """Find each key, at hand first."""
+        if self._feed.signing.kind not in (SignatureKind.DETACHED, SignatureKind.INLINE):
             # nothing is checked before the image is there
-            return KeysOfFeed(b"", {}, ())
-        for fingerprint in sorted(feed.signing.keys):
-            place = places.get(fingerprint)
+            return
+        for fingerprint in sorted(self._feed.signing.keys):
             try:
-                own = pinned_key(copies[fingerprint], fingerprint) if fingerprint in copies else None
-                if own is None and isinstance(place, str) and place:
-                    own = pinned_key((await self._files.get(place, MAX_KEY)).data, fingerprint)
-                    if own is None:
-                        shown = clean(without_secrets(place), 200)
-                        problems.append(f"feed {feed.id}: what {shown} holds is not the key {fingerprint}")
-                    else:
-                        fetched[fingerprint] = own
-            except (MalformedImageError, NetworkError) as error:
-                problems.append(f"feed {feed.id}: the key {fingerprint}: {error}")
+                own = pinned_key(self._copies[fingerprint], fingerprint) if fingerprint in self._copies else None
+            except MalformedImageError as error:
+                self._lacks(fingerprint, error)
+                own = None
+            if own is not None:
+                self._keys[fingerprint] = own
             else:
-                keys += own or b""
-        return KeysOfFeed(keys, fetched, tuple(problems))
+                await self._fetch(fingerprint)
+
+    async def refresh(self) -> bool:
+        """Fetch the keys that were at hand anew, since makers prolong theirs; whether one is another now."""
+        before = self.keys
+        for fingerprint in [name for name in self._keys if name not in self.fetched]:
+            await self._fetch(fingerprint)
+        return self.keys != before
+
+    async def _fetch(self, fingerprint: str) -> None:
+        place = self._places.get(fingerprint)
+        if place is None:
+            return
+        try:
+            found = pinned_key((await self._files.get(place, MAX_KEY)).data, fingerprint)
+        except (MalformedImageError, NetworkError) as error:
+            self._lacks(fingerprint, error)
+            return
+        if found is None:
+            shown = clean(without_secrets(place), 200)
+            self.problems.append(f"feed {self._feed.id}: what {shown} holds is not the key {fingerprint}")
+            return
+        self._keys[fingerprint] = self.fetched[fingerprint] = found
+
+    def _lacks(self, fingerprint: str, error: Exception) -> None:
+        self.problems.append(f"feed {self._feed.id}: the key {fingerprint}: {error}")
