@@ -8,10 +8,10 @@ from typing import Any
 
 from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
-from luxusbd.catalog.model import Distribution, Release
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
 from luxusbd.jobs.api import CatalogStatus, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, ManifestImage
@@ -34,8 +34,9 @@ def firmware(kinds: Iterable[Firmware]) -> Typed:
     return strings(sorted(kind.value for kind in kinds))
 
 
-def distribution(item: Distribution, *, mirrors: bool) -> Entry:
+def distribution(listed: Listed, *, mirrors: bool) -> Entry:
     """One system of the catalogue; with `mirrors` also all addresses of each release."""
+    item = listed.distribution
     return {
         "id": item.id,
         "name": item.name,
@@ -45,11 +46,12 @@ def distribution(item: Distribution, *, mirrors: bool) -> Entry:
         "category": item.category,
         "popularity_rank": item.popularity_rank,
         "origin": item.layer.value,
-        "releases": entries(_release(release, mirrors=mirrors) for release in item.releases),
+        "releases": entries(_release(release, mirrors=mirrors) for release in listed.releases),
     }
 
 
-def _release(item: Release, *, mirrors: bool) -> Entry:
+def _release(listed: ListedRelease, *, mirrors: bool) -> Entry:
+    item = listed.release
     shown: dict[str, Any] = {
         "version": item.version,
         "release_date": item.release_date,
@@ -59,7 +61,13 @@ def _release(item: Release, *, mirrors: bool) -> Entry:
         "sha256": item.sha256,
         "url": item.iso_url,
         "trust": item.trust.value,
+        "family": listed.family,
+        "secure_boot": listed.secure_boot.value,
+        "end_of_life": item.end_of_life,
+        "ended": listed.ended,
     }
+    if listed.fit is not None:
+        shown["fits"] = listed.fit.value
     if mirrors:
         shown["mirrors"] = entries({"url": mirror.url, "country": mirror.country} for mirror in item.mirrors)
     return shown

@@ -25,6 +25,7 @@ from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports
 from luxusbd.jobs.keyring import Keyring
+from luxusbd.jobs.listing import Listing
 from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import Planner
@@ -106,6 +107,7 @@ class Parts:
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
         feeds = Feeds(self.transfers, keyring, catalog, sources, self._catalog_changed)
+        self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
         holds = Holds(self.queue, self.planner)
         incoming = Path(config.paths.download_dir)

@@ -233,6 +233,7 @@ def _release(release: ReleaseInfo) -> dict[str, object]:
         "size": release.size,
         "architecture": release.architecture,
         "edition": release.edition,
+        **({"end_of_life": release.end_of_life} if release.end_of_life else {}),
         "mirrors": [
             {"url": mirror.url, "country": mirror.country} for mirror in release.mirrors if mirror.url != release.url
         ],
