@@ -59,6 +59,7 @@ def _release(listed: ListedRelease, *, mirrors: bool) -> Entry:
         "architecture": item.architecture,
         "size": item.size,
         "sha256": item.sha256,
+        "sha512": item.sha512,
         "url": item.iso_url,
         "trust": item.trust.value,
         "family": listed.family,

@@ -207,4 +207,4 @@ def _has_lists(feed: Feed) -> bool:
 
 
 def _images(entry: Distribution) -> frozenset[tuple[str, str, str, str]]:
-    return frozenset((one.version, one.edition, one.architecture, one.sha256) for one in entry.releases)
+    return frozenset((one.version, one.edition, one.architecture, one.content) for one in entry.releases)

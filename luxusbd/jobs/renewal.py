@@ -15,6 +15,7 @@ from luxusbd.catalog.model import Distribution, Layer, Release
 from luxusbd.errors import LuxusbError
 from luxusbd.jobs.feeds import Asked, Feeds
 from luxusbd.jobs.running import JobContext
+from luxusbd.transfer.codec import digests_from_json
 
 PATIENCE = 60.0
 """Seconds for which a download waits for a feed."""
@@ -107,11 +108,13 @@ def _known(context: JobContext) -> Release | None:
     if "architecture" not in params:
         return None
     reference = parse_reference(str(params["reference"]))
+    digests = digests_from_json(params["digests"])
     return Release(
         version=reference.version,
         release_date="",
         iso_url="",
         sha256=str(params["sha256"]),
+        sha512=next((one.value for one in digests if one.algorithm == "sha512"), ""),
         size_mb=0,
         mirrors=(),
         architecture=str(params["architecture"]),

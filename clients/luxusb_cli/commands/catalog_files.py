@@ -219,7 +219,7 @@ def _entry(distro: DistroInfo) -> dict[str, object]:
         "category": distro.category,
         "popularity_rank": distro.popularity_rank,
         # Without a hash a release is nothing that another daemon could check.
-        "releases": [_release(release) for release in distro.releases if release.sha256],
+        "releases": [_release(release) for release in distro.releases if release.sha256 or release.sha512],
     }
 
 
@@ -229,6 +229,7 @@ def _release(release: ReleaseInfo) -> dict[str, object]:
         "release_date": release.release_date,
         "iso_url": release.url,
         "sha256": release.sha256,
+        **({"sha512": release.sha512} if release.sha512 else {}),
         "size_mb": -(-release.size // 1_000_000),
         "size": release.size,
         "architecture": release.architecture,

@@ -1,7 +1,7 @@
 """What a feed said, put into a distribution: newer releases take the place of older ones, and nothing is made worse.
 
-A release is left as it was where the feed has an older one, where it has no hash that the catalogue knows, and where
-what was signed would become unsigned. So a maker's server that was taken over, or is behind, takes nothing away.
+A release is left as it was where the feed has an older one, and where what was signed would become unsigned. So a
+maker's server that was taken over, or is behind, takes nothing away.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def successor(distribution: Distribution, told: Iterable[FeedRelease], known: Re
     Args:
         distribution: as it is after what was told.
         told: what the feed told.
-        known: with its version, edition, architecture and sha256.
+        known: with its version, edition, architecture and hashes.
     """
     for one in told:
         kind = (known.edition, known.architecture)
@@ -68,9 +68,17 @@ def successor(distribution: Distribution, told: Iterable[FeedRelease], known: Re
         for release in distribution.releases:
             same = (release.version, release.edition, release.architecture) == (one.version, *kind)
             older = natural_key(one.version) < natural_key(known.version)
-            if same and not older and release.sha256 != known.sha256:
+            if same and not older and _other_bytes(release, known):
                 return release
     return None
+
+
+def _other_bytes(release: Release, known: Release) -> bool:
+    if release.sha256 and known.sha256:
+        return release.sha256 != known.sha256
+    if release.sha512 and known.sha512:
+        return release.sha512 != known.sha512
+    return release.version != known.version
 
 
 def in_series(version: str, told: FeedRelease) -> bool:
@@ -87,20 +95,19 @@ def _made(told: FeedRelease, feed: Feed, known: list[Release]) -> Release:
     if newest is not None and respun and "" < told.release_date < newest.release_date:
         raise _RefusedError(f"of {told.release_date}, and the one before is of {newest.release_date}")
     same = next((one for one in known if not told.replaces(one.sha256, one.sha512, one.version)), None)
-    sha256 = told.sha256 or (same.sha256 if same is not None and same.sha512 == told.sha512 else "")
-    if not sha256:
-        raise _RefusedError("told with SHA-512 alone, and the catalogue needs SHA-256")
+    # of the same version and told by another hash alone, it may be other bytes all the same
+    proven = same if same is not None and _comparable(told, same) else None
     key = _key(told, feed)
     if newest is not None and newest.trust is Trust.SIGNED and not key:
         raise _RefusedError("not signed, and the one before was")
-    size = told.size or (same.size if same is not None else 0)
+    size = told.size or (proven.size if proven is not None else 0)
     basis = same or newest
     shared = (same.mirror_list, same.mirror_path) if same is not None else _shared(told.iso_url, newest)
     return Release(
         version=told.version,
         release_date=told.release_date or (same.release_date if same is not None else ""),
         iso_url=told.iso_url,
-        sha256=sha256,
+        sha256=told.sha256 or (proven.sha256 if proven is not None else ""),
         size_mb=round(size / _MEGABYTE),
         # mirrors of other bytes have another file, or none
         mirrors=_mirrors(told.iso_url, same),
@@ -108,7 +115,7 @@ def _made(told: FeedRelease, feed: Feed, known: list[Release]) -> Release:
         architecture=told.architecture,
         edition=told.edition,
         trust=Trust.SIGNED if key else Trust.HASH,
-        sha512=told.sha512 or (same.sha512 if same is not None else ""),
+        sha512=told.sha512 or (proven.sha512 if proven is not None else ""),
         sums_url=told.sums_url if told.trust is HashTrust.SIGNED else "",
         signature_url=told.signature_url if key else "",
         key_fingerprint=key,
@@ -132,6 +139,10 @@ def _shared(iso_url: str, known: Release | None) -> tuple[str, str]:
     if not iso_url.startswith(base) or iso_url == known.iso_url:
         return "", ""
     return known.mirror_list, iso_url.removeprefix(base)
+
+
+def _comparable(told: FeedRelease, known: Release) -> bool:
+    return bool((told.sha256 and known.sha256) or (told.sha512 and known.sha512))
 
 
 def _key(told: FeedRelease, feed: Feed) -> str:
