@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -24,6 +24,8 @@ class Layer(StrEnum):
     """Where a distribution's entry comes from; later members override earlier ones."""
 
     FALLBACK = "fallback"
+    MIGRATED = "migrated"
+    """What an installation of LUXusb before 1.0 left on this machine."""
     PACKAGED = "packaged"
     CACHE = "cache"
     ADMIN = "admin"
@@ -86,6 +88,24 @@ class Release:
     rolling: bool = False
     """Whether the maker replaces the file, or takes it away, as soon as there is a newer one: the hash is soon out of
     date, or the address leads nowhere."""
+    layer: Layer = field(default=Layer.PACKAGED, compare=False)
+    """Where it comes from, which may be another layer than that of the other releases."""
+    document: str = field(default="", compare=False)
+    """What errors call the document that it stands in, usually its path."""
+
+    @property
+    def custom(self) -> bool:
+        """Whether it stands in a file of the user's own."""
+        return self.layer is Layer.USER
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which document a field of a distribution comes from."""
+
+    field: str
+    layer: Layer
+    document: str
 
 
 @dataclass(frozen=True)
@@ -101,8 +121,18 @@ class Distribution:
     popularity_rank: int
     releases: tuple[Release, ...]
     layer: Layer
+    """The uppermost one that has a part in it."""
     feed: str = ""
     """Address of the maker's own release data, or empty."""
+    replaces: bool = False
+    """Whether nothing of it is to come from the layers below its own."""
+    origins: tuple[Origin, ...] = field(default=(), compare=False)
+    """Of the fields that say something, and not of the releases, which have their own."""
+
+    @property
+    def custom(self) -> bool:
+        """Whether any of it stands in a file of the user's own."""
+        return self.layer is Layer.USER
 
 
 @dataclass(frozen=True)
@@ -122,3 +152,5 @@ class Document:
 
     stamp: Stamp
     distributions: tuple[Distribution, ...]
+    warnings: tuple[str, ...] = ()
+    """What in it was not understood and does no harm, a line each."""

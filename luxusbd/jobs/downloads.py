@@ -129,7 +129,7 @@ class Downloads:
             "size": release.size,
             "expected": release.size or release.size_mb * MIB,
             "name": file_name(release.iso_url),
-            **params_of(distribution, release),
+            **params_of(release),
             **word_params_of(release),
         }
         return await self._queue.submit(

@@ -62,7 +62,7 @@ class Races:
             "sha256": release.sha256,
             "size": release.size,
             "most": most,
-            **params_of(distribution, release),
+            **params_of(release),
         }
         return await self._queue.submit(
             Operation.RACE,
