@@ -36,6 +36,7 @@ _NO_FD: int | None = None
 TEXT = Option("text", "s", "", maximum=200)
 CATEGORY = Option("category", "s", "", maximum=200)
 ARCHITECTURE = Option("architecture", "s", "", maximum=40)
+NAME = Option("name", "s", "", maximum=4096)
 PRIORITY = Option("priority", "i", 0, minimum=-10, maximum=10)
 BANDWIDTH = Option("bandwidth", "t", 0)
 SHA256 = Option("sha256", "s", "", minimum=64, maximum=64)
@@ -69,10 +70,10 @@ ONLY = Option("only", "as", _NO_STRINGS, maximum=10000)
 # None in the first column is a decision: these read, or touch nothing but what belongs to the caller's own uid.
 RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListDistributions"): Rule(None, (TEXT, CATEGORY, ARCHITECTURE)),
-    (MANAGER, "GetDistribution"): Rule(None),
+    (MANAGER, "GetDistribution"): Rule(None, (ORIGINS,)),
     (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG),
     (MANAGER, "GetCatalogStatus"): Rule(None),
-    (MANAGER, "ImportCatalog"): Rule(None),
+    (MANAGER, "ImportCatalog"): Rule(None, (NAME,)),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
     (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256, SIZE, SUMS, SUMS_NAME, SIGNATURE, KEY)),

@@ -34,9 +34,10 @@ def firmware(kinds: Iterable[Firmware]) -> Typed:
     return strings(sorted(kind.value for kind in kinds))
 
 
-def distribution(item: Distribution, *, mirrors: bool) -> Entry:
-    """One system of the catalogue; with `mirrors` also all addresses of each release."""
-    return {
+def distribution(item: Distribution, *, mirrors: bool, origins: bool = False) -> Entry:
+    """One system of the catalogue; with `mirrors` everything that is known of each release, all addresses among it, and
+    with `origins` the documents that it comes from."""
+    shown: dict[str, Any] = {
         "id": item.id,
         "name": item.name,
         "description": item.description,
@@ -45,11 +46,19 @@ def distribution(item: Distribution, *, mirrors: bool) -> Entry:
         "category": item.category,
         "popularity_rank": item.popularity_rank,
         "origin": item.layer.value,
-        "releases": entries(_release(release, mirrors=mirrors) for release in item.releases),
+        "releases": entries(_release(release, mirrors=mirrors, origins=origins) for release in item.releases),
     }
+    if mirrors:
+        shown["feed"] = item.feed
+    if origins:
+        shown["origins"] = entries(
+            {"field": origin.field, "origin": origin.layer.value, "document": origin.document}
+            for origin in item.origins
+        )
+    return shown
 
 
-def _release(item: Release, *, mirrors: bool) -> Entry:
+def _release(item: Release, *, mirrors: bool, origins: bool) -> Entry:
     shown: dict[str, Any] = {
         "version": item.version,
         "release_date": item.release_date,
@@ -59,10 +68,21 @@ def _release(item: Release, *, mirrors: bool) -> Entry:
         "sha256": item.sha256,
         "url": item.iso_url,
         "trust": item.trust.value,
+        "origin": item.layer.value,
     }
     if mirrors:
         shown["mirrors"] = entries({"url": mirror.url, "country": mirror.country} for mirror in item.mirrors)
+        shown |= {name: getattr(item, name) for name in _FURTHER}
+    if origins:
+        shown["document"] = item.document
     return shown
+
+
+_FURTHER = (
+    "size_mb", "sha512", "blake2b", "sums_url", "signature_url", "key_fingerprint", "key_url", "metalink", "recipe",
+    "minimum_memory_mb", "end_of_life", "mirror_list", "mirror_path", "rolling",
+)  # fmt: skip
+"""Fields of a release that are told of a single distribution, and called as in the catalogue."""
 
 
 def catalog_status(item: CatalogStatus) -> Entry:
@@ -77,6 +97,7 @@ def catalog_status(item: CatalogStatus) -> Entry:
         "fingerprint": item.fingerprint,
         "previous": item.previous,
         "problems": strings(item.problems),
+        "own": item.own,
     }
 
 

@@ -189,7 +189,10 @@ class CatalogStatus:
     previous: bool
     """Whether the edition in force is the one before the newest, which cannot be read."""
     problems: tuple[str, ...]
-    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped."""
+    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped, and fields of a
+    newer version that were ignored; also of what the caller imported."""
+    own: str = ""
+    """SHA-256 of the document that the caller imported last, or empty."""
 
 
 class Desktop(Protocol):
@@ -292,6 +295,12 @@ class Engine(Protocol):
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""
+
+    async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
+        """Put a catalogue over what the caller sees, in place of the one before; how many distributions it has.
+
+        `fd` stays the caller's. `CatalogError` for one that is not right.
+        """
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""
