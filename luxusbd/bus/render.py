@@ -187,6 +187,7 @@ def stored_image(view: ImageView) -> Entry:
         "size": image.size,
         "added": image.added,
         "source": image.source,
+        "custom": image.custom,
         "trust": image.trust.value,
         "genuine": view.genuine,
         "genuine_reference": view.genuine_reference,
@@ -238,6 +239,7 @@ def stick_image(image: ManifestImage) -> Entry:
         "sha256": image.sha256,
         "size": image.size,
         "source": image.source,
+        "custom": image.custom,
         "recipe": image.recipe,
         "added": image.added,
         "firmware": firmware(image.firmware),
@@ -297,6 +299,7 @@ def _planned_image(item: PlannedImage) -> Entry:
         "warnings": strings(item.warnings),
         "download": item.download,
         "trust": item.trust.value,
+        "custom": item.custom,
     }
 
 

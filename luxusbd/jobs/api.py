@@ -139,6 +139,8 @@ class PlannedImage:
     """Whether it has to be downloaded first."""
     trust: Trust
     """Of a stored image; else what its download can reach at best."""
+    custom: bool = False
+    """Whether the caller's own catalogue names it, and no other."""
 
 
 @dataclass(frozen=True)

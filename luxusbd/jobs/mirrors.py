@@ -222,6 +222,11 @@ def params_of(release: Release) -> dict[str, object]:
     }
 
 
+def is_custom(params: Mapping[str, object]) -> bool:
+    """Whether a job is about a release that stands in its user's own catalogue alone."""
+    return params.get("shared") is False
+
+
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()
 
