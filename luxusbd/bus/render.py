@@ -97,6 +97,7 @@ def catalog_status(item: CatalogStatus) -> Entry:
         "fingerprint": item.fingerprint,
         "previous": item.previous,
         "problems": strings(item.problems),
+        "migrated": strings(item.migrated),
         "own": item.own,
     }
 

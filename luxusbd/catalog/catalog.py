@@ -82,6 +82,8 @@ class Sources:
     """The lists of shared mirrors; None for the ones that came with the program."""
     migrated: Path | None = None
     """What was taken over from an older LUXusb on this machine; None for nothing."""
+    notes: tuple[str, ...] = ()
+    """What is to be told of that, a line each."""
 
 
 class Catalog:

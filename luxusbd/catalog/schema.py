@@ -27,7 +27,8 @@ KNOWN_MINOR = 0
 INSECURE_LAYERS = frozenset({Layer.MIGRATED, Layer.ADMIN, Layer.COMMAND_LINE, Layer.USER})
 """Layers in which plain http is fine, because every release carries the full hash and a person chose the address."""
 
-_ARCHITECTURES = {"x86_64": "amd64", "i686": "i386", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "i686": "i386", "aarch64": "arm64"}
+"""Other names of architectures, which count the same."""
 _VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})")
 
 
@@ -136,11 +137,16 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _is_newer(document: object, name: str) -> bool:
     """Whether it is of a newer minor version, whose unknown fields are tolerated."""
+    if isinstance(document, dict) and "version" not in document and "id" in document and "releases" in document:
+        raise CatalogError(
+            f"{name}: $: found a distribution by itself, which is the format of LUXusb before 1.0, expected a catalogue"
+            " of schema 2.0; `luxusb catalog migrate` makes one of it"
+        )
     if not isinstance(document, dict) or "version" not in document:
-        raise CatalogError(f'{name}: $: found {_shown(document)}, expected an object with version "2.0"')
+        raise CatalogError(f'{name}: $: found {shown(document)}, expected an object with version "2.0"')
     found = _VERSION.fullmatch(document["version"]) if isinstance(document["version"], str) else None
     if found is None:
-        raise CatalogError(f'{name}: $.version: found {_shown(document["version"])}, expected the text "2.0"')
+        raise CatalogError(f'{name}: $.version: found {shown(document["version"])}, expected the text "2.0"')
     major, minor = int(found[1]), int(found[2])
     if major > MAJOR:
         raise CatalogError(f"{name}: $.version: found {found[0]}, expected 2.x; update luxusbd to read this catalogue")
@@ -185,7 +191,7 @@ def _schema_problems(document: object, schema: str, unknown: list[str] | None) -
             unknown.append(f"{fault.json_path}: found unknown fields, which a newer version may have added")
         else:
             expected = fault.schema.get("description", clean(fault.message, 200))
-            yield f"{fault.json_path}: found {_shown(fault.instance)}, expected {expected}"
+            yield f"{fault.json_path}: found {shown(fault.instance)}, expected {expected}"
 
 
 def _only_additions(context: Any) -> bool:
@@ -196,7 +202,7 @@ def _only_additions(context: Any) -> bool:
 
 def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str]:
     if "expires" in document and _moment(document["expires"]) is None:
-        yield f"$.expires: found {_shown(document['expires'])}, expected a date of the calendar"
+        yield f"$.expires: found {shown(document['expires'])}, expected a date of the calendar"
     ids: dict[str, int] = {}
     for index, entry in enumerate(document["distributions"]):
         at = f"$.distributions[{index}]"
@@ -212,7 +218,7 @@ def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str
             where = f"{at}.releases[{number}]"
             yield from _release_problems(release, where, layer)
             architecture = release.get("architecture", "")
-            key3 = (release["version"], release.get("edition", ""), _ARCHITECTURES.get(architecture, architecture))
+            key3 = (release["version"], release.get("edition", ""), ARCHITECTURES.get(architecture, architecture))
             if key3 in seen:
                 yield (
                     f"{where}: found version {key3[0]!r} again, expected it to differ from releases[{seen[key3]}]"
@@ -231,8 +237,8 @@ def _release_problems(release: Mapping[str, Any], where: str, layer: Layer) -> I
         if key in release:
             yield from url_problems(release[key], f"{where}.{key}", secure=True)
     for key in ("release_date", "end_of_life"):
-        if release.get(key) and not _is_date(release[key]):
-            yield f"{where}.{key}: found {_shown(release[key])}, expected a date of the calendar"
+        if release.get(key) and not is_date(release[key]):
+            yield f"{where}.{key}: found {shown(release[key])}, expected a date of the calendar"
 
 
 def url_problems(url: str, where: str, *, secure: bool) -> Iterator[str]:
@@ -241,15 +247,16 @@ def url_problems(url: str, where: str, *, secure: bool) -> Iterator[str]:
         parts = urlsplit(url)
         sane = bool(parts.hostname) and parts.username is None and parts.password is None and parts.port != 0
     except ValueError:
-        yield f"{where}: found {_shown(url)}, expected a URL with a valid host and port"
+        yield f"{where}: found {shown(url)}, expected a URL with a valid host and port"
         return
     if not sane:
-        yield f"{where}: found {_shown(url)}, expected a URL with a host and without user name and password"
+        yield f"{where}: found {shown(url)}, expected a URL with a host and without user name and password"
     elif secure and parts.scheme != "https":
-        yield f"{where}: found {_shown(url)}, expected an https URL"
+        yield f"{where}: found {shown(url)}, expected an https URL"
 
 
-def _is_date(text: str) -> bool:
+def is_date(text: str) -> bool:
+    """Whether it is a day of the calendar."""
     try:
         datetime.date.fromisoformat(text)
     except ValueError:
@@ -313,7 +320,7 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any], name: str, la
         size_mb=int(release["size_mb"]),
         mirrors=tuple(mirrors.values()),
         size=int(release.get("size", 0)),
-        architecture=_ARCHITECTURES.get(architecture, architecture),
+        architecture=ARCHITECTURES.get(architecture, architecture),
         edition=release.get("edition", ""),
         trust=Trust.SIGNED if _may_be_signed(release, entry, layer) else Trust.HASH,
         sha512=release.get("sha512", ""),
@@ -342,7 +349,8 @@ def _may_be_signed(release: Mapping[str, Any], entry: Mapping[str, Any], layer: 
     return bool(key and (release.get("sums_url") or release.get("signature_url")))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A decoded value for people, in one short line."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

@@ -193,6 +193,8 @@ class CatalogStatus:
     problems: tuple[str, ...]
     """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped, and fields of a
     newer version that were ignored; also of what the caller imported."""
+    migrated: tuple[str, ...] = ()
+    """What became of the files of an older LUXusb on this machine, a line each; empty without such."""
     own: str = ""
     """SHA-256 of the document that the caller imported last, or empty."""
 

@@ -169,6 +169,7 @@ class CatalogUpdates:
             fingerprint=record.fingerprint if record else "",
             previous=cached is not None and cached.previous,
             problems=tuple(problems),
+            migrated=self._sources.notes,
         )
 
     async def run(self, context: JobContext) -> Mapping[str, Any]:

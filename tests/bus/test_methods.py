@@ -54,6 +54,7 @@ async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> No
         "fingerprint": "AB" * 20,
         "previous": False,
         "problems": ["old \ufffd"],
+        "migrated": [],
         "own": "",
     }
 
