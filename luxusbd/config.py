@@ -304,7 +304,6 @@ class CatalogConfig:
             "/usr/lib/python3*/*-packages/luxusb/data/distros",
             "/usr/local/lib/python3*/*-packages/luxusb/data/distros",
             "/opt/luxusb/luxusb/data/distros",
-            "/opt/pipx/venvs/luxusb/lib/python3*/site-packages/luxusb/data/distros",
         ),
         "Directories in which LUXusb before 1.0 kept its list of systems, with * for any name. The first start that"
         " finds one takes over what the catalogue does not have; empty: none does.",

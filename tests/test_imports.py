@@ -46,6 +46,8 @@ PURE = {
     "luxusbd.catalog.model",
     "luxusbd.catalog.schema",
     "luxusbd.catalog.parse",
+    "luxusbd.catalog.own",
+    "luxusbd.catalog.migrate",
     "luxusbd.images",
     "luxusbd.images.model",
     "luxusbd.images.recipes",

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from luxusb_cli.wire import ProtocolError, Wire, flag, get, number, text, wires
 
+OWN = "user"
+"""Origin of what stands in the user's own catalogue."""
+
 
 @dataclass(frozen=True)
 class MirrorInfo:
@@ -77,6 +80,8 @@ class ReleaseInfo:
     sha256: str
     url: str
     trust: str
+    origin: str
+    """Layer of the catalogue; user for the caller's own file."""
     mirrors: tuple[MirrorInfo, ...]
 
     @classmethod
@@ -94,8 +99,25 @@ class ReleaseInfo:
             sha256=text(wire, "sha256"),
             url=text(wire, "url"),
             trust=text(wire, "trust"),
+            origin=text(wire, "origin"),
             mirrors=tuple(MirrorInfo.from_wire(mirror) for mirror in mirrors),
         )
+
+
+@dataclass(frozen=True)
+class OriginInfo:
+    """Where a field or a release of a distribution comes from."""
+
+    field: str
+    """Name of the field, or what the release is called."""
+    origin: str
+    document: str
+    """What errors call the document, usually its path."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> OriginInfo:
+        """From an entry of a distribution's origins."""
+        return cls(text(wire, "field"), text(wire, "origin"), text(wire, "document"))
 
 
 @dataclass(frozen=True)
@@ -110,6 +132,7 @@ class DistroInfo:
     category: str
     popularity_rank: int
     origin: str
+    """The uppermost layer that has a part in it."""
     releases: tuple[ReleaseInfo, ...]
 
     @classmethod

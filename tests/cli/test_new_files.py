@@ -11,6 +11,7 @@ from dbus_next.signature import Variant
 
 from luxusbd.catalog.model import Layer
 from luxusbd.catalog.schema import parse_document
+from tests.catalog.test_schema import document
 from tests.cli import world
 from tests.cli.conftest import Run, Spawn
 from tests.cli.fake_daemon import FakeDaemon
@@ -137,11 +138,11 @@ def test_catalog_check(luxusb: Run, tmp_path: Path) -> None:
 def test_catalog_show_and_import(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:
     daemon.do(lambda: daemon.distros[0].update(origin=Variant("s", "user")))
     assert [line.split() for line in luxusb("catalog", "show").out.splitlines()[1:]] == [
-        ["user", "1", "2"],
-        ["packaged", "2", "2"],
+        ["user", "1", "0"],
+        ["packaged", "2", "4"],
     ]
     file = tmp_path / "mine.json"
-    file.write_text('{"distributions": [1]}')
+    file.write_text(json.dumps(document()))
     assert luxusb("catalog", "import", file).out == "1 distribution was added.\n"
     wrong = luxusb("catalog", "chekc", file)
     assert wrong.code == 2

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.catalog import DistroInfo, ReleaseInfo
+from luxusb_cli.catalog import OWN, DistroInfo, ReleaseInfo
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import CliError, DaemonError, ExitCode
 from luxusb_cli.i18n import N_, _
-from luxusb_cli.render import badge, date, fields, say, size_or_unknown, table
+from luxusb_cli.render import badge, badged, custom_badge, date, fields, say, size_or_unknown, table
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ def _list(state: State, found: Sequence[DistroInfo], text: str, written: int | N
 
 def _row(distro: DistroInfo) -> tuple[str, ...]:
     newest = distro.releases[0] if distro.releases else None
+    name = badged(distro.name, custom=distro.origin == OWN)
     if newest is None:
-        return distro.id, distro.name, "-", "-", "", distro.category
-    return distro.id, distro.name, newest.version, size_or_unknown(newest.size), badge(newest.trust), distro.category
+        return distro.id, name, "-", "-", "", distro.category
+    return distro.id, name, newest.version, size_or_unknown(newest.size), badge(newest.trust), distro.category
 
 
 @click.command(short_help="Show a distribution with its releases.")
@@ -107,14 +108,15 @@ def info(state: State, distro: str) -> ExitCode:
         if state.json:
             state.emit({"distribution": found})
         else:
-            _print(found)
+            print_distribution(found)
         return ExitCode.DONE
 
     return run(state, body)
 
 
-def _print(distro: DistroInfo) -> None:
-    say(distro.name or distro.id, "bold")
+def print_distribution(distro: DistroInfo) -> None:
+    """Print a distribution with its releases."""
+    say(badged(distro.name or distro.id, custom=distro.origin == OWN), "bold")
     if distro.description:
         say(distro.description)
     fields(
@@ -139,9 +141,15 @@ def _release(distro: DistroInfo, release: ReleaseInfo) -> tuple[str, ...]:
         release.release_date,
         release.architecture,
         size_or_unknown(release.size),
-        " ".join(filter(None, (badge(release.trust), _(_TRUST[release.trust]) if release.trust in _TRUST else ""))),
+        " ".join(filter(None, _checked(release))),
         str(len(release.mirrors)) if release.mirrors else "",
     )
+
+
+def _checked(release: ReleaseInfo) -> Iterator[str]:
+    yield badge(release.trust)
+    yield custom_badge(release.origin == OWN)
+    yield _(_TRUST[release.trust]) if release.trust in _TRUST else ""
 
 
 COMMANDS = (distros, info)
