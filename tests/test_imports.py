@@ -45,6 +45,7 @@ PURE = {
     "luxusbd.catalog",
     "luxusbd.catalog.model",
     "luxusbd.catalog.schema",
+    "luxusbd.catalog.search",
     "luxusbd.catalog.parse",
     "luxusbd.catalog.own",
     "luxusbd.catalog.migrate",

@@ -83,6 +83,16 @@ class ReleaseInfo:
     origin: str
     """Layer of the catalogue; user for the caller's own file."""
     mirrors: tuple[MirrorInfo, ...]
+    family: str
+    """Of the boot recipe that is expected to fit, or empty."""
+    secure_boot: str
+    """yes, no or unknown."""
+    end_of_life: str
+    """YYYY-MM-DD, or empty."""
+    ended: bool
+    """Whether that day was over when the daemon was asked."""
+    fits: str
+    """yes or unknown where a stick was asked about, else empty."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> ReleaseInfo:
@@ -101,6 +111,11 @@ class ReleaseInfo:
             trust=text(wire, "trust"),
             origin=text(wire, "origin"),
             mirrors=tuple(MirrorInfo.from_wire(mirror) for mirror in mirrors),
+            family=text(wire, "family"),
+            secure_boot=text(wire, "secure_boot") or "unknown",
+            end_of_life=text(wire, "end_of_life"),
+            ended=flag(wire, "ended"),
+            fits=text(wire, "fits"),
         )
 
 
@@ -149,3 +164,19 @@ class DistroInfo:
             origin=text(wire, "origin"),
             releases=tuple(ReleaseInfo.from_wire(item) for item in wires(wire.get("releases", []), "releases")),
         )
+
+
+@dataclass(frozen=True)
+class DistroQuery:
+    """Which distributions and releases are wanted; what is empty or false excludes nothing."""
+
+    text: str = ""
+    category: str = ""
+    architecture: str = ""
+    family: str = ""
+    secure_boot: bool = False
+    device: str = ""
+    """Object path of a disk on which there has to be room."""
+    hide_end_of_life: bool = False
+    sort: str = ""
+    """popularity or name; empty for the daemon's own order."""

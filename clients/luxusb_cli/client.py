@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from luxusb_cli.beside import Beside, descriptors
-from luxusb_cli.catalog import DistroInfo, MirrorState
+from luxusb_cli.catalog import DistroInfo, DistroQuery, MirrorState
 from luxusb_cli.connection import Connection, Event, Options, Typed
 from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
 from luxusb_cli.i18n import N_, _
@@ -180,12 +180,9 @@ class Client:
 
     # Catalogue
 
-    async def distributions(
-        self, search: str = "", *, category: str = "", architecture: str = ""
-    ) -> tuple[DistroInfo, ...]:
-        """The distributions of the catalogue that fit, most popular first."""
-        asked = {"text": search, "category": category, "architecture": architecture}
-        options = {key: Typed("s", value) for key, value in asked.items() if value}
+    async def distributions(self, query: DistroQuery | None = None) -> tuple[DistroInfo, ...]:
+        """The distributions of the catalogue that fit, most popular first, or all."""
+        options = _wanted(query) if query is not None else _NO_OPTIONS
         reply = await self._manager("ListDistributions", "a{sv}", options, what=_("Could not list the distributions"))
         return tuple(DistroInfo.from_wire(item) for item in wires(_only(reply), "the distributions"))
 
@@ -448,6 +445,24 @@ class Client:
 
 JobStart = Callable[[], Awaitable[str]]
 """Starts a job and returns its path."""
+
+
+def _wanted(query: DistroQuery) -> Options:
+    texts = {
+        "text": query.text,
+        "category": query.category,
+        "architecture": query.architecture,
+        "family": query.family,
+        "sort": query.sort,
+    }
+    options = {key: Typed("s", value) for key, value in texts.items() if value}
+    if query.secure_boot:
+        options["secure_boot"] = Typed("b", True)
+    if query.hide_end_of_life:
+        options["hide_end_of_life"] = Typed("b", True)
+    if query.device:
+        options["device"] = Typed("o", query.device)
+    return options
 
 
 def _throttle(priority: int | None, bandwidth: int | None) -> Options:

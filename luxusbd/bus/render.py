@@ -8,10 +8,10 @@ from typing import Any
 
 from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
-from luxusbd.catalog.model import Distribution, Release
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
 from luxusbd.jobs.api import CatalogStatus, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, ManifestImage
@@ -34,9 +34,10 @@ def firmware(kinds: Iterable[Firmware]) -> Typed:
     return strings(sorted(kind.value for kind in kinds))
 
 
-def distribution(item: Distribution, *, mirrors: bool, origins: bool = False) -> Entry:
+def distribution(listed: Listed, *, mirrors: bool, origins: bool = False) -> Entry:
     """One system of the catalogue; with `mirrors` everything that is known of each release, all addresses among it, and
     with `origins` the documents that it comes from."""
+    item = listed.distribution
     shown: dict[str, Any] = {
         "id": item.id,
         "name": item.name,
@@ -46,7 +47,7 @@ def distribution(item: Distribution, *, mirrors: bool, origins: bool = False) ->
         "category": item.category,
         "popularity_rank": item.popularity_rank,
         "origin": item.layer.value,
-        "releases": entries(_release(release, mirrors=mirrors, origins=origins) for release in item.releases),
+        "releases": entries(_release(release, mirrors=mirrors, origins=origins) for release in listed.releases),
     }
     if mirrors:
         shown["feed"] = item.feed
@@ -58,7 +59,8 @@ def distribution(item: Distribution, *, mirrors: bool, origins: bool = False) ->
     return shown
 
 
-def _release(item: Release, *, mirrors: bool, origins: bool) -> Entry:
+def _release(listed: ListedRelease, *, mirrors: bool, origins: bool) -> Entry:
+    item = listed.release
     shown: dict[str, Any] = {
         "version": item.version,
         "release_date": item.release_date,
@@ -69,7 +71,13 @@ def _release(item: Release, *, mirrors: bool, origins: bool) -> Entry:
         "url": item.iso_url,
         "trust": item.trust.value,
         "origin": item.layer.value,
+        "family": listed.family,
+        "secure_boot": listed.secure_boot.value,
+        "end_of_life": item.end_of_life,
+        "ended": listed.ended,
     }
+    if listed.fit is not None:
+        shown["fits"] = listed.fit.value
     if mirrors:
         shown["mirrors"] = entries({"url": mirror.url, "country": mirror.country} for mirror in item.mirrors)
         shown |= {name: getattr(item, name) for name in _FURTHER}
@@ -80,7 +88,7 @@ def _release(item: Release, *, mirrors: bool, origins: bool) -> Entry:
 
 _FURTHER = (
     "size_mb", "sha512", "blake2b", "sums_url", "signature_url", "key_fingerprint", "key_url", "metalink", "recipe",
-    "minimum_memory_mb", "end_of_life", "mirror_list", "mirror_path", "rolling",
+    "minimum_memory_mb", "mirror_list", "mirror_path", "rolling",
 )  # fmt: skip
 """Fields of a release that are told of a single distribution, and called as in the catalogue."""
 

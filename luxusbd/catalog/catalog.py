@@ -1,4 +1,4 @@
-"""The catalogue in force: layers merged, looked up and searched.
+"""The catalogue in force: layers merged and looked up.
 
 Layers, the lowest first: the fallback in the code, what was migrated from an older LUXusb, the packaged list, the
 cached update, the admin's files, files named on the command line, and what a uid imported for itself. How they are
@@ -167,33 +167,6 @@ class Catalog:
         """All that `uid` sees, most popular first, those of unknown rank last."""
         entries = self._view(uid).values()
         return tuple(sorted(entries, key=lambda entry: (entry.popularity_rank or 10**9, entry.name.lower(), entry.id)))
-
-    def search(
-        self, *, text: str = "", category: str = "", architecture: str = "", uid: int | None = None
-    ) -> tuple[Distribution, ...]:
-        """Filter `distributions`.
-
-        Args:
-            text: words, each of which must occur in id, name, description or category, whatever the case.
-            category: the whole name, whatever the case.
-            architecture: keeps only releases for it (or for an unknown one), and distributions that have any.
-            uid: whose layer counts too.
-        """
-        words = text.casefold().split()
-        found = []
-        for entry in self.distributions(uid):
-            if category and entry.category.casefold() != category.casefold():
-                continue
-            haystack = f"{entry.id} {entry.name} {entry.description} {entry.category}".casefold()
-            if not all(word in haystack for word in words):
-                continue
-            if architecture:
-                releases = tuple(release for release in entry.releases if release.architecture in ("", architecture))
-                if not releases:
-                    continue
-                entry = replace(entry, releases=releases)  # noqa: PLW2901
-            found.append(entry)
-        return tuple(found)
 
     def get(self, distribution_id: str, uid: int | None = None) -> Distribution:
         """One distribution.

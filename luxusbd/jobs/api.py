@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from luxusbd.catalog.model import Distribution, Trust
+from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Firmware, StoredImage
+from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
@@ -286,12 +287,10 @@ class Engine(Protocol):
     def caller_vanished(self, bus_name: str) -> None:
         """A bus name left the bus: its image targets go."""
 
-    async def list_distributions(
-        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
-    ) -> tuple[Distribution, ...]:
-        """Most popular first."""
+    async def list_distributions(self, caller: Caller, query: CatalogQuery) -> tuple[Listed, ...]:
+        """What the query wants, in its order; `InvalidArgumentError` for a category or family that does not exist."""
 
-    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
         """One entry; `DistributionNotFoundError` with suggestions."""
 
     async def update_catalog(self, caller: Caller) -> Job:

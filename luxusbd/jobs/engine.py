@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from luxusbd.catalog.model import Distribution
 from luxusbd.config import Value
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import JobStateError
@@ -27,6 +26,7 @@ from luxusbd.jobs.api import (
 )
 from luxusbd.jobs.downloads import release_title
 from luxusbd.jobs.imports import readable_size
+from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, Operation
@@ -117,18 +117,13 @@ class LuxusbEngine:
         """A bus name left the bus."""
         self._parts.registry.caller_vanished(bus_name)
 
-    async def list_distributions(
-        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
-    ) -> tuple[Distribution, ...]:
-        """Most popular first."""
-        found = self._parts.catalog.search(text=text, category=category, architecture=architecture, uid=caller.uid)
-        return await asyncio.to_thread(lambda: tuple(self._parts.policy.keyring.shown(entry) for entry in found))
+    async def list_distributions(self, caller: Caller, query: CatalogQuery) -> tuple[Listed, ...]:
+        """What the query wants, in its order."""
+        return await self._parts.listing.find(caller.uid, query)
 
-    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
         """One entry."""
-        return await asyncio.to_thread(
-            self._parts.policy.keyring.shown, self._parts.catalog.get(distribution_id, caller.uid)
-        )
+        return await self._parts.listing.one(caller.uid, distribution_id)
 
     async def update_catalog(self, caller: Caller) -> Job:
         """Start an update of the catalogue."""

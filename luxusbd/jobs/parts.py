@@ -24,6 +24,7 @@ from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports
 from luxusbd.jobs.keyring import Keyring
+from luxusbd.jobs.listing import Listing
 from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.owncatalogs import OwnCatalogs
@@ -104,6 +105,7 @@ class Parts:
         self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks))
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
+        self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
         holds = Holds(self.queue, self.planner)
         incoming = Path(config.paths.download_dir)

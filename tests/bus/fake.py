@@ -19,6 +19,7 @@ from luxusbd.errors import (
 )
 from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
 from luxusbd.images.eltorito import BootRecord
+from luxusbd.images.hints import SecureBoot
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
 from luxusbd.jobs.api import (
     Caller,
@@ -34,6 +35,7 @@ from luxusbd.jobs.api import (
     PrunedKind,
     PruneOptions,
 )
+from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import MirrorState, Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
@@ -124,6 +126,10 @@ DISTRIBUTION = Distribution(
     layer=Layer.PACKAGED,
     origins=(Origin("name", Layer.ADMIN, "/etc/luxusb/distros.d/a.json"),),
 )
+LISTED = Listed(
+    DISTRIBUTION,
+    tuple(ListedRelease(release, "debian-live", SecureBoot.UNKNOWN, ended=True) for release in DISTRIBUTION.releases),
+)
 MANIFEST_IMAGE = ManifestImage(
     name="debian.iso",
     title="Debian",
@@ -190,6 +196,7 @@ class FakeEngine:
     failure: BaseException | None = None
     """When set, list_distributions raises it."""
     busy: bool = False
+    listed: tuple[Listed, ...] = (LISTED,)
 
     def add_listener(self, listener: Listener) -> None:
         self.listeners.append(listener)
@@ -239,20 +246,18 @@ class FakeEngine:
         number = max(self.all_jobs, default=0) + 1
         return self.put_job(job(number, caller.uid, operation=operation, device_ids=device_ids, **fields))
 
-    async def list_distributions(
-        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
-    ) -> tuple[Distribution, ...]:
-        self.calls.append(("list_distributions", caller, text, category, architecture))
+    async def list_distributions(self, caller: Caller, query: CatalogQuery) -> tuple[Listed, ...]:
+        self.calls.append(("list_distributions", caller, query))
         if self.hold is not None:
             await self.hold.wait()
         if self.failure is not None:
             raise self.failure
-        return (DISTRIBUTION,)
+        return self.listed
 
-    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
         if distribution_id != DISTRIBUTION.id:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
-        return DISTRIBUTION
+        return LISTED
 
     async def update_catalog(self, caller: Caller) -> Job:
         self.calls.append(("update_catalog", caller))

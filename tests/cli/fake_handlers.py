@@ -227,6 +227,8 @@ class Handlers(Jobs):
 
     def _list_distributions(self, options: Options) -> list[dict[str, Variant]]:
         found = self.distros
+        if "category" in options and not any(item["category"] == options["category"] for item in found):
+            raise RefusalError(f"{ERROR}InvalidArgument", f"the option category cannot be {options['category'].value}")
         for key, field in (("text", "name"), ("category", "category")):
             if key in options:
                 found = [item for item in found if options[key].value.lower() in item[field].value.lower()]

@@ -19,6 +19,8 @@ from luxusbd.bus.values import Typed
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.catalog.model import Distribution, Layer
 from luxusbd.catalog.schema import read_document, validate
+from luxusbd.images.hints import SecureBoot
+from luxusbd.jobs.listed import Listed, ListedRelease
 from tests.catalog.test_schema import document
 from tests.cli.conftest import Run
 
@@ -32,9 +34,14 @@ def plain(value: Any) -> Any:
     return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+def listed(entry: Distribution) -> Listed:
+    releases = tuple(ListedRelease(one, "", SecureBoot.UNKNOWN, ended=False) for one in entry.releases)
+    return Listed(entry, releases)
+
+
 def exported(found: tuple[Distribution, ...]) -> bytes:
     """As the command writes what the bus tells."""
-    wires = [plain(render.distribution(entry, mirrors=True)) for entry in found]
+    wires = [plain(render.distribution(listed(entry), mirrors=True)) for entry in found]
     return json.dumps(document_of(wires)).encode()
 
 

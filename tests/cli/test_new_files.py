@@ -111,12 +111,15 @@ def test_descriptors_of_answers_are_closed(luxusb: Run, daemon: FakeDaemon, stor
 
 def test_catalog_export_is_a_catalogue(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.json"
+    ending = world.distro("old", "Old", 4, "rescue", world.release("1", end_of_life="2020-01-31"))
+    daemon.do(lambda: daemon.distros.append(ending))
     result = luxusb("catalog", "export", file)
     assert result.code == 0, result.err
     found = parse_document(file.read_bytes(), str(file), Layer.USER)
-    assert [distro.id for distro in found] == ["debian-live", "ubuntu", "sysrescue"]
+    assert [distro.id for distro in found] == ["debian-live", "ubuntu", "sysrescue", "old"]
+    assert [distro.releases[0].end_of_life for distro in found] == ["", "", "", "2020-01-31"]
     assert found[0].releases[0].mirrors[0].url == "https://example.org/a.iso"
-    assert luxusb("catalog", "check", file).out == f"{file}: good, 3 distributions\n"
+    assert luxusb("catalog", "check", file).out == f"{file}: good, 4 distributions\n"
 
 
 def test_catalog_check(luxusb: Run, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def devices() -> dict[str, Dict]:
     }
 
 
-def release(version: str, edition: str = "", size: int = 3 * GIB) -> Dict:
+def release(version: str, edition: str = "", size: int = 3 * GIB, end_of_life: str = "") -> Dict:
     return {
         "version": Variant("s", version),
         "release_date": Variant("s", "2026-02-10"),
@@ -103,6 +103,10 @@ def release(version: str, edition: str = "", size: int = 3 * GIB) -> Dict:
         "url": Variant("s", "https://example.org/a.iso"),
         "trust": Variant("s", "signed"),
         "origin": Variant("s", "packaged"),
+        "family": Variant("s", "debian-live"),
+        "secure_boot": Variant("s", "yes" if size else "unknown"),
+        "end_of_life": Variant("s", end_of_life),
+        "ended": Variant("b", bool(end_of_life)),
         "mirrors": Variant(
             "aa{sv}", [{"url": Variant("s", "https://example.org/a.iso"), "country": Variant("s", "DE")}]
         ),

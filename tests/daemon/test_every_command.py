@@ -127,7 +127,17 @@ def succeeded(document: Any) -> bool:
 
 
 plain("devices", holds=lambda found: isinstance(found["devices"], list))
-plain("distros", "memtest", says=["memtest", "NEWEST"], holds=lambda found: len(found["distributions"]) == 1)
+plain(
+    "distros",
+    "MEM-test",
+    "--architecture",
+    "amd64",
+    "--sort",
+    "name",
+    "--hide-end-of-life",
+    says=["memtest", "NEWEST"],
+    holds=lambda found: len(found["distributions"]) == 1,
+)
 plain("info", "alpha", says=["alpha@1.0"], holds=lambda found: found["distribution"]["id"] == "alpha")
 plain("catalog show", "alpha", "--origin", says=["alpha@1.0", "catalogue.json"], holds=lambda found: found["origins"])
 plain("settings", says=["authorization.backend"], holds=lambda found: "limits.jobs" in found["settings"])

@@ -9,12 +9,12 @@ import click
 
 from luxusb_cli import completion
 from luxusb_cli.catalog import DistroInfo, OriginInfo, ReleaseInfo
-from luxusb_cli.commands.catalog import print_distribution
 from luxusb_cli.commands.catalog_files import catalog
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import DaemonError, ExitCode, UsageError
 from luxusb_cli.i18n import _
 from luxusb_cli.render import table
+from luxusb_cli.systems import print_system
 from luxusb_cli.wire import text, wires
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def show(state: State, distro: str, origin: bool) -> ExitCode:
             origins = {"fields": fields, "releases": releases} if origin else None
             state.emit({"distribution": found, "origins": origins})
             return ExitCode.DONE
-        print_distribution(found)
+        print_system(found)
         if origin:
             print()
             table(
