@@ -78,6 +78,8 @@ class ReleaseInfo:
     size: int
     """Bytes, 0 when unknown."""
     sha256: str
+    sha512: str
+    """Either of the two may be empty."""
     url: str
     trust: str
     origin: str
@@ -107,6 +109,7 @@ class ReleaseInfo:
             architecture=text(wire, "architecture"),
             size=number(wire, "size"),
             sha256=text(wire, "sha256"),
+            sha512=text(wire, "sha512"),
             url=text(wire, "url"),
             trust=text(wire, "trust"),
             origin=text(wire, "origin"),

@@ -68,6 +68,7 @@ def _release(listed: ListedRelease, *, mirrors: bool, origins: bool) -> Entry:
         "architecture": item.architecture,
         "size": item.size,
         "sha256": item.sha256,
+        "sha512": item.sha512,
         "url": item.iso_url,
         "trust": item.trust.value,
         "origin": item.layer.value,
@@ -87,7 +88,7 @@ def _release(listed: ListedRelease, *, mirrors: bool, origins: bool) -> Entry:
 
 
 _FURTHER = (
-    "size_mb", "sha512", "blake2b", "sums_url", "signature_url", "key_fingerprint", "key_url", "metalink", "recipe",
+    "size_mb", "blake2b", "sums_url", "signature_url", "key_fingerprint", "key_url", "metalink", "recipe",
     "minimum_memory_mb", "mirror_list", "mirror_path", "rolling",
 )  # fmt: skip
 """Fields of a release that are told of a single distribution, and called as in the catalogue."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from luxusbd.catalog.fallback import FALLBACK
 from luxusbd.catalog.files import files_of, read_layer, trouble
 from luxusbd.catalog.layers import Layers
 from luxusbd.catalog.mirrorlists import MirrorLists, expanded, read_lists, unknown_lists
-from luxusbd.catalog.model import Distribution, Layer, Release
+from luxusbd.catalog.model import SHA512_KEY, Distribution, Layer, Release
 from luxusbd.catalog.schema import distributions_of
 from luxusbd.errors import CatalogError, DistributionNotFoundError, InvalidArgumentError
 from luxusbd.text import clean
@@ -225,13 +225,33 @@ class Catalog:
         newest = [r for r in releases if r.version == releases[0].version]
         return entry, next((r for r in newest if r.architecture in (architecture, "")), newest[0])
 
-    def find_by_hash(self, sha256: str, uid: int | None = None) -> tuple[Distribution, Release] | None:
-        """The release with this hash, or None: an image with it is genuine as far as the catalogue is."""
+    def find_by_hash(
+        self, sha256: str, uid: int | None = None, *, sha512: str = ""
+    ) -> tuple[Distribution, Release] | None:
+        """The release with this hash, or None: an image with it is genuine as far as the catalogue is.
+
+        `sha512` is that of the same bytes where it is known, for releases that have no sha256.
+        """
+        return self.find_by_content({sha256, f"{SHA512_KEY}{sha512}"}, uid)
+
+    def find_by_content(self, contents: Collection[str], uid: int | None = None) -> tuple[Distribution, Release] | None:
+        """The first release whose `Release.content` is one of these, or None."""
         for entry in self.distributions(uid):
             for release in entry.releases:
-                if release.sha256 == sha256:
+                if release.content in contents:
                     return entry, release
         return None
+
+    def needs_sha512(self, size: int) -> bool:
+        """Whether bytes of this size (0: nobody knows) may be those of a release that is known by its SHA-512 alone.
+
+        To hash by a second algorithm costs more than the first one did, so that it is done for nothing else.
+        """
+        return any(
+            not release.sha256 and (not size or release.size in (0, size))
+            for entry in self._shared.values()
+            for release in entry.releases
+        )
 
     def _view(self, uid: int | None) -> Mapping[str, Distribution]:
         return self._views.get(uid, self._shared) if uid is not None else self._shared

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+SHA512_KEY = "sha512-"
+"""What stands in front of a SHA-512 where it takes the place of a sha256."""
+
 
 class Trust(StrEnum):
     """How sure it is that bytes are what their maker published; the surest first."""
@@ -50,7 +53,7 @@ class Release:
     release_date: str
     iso_url: str
     sha256: str
-    """64 lower-case hex digits."""
+    """64 lower-case hex digits; empty where its maker publishes the SHA-512 alone, which is in `sha512` then."""
     size_mb: int
     """A rounded hint; never a reason to refuse."""
     mirrors: tuple[Mirror, ...]
@@ -92,6 +95,16 @@ class Release:
     """Where it comes from, which may be another layer than that of the other releases."""
     document: str = field(default="", compare=False)
     """What errors call the document that it stands in, usually its path."""
+
+    @property
+    def content(self) -> str:
+        """By what its bytes are known before they are there: the sha256, or `SHA512_KEY` and the SHA-512."""
+        return self.sha256 or f"{SHA512_KEY}{self.sha512}"
+
+    @property
+    def sha512_alone(self) -> str:
+        """Its SHA-512 where there is no sha256, else empty."""
+        return "" if self.sha256 else self.sha512
 
     @property
     def custom(self) -> bool:

@@ -103,6 +103,8 @@ class StoredImage:
     """Unix seconds, of this uid's own use and, where all see the image, of anybody's; exact to some minutes."""
     pinned: bool = False
     """Whether this uid, or root for all, wants it kept."""
+    sha512: str = ""
+    """Where a catalogue that tells no sha256 vouches for it."""
 
     @property
     def reference(self) -> str:

@@ -107,7 +107,7 @@ class Parts:
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
         self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
-        holds = Holds(self.queue, self.planner)
+        holds = Holds(self.queue, self.planner, self.images)
         incoming = Path(config.paths.download_dir)
         room = Room(self.images, holds, _limits(config), incoming=incoming)
         self.mirrors = Mirrors(self.store, catalog, config.mirrors)

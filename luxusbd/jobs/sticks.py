@@ -91,7 +91,7 @@ class Sticks:
             identities,
             run,
             title=f"{_count(planned.images)} on {', '.join(name_of(each.view) for each in planned.plan.devices)}",
-            params={"images": [image.sha256 for image in planned.images], "references": _references(planned.images)},
+            params={"images": [image.content for image in planned.images], "references": _references(planned.images)},
         )
 
     async def add(self, caller: Caller, identity: DeviceIdentity, references: Sequence[str]) -> Job:
@@ -103,7 +103,7 @@ class Sticks:
         view = self._stick(identity)
         images = self._planner.resolve(caller, references, [image.name for image in view.images])
         for image in images:
-            if any(there.sha256 == image.sha256 for there in view.images):
+            if any(there.sha256 == image.content for there in view.images):
                 raise AlreadyExistsError(f"{image.title} is on {name_of(view)} already")
         needed = stick_layout.bytes_needed([image.size for image in images])
         if needed > view.free_bytes:
@@ -123,7 +123,7 @@ class Sticks:
             [identity],
             run,
             title=f"{_count(images)} to {name_of(view)}",
-            params={"images": [image.sha256 for image in images], "references": _references(images)},
+            params={"images": [image.content for image in images], "references": _references(images)},
         )
 
     async def remove(self, caller: Caller, identity: DeviceIdentity, names: Sequence[str]) -> Job:
@@ -314,7 +314,7 @@ class Sticks:
         return tuple(image.manifest_image(self._stored(caller, image), 0) for image in images)
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
-        stored = self._store.get(caller.uid, image.sha256)
+        stored = self._store.get(caller.uid, self._store.named(image.content))
         check_bootable(stored)
         self._planner.check_trust(stored)
         return stored

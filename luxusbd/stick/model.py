@@ -140,6 +140,9 @@ class SourceImage:
     fd: int
     """In the worker's own numbering."""
     image: ManifestImage
+    sha512: str = ""
+    """What it has to be besides, where this hash alone vouches for it: its sha256 was told by a process without
+    privileges."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,17 @@ def test_the_users_own_fields_are_enough() -> None:
     assert (release.size, release.architecture, release.edition, release.sha512) == (0, "", "", "")
 
 
+def test_a_maker_may_publish_sha512_alone() -> None:
+    (entry,) = validate(document(sha256="", sha512="b" * 128), "mine.json", Layer.CACHE)
+    (release,) = entry.releases
+    assert (release.sha256, release.content) == ("", "sha512-" + "b" * 128)
+    assert validate(document(sha512="b" * 128), "x", Layer.CACHE)[0].releases[0].content == "a" * 64
+    # the key itself has to be there, and blake2b takes nobody's place
+    for fields in ({"sha256": "", "blake2b": "b" * 128}, {"sha256": None, "sha512": "b" * 128}):
+        with pytest.raises(CatalogError, match="found"):
+            validate(document(**fields), "mine.json", Layer.CACHE)
+
+
 def test_optional_fields() -> None:
     data = document(
         size=734003200,
@@ -101,7 +112,8 @@ def test_releases_are_sorted_newest_first() -> None:
             "A" * 64,
             r'mine\.json: \$\.distributions\[0\]\.releases\[0\]\.sha256: found "A+"?.*, expected 64',
         ),
-        (("sha256",), "", "expected 64 lower-case hex digits"),
+        (("sha256",), "", r"releases\[0\]: found no sha512, expected 128 lower-case hex digits of sha512 where sha256"),
+        (("sha256",), "b" * 63, "expected 64 lower-case hex digits, or an empty text where sha512 is given"),
         (("sha512",), "a" * 64, "expected 128 lower-case hex digits"),
         (("blake2b",), "a" * 64, "expected 128 lower-case hex digits"),
         (("key_url",), "http://example.org/key.asc", "expected an https URL"),
