@@ -22,6 +22,10 @@ class CatalogStatus:
     previous: bool
     """Whether the newest edition cannot be read and the one before is in force."""
     problems: tuple[str, ...]
+    migrated: tuple[str, ...]
+    """What became of the files of an older LUXusb on this machine."""
+    own: str
+    """SHA-256 of the caller's own catalogue as the daemon has it, or empty."""
     feeds: int = 0
     """Feeds of makers that can be asked for newer releases."""
     feeds_asked: int = 0
@@ -41,6 +45,8 @@ class CatalogStatus:
             fingerprint=text(wire, "fingerprint"),
             previous=flag(wire, "previous"),
             problems=texts(wire, "problems"),
+            migrated=texts(wire, "migrated"),
+            own=text(wire, "own"),
             feeds=number(wire, "feeds"),
             feeds_asked=number(wire, "feeds_asked"),
             feeds_failed=texts(wire, "feeds_failed"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from luxusbd.catalog.feedcache import FeedCache, FeedRecord
 from luxusbd.catalog.feeds.definitions import all_descriptions
 from luxusbd.catalog.feeds.merge import merge
 from luxusbd.catalog.feeds.model import Description
+from luxusbd.catalog.layers import marked
 from luxusbd.catalog.model import Distribution, Layer
 
 log = logging.getLogger(__name__)
@@ -35,19 +36,18 @@ class FeedLayer:
         records, why = FeedCache(cache).read(descriptions)
         return cls(descriptions, records, (*problems, *why))
 
-    def apply(self, entries: MutableMapping[str, Distribution]) -> None:
-        """Put the releases that feeds told of into their distributions; nothing is made worse (see `merge`)."""
-        for description in self.descriptions:
+    def changed(self, entry: Distribution) -> Distribution:
+        """A distribution with the releases that its feeds told of; nothing is made worse (see `merge`)."""
+        for description in self.of(entry.id):
             record = self.records.get(description.feed.id)
-            entry = entries.get(description.feed.distribution)
-            if record is None or entry is None:
+            if record is None:
                 continue
             merged = merge(entry, description.feed, record.releases)
             for note in merged.notes:
                 # that the catalogue has something newer by now is how it should be
                 log.info("feed %s: %s", record.feed, note)
-            if merged.distribution != entry:
-                entries[entry.id] = replace(merged.distribution, layer=Layer.FEED)
+            entry = marked(entry, merged.distribution, Layer.FEED, description.feed.url)
+        return entry
 
     def of(self, distribution: str) -> tuple[Description, ...]:
         """The feeds of a distribution."""

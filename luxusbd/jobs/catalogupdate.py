@@ -199,6 +199,7 @@ class CatalogUpdates:
             feeds=len(self._feeds.wanted()),
             feeds_asked=max((each.asked for each in asked), default=0),
             feeds_failed=tuple(each.feed for each in asked if each.failed),
+            migrated=self._sources.notes,
         )
 
     async def run(self, context: JobContext) -> Mapping[str, Any]:
@@ -351,7 +352,7 @@ class CatalogUpdates:
         def progress(now: DownloadProgress) -> None:
             context.report(now.bytes_done, now.bytes_total, stage="fetch")
 
-        with _room("catalogue", MAX_DOCUMENT) as document, _room("signature", MAX_SIGNATURE) as signature:
+        with sealed_room("catalogue", MAX_DOCUMENT) as document, sealed_room("signature", MAX_SIGNATURE) as signature:
             pair = await self._transfers.fetch_pair(context.job.id, request, document, signature, progress)
             if not pair.changed:
                 return None
@@ -399,7 +400,7 @@ class _Fetched:
 
 
 @contextmanager
-def _room(name: str, size: int) -> Iterator[int]:
+def sealed_room(name: str, size: int) -> Iterator[int]:
     """A file in memory that whoever writes to it can make neither longer nor shorter (F_ADD_SEALS, fcntl(2))."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import parse_reference, reference_to
+from luxusbd.catalog.catalog import PREFIX, parse_reference, reference_to
 from luxusbd.catalog.model import SHA512_KEY, Distribution, Mirror, Release, Trust
 from luxusbd.errors import (
     CancelledError,
@@ -27,11 +27,11 @@ from luxusbd.errors import (
     from_name,
     host_error,
 )
-from luxusbd.images.model import Recognition, StoredImage
+from luxusbd.images.model import CUSTOM, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import partials
 from luxusbd.jobs.mirrorchoice import CANDIDATES
-from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
+from luxusbd.jobs.mirrors import Mirrors, is_custom, mirrors_of, params_of
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.renewal import Renewals, renewal_params_of
@@ -56,6 +56,12 @@ def release_title(distribution: Distribution, release: Release) -> str:
     """A release's name for people."""
     parts = [distribution.name, release.version, release.edition]
     return " ".join(part for part in parts if part)
+
+
+def source_of(params: Mapping[str, Any]) -> str:
+    """The source of the image that a download brings, see `StoredImage.source`."""
+    reference = str(params["reference"])
+    return reference.replace(PREFIX, CUSTOM, 1) if is_custom(params) else reference
 
 
 def file_name(url: str) -> str:
@@ -397,11 +403,12 @@ class Downloads:
             path,
             sha256=str(params["sha256"]) or result.sha256,
             name=str(params["name"]),
-            source=str(params["reference"]),
+            source=source_of(params),
             trust=verdict.trust,
             recognition=recognition,
-            owner_uid=None,
-            requested_by=context.job.owner_uid,
+            # what a user's own catalogue calls by a name is nothing that others should see, or take for that
+            owner_uid=context.job.owner_uid if is_custom(params) else None,
+            requested_by=None if is_custom(params) else context.job.owner_uid,
             sha512=content.removeprefix(SHA512_KEY) if not params["sha256"] else "",
         )
 
@@ -427,7 +434,7 @@ def _params(distribution: Distribution, release: Release) -> dict[str, Any]:
         "size": release.size,
         "expected": release.size or release.size_mb * MIB,
         "name": file_name(release.iso_url),
-        **params_of(distribution, release),
+        **params_of(release),
         **word_params_of(release),
         **renewal_params_of(release),
     }

@@ -28,6 +28,7 @@ from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.listing import Listing
 from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.owncatalogs import OwnCatalogs
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
@@ -147,6 +148,7 @@ class Parts:
         self.updates = CatalogUpdates(
             self.queue, self.transfers, launcher, catalog, sources, config.catalog, self._catalog_changed, feeds
         )
+        self.own_catalogs = OwnCatalogs(self.transfers, catalog)
         self.unmounting = Unmounting(self.registry, launcher, self._staging)
         workshop = Workshop(
             self.registry,

@@ -11,9 +11,10 @@ from typing import Any
 from luxusbd.catalog.catalog import Catalog, parse_reference
 from luxusbd.catalog.feeds.merge import in_series, successor
 from luxusbd.catalog.feeds.model import Description
-from luxusbd.catalog.model import Distribution, Layer, Release
+from luxusbd.catalog.model import Distribution, Release
 from luxusbd.errors import LuxusbError
 from luxusbd.jobs.feeds import Asked, Feeds
+from luxusbd.jobs.mirrors import is_custom
 from luxusbd.jobs.running import JobContext
 from luxusbd.transfer.codec import digests_from_json
 
@@ -82,15 +83,10 @@ class Renewals:
 
     def _feeds_of(self, context: JobContext, known: Release) -> tuple[Description, ...]:
         """The feeds that may tell of what takes the place of a job's release."""
-        name = parse_reference(str(context.job.params["reference"])).id
-        try:
-            entry = self._catalog.get(name, context.job.owner_uid)
-        except LuxusbError:
-            # it went from the catalogue while the job waited
-            return ()
-        if entry.layer is Layer.USER:
+        if is_custom(context.job.params):
             # what a user brought himself is what he wants
             return ()
+        name = parse_reference(str(context.job.params["reference"])).id
         found = []
         for description in self._catalog.feeds.of(name):
             if any(image.architecture == known.architecture for image in description.feed.images):

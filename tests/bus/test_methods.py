@@ -34,6 +34,13 @@ async def test_catalogue(client: Client, engine: FakeEngine) -> None:
     full = await client.call("GetDistribution", "sa{sv}", "debian", {})
     assert full["releases"][0]["mirrors"] == [{"url": "https://one.example/a.iso", "country": "DE"}]
     assert full["releases"][0]["trust"] == "hash"
+    assert full["releases"][0]["origin"] == "packaged"
+    assert (full["releases"][0]["size_mb"], full["releases"][0]["rolling"]) == (600, False)
+    assert "origins" not in full
+    assert "document" not in full["releases"][0]
+    traced = await client.call("GetDistribution", "sa{sv}", "debian", {"origins": Variant("b", True)})
+    assert traced["origins"] == [{"field": "name", "origin": "admin", "document": "/etc/luxusb/distros.d/a.json"}]
+    assert traced["releases"][0]["document"] == "distros.json"
     name, _text = await client.fails("GetDistribution", "sa{sv}", "nothing", {})
     assert name == "org.luxusb.Error.DistributionNotFound"
 
@@ -115,7 +122,18 @@ async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> No
         "feeds": 54,
         "feeds_asked": 6,
         "feeds_failed": ["kali"],
+        "migrated": [],
+        "own": "",
     }
+
+
+async def test_import_of_a_catalogue(client: Client, engine: FakeEngine, tmp_path: Path) -> None:
+    file = tmp_path / "own.json"
+    file.write_text("{}")
+    with file.open("rb") as opened:
+        options = {"name": Variant("s", "own.json")}
+        assert await client.call("ImportCatalog", "ha{sv}", 0, options, fds=[opened.fileno()]) == 3
+    assert engine.calls[-1][2:] == (b"{}", "own.json")
 
 
 async def test_download(client: Client, engine: FakeEngine) -> None:

@@ -199,8 +199,20 @@ def test_the_layer_lies_between_the_update_and_the_administrator(sources: Source
     # what is newer than what a feed once told is not taken back
     sources.cache.write_text(document(entry("3")))
     assert newest(sources) == ("3", Layer.CACHE)
-    (sources.admin / "a.json").write_text(document(entry("1.7")))
+    (sources.admin / "a.json").write_text(document(entry("4")))
+    assert newest(sources) == ("4", Layer.ADMIN)
+    (sources.admin / "a.json").write_text(document({**entry("1.7"), "replace": True}))
     assert newest(sources) == ("1.7", Layer.ADMIN)
+
+
+def test_what_a_feed_told_is_marked_and_the_rest_is_not(sources: Sources) -> None:
+    (sources.admin / "a.json").write_text(document(entry("0.9", edition="exam")))
+    found = Catalog.load(sources).get("mine")
+    assert [(one.version, one.layer, one.document) for one in found.releases] == [
+        ("2", Layer.FEED, MINE.feed.url),
+        ("0.9", Layer.ADMIN, str(sources.admin / "a.json")),
+    ]
+    assert {origin.layer for origin in found.origins} == {Layer.ADMIN}
 
 
 def test_a_release_of_a_feed_has_all_that_it_told(sources: Sources) -> None:

@@ -74,6 +74,8 @@ OPTIONS: dict[str, dict[str, str]] = {
     "SetMirrorPreference": {"mode": "s", "url": "s", "prefer": "as", "exclude": "as"},
     "ListJobs": {"unfinished": "b", "all_users": "b", "limit": "u"},
     "GetSettings": {"origins": "b"},
+    "GetDistribution": {"origins": "b"},
+    "ImportCatalog": {"name": "s"},
     "Cancel": {"keep_partial": "b"},
     "Modify": {"priority": "i", "bandwidth": "t"},
 }

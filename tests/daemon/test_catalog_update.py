@@ -90,7 +90,18 @@ async def test_an_update_comes_and_stays(found: Remote) -> None:
         before = await place.caller.client.distributions()
         now = await place.status()
         assert now == CatalogStatus(
-            f"{found.server.base}{NAME}", 0, 0, 0, 0, 0, "", previous=False, problems=(), feeds=now.feeds
+            f"{found.server.base}{NAME}",
+            0,
+            0,
+            0,
+            0,
+            0,
+            "",
+            previous=False,
+            problems=(),
+            migrated=(),
+            own="",
+            feeds=now.feeds,
         )
         assert now.feeds >= 40
         first = found.edition("school", "exam")

@@ -68,6 +68,8 @@ def _print_status(found: CatalogStatus) -> None:
         )
     if found.previous:
         say(_("The newest edition cannot be read; the one before it is in force."), "yellow")
+    for note in found.migrated:
+        say(clean(note))
     for problem in found.problems:
         say(clean(problem), "yellow")
 
