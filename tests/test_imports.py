@@ -47,6 +47,8 @@ PURE = {
     "luxusbd.catalog.schema",
     "luxusbd.catalog.search",
     "luxusbd.catalog.parse",
+    "luxusbd.catalog.own",
+    "luxusbd.catalog.migrate",
     "luxusbd.images",
     "luxusbd.images.model",
     "luxusbd.images.recipebook",

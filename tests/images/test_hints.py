@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from luxusbd import resources
-from luxusbd.catalog.catalog import read_layer
+from luxusbd.catalog.files import read_layer
 from luxusbd.catalog.model import Layer, Mirror, Release
 from luxusbd.errors import CatalogError
 from luxusbd.images.hints import RecipeHint, SecureBoot, family, read_hints, recipe_hints, secure_boot
@@ -57,7 +57,7 @@ def test_what_is_expected_of_secure_boot(shown: Release, expected: SecureBoot) -
 
 
 def test_a_recipe_of_debian_does_not_make_the_kernel_of_another_maker_signed() -> None:
-    packaged = {entry.id: entry for entry in read_layer(resources.data("distros.json"), Layer.PACKAGED)}
+    packaged = {entry.id: entry for entry in read_layer(resources.data("distros.json"), Layer.PACKAGED).distributions}
     states = {
         key: {secure_boot(shown, recipe_hints()) for shown in packaged[key].releases}
         for key in ("debian-live", "parrot", "ubuntu", "void")
