@@ -102,10 +102,13 @@ class Bench:
         finally:
             os.close(fd)
 
-    async def prepare(self, *sources: SourceImage) -> None:
-        """Make a stick without recording it."""
+    async def do(self, operation: StickOperation, **changes: object) -> None:
+        """Do something without recording it."""
         with helpers.loop_device(self.disk) as node:
-            await self.run(node, StickOperation.CREATE, lambda _step: None, add=sources)
+            await self.run(node, operation, lambda _step: None, **changes)
+
+    async def prepare(self, *sources: SourceImage) -> None:
+        await self.do(StickOperation.CREATE, add=sources)
 
     def learn_boot_files(self) -> None:
         """Take over which files are on the ESP now."""
@@ -264,7 +267,8 @@ def names(count: int) -> list[str]:
 
 
 async def test_add(bench: Bench) -> None:
-    await bench.prepare(*(bench.source(name, 20_000) for name in names(10)))
+    await bench.prepare(*(bench.source(name, 20_000) for name in names(14)))
+    await bench.do(StickOperation.REMOVE, remove=(names(14)[6], names(14)[9]))
     added = (bench.source("added.iso", 3 * MIB), bench.source("small.iso", 70_000))
 
     async def job(disk: blocklog.Recording) -> None:
