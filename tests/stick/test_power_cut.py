@@ -4,15 +4,13 @@ How it is recorded and what a cut may leave is said in `blocklog`. GRUB's own fi
 what the firmware and GRUB would read, with no journal replayed, and after that the kernel mounts the stick.
 
 LUXUSB_POWER_CUTS is the number of cuts for each job, LUXUSB_POWER_CUT_SEED decides which. The moments at which the
-kernel writes are its own, so that one seed does not give the same disks twice: one that failed is kept.
+kernel writes are its own, so that one seed does not give the same disks twice: what failed is kept in build/power-cut.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
-import re
 import struct
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -22,24 +20,20 @@ from pathlib import Path
 import pytest
 
 from luxusbd.errors import LuxusbError
-from luxusbd.stick import grub, layout, menu, mounted, reader, writer
-from luxusbd.stick.model import (
-    MIB,
-    Layout,
-    PartitionRole,
-    SourceImage,
-    StickOperation,
-    StickOptions,
-)
+from luxusbd.stick import grub, layout, menu, mounted
+from luxusbd.stick.model import MIB, StickOperation, StickOptions
 from tests.stick import blocklog, helpers
+from tests.stick.boot import boot
+from tests.stick.cutting import Bench, View, WrongError, expect
 
-pytestmark = [pytest.mark.root, pytest.mark.chaos, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(3000)]
 
 CUTS = int(os.environ.get("LUXUSB_POWER_CUTS", "13"))
 SEED = int(os.environ.get("LUXUSB_POWER_CUT_SEED", "1"))
 KEPT = Path("build/power-cut")
 FILESYSTEMS = ("ext4",)
-"""Data filesystems to try; `_replay` has to know how the kernel's view of each is judged."""
+GO_ON = 6
+"""One cut in so many is followed by the same job once more."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,218 +41,80 @@ def _private_mounts() -> None:
     mounted.enter_private_namespace()
 
 
-@dataclass(frozen=True)
-class View:
-    """What a firmware and GRUB find on a stick."""
-
-    core: str
-    """SHA-256 of what a BIOS loads; empty when sector 0 has no boot code."""
-    esp: tuple[tuple[str, str], ...]
-    """Path and SHA-256 of every file of the ESP that the old or the new boot files have."""
-    generation: int
-    """Of the menu that is shown, 0 for none."""
-    images: frozenset[str]
-    """Names in that menu."""
-
-
-@dataclass(frozen=True)
-class Stick:
-    """A stick at rest before or after the job."""
-
-    view: View
-    hashes: dict[str, str]
-    """SHA-256 of each image that was ever meant for the stick."""
-
-
-class Bench:
-    """Sticks, their images and their boot files for one test."""
-
-    def __init__(self, work: Path, filesystem: str) -> None:
-        self.work = work
-        self.disk = work / "disk"
-        self.options = StickOptions(filesystem=filesystem)
-        self.layout: Layout = layout.plan(helpers.SIZE, self.options)
-        self.hashes: dict[str, str] = {}
-        self.esp_paths: frozenset[str] = frozenset()
-        self._made: list[SourceImage] = []
-        os.close(helpers.empty_target(self.disk))
-
-    def source(self, name: str, size: int) -> SourceImage:
-        path = helpers.random_file(self.work / f"source-{name}", size, len(self._made) + 1)
-        made = helpers.source(path, name)
-        self._made.append(made)
-        self.hashes[name] = made.image.sha256
-        return made
-
-    def close(self) -> None:
-        for source in self._made:
-            os.close(source.fd)
-
-    async def run(self, node: str, operation: StickOperation, step: Callable[[str], None], **changes: object) -> None:
-        fd = os.open(node, os.O_RDWR)
-        try:
-            order = helpers.order(operation, fd, node=node, options=self.options, **changes)
-            await writer.execute(order, lambda _progress: None, after_step=step)
-        finally:
-            os.close(fd)
-
-    async def do(self, operation: StickOperation, **changes: object) -> None:
-        """Do something without recording it."""
-        with helpers.loop_device(self.disk) as node:
-            await self.run(node, operation, lambda _step: None, **changes)
-
-    async def prepare(self, *sources: SourceImage) -> None:
-        await self.do(StickOperation.CREATE, add=sources)
-
-    def learn_boot_files(self) -> None:
-        """Take over which files are on the ESP now."""
-        done = subprocess.run(
-            ["mdir", "-/", "-b", "-i", f"{self.disk}@@{layout.ESP_START}", "::"],
-            check=True,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "MTOOLSRC": "/dev/null"},
-        )
-        found = {line.removeprefix("::") for line in done.stdout.splitlines() if not line.endswith("/")}
-        self.esp_paths |= found
-
-    def look(self, disk: Path) -> View:
-        """What GRUB finds on a disk; every image that its menu lists has to be whole."""
-        generation, text = 0, b""
-        for path in (menu.MENU_A, menu.MENU_B):
-            found = helpers.grub_read(disk, path)
-            if (menu.generation_of(found) or 0) > generation and found is not None:
-                generation, text = menu.generation_of(found) or 0, found
-        shown = frozenset(re.findall(r'\[ -e "\(\$data\)/iso/([^"]+)" \]; then ', text.decode()))
-        for name in shown:
-            data = helpers.grub_read(disk, f"/iso/{name}")
-            expect(data is not None, f"GRUB cannot read {name}, which its menu lists")
-            expect(hashlib.sha256(data or b"").hexdigest() == self.hashes[name], f"{name} is not whole for GRUB")
-        esp = []
-        for path in sorted(self.esp_paths):
-            data = helpers.grub_read(disk, path, partition=2)
-            esp.append((path, "" if data is None else hashlib.sha256(data).hexdigest()))
-        return View(_bios_loads(disk), tuple(esp), generation, shown)
-
-    def replay(self, disk: Path, work: Path) -> tuple[int, frozenset[str]]:
-        """Let the kernel bring the data partition in order; generation and images of the manifest after that."""
-        part = self.layout.partition(PartitionRole.DATA)
-        where = work / "mnt"
-        where.mkdir(exist_ok=True)
-        with helpers.loop_device(disk, f"--offset={part.start}", f"--sizelimit={part.size}") as node:
-            _replay(self.options.filesystem, node, where, self.hashes)
-        with disk.open("rb") as file:
-            contents = reader.read_stick(file.fileno(), helpers.SIZE)
-        assert contents is not None
-        unfinished = contents.damage.startswith("the stick was not finished when it was made")
-        expect(not contents.damage or unfinished, contents.damage)
-        return contents.manifest.generation, frozenset(image.name for image in contents.manifest.images)
-
-
-def _replay(filesystem: str, node: str, where: Path, hashes: dict[str, str]) -> None:
-    """Mount read-write as a user's machine would, compare the images with what they should be, and check."""
-    assert filesystem == "ext4", filesystem
-    subprocess.run(["mount", "-t", "ext4", node, where], check=True)
-    try:
-        for path in (where / "iso").iterdir():
-            if path.name in hashes:
-                expect(
-                    hashlib.sha256(path.read_bytes()).hexdigest() == hashes[path.name], f"{path.name} for the kernel"
-                )
-    finally:
-        subprocess.run(["umount", where], check=True)
-    done = subprocess.run(["e2fsck", "-fn", node], check=False, capture_output=True, text=True)
-    expect(done.returncode == 0, done.stdout)
-
-
-def _bios_loads(disk: Path) -> str:
-    """SHA-256 of what boot.img and the first sector of the core image make a BIOS load; see luxusbd.stick.bios."""
-    with disk.open("rb") as file:
-        code = file.read(440)
-        if not any(code):
-            return ""
-        (sector,) = struct.unpack_from("<Q", code, 0x5C)
-        file.seek(sector * 512)
-        first = file.read(512)
-        start, count, _segment = struct.unpack_from("<QHH", first, 0x1F4)
-        file.seek(start * 512)
-        # where it lies is no part of what it does
-        return hashlib.sha256(
-            code[:0x5C] + code[0x64:] + first[:0x1F4] + first[0x1FC:] + file.read(count * 512)
-        ).hexdigest()
-
-
 @pytest.fixture(params=FILESYSTEMS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, request.param)
+    made = Bench(tmp_path, StickOptions(filesystem=request.param, timeout=20, serial_console=True))
     yield made
     made.close()
 
 
-Job = Callable[[blocklog.Recording], Awaitable[None]]
+Job = Callable[[str, Callable[[str], None]], Awaitable[object]]
+"""Takes a node and what is told the steps."""
 
 
-async def cut_everywhere(bench: Bench, name: str, job: Job) -> list[Path]:
-    """Record a job on the stick of the bench, cut it and check; returns three of the disks."""
-    before_image = bench.work / "before"
-    blocklog.copy(bench.disk, before_image)
+@dataclass(frozen=True)
+class Log:
+    """A job that was recorded."""
+
+    before_disk: Path
+    before: View
+    after: View
+    entries: tuple[blocklog.Entry, ...]
+    steps: tuple[tuple[str, int], ...]
+    """Names of moments, and how many entries there were by then."""
+
+    def step(self, name: str) -> int:
+        """How many entries there were when a step was done."""
+        return dict(self.steps)[name]
+
+    def reached(self, prefix: int) -> str:
+        return next((name for name, count in reversed(self.steps) if count <= prefix), "the beginning")
+
+
+async def record(bench: Bench, job: Job) -> Log:
+    """Do a job on the stick of the bench and record it."""
+    before_disk = bench.work / "before"
+    blocklog.copy(bench.disk, before_disk)
     bench.learn_boot_files()
     with blocklog.recorded(bench.disk, bench.work) as recording:
-        await job(recording)
+        await job(recording.node, recording)
     bench.learn_boot_files()
-    before, after = bench.look(before_image), bench.look(bench.disk)
-    assert before.generation < after.generation
     entries, ends = blocklog.read_log(recording.log)
-    print(f"{name}: {len(entries)} entries, {sum(entry.flush for entry in entries)} of them flushes")
+    steps = tuple((name, sum(end <= length for end in ends)) for name, length in recording.steps)
+    return Log(before_disk, bench.look(before_disk), bench.look(bench.disk), entries, steps)
+
+
+async def cut_everywhere(
+    bench: Bench, name: str, log: Log, check: Callable[[Path, random.Random], Awaitable[None]], first: int = 0
+) -> None:
+    """Cut what was recorded from its `first` entry on, and check each disk."""
     chance = random.Random(f"{SEED} {name}")
-    cuts = blocklog.Cuts(before_image, entries)
+    cuts = blocklog.Cuts(log.before_disk, log.entries)
+    disk = bench.work / "cut"
     failures = []
-    for prefix in sorted(chosen(entries, chance)):
-        disk = bench.work / "cut"
-        what = cuts.make(disk, prefix, chance)
-        reached = [step for step, length in recording.steps if prefix and ends[prefix - 1] >= length]
-        last = reached[-1] if reached else "the beginning"
-        what = f"{name}, seed {SEED}, entry {prefix} of {len(entries)}, after {last}, {what}"
+    for prefix in sorted(chosen(log.entries, first, chance)):
+        became = cuts.make(disk, prefix, chance)
         KEPT.mkdir(parents=True, exist_ok=True)
         kept = KEPT / f"{name}-{SEED}-{prefix}.img"
         blocklog.copy(disk, kept)
         try:
-            check(bench, disk, before, after)
-        except (WrongError, LuxusbError, subprocess.CalledProcessError) as error:
-            failures.append(f"{what}: {error}")
+            await check(disk, chance)
+        except (WrongError, LuxusbError, OSError, subprocess.CalledProcessError) as error:
+            where = f"entry {prefix} of {len(log.entries)}, after {log.reached(prefix)}"
+            failures.append(f"{name}, seed {SEED}, {where}, {became}: {type(error).__name__}: {error} [{kept}]")
         else:
             kept.unlink()
+    print(f"\npower cut: {name}: {CUTS} cuts of {len(log.entries)} entries, seed {SEED}")
     assert not failures, "\n".join(failures)
-    return []
 
 
-def chosen(entries: Sequence[blocklog.Entry], chance: random.Random) -> list[int]:
+def chosen(entries: Sequence[blocklog.Entry], first: int, chance: random.Random) -> list[int]:
     """How many entries each of the cuts gets; every number that makes a difference before any of them twice."""
     # a flush after a flush changes nothing
-    different = [0, *(at + 1 for at, entry in enumerate(entries) if entry.data or (at and entries[at - 1].data))]
+    different = [at + 1 for at, entry in enumerate(entries) if entry.data or (at and entries[at - 1].data)]
+    different = [first, *(count for count in different if count > first)]
     rounds = [chance.sample(different, len(different)) for _round in range(-(-CUTS // len(different)))]
     return [number for one in rounds for number in one][:CUTS]
-
-
-class WrongError(Exception):
-    """A cut disk is not what it should be."""
-
-
-def expect(condition: object, message: str) -> None:
-    if not condition:
-        raise WrongError(message)
-
-
-def check(bench: Bench, disk: Path, before: View, after: View) -> None:
-    found = bench.look(disk)
-    expect(found.core in (before.core, after.core), "the BIOS loads neither the old nor the new core image")
-    expect(found.esp in (before.esp, after.esp), f"the ESP is neither the old nor the new one: {found.esp}")
-    menus = {(before.generation, before.images), (after.generation, after.images)}
-    expect((found.generation, found.images) in menus, f"neither the old nor the new menu: {found}")
-    generation, images = bench.replay(disk, bench.work)
-    expect((generation, images) in menus, f"after the replay neither the old nor the new manifest: {images}")
-    again = bench.look(disk)
-    expect((again.generation, again.images) == (generation, images), "after the replay menu and manifest differ")
 
 
 def names(count: int) -> list[str]:
@@ -266,35 +122,133 @@ def names(count: int) -> list[str]:
     return [f"distribution-{number:02}-{'x' * 30}.iso" for number in range(count)]
 
 
+async def cut_a_change(bench: Bench, name: str, job: Job) -> None:
+    """Record a job that changes a stick, and cut it: each stick is the old or the new one, and the job can go on."""
+    log = await record(bench, job)
+    assert log.before.generation < log.after.generation
+
+    async def check(disk: Path, chance: random.Random) -> None:
+        found = bench.check(disk, log.before, log.after)
+        if chance.randrange(GO_ON) or (name != "refresh" and found.menu == log.after.menu):
+            return
+        if bench.look(disk).menu == log.before.menu or name == "refresh":
+            with helpers.loop_device(disk) as node:
+                await job(node, lambda _step: None)
+        ended = bench.look(disk)
+        expect(ended.images == log.after.images, f"done once more, the menu has {ended.images}")
+        expect((ended.core, ended.esp) == (log.after.core, log.after.esp), "done once more, boot files are other ones")
+
+    await cut_everywhere(bench, name, log, check)
+
+
+@pytest.mark.chaos
 async def test_add(bench: Bench) -> None:
-    await bench.prepare(*(bench.source(name, 20_000) for name in names(14)))
+    """The new names go into gaps of a directory that has more than one sector."""
+    await bench.do(StickOperation.CREATE, add=[bench.source(name, 20_000) for name in names(14)])
     await bench.do(StickOperation.REMOVE, remove=(names(14)[6], names(14)[9]))
     added = (bench.source("added.iso", 3 * MIB), bench.source("small.iso", 70_000))
 
-    async def job(disk: blocklog.Recording) -> None:
-        await bench.run(disk.node, StickOperation.ADD, disk, add=added)
+    async def job(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.ADD, step, add=added)
 
-    await cut_everywhere(bench, "add", job)
+    await cut_a_change(bench, "add", job)
 
 
+@pytest.mark.chaos
 async def test_remove(bench: Bench) -> None:
-    await bench.prepare(*(bench.source(name, 20_000) for name in names(10)))
+    await bench.do(StickOperation.CREATE, add=[bench.source(name, 20_000) for name in names(12)])
 
-    async def job(disk: blocklog.Recording) -> None:
-        await bench.run(disk.node, StickOperation.REMOVE, disk, remove=(names(10)[3], names(10)[7]))
+    async def job(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.REMOVE, step, remove=(names(12)[3], names(12)[9]))
 
-    await cut_everywhere(bench, "remove", job)
+    await cut_a_change(bench, "remove", job)
 
 
-async def test_refresh(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def with_older_boot_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a stick whose boot files are of other sizes than those of today."""
     with monkeypatch.context() as older:
-        stub = menu.stub
-        early = grub.early_config
+        stub, early = menu.stub, grub.early_config
         older.setattr(menu, "stub", lambda uuid, **options: stub(uuid, **options) + "# older\n" * 500)
         older.setattr(grub, "early_config", lambda serial: early(serial) + "# older\n" * 20000)
-        await bench.prepare(*(bench.source(name, 20_000) for name in names(3)))
+        await bench.do(StickOperation.CREATE, add=[bench.source(name, 20_000) for name in names(2)])
 
-    async def job(disk: blocklog.Recording) -> None:
-        await bench.run(disk.node, StickOperation.REFRESH, disk)
 
-    await cut_everywhere(bench, "refresh", job)
+@pytest.mark.chaos
+async def test_refresh(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await with_older_boot_files(bench, monkeypatch)
+
+    async def job(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.REFRESH, step)
+
+    await cut_a_change(bench, "refresh", job)
+
+
+@pytest.mark.chaos
+async def test_create(bench: Bench) -> None:
+    """From the partition table on: no menu, or one whose images are whole; and a repair ends what was begun."""
+    sources = [bench.source(name, 200_000) for name in names(3)]
+
+    async def job(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.CREATE, step, add=sources)
+
+    log = await record(bench, job)
+    nothing, everything = frozenset[str](), frozenset(names(3))
+
+    async def check(disk: Path, chance: random.Random) -> None:
+        found = bench.look(disk)
+        expect(found.menu in ((0, nothing), (1, nothing), (2, everything)), f"the menu is {found.menu}")
+        if found.generation:
+            expect((found.core, found.esp) == (log.after.core, log.after.esp), "not all of the boot files are there")
+            manifest = bench.replay(disk)
+            expect(manifest in ((1, nothing), (2, everything)), f"the manifest is {manifest}")
+        elif chance.randrange(2):
+            await bench.do(StickOperation.REPAIR, disk)
+            expect(bench.look(disk).generation, "a repair gave the stick no menu")
+            verified = await bench.do(StickOperation.VERIFY, disk)
+            expect(verified["ok"], f"a repair left a stick that is not whole: {verified}")
+
+    await cut_everywhere(bench, "create", log, check, log.step("table"))
+
+
+@pytest.mark.boot
+async def test_three_cut_sticks_start(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a refresh, while a BIOS or UEFI is led to the copy, and of an add."""
+    await with_older_boot_files(bench, monkeypatch)
+
+    async def refresh(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.REFRESH, step)
+
+    log = await record(bench, refresh)
+    cuts = blocklog.Cuts(log.before_disk, log.entries)
+    flushes = [at + 1 for at, entry in enumerate(log.entries) if entry.flush]
+    disk = bench.work / "cut"
+    copied_core = struct.pack("<Q", (layout.BIOS_START + layout.BIOS_SIZE // 2) // 512)
+    while _bytes(disk, cuts, flushes, 0x5C, 8) != copied_core:
+        pass
+    _starts(disk, bench.work, uefi=False)
+    while _bytes(disk, cuts, flushes, layout.ESP_START + 44, 4) == struct.pack("<I", 2):
+        pass
+    _starts(disk, bench.work, uefi=True)
+
+    async def add(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.ADD, step, add=(added,))
+
+    added = bench.source("added.iso", MIB)
+    log = await record(bench, add)
+    prefix = (log.step("menu-written") + log.step("menu-checkpoint")) // 2
+    blocklog.Cuts(log.before_disk, log.entries).make(disk, prefix, random.Random(SEED))
+    _starts(disk, bench.work, uefi=False)
+
+
+def _bytes(disk: Path, cuts: blocklog.Cuts, flushes: list[int], place: int, length: int) -> bytes:
+    """Cut at the next flush; some bytes of the disk then."""
+    cuts.make(disk, flushes.pop(0), random.Random(SEED))
+    with disk.open("rb") as file:
+        file.seek(place)
+        return file.read(length)
+
+
+def _starts(disk: Path, work: Path, *, uefi: bool) -> None:
+    shown = boot(disk, work, "Tools", uefi=uefi)
+    assert "One" in shown
+    assert "error:" not in shown
