@@ -299,6 +299,15 @@ class CatalogConfig:
     files: tuple[str, ...] = _key(
         (), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.", path=True
     )
+    migrate_from: tuple[str, ...] = _key(
+        (
+            "/usr/lib/python3*/*-packages/luxusb/data/distros",
+            "/usr/local/lib/python3*/*-packages/luxusb/data/distros",
+            "/opt/luxusb/luxusb/data/distros",
+        ),
+        "Directories in which LUXusb before 1.0 kept its list of systems, with * for any name. The first start that"
+        " finds one takes over what the catalogue does not have; empty: none does.",
+    )
     update_url: str = _key(
         "",
         "Address of a signed catalogue from which this one is kept up to date. Empty: it is not updated. Nobody serves"

@@ -22,6 +22,10 @@ class CatalogStatus:
     previous: bool
     """Whether the newest edition cannot be read and the one before is in force."""
     problems: tuple[str, ...]
+    migrated: tuple[str, ...]
+    """What became of the files of an older LUXusb on this machine."""
+    own: str
+    """SHA-256 of the caller's own catalogue as the daemon has it, or empty."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> CatalogStatus:
@@ -36,6 +40,8 @@ class CatalogStatus:
             fingerprint=text(wire, "fingerprint"),
             previous=flag(wire, "previous"),
             problems=texts(wire, "problems"),
+            migrated=texts(wire, "migrated"),
+            own=text(wire, "own"),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from luxusbd.bus.contract import JOB, MANAGER
 from luxusbd.bus.options import Option
+from luxusbd.jobs.listed import Order
 
 
 class Action(StrEnum):
@@ -35,7 +36,13 @@ _NO_FD: int | None = None
 
 TEXT = Option("text", "s", "", maximum=200)
 CATEGORY = Option("category", "s", "", maximum=200)
-ARCHITECTURE = Option("architecture", "s", "", maximum=40)
+ARCHITECTURE = Option("architecture", "s", "", choices=("amd64", "arm64", "i386"))
+FAMILY = Option("family", "s", "", maximum=200)
+SECURE_BOOT = Option("secure_boot", "b", default=False)
+HIDE_END_OF_LIFE = Option("hide_end_of_life", "b", default=False)
+DEVICE = Option("device", "o", "")
+SORT = Option("sort", "s", Order.POPULARITY.value, choices=tuple(Order))
+NAME = Option("name", "s", "", maximum=4096)
 PRIORITY = Option("priority", "i", 0, minimum=-10, maximum=10)
 BANDWIDTH = Option("bandwidth", "t", 0)
 SHA256 = Option("sha256", "s", "", minimum=64, maximum=64)
@@ -68,11 +75,13 @@ ONLY = Option("only", "as", _NO_STRINGS, maximum=10000)
 
 # None in the first column is a decision: these read, or touch nothing but what belongs to the caller's own uid.
 RULES: Mapping[tuple[str, str], Rule] = {
-    (MANAGER, "ListDistributions"): Rule(None, (TEXT, CATEGORY, ARCHITECTURE)),
-    (MANAGER, "GetDistribution"): Rule(None),
+    (MANAGER, "ListDistributions"): Rule(
+        None, (TEXT, CATEGORY, ARCHITECTURE, FAMILY, SECURE_BOOT, DEVICE, HIDE_END_OF_LIFE, SORT)
+    ),
+    (MANAGER, "GetDistribution"): Rule(None, (ORIGINS,)),
     (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG),
     (MANAGER, "GetCatalogStatus"): Rule(None),
-    (MANAGER, "ImportCatalog"): Rule(None),
+    (MANAGER, "ImportCatalog"): Rule(None, (NAME,)),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
     (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256, SIZE, SUMS, SUMS_NAME, SIGNATURE, KEY)),

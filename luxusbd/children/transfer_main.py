@@ -22,6 +22,8 @@ stick-inspect  size, name (a disk or image file)       Recognition
 stick-hash     job, size, name (a disk or image file)  sha256, size
 hash        optional job (a regular file)              sha256, size
 digests     algorithms (a regular file)                digests
+read-own    name (a user's catalogue, and where it is  size
+            copied to when it is right)
 receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
@@ -100,6 +102,7 @@ class TransferChild:
                 "stick-files": self._files.stick_files,
                 "stick-inspect": self._files.stick_inspect,
                 "stick-hash": self._files.stick_hash,
+                "read-own": self._files.read_own,
                 "hash": self._files.hash,
                 "digests": self._files.digests,
                 "receive": self._files.receive,

@@ -169,6 +169,7 @@ class CatalogUpdates:
             fingerprint=record.fingerprint if record else "",
             previous=cached is not None and cached.previous,
             problems=tuple(problems),
+            migrated=self._sources.notes,
         )
 
     async def run(self, context: JobContext) -> Mapping[str, Any]:
@@ -297,7 +298,7 @@ class CatalogUpdates:
         def progress(now: DownloadProgress) -> None:
             context.report(now.bytes_done, now.bytes_total, stage="fetch")
 
-        with _room("catalogue", MAX_DOCUMENT) as document, _room("signature", MAX_SIGNATURE) as signature:
+        with sealed_room("catalogue", MAX_DOCUMENT) as document, sealed_room("signature", MAX_SIGNATURE) as signature:
             pair = await self._transfers.fetch_pair(context.job.id, request, document, signature, progress)
             if not pair.changed:
                 return None
@@ -345,7 +346,7 @@ class _Fetched:
 
 
 @contextmanager
-def _room(name: str, size: int) -> Iterator[int]:
+def sealed_room(name: str, size: int) -> Iterator[int]:
     """A file in memory that whoever writes to it can make neither longer nor shorter (F_ADD_SEALS, fcntl(2))."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:

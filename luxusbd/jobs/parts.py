@@ -24,8 +24,10 @@ from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports
 from luxusbd.jobs.keyring import Keyring
+from luxusbd.jobs.listing import Listing
 from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.owncatalogs import OwnCatalogs
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
@@ -103,8 +105,9 @@ class Parts:
         self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks))
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
+        self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
-        holds = Holds(self.queue, self.planner)
+        holds = Holds(self.queue, self.planner, self.images)
         incoming = Path(config.paths.download_dir)
         room = Room(self.images, holds, _limits(config), incoming=incoming)
         self.mirrors = Mirrors(self.store, catalog, config.mirrors)
@@ -141,6 +144,7 @@ class Parts:
         self.updates = CatalogUpdates(
             self.queue, self.transfers, launcher, catalog, sources, config.catalog, self._catalog_changed
         )
+        self.own_catalogs = OwnCatalogs(self.transfers, catalog)
         self.unmounting = Unmounting(self.registry, launcher, self._staging)
         workshop = Workshop(
             self.registry,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
+from luxusbd.catalog.own import MAX_OWN
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import Child, TransferSupervisor
@@ -261,6 +262,20 @@ class Transfers:
             return pair_from_json(await self._again("fetch-pair", params, [document, signature]), request)
         finally:
             del self._progress[job_id]
+
+    async def read_own(self, source: int, destination: int, name: str) -> int:
+        """Copy a user's catalogue into the room behind `destination`, once it is known to be right; its bytes.
+
+        Raises:
+            CatalogError: it is malformed.
+            MalformedImageError: reading it killed the process twice.
+            FailedError: it took too long.
+        """
+        try:
+            answer = await self._alone_if_deadly("read-own", {"name": name}, [source, destination])
+        except InterruptedJobError:
+            raise MalformedImageError(DEADLY) from None
+        return min(_int(answer, "size"), MAX_OWN)
 
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""

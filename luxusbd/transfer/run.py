@@ -98,7 +98,7 @@ class DownloadRun:
         await self._control.wait_running()
 
     async def _next_mirror(self) -> Mirror | None:
-        bound = "" if self._request.sha256 or not self._keeper.written else self._keeper.url
+        bound = "" if self._request.hashed or not self._keeper.written else self._keeper.url
         choice = self._book.next(bound)
         if choice is None:
             await self._give_up()
@@ -152,7 +152,7 @@ class DownloadRun:
         for mirror in self._book.mirrors:
             if mirror.url in contributors:
                 mirror.did(f"took part in a file with wrong bytes ({found})")
-        if self._request.sha256 and (verdict := await self._search()):
+        if self._request.hashed and (verdict := await self._search()):
             self._work.tell(DownloadStage.CONNECT, f"{verdict} ({found})")
             return
         if not self._restarted_for_hash and not self._blame.agreeing:

@@ -96,12 +96,30 @@ def test_a_signature_of_the_image_is_one_that_a_download_can_ask_for() -> None:
     assert (found.trust, found.signature_url, found.sums_url) == (Trust.SIGNED, SITE + "2.iso.sig", "")
 
 
-def test_sha512_alone_is_enough_where_the_bytes_are_known() -> None:
+def test_sha512_alone_is_enough() -> None:
     merged = merge(
         distribution(release("1", sha512=LONG)), FEED, [told("1", sha256="", sha512=LONG, metalink=SITE + "m")]
     )
     (found,) = merged.distribution.releases
     assert (found.sha256, found.metalink) == (A, SITE + "m")
     merged = merge(distribution(release("1")), FEED, [told("2", sha256="", sha512=LONG)])
-    assert merged.versions == {"1"}
-    assert "the catalogue needs SHA-256" in merged.notes[0]
+    (found,) = merged.distribution.releases
+    assert (found.version, found.sha256, found.sha512, merged.notes) == ("2", "", LONG, ())
+
+
+def test_hashes_that_cannot_be_compared_are_not_put_side_by_side() -> None:
+    """The bytes may be others under the same version: one hash of each would be right for neither."""
+    (found,) = merge(
+        distribution(release("1")), FEED, [told("1", sha256="", sha512=LONG, size=0)]
+    ).distribution.releases
+    assert (found.sha256, found.sha512, found.size) == ("", LONG, 0)
+    known = distribution(release("1", sha256="", sha512=LONG))
+    (found,) = merge(known, FEED, [told("1", sha256=A, sha512="", size=0)]).distribution.releases
+    assert (found.sha256, found.sha512, found.size) == (A, "", 0)
+
+
+def test_a_respin_told_with_sha512_alone_is_noticed() -> None:
+    known = distribution(release("1", sha256="", sha512=LONG))
+    other = "d" * 128
+    (found,) = merge(known, FEED, [told("1", sha256="", sha512=other, size=0)]).distribution.releases
+    assert (found.sha512, found.content, found.size) == (other, f"sha512-{other}", 0)

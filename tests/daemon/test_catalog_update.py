@@ -89,7 +89,7 @@ async def test_an_update_comes_and_stays(found: Remote) -> None:
     async with place_of(found) as place:
         before = await place.caller.client.distributions()
         assert await place.status() == CatalogStatus(
-            f"{found.server.base}{NAME}", 0, 0, 0, 0, 0, "", previous=False, problems=()
+            f"{found.server.base}{NAME}", 0, 0, 0, 0, 0, "", previous=False, problems=(), migrated=(), own=""
         )
         first = found.edition("school", "exam")
         found.publish(first)

@@ -59,6 +59,8 @@ def _print_status(found: CatalogStatus) -> None:
         say(_("The catalogue came with the program and is not updated: no remote is configured (catalog.update_url)."))
     if found.previous:
         say(_("The newest edition cannot be read; the one before it is in force."), "yellow")
+    for note in found.migrated:
+        say(clean(note))
     for problem in found.problems:
         say(clean(problem), "yellow")
 

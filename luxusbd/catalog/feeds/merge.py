@@ -1,7 +1,7 @@
 """What a feed said, put into a distribution: newer releases take the place of older ones, and nothing is made worse.
 
-A release is left as it was where the feed has an older one, where it has no hash that the catalogue knows, and where
-what was signed would become unsigned. So a maker's server that was taken over, or is behind, takes nothing away.
+A release is left as it was where the feed has an older one, and where what was signed would become unsigned. So a
+maker's server that was taken over, or is behind, takes nothing away.
 """
 
 from __future__ import annotations
@@ -64,19 +64,18 @@ def _made(told: FeedRelease, feed: Feed, known: list[Release]) -> Release:
     if newest is not None and natural_key(told.version) < natural_key(newest.version):
         raise _RefusedError(f"older than {newest.version}")
     same = next((one for one in known if not told.replaces(one.sha256, one.sha512, one.version)), None)
-    sha256 = told.sha256 or (same.sha256 if same is not None and same.sha512 == told.sha512 else "")
-    if not sha256:
-        raise _RefusedError("told with SHA-512 alone, and the catalogue needs SHA-256")
+    # of the same version and told by another hash alone, it may be other bytes all the same
+    proven = same if same is not None and _comparable(told, same) else None
     key = _key(told, feed)
     if newest is not None and newest.trust is Trust.SIGNED and not key:
         raise _RefusedError("not signed, and the one before was")
-    size = told.size or (same.size if same is not None else 0)
+    size = told.size or (proven.size if proven is not None else 0)
     basis = same or newest
     return Release(
         version=told.version,
         release_date=told.release_date or (same.release_date if same is not None else ""),
         iso_url=told.iso_url,
-        sha256=sha256,
+        sha256=told.sha256 or (proven.sha256 if proven is not None else ""),
         size_mb=round(size / _MEGABYTE),
         # mirrors of other bytes have another file, or none
         mirrors=_mirrors(told.iso_url, same),
@@ -84,7 +83,7 @@ def _made(told: FeedRelease, feed: Feed, known: list[Release]) -> Release:
         architecture=told.architecture,
         edition=told.edition,
         trust=Trust.SIGNED if key else Trust.HASH,
-        sha512=told.sha512 or (same.sha512 if same is not None else ""),
+        sha512=told.sha512 or (proven.sha512 if proven is not None else ""),
         sums_url=told.sums_url if told.trust is HashTrust.SIGNED else "",
         signature_url=told.signature_url if key else "",
         key_fingerprint=key,
@@ -94,6 +93,10 @@ def _made(told: FeedRelease, feed: Feed, known: list[Release]) -> Release:
         minimum_memory_mb=basis.minimum_memory_mb if basis is not None else 0,
         end_of_life=basis.end_of_life if basis is not None else "",
     )
+
+
+def _comparable(told: FeedRelease, known: Release) -> bool:
+    return bool((told.sha256 and known.sha256) or (told.sha512 and known.sha512))
 
 
 def _key(told: FeedRelease, feed: Feed) -> str:
