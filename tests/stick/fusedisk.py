@@ -3,8 +3,8 @@
     python -m tests.stick.fusedisk DISK LOG MOUNTPOINT
 
 The content is that of DISK, which is changed in place. MOUNTPOINT is a file. The requests are served one after the
-other, and each is in the log before it is answered. The protocol is that of include/uapi/linux/fuse.h, version 7.31;
-written out here since it takes a page, and none of the libraries for it says when a write is answered.
+other, and each is in the log before it is answered. The protocol is that of include/uapi/linux/fuse.h, version 7.31,
+of which one file needs so little that it is written out here.
 
 A record of the log is a byte W (write) or F (flush), offset and length as 64 bits, and the bytes written.
 """
