@@ -322,6 +322,15 @@ class CatalogConfig:
     update_fingerprints: tuple[str, ...] = _key(
         (), "Full fingerprints of those of its keys whose signature counts: 40 or 64 hex digits each."
     )
+    update_feeds: bool = _key(
+        True,
+        "Whether the daily update (luxusb-catalog-update.timer) asks the makers of systems for newer releases, too.",
+    )
+    feed_files: tuple[str, ...] = _key(
+        (),
+        "Further files that describe feeds of makers, the last one wins; docs/catalogue.md says what stands in them.",
+        path=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
             pinned=pinned_fingerprints(config.catalog),
             admin=Path(config.paths.catalog_dir),
             command_line=files,
+            feeds=Path(config.paths.cache_dir) / "feeds.json",
+            feed_files=tuple(Path(name) for name in config.catalog.feed_files),
             migrated=older.catalogue,
             notes=older.notes,
         )

@@ -197,11 +197,14 @@ class Client:
         reply = await self._manager("GetDistribution", "sa{sv}", name, options, what=what)
         return wire_of(_only(reply), "the distribution")
 
-    async def update_catalog(self) -> str:
-        """Start fetching the catalogue; the path of the job."""
-        return _path(
-            await self._manager("UpdateCatalog", "a{sv}", _NO_OPTIONS, what=_("Could not update the catalogue"))
-        )
+    async def update_catalog(self, *, feeds: bool = False, ids: Sequence[str] = ()) -> str:
+        """Start fetching the catalogue, with `feeds` from the makers too (of `ids` alone); the path of the job."""
+        options: dict[str, Typed] = {}
+        if feeds:
+            options["feeds"] = Typed("b", True)
+        if ids:
+            options["ids"] = Typed("as", list(ids))
+        return _path(await self._manager("UpdateCatalog", "a{sv}", options, what=_("Could not update the catalogue")))
 
     async def catalog_status(self) -> CatalogStatus:
         """How up to date the catalogue is."""

@@ -125,7 +125,8 @@ class ManagerMethods:
 
     async def _update_catalog(self, call: Call, given: Options) -> Answer:
         await self._gate.authorise(call, given, {})
-        return _job(await self._engine.update_catalog(call.caller))
+        ids: tuple[str, ...] = given[members.IDS]
+        return _job(await self._engine.update_catalog(call.caller, feeds=given[members.FEEDS], ids=ids))
 
     async def _get_catalog_status(self, call: Call, given: Options) -> Answer:
         del given

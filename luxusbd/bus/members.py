@@ -72,6 +72,8 @@ OLDER_THAN = Option("older_than", "t", 0)
 IMPORTS = Option("imports", "b", default=False)
 ORIGINS = Option("origins", "b", default=False)
 ONLY = Option("only", "as", _NO_STRINGS, maximum=10000)
+FEEDS = Option("feeds", "b", default=False)
+IDS = Option("ids", "as", _NO_STRINGS, maximum=500)
 
 # None in the first column is a decision: these read, or touch nothing but what belongs to the caller's own uid.
 RULES: Mapping[tuple[str, str], Rule] = {
@@ -79,7 +81,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
         None, (TEXT, CATEGORY, ARCHITECTURE, FAMILY, SECURE_BOOT, DEVICE, HIDE_END_OF_LIFE, SORT)
     ),
     (MANAGER, "GetDistribution"): Rule(None, (ORIGINS,)),
-    (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG),
+    (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG, (FEEDS, IDS)),
     (MANAGER, "GetCatalogStatus"): Rule(None),
     (MANAGER, "ImportCatalog"): Rule(None, (NAME,)),
     (MANAGER, "GetLogo"): Rule(None),

@@ -106,6 +106,9 @@ def catalog_status(item: CatalogStatus) -> Entry:
         "fingerprint": item.fingerprint,
         "previous": item.previous,
         "problems": strings(item.problems),
+        "feeds": item.feeds,
+        "feeds_asked": item.feeds_asked,
+        "feeds_failed": strings(item.feeds_failed),
         "migrated": strings(item.migrated),
         "own": item.own,
     }

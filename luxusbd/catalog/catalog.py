@@ -1,9 +1,9 @@
 """The catalogue in force: layers merged and looked up.
 
 Layers, the lowest first: the fallback in the code, what was migrated from an older LUXusb, the packaged list, the
-cached update, the admin's files, files named on the command line, and what a uid imported for itself. How they are
-merged is in `layers`. A broken file is reported and skipped; it never takes the others along. Releases that name a list
-of shared mirrors get its addresses here.
+cached update, what the makers' feeds told since, the admin's files, files named on the command line, and what a uid
+imported for itself. How they are merged is in `layers`. A broken file is reported and skipped; it never takes the
+others along. Releases that name a list of shared mirrors get its addresses here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from luxusbd import resources
 from luxusbd.catalog.cache import Cached, CatalogCache
 from luxusbd.catalog.fallback import FALLBACK
+from luxusbd.catalog.feedlayer import FeedLayer
 from luxusbd.catalog.files import files_of, read_layer, trouble
 from luxusbd.catalog.layers import Layers
 from luxusbd.catalog.mirrorlists import MirrorLists, expanded, read_lists, unknown_lists
@@ -80,6 +81,10 @@ class Sources:
     """Fingerprints of the keys by which the cached update has to be signed; None to take what lies there."""
     mirrors: Path | None = None
     """The lists of shared mirrors; None for the ones that came with the program."""
+    feeds: Path | None = None
+    """What feeds said; None for nothing."""
+    feed_files: tuple[Path, ...] = ()
+    """Descriptions of feeds besides those that came with the program."""
     migrated: Path | None = None
     """What was taken over from an older LUXusb on this machine; None for nothing."""
     notes: tuple[str, ...] = ()
@@ -96,6 +101,7 @@ class Catalog:
         user_layers: Mapping[int, Sequence[Distribution]] | None = None,
         cached: Cached | None = None,
         lists: MirrorLists | None = None,
+        feeds: FeedLayer | None = None,
     ) -> None:
         self._lists = lists or {}
         self._shared = {entry.id: entry for entry in distributions}
@@ -106,6 +112,8 @@ class Catalog:
         """What was wrong with the layers that were skipped, a line each."""
         self.cached = cached
         """The edition of the cached update that is in it, where its keys are known."""
+        self.feeds = feeds or FeedLayer()
+        """The feeds that there are, and what they said."""
 
     @classmethod
     def load(cls, sources: Sources) -> Catalog:
@@ -125,7 +133,9 @@ class Catalog:
             problems += why
             if cached is not None:
                 layers.put(cached.document.distributions)
-        # whatever knows newer releases than a list that was published once belongs here: below what people decided
+        feeds = FeedLayer.load(sources.feeds, sources.feed_files)
+        layers.change(feeds.changed)
+        problems += feeds.problems
         try:
             admin = files_of(sources.admin)
         except OSError as error:
@@ -142,12 +152,13 @@ class Catalog:
                 problems.append(f"{entry.id}: there is no list of mirrors {name}; its other addresses are used")
         for problem in problems:
             log.warning("catalogue: %s", problem)
-        return cls((expanded(entry, lists) for entry in merged), problems, cached=cached, lists=lists)
+        entries = (expanded(entry, lists) for entry in merged)
+        return cls(entries, problems, cached=cached, lists=lists, feeds=feeds)
 
     def renew(self, loaded: Catalog) -> None:
         """Take over what another one has from the layers on the disk; what users imported stays."""
         self._shared, self.problems, self.cached = loaded._shared, loaded.problems, loaded.cached
-        self._lists = loaded._lists
+        self._lists, self.feeds = loaded._lists, loaded.feeds
         self._views = {uid: self._merged(entries) for uid, entries in self._users.items()}
 
     def import_layer(self, uid: int, distributions: Sequence[Distribution]) -> None:
@@ -159,7 +170,7 @@ class Catalog:
 
     def with_user_layer(self, uid: int, distributions: Sequence[Distribution]) -> Catalog:
         """The same catalogue, with what `uid` imported replaced; an empty sequence takes it away."""
-        copy = Catalog(self._shared.values(), self.problems, self._users, self.cached, self._lists)
+        copy = Catalog(self._shared.values(), self.problems, self._users, self.cached, self._lists, self.feeds)
         copy.import_layer(uid, distributions)
         return copy
 

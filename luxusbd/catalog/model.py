@@ -31,6 +31,8 @@ class Layer(StrEnum):
     """What an installation of LUXusb before 1.0 left on this machine."""
     PACKAGED = "packaged"
     CACHE = "cache"
+    FEED = "feed"
+    """With releases of the maker's own feed."""
     ADMIN = "admin"
     COMMAND_LINE = "command-line"
     USER = "user"

@@ -32,8 +32,9 @@ vouch       key (is the descriptor of a key there),    fields of MakersWord
             image (is that of the image there), and
             the fields of Claim
 metalink    url, name, digests, size                   fields of Directions
-feed        feed (its description), key (is the         fields of Outcome
-            descriptor of the keys there), etag,
+feed        feed (its description), keys (of which     fields of Outcome, and fetched: the keys that
+            there are descriptors, by fingerprint),    were not at hand, by fingerprint
+            key_urls (where copies are), etag,
             last_modified (from the last outcome)
 fetch-pair  job, and the fields of PairRequest (where  fields of Pair
             document and signature are written to)

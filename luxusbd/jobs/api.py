@@ -192,8 +192,14 @@ class CatalogStatus:
     previous: bool
     """Whether the edition in force is the one before the newest, which cannot be read."""
     problems: tuple[str, ...]
-    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped, and fields of a
-    newer version that were ignored; also of what the caller imported."""
+    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped, fields of a newer
+    version that were ignored, feeds that failed; also of what the caller imported."""
+    feeds: int = 0
+    """How many feeds of makers can be asked for newer releases."""
+    feeds_asked: int = 0
+    """When one was last asked."""
+    feeds_failed: tuple[str, ...] = ()
+    """Ids of those that told of nothing genuine when they were last asked."""
     migrated: tuple[str, ...] = ()
     """What became of the files of an older LUXusb on this machine, a line each; empty without such."""
     own: str = ""
@@ -293,8 +299,8 @@ class Engine(Protocol):
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
         """One entry; `DistributionNotFoundError` with suggestions."""
 
-    async def update_catalog(self, caller: Caller) -> Job:
-        """Start an update of the catalogue; `ConfigError` when no remote is configured."""
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
+        """Start an update of the catalogue; `ConfigError` when no remote is configured and no feeds are to be asked."""
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""

@@ -125,9 +125,9 @@ class LuxusbEngine:
         """One entry."""
         return await self._parts.listing.one(caller.uid, distribution_id)
 
-    async def update_catalog(self, caller: Caller) -> Job:
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
         """Start an update of the catalogue."""
-        return await self._parts.updates.start(caller.uid)
+        return await self._parts.updates.start(caller.uid, feeds=feeds, ids=ids)
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""

@@ -259,12 +259,15 @@ class FakeEngine:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
         return LISTED
 
-    async def update_catalog(self, caller: Caller) -> Job:
-        self.calls.append(("update_catalog", caller))
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
+        self.calls.append(("update_catalog", caller, feeds, ids))
         return self.new_job(caller, Operation.UPDATE_CATALOG)
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
-        return CatalogStatus("https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",))
+        return CatalogStatus(
+            "https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",), feeds=54,
+            feeds_asked=6, feeds_failed=("kali",),
+        )  # fmt: skip
 
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         self.calls.append(("import_catalog", caller, os.pread(fd, 100, 0), name))

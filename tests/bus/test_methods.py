@@ -105,7 +105,10 @@ async def test_many_systems_are_one_reply_and_follow_what_the_engine_has(client:
 async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> None:
     assert await client.call("UpdateCatalog", "a{sv}", {}) == JOB["path"]
     assert engine.calls[-1][0] == "update_catalog"
+    assert engine.calls[-1][2:] == (False, ())
     assert (await client.get_all(**JOB))["Operation"] == "update-catalog"
+    await client.call("UpdateCatalog", "a{sv}", {"feeds": Variant("b", True), "ids": Variant("as", ["kali"])})
+    assert engine.calls[-1][2:] == (True, ("kali",))
     assert await client.call("GetCatalogStatus", "a{sv}", {}) == {
         "url": "https://one.example/c",
         "updated": 1,
@@ -116,6 +119,9 @@ async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> No
         "fingerprint": "AB" * 20,
         "previous": False,
         "problems": ["old \ufffd"],
+        "feeds": 54,
+        "feeds_asked": 6,
+        "feeds_failed": ["kali"],
         "migrated": [],
         "own": "",
     }

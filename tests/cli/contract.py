@@ -56,6 +56,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "hide_end_of_life": "b",
         "sort": "s",
     },
+    "UpdateCatalog": {"feeds": "b", "ids": "as"},
     "Download": {"priority": "i", "bandwidth": "t"},
     "ImportImage": {"sha256": "s", "size": "t", "sums": "h", "sums_name": "s", "signature": "h", "key": "h"},
     "InspectImage": {"sha256": "s"},

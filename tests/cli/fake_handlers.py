@@ -35,6 +35,8 @@ class Handlers(Jobs):
         self.settings = world.settings()
         self.origins: dict[str, str] = {}
         self.catalog_status = world.catalog_status()
+        self.update_options: dict[str, Variant] = {}
+        """Of the last update of the catalogue."""
         self.own_catalogues: list[tuple[str, bytes]] = []
         """Name and bytes of what was imported."""
         self.refuses_catalogues = ""
@@ -157,7 +159,9 @@ class Handlers(Jobs):
                 self._distribution(body[0])
                 return b"\x89PNG logo"
             case "UpdateCatalog":
-                return self.new_job("update-catalog", "the catalogue", outcome=world.updated()).path
+                self.update_options = body[0]
+                asked = world.asked() if "feeds" in body[0] else {}
+                return self.new_job("update-catalog", "the catalogue", outcome={**world.updated(), **asked}).path
             case "GetCatalogStatus":
                 return self.catalog_status
             case "ImportCatalog":

@@ -208,6 +208,21 @@ def catalog_status() -> Dict:
         "fingerprint": Variant("s", "AB" * 20),
         "previous": Variant("b", False),
         "problems": Variant("as", []),
+        "feeds": Variant("t", 54),
+        "feeds_asked": Variant("t", 1_800_086_400),
+        "feeds_failed": Variant("as", ["gparted"]),
+    }
+
+
+def asked() -> Dict:
+    """What feeds add to the result of an update."""
+    return {
+        "feeds_asked": Variant("t", 54),
+        "feeds_changed": Variant("t", 3),
+        "feeds_unchanged": Variant("t", 50),
+        "feeds_failed": Variant("t", 1),
+        "failed_feeds": Variant("as", ["gparted"]),
+        "feed_problems": Variant("as", ["feed gparted: the key of its maker is not at hand \x1b[2J"]),
     }
 
 

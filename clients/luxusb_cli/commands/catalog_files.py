@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.context import State, SuggestingGroup, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
@@ -37,22 +38,30 @@ def catalog() -> None:
 
 
 @catalog.command("update", short_help="Fetch the newest catalogue.")
+@click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=completion.distributions)
+@click.option("--feeds", is_flag=True, help="Ask the makers for newer releases, too: all, or those of each ID.")
 @job_options
 @json_option
 @pass_state
-def update_catalog(state: State, options: JobOptions) -> ExitCode:
+def update_catalog(state: State, ids: tuple[str, ...], feeds: bool, options: JobOptions) -> ExitCode:
     """Fetch the newest signed catalogue from the remote that catalog.update_url in luxusbd.toml names.
 
     One that is not signed by the right key, is older than the one in force or has expired is refused, and nothing
-    changes.
+    changes. With --feeds the makers of the systems are asked, too, and a remote is not needed; a maker who cannot be
+    asked, or whose list of hashes is not signed by the right key, leaves his releases as they are.
 
     \b
     Examples:
       luxusb catalog update
+      luxusb catalog update --feeds
+      luxusb catalog update --feeds kali opensuse-tumbleweed
     """
+    if ids and not feeds:
+        raise click.UsageError(_("An ID says whose feed is asked: give --feeds, too."))
 
     async def body(client: Client) -> ExitCode:
-        jobs = await run_jobs(state, client, [partial(client.update_catalog)], options)
+        start = partial(client.update_catalog, feeds=feeds, ids=[name.removeprefix("distro:") for name in ids])
+        jobs = await run_jobs(state, client, [start], options)
         document: dict[str, object] = {"job": jobs[0]}
         if options.wait:
             conclude(jobs, document)
@@ -75,10 +84,31 @@ def _print_update(result: UpdateResult) -> None:
     ):
         if names:
             say(f"{head} {', '.join(map(clean, names))}", style)
+    if result.feeds_asked:
+        _print_feeds(result)
+    if not result.serial:
+        # only the feeds were asked
+        return
     if result.updated:
         say(_("The catalogue was updated (serial {serial}).").format(serial=result.serial), "green")
     else:
         say(_("The catalogue is up to date (serial {serial}).").format(serial=result.serial), "green")
+
+
+def _print_feeds(result: UpdateResult) -> None:
+    for problem in result.feed_problems:
+        say(clean(problem), "yellow")
+    said = ngettext(
+        "{count} feed was asked: {changed} with newer releases, {unchanged} without, {failed} failed.",
+        "{count} feeds were asked: {changed} with newer releases, {unchanged} without, {failed} failed.",
+        result.feeds_asked,
+    ).format(
+        count=result.feeds_asked,
+        changed=result.feeds_changed,
+        unchanged=result.feeds_unchanged,
+        failed=result.feeds_failed,
+    )
+    say(said, "yellow" if result.feeds_failed else "green")
 
 
 @catalog.command("import", short_help="Add a catalogue file for yourself.")
