@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from luxusbd.catalog.catalog import PREFIX
 from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import (
     AlreadyExistsError,
@@ -21,7 +22,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.images.model import StoredImage
+from luxusbd.images.model import CUSTOM, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.api import Caller, DeviceView
 from luxusbd.jobs.comparison import How
@@ -136,7 +137,7 @@ class Sticks:
             raise InvalidArgumentError("no image was named")
         files: list[str] = []
         for name in names:
-            match = [image.name for image in view.images if name in (image.name, image.reference, image.source)]
+            match = [image.name for image in view.images if name in (image.name, image.reference, *_sources(image))]
             if not match:
                 there = ", ".join(image.name for image in view.images) or "no images"
                 raise ImageNotFoundError(f"{name} is not on {name_of(view)}, which holds {there}")
@@ -336,3 +337,8 @@ def _references(images: Sequence[Wanted]) -> list[str]:
 
 def _count(images: Sequence[object]) -> str:
     return f"{len(images)} image" if len(images) == 1 else f"{len(images)} images"
+
+
+def _sources(image: ManifestImage) -> tuple[str, ...]:
+    """What its source may be called: a reference says nothing of whose catalogue it is looked up in."""
+    return (image.source, image.source.replace(CUSTOM, PREFIX, 1)) if image.custom else (image.source,)
