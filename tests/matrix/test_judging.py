@@ -1,0 +1,42 @@
+"""A row counts as what was expected only by the very line that shows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.matrix.boots import judge
+from tests.matrix.cases import Result, rows
+from tests.matrix.run import EVIDENCE_LIMIT, one_line
+
+LINES = {
+    (
+        "debian-live",
+        "bios",
+    ): "userland: Debian GNU/Linux 12 (bookworm), Linux 6.1.0-50-amd64, root on overlay, from /iso/a.iso",
+    ("debian-mini", "uefi"): "main-menu[290]: INFO: Menu item 'localechooser' selected",
+    ("memtest86plus", "uefi"): "Memtest86+ v6.10",
+    ("grub-rescue", "uefi"): "(not with this firmware) GRUB rescue",
+    ("memtest86plus", "uefi-sb"): 'BdsDxe: failed to load Boot0001 "UEFI QEMU" from PciRoot(0x0): Access Denied',
+}
+
+
+@pytest.mark.parametrize(("image", "firmware"), LINES)
+def test_each_line_shows_its_own_row_alone(image: str, firmware: str) -> None:
+    row = rows([image, firmware])[0]
+    for key, line in LINES.items():
+        result, evidence = judge(row.expected, line)
+        same = key == (image, firmware)
+        assert (result is not Result.FAILED) == same, line
+        assert evidence == line
+
+
+def test_a_userland_that_did_not_come_from_the_image_file_does_not_count() -> None:
+    (row,) = rows(["dracut", "bios"])
+    elsewhere = "userland: Debian GNU/Linux 12 (bookworm), Linux 6.1.0-50-amd64, root on ext4, from "
+    assert judge(row.expected, elsewhere)[0] is Result.FAILED
+    assert judge(row.expected, elsewhere + "/iso/dracut-live.iso")[0] is Result.BOOTED
+
+
+def test_evidence_is_one_line_that_can_be_printed() -> None:
+    assert one_line("  a\n\tb\x1b[1m  c ") == "a b [1m c"
+    assert len(one_line("x" * 1000)) == EVIDENCE_LIMIT
