@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from luxusbd.images.gpt import GptEntry, GptTable, read
-from luxusbd.stick.layout import DATA_NAME, TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX
+from luxusbd.stick.layout import DATA_NAME, TYPE_BASIC_DATA, TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX
 from luxusbd.stick.model import Layout, PartitionRole, PlannedPartition
 
 __all__ = ["GptEntry", "GptTable", "read", "stick_layout", "stick_layout_of"]
@@ -14,6 +14,7 @@ _ROLES = {
     (TYPE_BIOS_BOOT, "LUXBIOS"): PartitionRole.BIOS_BOOT,
     (TYPE_ESP, "LUXESP"): PartitionRole.ESP,
     (TYPE_LINUX, DATA_NAME): PartitionRole.DATA,
+    (TYPE_BASIC_DATA, DATA_NAME): PartitionRole.DATA,
 }
 
 

@@ -27,11 +27,11 @@ from luxusbd.errors import (
     NewerStickError,
     ToolMissingError,
 )
-from luxusbd.stick import bootfiles, esp, fsck, gptmend, lostfound, making, planned, reader, target, work
+from luxusbd.stick import bootfiles, esp, fsck, gptmend, kinds, lostfound, making, planned, reader, target, work
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.condition import Condition, examine, options_of
-from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.findings import Area, Findings
 from luxusbd.stick.isofiles import PARTIAL, check_beginning, pieces
 from luxusbd.stick.layout import SECTOR
@@ -87,7 +87,7 @@ class _Repair:
         layout, unmade = await self._mend_table()
         await work.show_partitions(self._order, layout)
         with tempfile.TemporaryDirectory(prefix="luxusb-work-") as name:
-            room = work.data_room(self._order, layout, Path(name))
+            room = await in_thread(work.data_room, self._order, layout, Path(name))
             session = Session(self._order.fd, layout, room, self._progress, self._after_step)
             self._progress.stage("filesystem")
             fresh, coming = await self._mend_filesystem(room, layout, unmade=unmade)
@@ -156,9 +156,9 @@ class _Repair:
 
         state, complete, coming = await in_thread(look)
         if state.blank or (unmade and not complete):
-            options = coming.options if coming is not None else StickOptions()
+            options = coming.options if coming is not None else StickOptions(filesystem=state.kind)
             await in_thread(making.mark, self._order.fd, layout)
-            await room.make_filesystem(str(uuid.uuid4()), options.label)
+            await room.make_filesystem(kinds.new_uuid(state.kind), options.label)
             self._after_step("filesystem")
             cut = "the making of the stick was cut before its data partition had a filesystem"
             gone = "there is nothing at the beginning of the data partition, and so no trace of its files"
@@ -167,15 +167,14 @@ class _Repair:
         if not await room.is_sound():
             mended = await room.mend()
             self._after_step("filesystem-mended")
-            self._note_mended(mended, clean=state.clean)
+            self._note_mended(mended, state)
         return False, None
 
-    def _note_mended(self, mended: fsck.Mended, *, clean: bool) -> None:
+    def _note_mended(self, mended: fsck.Mended, state: reader.Superblock) -> None:
         self._findings.log += mended.lines
-        if not mended.forced and not clean:
-            self._findings.note(
-                Area.FILESYSTEM, "the stick was pulled while it was written", "the journal was replayed"
-            )
+        if not mended.forced and not state.clean:
+            done = "the journal was replayed" if state.kind is Kind.EXT4 else "what that left behind was cleared away"
+            self._findings.note(Area.FILESYSTEM, "the stick was pulled while it was written", done)
         else:
             self._findings.note(
                 Area.FILESYSTEM,
@@ -337,7 +336,7 @@ class _Repair:
     async def _whole_file(self, session: Session, image: ManifestImage) -> str:
         """Path of a file that holds the whole image, under its name or the one it has while it is written; or empty."""
 
-        def candidates(filesystem: Ext4) -> list[str]:
+        def candidates(filesystem: DataFilesystem) -> list[str]:
             found = []
             for path in (f"/iso/{image.name}", f"/iso/{image.name}{PARTIAL}"):
                 inode = filesystem.lookup(path)

@@ -12,8 +12,10 @@ from typing import Any
 
 import luxusbd
 from luxusbd.errors import DeviceError
-from luxusbd.stick import making, partition, target
+from luxusbd.stick import making, partition, reader, target
 from luxusbd.stick.blockio import MediumReader, in_thread
+from luxusbd.stick.clusterroom import ClusterRoom
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.imagefile import FileRoom
 from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, StickOrder
 from luxusbd.stick.mounted import MountedRoom
@@ -88,8 +90,20 @@ async def show_partitions(order: StickOrder, found: Layout) -> None:
             await partition.reread(order.fd, found)
 
 
-def data_room(order: StickOrder, found: Layout, work: Path) -> DataRoom:
-    """The data partition of a disk or an image file; `work` is for temporary files."""
+def data_room(order: StickOrder, found: Layout, work: Path, kind: Kind | None = None) -> DataRoom:
+    """The data partition of a disk or an image file, as a room.
+
+    Args:
+        order: for the disk.
+        found: where the partition is.
+        work: a directory for temporary files.
+        kind: which filesystem it is to get; None for the one that it has.
+    """
+    if kind is None:
+        with MediumReader(order.fd) as medium:
+            kind = reader.superblock(medium.read_at, found).kind
+    if kind is not Kind.EXT4:
+        return ClusterRoom(order.fd, found, kind, work, disk=bool(order.node))
     return MountedRoom(order.fd, found) if order.node else FileRoom(order.fd, found, work)
 
 
@@ -103,7 +117,8 @@ async def session(
 ) -> AsyncIterator[Session]:
     """A session on the data partition, on a filesystem that is made for `make`, or else brought in order first."""
     with tempfile.TemporaryDirectory(prefix="luxusb-work-") as work:
-        room = data_room(order, found, Path(work))
+        kind = Kind(make.options.filesystem) if make is not None else None
+        room = await in_thread(data_room, order, found, Path(work), kind)
         if make is not None:
             await room.make_filesystem(make.data_uuid, make.options.label)
             after_step("filesystem")

@@ -18,9 +18,10 @@ from luxusbd.errors import (
     MalformedImageError,
     NotEnoughSpaceError,
 )
-from luxusbd.stick import bootfiles, esp, layout, making, menu, partition, planned, reader, repair, target, work
+from luxusbd.stick import bootfiles, esp, kinds, layout, making, menu, partition, planned, reader, repair, target, work
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import (
     Layout,
     Manifest,
@@ -83,14 +84,15 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
 
 async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
     table = layout.plan(order.size, order.options)
-    needed = layout.bytes_needed(source.image.size for source in order.add)
-    if needed > (capacity := layout.capacity(table)):
+    kind = Kind(order.options.filesystem)
+    needed = layout.bytes_needed((source.image.size for source in order.add), kind)
+    if needed > (capacity := layout.capacity(table, kind)):
         raise NotEnoughSpaceError(
             f"the images need {size_text(needed)} and the stick"
             f" has room for {size_text(capacity)}; leave some out or take a bigger one"
         )
     esp_serial = esp.new_serial()
-    data_uuid = str(uuid.uuid4())
+    data_uuid = kinds.new_uuid(kind)
     # everything that can fail without the disk comes before the first write to it
     files = await bootfiles.build(table, esp_serial, data_uuid, serial_console=order.options.serial_console)
     progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
@@ -148,7 +150,8 @@ async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> 
 async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manifest:
     manifest, _menus = await session.look()
     _check_new(manifest, sources)
-    needed = layout.bytes_needed(source.image.size for source in sources) - layout.RESERVE // 2
+    kind = Kind(manifest.options.filesystem)
+    needed = layout.bytes_needed((source.image.size for source in sources), kind) - layout.RESERVE // 2
     if needed > (free := await session.free_bytes()):
         raise NotEnoughSpaceError(
             f"the images need {size_text(needed)} and the stick has {size_text(free)} left; remove some first"
