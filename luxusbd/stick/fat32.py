@@ -64,7 +64,9 @@ class Fat32(ClusterFilesystem):
             raise MalformedImageError(f"FAT32 with sectors of {sector} bytes")
         if not per_cluster or per_cluster & (per_cluster - 1):
             raise MalformedImageError("FAT32 with impossible clusters")
-        if entries or small or short_table or version:
+        # mkfs.fat writes a small number of sectors where the other FATs have it
+        sectors = sectors or small
+        if entries or short_table or version:
             raise MalformedImageError("a FAT filesystem that is no FAT32")
         if not reserved or copies not in (1, 2) or not table:
             raise MalformedImageError("FAT32 with impossible tables")

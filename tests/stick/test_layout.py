@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError, NotSupportedError
+from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError
 from luxusbd.stick import layout, room
 from luxusbd.stick.ext4 import Ext4
 from luxusbd.stick.model import MIB, PartitionRole, StickOptions
@@ -50,7 +50,7 @@ def test_the_smallest_disk_is_really_the_smallest() -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (StickOptions(filesystem="exfat"), NotSupportedError),
+        (StickOptions(filesystem="exfat", label="x" * 12), InvalidArgumentError),
         (StickOptions(filesystem="ntfs"), InvalidArgumentError),
         (StickOptions(timeout=31), InvalidArgumentError),
         (StickOptions(timeout=-1), InvalidArgumentError),
