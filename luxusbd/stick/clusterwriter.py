@@ -290,18 +290,20 @@ class ClusterWriter(ABC, Generic[F]):
         """So many free clusters, in a row where there is one that is long enough."""
         if not count:
             return []
-        free = self.used.count(0)
+        end = self._end_of_room()
+        free = self.used.count(0, 0, end)
         if count > free:
             cluster = self.fs.cluster_size
             raise NotEnoughSpaceError(
                 f"{size_text(count * cluster)} do not fit into {size_text(free * cluster)} on the stick"
             )
         for start in (self._hint, FIRST):
-            at = self.used.find(bytes(count), start)
+            at = self.used.find(bytes(count), start, end)
             if at >= 0:
                 self._hint = at + count
                 return [Run(at, count)]
-        spans = sorted((Run(m.start(), m.end() - m.start()) for m in _FREE.finditer(self.used)), key=lambda r: -r.count)
+        found = (Run(match.start(), match.end() - match.start()) for match in _FREE.finditer(self.used, 0, end))
+        spans = sorted(found, key=lambda run: -run.count)
         taken: list[Run] = []
         for span in spans:
             taken.append(Run(span.first, min(span.count, count)))
@@ -309,6 +311,10 @@ class ClusterWriter(ABC, Generic[F]):
             if not count:
                 break
         return sorted(taken, key=lambda run: run.first)
+
+    def _end_of_room(self) -> int:
+        """The first cluster number that no file gets."""
+        return len(self.used)
 
     def _all_runs(self, entry: Entry | None) -> list[Run]:
         """The clusters that go with a file, those behind its end too."""

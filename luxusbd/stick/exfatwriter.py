@@ -43,6 +43,11 @@ class ExFatWriter(ClusterWriter[ExFat]):
             self._note(run, 1)
         return len(runs) == 1
 
+    def _end_of_room(self) -> int:
+        # GRUB (grub-core/fs/fat.c) takes the number of clusters for the end of their numbers, which is two higher, and
+        # reads no chain that leads to the last two; seen with 2.06: "invalid cluster"
+        return self.fs.clusters
+
     def _release(self, runs: Sequence[Run]) -> None:
         for run in runs:
             self._note(run, 0)
@@ -126,7 +131,7 @@ class ExFatWriter(ClusterWriter[ExFat]):
     def _grow(self, directory: Entry) -> Entry:
         runs = self._all_runs(directory)
         last = runs[-1].end - 1
-        row = directory.contiguous and last + 1 < len(self.used) and not self.used[last + 1]
+        row = directory.contiguous and last + 1 < self._end_of_room() and not self.used[last + 1]
         run = Run(last + 1, 1) if row else self.find_room(1)[0]
         self._allocate([run])
         self._clear(run.first)
