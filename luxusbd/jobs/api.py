@@ -18,6 +18,7 @@ from luxusbd.images.model import Firmware, StoredImage
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import Layout, ManifestImage, StickOptions
 
@@ -44,6 +45,8 @@ class DeviceView:
     """Image files on the stick that have no entry in its menu."""
     damage: str = ""
     """What is broken on a damaged stick, for people, else empty."""
+    filesystem: Kind = Kind.EXT4
+    """Of the data partition of a stick."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 

@@ -23,12 +23,14 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.downloads import file_name, release_title
 from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.stick import layout as stick_layout
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import MIB, Layout, ManifestImage, StickOptions
 from luxusbd.stick.text import sanitise_name
 from luxusbd.stick.tools import require_all
@@ -61,6 +63,11 @@ class Wanted:
     release: Release | None = None
     called: str = ""
     """Its own name, where the one on the stick (`name`) may have had to be another."""
+
+    @property
+    def guest(self) -> fitting.Guest:
+        """What has to be known of it to choose a filesystem."""
+        return fitting.Guest(self.name, self.size, self.stored.recognition.filesystems if self.stored else ())
 
     def manifest_image(self, stored: StoredImage, added: int) -> ManifestImage:
         """The manifest's entry, once the image is stored; `added` is 0 until it is on the stick."""
@@ -161,8 +168,10 @@ class Planner:
         if not allow_large:
             for view, _layout in layouts:
                 _check_large(view)
-        firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts))
+        kind = Kind(options.filesystem)
+        firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts), kind=kind)
         images = self.resolve(caller, references)
+        fitting.check(kind, [wanted.guest for wanted in images], planned=True)
         planned_images = tuple(_planned(wanted, firmware) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         warnings += _renamed(images)
@@ -171,6 +180,7 @@ class Planner:
             for view, _layout in layouts
             for mount in view.device.mounts
         ]
+        warnings += _weaker(kind)
         if Firmware.UEFI not in firmware:
             warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
         if Firmware.BIOS not in firmware:
@@ -178,7 +188,7 @@ class Planner:
         plan = Plan(
             token=secrets.token_urlsafe(24),
             expires=int(time.time()) + LIFETIME,
-            devices=tuple(self._planned_device(view, layout, images) for view, layout in layouts),
+            devices=tuple(self._planned_device(view, layout, images, kind) for view, layout in layouts),
             images=planned_images,
             options=options,
             firmware=firmware,
@@ -292,9 +302,9 @@ class Planner:
         except NotEnoughSpaceError as error:
             raise NotEnoughSpaceError(f"{name_of(view)} is too small: {error}; take a larger one") from None
 
-    def _planned_device(self, view: DeviceView, layout: Layout, images: Sequence[Wanted]) -> PlannedDevice:
-        needed = stick_layout.bytes_needed([wanted.size for wanted in images])
-        capacity = stick_layout.capacity(layout)
+    def _planned_device(self, view: DeviceView, layout: Layout, images: Sequence[Wanted], kind: Kind) -> PlannedDevice:
+        needed = stick_layout.bytes_needed([wanted.size for wanted in images], kind)
+        capacity = stick_layout.capacity(layout, kind)
         if needed > capacity:
             raise NotEnoughSpaceError(
                 f"{name_of(view)} is too small: the images need {size_text(needed)} and it has room for"
@@ -340,6 +350,21 @@ def recognised_title(recognition: Recognition, fallback: str) -> str:
     if recognition.version and recognition.version in recognition.system:
         return recognition.system
     return " ".join(part for part in (recognition.system, recognition.version) if part) or fallback
+
+
+def _weaker(kind: Kind) -> list[str]:
+    """What a stick with this filesystem does less well than one with ext4."""
+    warnings: list[str] = []
+    if kind is Kind.EXFAT:
+        warnings.append(
+            "exfat: no signed GRUB reads it, so that the stick will not start under Secure Boot; choose fat32 or ext4"
+            " for that"
+        )
+    if kind is not Kind.EXT4:
+        warnings.append(
+            f"{kind}: an image whose system cannot be started from it is refused, if need be after its download"
+        )
+    return warnings
 
 
 def _renamed(images: Sequence[Wanted]) -> list[str]:

@@ -23,6 +23,7 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
@@ -37,6 +38,7 @@ from luxusbd.jobs.together import Overall, combine
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.workshop import AGAIN, Workshop
 from luxusbd.stick import layout as stick_layout
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import (
     ManifestImage,
     StickOperation,
@@ -104,7 +106,9 @@ class Sticks:
         for image in images:
             if any(there.sha256 == image.sha256 for there in view.images):
                 raise AlreadyExistsError(f"{image.title} is on {name_of(view)} already")
-        needed = stick_layout.bytes_needed([image.size for image in images])
+        kind = view.filesystem
+        fitting.check(kind, [image.guest for image in images], planned=False)
+        needed = stick_layout.bytes_needed([image.size for image in images], kind)
         if needed > view.free_bytes:
             raise NotEnoughSpaceError(
                 f"{name_of(view)} has {size_text(view.free_bytes)} free and the images need"
@@ -113,7 +117,7 @@ class Sticks:
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
-            sources = await self._fetch(context, caller, images, overall)
+            sources = await self._fetch(context, caller, images, overall, kind)
             return await self._workshop.work(context, identity, StickOperation.ADD, overall, images=sources)
 
         return await self._submit(
@@ -271,10 +275,11 @@ class Sticks:
         options: StickOptions,
     ) -> Mapping[str, Any]:
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
-        sources = await self._fetch(context, caller, images, overall)
+        kind = Kind(options.filesystem)
+        sources = await self._fetch(context, caller, images, overall, kind)
         for identity in identities:
-            capacity = stick_layout.capacity(stick_layout.plan(identity.size, options))
-            needed = stick_layout.bytes_needed([image.size for image in sources])
+            capacity = stick_layout.capacity(stick_layout.plan(identity.size, options), kind)
+            needed = stick_layout.bytes_needed([image.size for image in sources], kind)
             if needed > capacity:
                 raise NotEnoughSpaceError(
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
@@ -300,7 +305,7 @@ class Sticks:
         return combine(identities, outcomes)
 
     async def _fetch(
-        self, context: JobContext, caller: Caller, images: Sequence[Wanted], overall: Overall
+        self, context: JobContext, caller: Caller, images: Sequence[Wanted], overall: Overall, kind: Kind
     ) -> tuple[ManifestImage, ...]:
         children = [
             await self._downloads.download(caller.uid, image.distribution, image.release, parent=context.job.id)
@@ -309,8 +314,12 @@ class Sticks:
         ]
         if children:
             await wait_for_children(self._queue, children, overall.downloads)
+        stored = [self._stored(caller, image) for image in images]
+        # what was downloaded meanwhile is known only now
+        guests = [fitting.Guest(image.name, image.size, image.recognition.filesystems) for image in stored]
+        fitting.check(kind, guests, planned=True)
         # the worker notes when it is on the stick; a file that was changed after that is found by a rescan
-        return tuple(image.manifest_image(self._stored(caller, image), 0) for image in images)
+        return tuple(image.manifest_image(there, 0) for image, there in zip(images, stored, strict=True))
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, image.sha256)

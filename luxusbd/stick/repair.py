@@ -378,6 +378,7 @@ class _Repair:
                 manifest.esp_serial,
                 manifest.data_uuid,
                 serial_console=manifest.options.serial_console,
+                kind=Kind(manifest.options.filesystem),
             )
         except ToolMissingError as error:
             return None, error
