@@ -1,0 +1,110 @@
+"""Sticks with FAT32 and exFAT on block devices, where the kernel could mount the partition."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from luxusbd.errors import DeviceMountedError
+from luxusbd.stick import layout, partition, reader, writer
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.model import PartitionRole, StickOperation, StickOptions
+from tests.stick import helpers
+from tests.stick.clusterimage import fsck
+from tests.stick.test_writer_disk import Disk, Sources
+
+pytestmark = pytest.mark.root
+
+KINDS = (Kind.FAT32, Kind.EXFAT)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    path = tmp_path / "medium"
+    os.close(helpers.empty_target(path))
+    with helpers.loop_device(path) as node:
+        made = Disk(node, path)
+        yield made
+        os.close(made.fd)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Iterator[Sources]:
+    made = Sources(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_life_of_a_stick(disk: Disk, sources: Sources, kind: Kind, tmp_path: Path) -> None:
+    one, two = sources("one.iso"), sources("two.iso", 3_000_001)
+    options = StickOptions(filesystem=kind)
+    await writer.execute(disk.order(StickOperation.CREATE, add=(one,), options=options), lambda _now: None)
+    snapshots = helpers.Snapshots(disk.path, tmp_path / "snapshots")
+    made = await writer.execute(disk.order(StickOperation.ADD, add=(two,)), lambda _now: None, after_step=snapshots)
+    assert made["images"] == ["one.iso", "two.iso"]
+    assert (await writer.execute(disk.order(StickOperation.VERIFY), lambda _now: None))["ok"] is True
+    removed = disk.order(StickOperation.REMOVE, remove=("one.iso",))
+    made = await writer.execute(removed, lambda _now: None, after_step=snapshots)
+    assert made["images"] == ["two.iso"]
+    assert (await writer.execute(disk.order(StickOperation.REPAIR), lambda _now: None))["findings"] == []
+    for _step, path in snapshots.taken:
+        helpers.check_boots(path, sources.files)
+    assert disk.look().damage == ""
+    assert helpers.check_boots(disk.path, sources.files) == (made["generation"], frozenset({"two.iso"}))
+    # what the kernel shows of the partition is what was written through the disk
+    planned = layout.plan(helpers.SIZE, options).partition(PartitionRole.DATA)
+    node = partition.find_node(disk.fd, layout.plan(helpers.SIZE, options), PartitionRole.DATA)
+    copy = tmp_path / "partition"
+    copy.write_bytes(Path(node.path).read_bytes())
+    assert copy.stat().st_size == planned.size
+    fsck(copy, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_nobody_takes_the_partition_meanwhile(disk: Disk, sources: Sources, kind: Kind) -> None:
+    options = StickOptions(filesystem=kind)
+    await writer.execute(disk.order(StickOperation.CREATE, options=options), lambda _now: None)
+    node = partition.find_node(disk.fd, layout.plan(helpers.SIZE, options), PartitionRole.DATA).path
+    refused: list[str] = []
+
+    def take(step: str) -> None:
+        try:
+            os.close(os.open(node, os.O_RDWR | os.O_EXCL))
+        except OSError:
+            refused.append(step)
+
+    await writer.execute(disk.order(StickOperation.ADD, add=(sources("one.iso"),)), lambda _now: None, after_step=take)
+    assert "images-checkpoint" in refused
+    held = os.open(node, os.O_RDWR | os.O_EXCL)
+    try:
+        with pytest.raises(DeviceMountedError):
+            await writer.execute(disk.order(StickOperation.ADD, add=(sources("two.iso"),)), lambda _now: None)
+    finally:
+        os.close(held)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_cancelled_job_leaves_nothing_behind(disk: Disk, sources: Sources, kind: Kind) -> None:
+    options = StickOptions(filesystem=kind)
+    await writer.execute(
+        disk.order(StickOperation.CREATE, add=(sources("one.iso"),), options=options), lambda _now: None
+    )
+    before = disk.look()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def cancel(step: str) -> None:
+        if step.startswith("image-written"):
+            task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        order = disk.order(StickOperation.ADD, add=(sources("two.iso", 9_000_000),))
+        await writer.execute(order, lambda _now: None, after_step=cancel)
+    task.uncancel()
+    assert disk.look() == before
+    assert reader.open_stick(disk.fd, helpers.SIZE).clean
