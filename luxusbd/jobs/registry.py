@@ -376,6 +376,7 @@ class DeviceRegistry:
                 unlisted_images=contents.unlisted,
                 damage=contents.damage,
                 filesystem=Kind(contents.manifest.options.filesystem),
+                companion=bool(contents.manifest.companion_uuid),
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

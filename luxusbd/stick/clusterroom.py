@@ -11,18 +11,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from luxusbd import process
 from luxusbd.errors import DeviceDamagedError, DeviceMountedError, InternalError, MalformedImageError
-from luxusbd.stick import clusterfsck, exfat, fsck, kinds, partition, room
-from luxusbd.stick.blockio import finish, in_thread, sync, translated, write_all
-from luxusbd.stick.clusters import SECTOR, Run
+from luxusbd.stick import clusterfsck, clustermake, fsck, partition, room
+from luxusbd.stick.blockio import in_thread, sync, translated, write_all
+from luxusbd.stick.clusters import Run
 from luxusbd.stick.clusterwriter import ClusterWriter, FileBlocks
 from luxusbd.stick.exfat import ExFat
 from luxusbd.stick.fat32 import Fat32
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import Layout, PartitionRole
-
-_PIECE = 1024 * 1024
 
 
 class ClusterRoom:
@@ -51,11 +48,7 @@ class ClusterRoom:
 
     async def make_filesystem(self, data_uuid: str, label: str) -> None:
         """Make an empty filesystem."""
-        if self._kind is Kind.FAT32:
-            await self._make_fat32(data_uuid, label)
-        else:
-            await self._make_exfat(data_uuid, label)
-        await in_thread(sync, self._fd)
+        await clustermake.make(self._fd, self._part, self._kind, data_uuid, label, self._work)
 
     async def check(self) -> None:
         """Clear away what a cut has left; a volume that is marked clean is believed."""
@@ -153,45 +146,6 @@ class ClusterRoom:
                 raise DeviceMountedError(f"{path} is in use: unmount it first") from error
             raise translated(error, "opening") from error
 
-    async def _make_fat32(self, data_uuid: str, label: str) -> None:
-        cluster = kinds.cluster_size(Kind.FAT32, self._part.size)
-        command = ["mkfs.fat", "-I", "-F", "32", "-s", str(cluster // SECTOR), "-S", str(SECTOR)]
-        command += ["-h", str(self._part.start // SECTOR), "-i", data_uuid.replace("-", "")]
-        command += ["-n", kinds.label(Kind.FAT32, label), f"--offset={self._part.start // SECTOR}"]
-        command += [f"/proc/self/fd/{self._fd}", str(self._part.size // 1024)]
-        await finish(process.run(command, pass_fds=(self._fd,), timeout=1800))
-
-    async def _make_exfat(self, data_uuid: str, label: str) -> None:
-        # mkfs.exfat knows no place inside of a file, and no serial number
-        path = self._work / "exfat"
-        await in_thread(_sparse, path, self._part.size)
-        cluster = kinds.cluster_size(Kind.EXFAT, self._part.size)
-        command = ["mkfs.exfat", "-c", str(cluster), "-L", kinds.label(Kind.EXFAT, label), str(path)]
-        await finish(process.run(command, timeout=1800))
-        try:
-            await in_thread(self._bring, path, data_uuid)
-        finally:
-            await in_thread(path.unlink)
-
-    def _bring(self, path: Path, data_uuid: str) -> None:
-        """Write what was made, up to its last byte that is none of a hole."""
-        length = exfat.BOOT_SECTORS * SECTOR
-        with path.open("r+b") as file:
-            fd = file.fileno()
-            region = exfat.with_serial(os.pread(fd, length, 0), data_uuid)
-            for start in (0, length):
-                os.pwrite(fd, region, start)
-            end = 0
-            while end < self._part.size:
-                try:
-                    end = os.lseek(fd, os.lseek(fd, end, os.SEEK_DATA), os.SEEK_HOLE)
-                except OSError as error:
-                    if error.errno != errno.ENXIO:
-                        raise
-                    break
-            for at in range(0, end, _PIECE):
-                write_all(self._fd, os.pread(fd, min(_PIECE, end - at), at), self._part.start + at)
-
 
 class _RunSink:
     def __init__(
@@ -224,8 +178,3 @@ class _RunSink:
 
     def close(self) -> None:
         """The descriptor is the caller's."""
-
-
-def _sparse(path: Path, size: int) -> None:
-    with path.open("wb") as file:
-        file.truncate(size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError
 from luxusbd.stick import kinds
@@ -38,6 +39,10 @@ TYPE_BASIC_DATA = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
 
 DATA_NAME = "LUXDATA"
 """GPT name of the data partition; it stays the same whatever label the filesystem gets."""
+COMPANION_NAME = "LUXEXT4"
+SHARE_NAME = "LUXSHARE"
+MINIMUM_EXTRA = 16 * MIB
+"""Bytes of the smallest share or companion partition."""
 MAXIMUM_TIMEOUT = 30
 
 RESERVE = 2 * MIB
@@ -66,6 +71,11 @@ def check_options(options: StickOptions) -> None:
         raise InvalidArgumentError(f"a label on {kind} has at most {kinds.LABEL_LIMIT} characters")
     if kind is Kind.FAT32 and "." in options.label:
         raise InvalidArgumentError("a label on fat32 has no '.'")
+    if kind is Kind.EXT4 and options.companion:
+        raise InvalidArgumentError("with ext4 there is nothing that a companion partition would be for; leave it out")
+    for what, extra in (("companion", options.companion), ("share", options.share)):
+        if extra and extra < MINIMUM_EXTRA:
+            raise InvalidArgumentError(f"a {what} partition has at least {size_text(MINIMUM_EXTRA)}")
 
 
 def plan(size: int, options: StickOptions) -> Layout:
@@ -77,9 +87,19 @@ def plan(size: int, options: StickOptions) -> Layout:
     """
     check_options(options)
     end = (size - BACKUP_TABLE) // MIB * MIB
+    extras = [
+        (PartitionRole.COMPANION, COMPANION_NAME, TYPE_LINUX, options.companion),
+        (PartitionRole.SHARE, SHARE_NAME, TYPE_BASIC_DATA, options.share),
+    ]
+    behind: list[PlannedPartition] = []
+    for role, name, type_guid, wanted in reversed(extras):
+        if wanted:
+            length = -(-wanted // MIB) * MIB
+            end -= length
+            behind.append(PlannedPartition(0, role, name, type_guid, end, length))
     if end - DATA_START < MINIMUM_DATA:
-        needed = minimum_size()
-        raise NotEnoughSpaceError(f"the disk has {size_text(size)}; a stick needs at least {size_text(needed)}")
+        needed = minimum_size() + sum(part.size for part in behind)
+        raise NotEnoughSpaceError(f"the disk has {size_text(size)}; such a stick needs at least {size_text(needed)}")
     kind = Kind(options.filesystem)
     if kind is Kind.FAT32 and end - DATA_START > kinds.FAT32_LARGEST_PARTITION:
         raise InvalidArgumentError(
@@ -92,6 +112,7 @@ def plan(size: int, options: StickOptions) -> Layout:
             PlannedPartition(1, PartitionRole.BIOS_BOOT, "LUXBIOS", TYPE_BIOS_BOOT, BIOS_START, BIOS_SIZE),
             PlannedPartition(2, PartitionRole.ESP, "LUXESP", TYPE_ESP, ESP_START, ESP_SIZE),
             PlannedPartition(3, PartitionRole.DATA, DATA_NAME, type_of(kind), DATA_START, end - DATA_START),
+            *(replace(part, number=number) for number, part in enumerate(reversed(behind), start=4)),
         ),
     )
 
@@ -143,6 +164,25 @@ def capacity(layout: Layout, filesystem: str = Kind.EXT4) -> int:
     kind = Kind(filesystem)
     size = layout.partition(PartitionRole.DATA).size
     return filesystem_capacity(size) if kind is Kind.EXT4 else kinds.capacity(kind, size)
+
+
+def companion_capacity(layout: Layout) -> int:
+    """As `capacity`, of the companion partition; 0 where there is none."""
+    if not layout.has(PartitionRole.COMPANION):
+        return 0
+    return filesystem_capacity(layout.partition(PartitionRole.COMPANION).size)
+
+
+def companion_view(layout: Layout) -> Layout:
+    """The layout as it looks to whoever works on the companion partition and knows only data partitions."""
+    kept = [part for part in layout.partitions if part.role in (PartitionRole.BIOS_BOOT, PartitionRole.ESP)]
+    part = layout.partition(PartitionRole.COMPANION)
+    return Layout(layout.size, (*kept, replace(part, role=PartitionRole.DATA)))
+
+
+def data_view(layout: Layout) -> Layout:
+    """The layout without its companion."""
+    return Layout(layout.size, tuple(part for part in layout.partitions if part.role is not PartitionRole.COMPANION))
 
 
 def filesystem_capacity(size: int) -> int:

@@ -11,11 +11,12 @@ from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError
 from luxusbd.stick import gpt, gptmend, isofiles, manifest, menu, planned
 from luxusbd.stick.blockio import ReadAt, read_at
 from luxusbd.stick.detect import kind_of, open_as
-from luxusbd.stick.ext4 import backup_superblock
+from luxusbd.stick.ext4 import Ext4, backup_superblock
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.layout import BLOCK
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, Manifest, PartitionRole, StickContents
+from luxusbd.stick.pair import PairFilesystem
 
 MENU_LIMIT = 16 * 1024 * 1024
 
@@ -148,7 +149,12 @@ def open_data(read: ReadAt, layout: Layout) -> DataFilesystem:
     def inside(offset: int, length: int) -> bytes:
         return read(part.start + offset, length)
 
-    return open_as(kind_of(inside, part), inside, part.size)
+    found = open_as(kind_of(inside, part), inside, part.size)
+    if not layout.has(PartitionRole.COMPANION):
+        return found
+    extra = layout.partition(PartitionRole.COMPANION)
+    companion = Ext4(lambda offset, length: read(extra.start + offset, length), extra.size)
+    return PairFilesystem(found, companion, inside, extra.start - part.start)
 
 
 def load_manifest(filesystem: DataFilesystem) -> Manifest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import os
 import tempfile
 import time
@@ -34,7 +35,7 @@ from luxusbd.stick.condition import Condition, examine, options_of
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.findings import Area, Findings
 from luxusbd.stick.isofiles import PARTIAL, check_beginning, pieces
-from luxusbd.stick.layout import SECTOR
+from luxusbd.stick.layout import COMPANION_NAME, SECTOR, companion_view, data_view
 from luxusbd.stick.model import (
     Layout,
     Manifest,
@@ -44,6 +45,7 @@ from luxusbd.stick.model import (
     StickOptions,
     StickOrder,
 )
+from luxusbd.stick.pair import companion_of, located
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import IMAGES_MODE, DataRoom
 from luxusbd.stick.session import AfterStep, Session, hash_file
@@ -90,6 +92,7 @@ class _Repair:
             room = await in_thread(work.data_room, self._order, layout, Path(name))
             session = Session(self._order.fd, layout, room, self._progress, self._after_step)
             self._progress.stage("filesystem")
+            await self._make_companion(room, layout)
             fresh, coming = await self._mend_filesystem(room, layout, unmade=unmade)
             look = await self._look(session)
             if coming is not None:
@@ -137,6 +140,21 @@ class _Repair:
             self._findings.note(Area.TABLE, problem, "written anew from what is whole of the table")
         return state.layout, unmade
 
+    async def _make_companion(self, room: DataRoom, layout: Layout) -> None:
+        """Make the companion's filesystem where the making of the stick was cut before that."""
+        if not layout.has(PartitionRole.COMPANION):
+            return
+
+        def blank() -> bool:
+            with MediumReader(self._order.fd) as medium:
+                return reader.superblock(medium.read_at, companion_view(layout)).blank
+
+        if await in_thread(blank):
+            await companion_of(room).make_companion(kinds.new_uuid(Kind.EXT4), COMPANION_NAME)
+            self._findings.note(
+                Area.FILESYSTEM, "there is nothing on the companion partition", "an empty filesystem was made"
+            )
+
     async def _mend_filesystem(self, room: DataRoom, layout: Layout, *, unmade: bool) -> tuple[bool, Manifest | None]:
         """Whether it was made anew, and the manifest that was planned for the stick then."""
 
@@ -145,7 +163,7 @@ class _Repair:
                 state = reader.superblock(medium.read_at, layout)
                 if not state.readable:
                     return state, False, None
-                filesystem = reader.open_data(medium.read_at, layout)
+                filesystem = reader.open_data(medium.read_at, data_view(layout))
                 try:
                     reader.load_manifest(filesystem)
                 except NewerStickError:
@@ -224,6 +242,7 @@ class _Repair:
             self._findings.note(Area.MENU, "a boot menu was incomplete or too old", "written anew")
         if self._order.operation is StickOperation.REBUILD:
             await session.check_found(self._order.found)
+        manifest = await in_thread(session.on_medium, functools.partial(located, manifest))
         if stale or manifest != look.manifest:
             manifest = dataclasses.replace(
                 manifest,

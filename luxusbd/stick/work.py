@@ -12,13 +12,15 @@ from typing import Any
 
 import luxusbd
 from luxusbd.errors import DeviceError
-from luxusbd.stick import making, partition, reader, target
+from luxusbd.stick import clustermake, kinds, making, partition, reader, target
 from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.clusterroom import ClusterRoom
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.imagefile import FileRoom
+from luxusbd.stick.layout import COMPANION_NAME, SHARE_NAME, companion_view, data_view
 from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, StickOrder
 from luxusbd.stick.mounted import MountedRoom
+from luxusbd.stick.pair import PairRoom, companion_of, located
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom
 from luxusbd.stick.session import AfterStep, Session
@@ -28,7 +30,7 @@ async def commit(session: Session, manifest: Manifest, added: Sequence[ManifestI
     """Write the manifest as the next generation, with its menu; see `Session.commit`."""
     current, menus = await session.look()
     manifest = dataclasses.replace(
-        manifest,
+        await in_thread(session.on_medium, lambda filesystem: located(manifest, filesystem)),
         generation=max(current.generation, menus.newest) + 1,
         updated=int(time.time()),
         luxusbd=luxusbd.__version__,
@@ -99,6 +101,12 @@ def data_room(order: StickOrder, found: Layout, work: Path, kind: Kind | None = 
         work: a directory for temporary files.
         kind: which filesystem it is to get; None for the one that it has.
     """
+    if found.has(PartitionRole.COMPANION):
+        guests = [source.image.name for source in order.add if source.image.partition is PartitionRole.COMPANION]
+        inside = work / "companion"
+        inside.mkdir(exist_ok=True)
+        companion = data_room(order, companion_view(found), inside, Kind.EXT4)
+        return PairRoom(data_room(order, data_view(found), work, kind), companion, guests)
     if kind is None:
         with MediumReader(order.fd) as medium:
             kind = reader.superblock(medium.read_at, found).kind
@@ -121,6 +129,12 @@ async def session(
         room = await in_thread(data_room, order, found, Path(work), kind)
         if make is not None:
             await room.make_filesystem(make.data_uuid, make.options.label)
+            if make.companion_uuid:
+                await companion_of(room).make_companion(make.companion_uuid, COMPANION_NAME)
+            if found.has(PartitionRole.SHARE):
+                part = found.partition(PartitionRole.SHARE)
+                share = kinds.new_uuid(Kind.EXFAT)
+                await clustermake.make(order.fd, part, Kind.EXFAT, share, SHARE_NAME, Path(work))
             after_step("filesystem")
         else:
             await room.check()

@@ -26,6 +26,7 @@ from luxusbd.stick.model import (
     Layout,
     Manifest,
     ManifestImage,
+    PartitionRole,
     SourceImage,
     StickOperation,
     StickOrder,
@@ -85,7 +86,14 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
 async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
     table = layout.plan(order.size, order.options)
     kind = Kind(order.options.filesystem)
-    needed = layout.bytes_needed((source.image.size for source in order.add), kind)
+    guests = [source.image.size for source in order.add if source.image.partition is PartitionRole.COMPANION]
+    if guests and layout.bytes_needed(guests) > layout.companion_capacity(table):
+        raise NotEnoughSpaceError(
+            f"the images for the companion partition need {size_text(layout.bytes_needed(guests))} and it has room for"
+            f" {size_text(layout.companion_capacity(table))}; make it bigger"
+        )
+    here = [source.image.size for source in order.add if source.image.partition is PartitionRole.DATA]
+    needed = layout.bytes_needed(here, kind)
     if needed > (capacity := layout.capacity(table, kind)):
         raise NotEnoughSpaceError(
             f"the images need {size_text(needed)} and the stick"
@@ -121,6 +129,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         firmware=files.firmware,
         boot_files=files.records,
         luxusbd=luxusbd.__version__,
+        companion_uuid=kinds.new_uuid(Kind.EXT4) if table.has(PartitionRole.COMPANION) else "",
     )
     progress.stage("filesystem")
     async with work.session(order, table, progress, after_step, make=manifest) as session:
@@ -151,7 +160,8 @@ async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manif
     manifest, _menus = await session.look()
     _check_new(manifest, sources)
     kind = Kind(manifest.options.filesystem)
-    needed = layout.bytes_needed((source.image.size for source in sources), kind) - layout.RESERVE // 2
+    here = [source.image.size for source in sources if source.image.partition is PartitionRole.DATA]
+    needed = layout.bytes_needed(here, kind) - layout.RESERVE // 2
     if needed > (free := await session.free_bytes()):
         raise NotEnoughSpaceError(
             f"the images need {size_text(needed)} and the stick has {size_text(free)} left; remove some first"

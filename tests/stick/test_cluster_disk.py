@@ -102,8 +102,8 @@ async def test_a_cancelled_job_leaves_nothing_behind(disk: Disk, sources: Source
         if step.startswith("image-written"):
             task.cancel()
 
+    order = disk.order(StickOperation.ADD, add=(sources("two.iso", 9_000_000),))
     with pytest.raises(asyncio.CancelledError):
-        order = disk.order(StickOperation.ADD, add=(sources("two.iso", 9_000_000),))
         await writer.execute(order, lambda _now: None, after_step=cancel)
     task.uncancel()
     assert disk.look() == before

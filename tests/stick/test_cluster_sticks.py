@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from luxusbd.errors import AlreadyExistsError, DeviceDamagedError, InvalidArgumentError, NotEnoughSpaceError
-from luxusbd.stick import layout, reader, writer
+from luxusbd.stick import layout, menu, reader, writer
+from luxusbd.stick.blockio import read_at
+from luxusbd.stick.exfat import ExFat
+from luxusbd.stick.ext4 import Ext4
 from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.model import MIB, PartitionRole, StickOperation, StickOptions
+from luxusbd.stick.model import MIB, PartitionRole, SourceImage, StickOperation, StickOptions
 from tests.stick import helpers
 from tests.stick.clusterimage import fsck
 from tests.stick.test_writer_file import Bench
@@ -190,3 +196,112 @@ async def test_labels_and_files_beyond_fat32(bench: Bench) -> None:
     with pytest.raises(InvalidArgumentError, match="reaches to"):
         layout.plan(3 << 40, StickOptions(filesystem="fat32"))
     layout.plan(3 << 40, StickOptions(filesystem="exfat"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stick_with_companion_and_share(bench: Bench, kind: Kind) -> None:
+    options = StickOptions(filesystem=kind, companion=32 * MIB, share=20 * MIB)
+    size = 260 * MIB
+    os.truncate(bench.fd, size)
+
+    async def do(operation: StickOperation, *add: SourceImage, **changes: object) -> dict[str, Any]:
+        order = helpers.order(operation, bench.fd, size=size, add=add, **changes)
+        return await writer.execute(order, lambda _now: None)
+
+    here = bench.source("here.iso", 300_000)
+    there = bench.source("there.iso", 3 * MIB + 5, partition=PartitionRole.COMPANION)
+    made = await do(StickOperation.CREATE, here, there, options=options)
+    assert made["images"] == ["here.iso", "there.iso"]
+    planned = layout.plan(size, options)
+    share = planned.partition(PartitionRole.SHARE)
+    empty = os.pread(bench.fd, share.size, share.start)
+    companion = planned.partition(PartitionRole.COMPANION)
+
+    def beside(path: str) -> bool:
+        read = read_at(bench.fd)
+        ext4 = Ext4(lambda offset, length: read(companion.start + offset, length), companion.size)
+        return ext4.lookup(path) is not None
+
+    def main(path: str) -> bool:
+        return reader.open_data(read_at(bench.fd), layout.data_view(planned)).lookup(path) is not None
+
+    assert (beside("/iso/there.iso"), main("/iso/there.iso")) == (True, False)
+    assert (beside("/iso/here.iso"), main("/iso/here.iso")) == (False, True)
+    contents = reader.read_stick(bench.fd, size)
+    assert contents is not None
+    assert contents.damage == ""
+    assert contents.manifest.options == options
+    assert [image.partition.value for image in contents.manifest.images] == ["data", "companion"]
+    text = reader.open_stick(bench.fd, size).read_file("/luxusb/menu-b.cfg", 1 << 20)
+    text = text if text and b"there.iso" in text else reader.open_stick(bench.fd, size).read_file(menu.MENU_A, 1 << 20)
+    assert text is not None
+    assert b'[ -e "($companion)/iso/there.iso" ]' in text
+    assert f"--set=companion --fs-uuid {contents.manifest.companion_uuid}".encode() in text
+    for place, name in ((3, "here.iso"), (4, "there.iso")):
+        done = subprocess.run(
+            ["grub-fstest", bench.path, "cmp", f"(loop0,gpt{place})/iso/{name}", bench.files[name]],
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert (await do(StickOperation.VERIFY))["ok"] is True
+    assert (await do(StickOperation.REPAIR))["findings"] == []
+
+    more = bench.source("more.iso", 2 * MIB, partition=PartitionRole.COMPANION)
+    await do(StickOperation.ADD, more)
+    assert beside("/iso/more.iso")
+    await do(StickOperation.REMOVE, remove=("there.iso", "here.iso"))
+    assert not beside("/iso/there.iso")
+    assert not main("/iso/here.iso")
+    # by hand, with an entry that says nothing of where it is
+    third = bench.source("third.iso", 300_000).image
+    subprocess.run(
+        ["debugfs", "-w", "-f", "-", f"{bench.path}?offset={companion.start}"],
+        input=f"cd /iso\nwrite {bench.files['third.iso']} third.iso\n",
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    await do(StickOperation.RESCAN, found=(dataclasses.replace(third, added=2**34),))
+    contents = reader.read_stick(bench.fd, size)
+    assert contents is not None
+    assert {image.name: image.partition.value for image in contents.manifest.images} == {
+        "more.iso": "companion",
+        "third.iso": "companion",
+    }
+    assert (await do(StickOperation.VERIFY))["ok"] is True
+    big = bench.source("big.iso", 40 * MIB, partition=PartitionRole.COMPANION)
+    with pytest.raises(NotEnoughSpaceError):
+        await do(StickOperation.ADD, big)
+    assert os.pread(bench.fd, share.size, share.start) == empty
+    copy = bench.directory / "share"
+    copy.write_bytes(empty)
+    fsck(copy, Kind.EXFAT)
+    assert ExFat(lambda offset, length: empty[offset : offset + length], share.size).label == "LUXSHARE"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_step_with_a_companion_leaves_a_stick_that_a_repair_finishes(bench: Bench, kind: Kind) -> None:
+    options = StickOptions(filesystem=kind, companion=16 * MIB)
+    size = 230 * MIB
+    os.truncate(bench.fd, size)
+    here = bench.source("here.iso", 300_000)
+    there = bench.source("there.iso", 500_000, partition=PartitionRole.COMPANION)
+    snapshots = helpers.Snapshots(bench.path, bench.directory / "snapshots")
+    order = helpers.order(StickOperation.CREATE, bench.fd, size=size, add=(here, there), options=options)
+    await writer.execute(order, lambda _now: None, after_step=snapshots)
+    kept: dict[str, str] = {}
+    for step, path in snapshots.taken:
+        fd = os.open(path, os.O_RDWR)
+        try:
+            repair = helpers.order(StickOperation.REPAIR, fd, size=size)
+            await writer.execute(repair, lambda _now: None)
+            contents = reader.read_stick(fd, size)
+            assert contents is not None, step
+            assert contents.damage == "", step
+            assert (await writer.execute(helpers.order(StickOperation.VERIFY, fd, size=size), lambda _now: None))["ok"]
+            kept = {image.name: image.partition.value for image in contents.manifest.images}
+            assert kept.items() <= {"here.iso": "data", "there.iso": "companion"}.items(), step
+        finally:
+            os.close(fd)
+    assert set(kept) == {"here.iso", "there.iso"}
