@@ -240,10 +240,16 @@ def test_a_companion_takes_what_the_data_partition_cannot_start(planner: Planner
         make(planner, references=odd.references(), options=options)
 
 
-def test_exfat_never_promises_secure_boot(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exfat_never_promises_secure_boot(
+    planner: Planner, shelf: Callable[..., Shelf], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = shelf(stored("any.iso", MIB)).references()
     monkeypatch.setattr("luxusbd.stick.tools.require_any", lambda _kind: frozenset(Firmware))
-    assert Firmware.UEFI_SECURE_BOOT in make(planner, options=StickOptions(filesystem="fat32")).firmware
-    plan = make(planner, options=StickOptions(filesystem="exfat"))
+    assert (
+        Firmware.UEFI_SECURE_BOOT
+        in make(planner, references=references, options=StickOptions(filesystem="fat32")).firmware
+    )
+    plan = make(planner, references=references, options=StickOptions(filesystem="exfat"))
     assert plan.firmware == {Firmware.BIOS, Firmware.UEFI}
     assert not plan.secure_boot
     assert any("Secure Boot" in warning for warning in plan.warnings)
