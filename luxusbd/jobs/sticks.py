@@ -175,7 +175,7 @@ class Sticks:
     async def rescan(self, caller: Caller, identity: DeviceIdentity, *, thorough: bool) -> Job:
         """Start making manifest and menu fit the files on the stick."""
         view = self._stick(identity, damaged=True)
-        how = How(thorough=thorough)
+        how = How(thorough=thorough, kind=None if view.companion else view.filesystem)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 0, 1)

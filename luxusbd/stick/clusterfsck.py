@@ -16,8 +16,9 @@ from luxusbd import process
 from luxusbd.errors import DeviceDamagedError, MalformedImageError
 from luxusbd.stick import exfat, fat32
 from luxusbd.stick.blockio import finish, in_thread
+from luxusbd.stick.clusterblocks import Blocks
 from luxusbd.stick.clusters import SECTOR, ClusterFilesystem
-from luxusbd.stick.clusterwriter import Blocks, ClusterWriter
+from luxusbd.stick.clusterwriter import ClusterWriter
 from luxusbd.stick.exfat import ExFat
 from luxusbd.stick.exfatwriter import ExFatWriter
 from luxusbd.stick.fat32 import Fat32
@@ -49,7 +50,8 @@ class Looked:
     def tidy(self) -> bool:
         """Whether not even that is there."""
         found = self.survey
-        return self.whole and self.writer.fs.clean and not found.lost and not found.tables_differ
+        remains = found.lost or found.overlong or found.tables_differ
+        return self.whole and self.writer.fs.clean and not remains
 
 
 def open_filesystem(blocks: Blocks, kind: Kind, size: int) -> ClusterWriter[Fat32] | ClusterWriter[ExFat]:
@@ -79,7 +81,7 @@ def tidy(looked: Looked) -> None:
     writer.begin()
     if isinstance(writer, Fat32Writer):
         writer.copy_table()
-    writer.reclaim(looked.survey.lost)
+    writer.reclaim(looked.survey.lost, looked.survey.overlong)
     writer.finish()
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from luxusbd.errors import DeviceDamagedError, DeviceMountedError, InternalError, MalformedImageError
 from luxusbd.stick import clusterfsck, clustermake, fsck, partition, room
 from luxusbd.stick.blockio import in_thread, sync, translated, write_all
+from luxusbd.stick.clusterblocks import FileBlocks
 from luxusbd.stick.clusters import Run
-from luxusbd.stick.clusterwriter import ClusterWriter, FileBlocks
+from luxusbd.stick.clusterwriter import ClusterWriter
 from luxusbd.stick.exfat import ExFat
 from luxusbd.stick.fat32 import Fat32
 from luxusbd.stick.filesystem import Kind

@@ -4,8 +4,9 @@ What is promised, when a sector of 512 bytes is written as a whole or not at all
 
 - A file that no call names stays as it is, whatever is cut.
 - `write_small` leaves the old content or the new one, and a new file is there as a whole or not at all. So does
-  `make_directory`, and so does `publish` for its new name as long as both names lie in one sector, which `near` takes
-  care of; otherwise there is a moment in which only the old name exists.
+  `make_directory`, and so does `publish` within a directory as long as both names lie in one sector, which `near` takes
+  care of; otherwise there is a moment in which only the old name exists. Into another directory, or where a longer name
+  has no room in the sector of the shorter one, there is a moment in which neither does.
 - Two files never share a cluster. What a cut may leave is clusters that belong to nobody, marks of a dirty volume, a
   second table that lags behind the first, and a wrong count of free clusters.
 
@@ -20,64 +21,18 @@ from __future__ import annotations
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from luxusbd.errors import DeviceDamagedError, InternalError, InvalidArgumentError, NotEnoughSpaceError
-from luxusbd.stick.blockio import read_at, sync, write_all
+from luxusbd.stick.clusterblocks import SLOTS, Blocks, Spot, end_mark, in_one_sector, placed, without_rest
 from luxusbd.stick.clusters import FIRST, SECTOR, SLOT, ClusterFilesystem, Entry, Run
 from luxusbd.text import size_text
 
-SLOTS = SECTOR // SLOT
 _FREE = re.compile(rb"\x00+")
 
 F = TypeVar("F", bound=ClusterFilesystem)
-
-
-class Blocks(Protocol):
-    """Where a partition's bytes are kept."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes, as they were written last."""
-
-    def write(self, data: bytes | memoryview, offset: int) -> None:
-        """Write bytes, in whole sectors; in which order they reach the medium is not said."""
-
-    def flush(self) -> None:
-        """Return when everything written so far is on the medium."""
-
-
-class FileBlocks:
-    """A partition of a disk or of an image file that begins at byte `start`; a `Blocks`."""
-
-    def __init__(self, fd: int, start: int) -> None:
-        self._fd = fd
-        self._start = start
-        self._read = read_at(fd)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes, as they were written last."""
-        return self._read(self._start + offset, length)
-
-    def write(self, data: bytes | memoryview, offset: int) -> None:
-        """Write bytes."""
-        write_all(self._fd, data, self._start + offset)
-
-    def flush(self) -> None:
-        """Return when everything written so far is on the medium."""
-        sync(self._fd)
-
-
-@dataclass(frozen=True)
-class _Spot:
-    """Free slots in a sector."""
-
-    place: int
-    """Of the sector."""
-    data: bytes
-    """Of the sector, with nothing behind its end mark."""
-    index: int
 
 
 class ClusterWriter(ABC, Generic[F]):
@@ -101,6 +56,7 @@ class ClusterWriter(ABC, Generic[F]):
         self.used = self._load_used()
         self._hint = FIRST
         self._dirty = False
+        self._unsure = False
 
     # ---- what the two filesystems do differently
 
@@ -111,6 +67,10 @@ class ClusterWriter(ABC, Generic[F]):
     @abstractmethod
     def _allocate(self, runs: Sequence[Run]) -> bool:
         """Note clusters as used, and chain them where needed; whether they lie in a row that needs no chain."""
+
+    @abstractmethod
+    def _end_chain(self, cluster: int) -> None:
+        """Make the table say that nothing follows a cluster."""
 
     @abstractmethod
     def _release(self, runs: Sequence[Run]) -> None:
@@ -165,24 +125,28 @@ class ClusterWriter(ABC, Generic[F]):
             if not entry.is_directory:
                 raise DeviceDamagedError(f"{path} on the stick is no directory")
             return
-        self.begin()
         run = self.find_room(1)
-        row = self._allocate(run)
-        first = run[0].first
-        self._clear(first, self._first_content(first, parent))
-        self.blocks.flush()
-        slots = self._new_slots(parent, name, is_directory=True)
-        size = self._directory_size()
-        self._insert(parent, self._with_clusters(slots, first, size, size, row=row))
-        self.blocks.flush()
+        with self._changing():
+            row = self._allocate(run)
+            first = run[0].first
+            self._clear(first, self._first_content(first, parent))
+            self.blocks.flush()
+            slots = self._new_slots(parent, name, is_directory=True)
+            size = self.fs.cluster_size
+            self._insert(parent, self._with_clusters(slots, first, size, size, row=row))
+            self.blocks.flush()
 
     def write_small(self, path: str, data: bytes) -> None:
         """Write a file as a whole, in place of one that may be there."""
         parent, name, entry = self._look(path)
         self._check_file(path, entry)
         old = self._all_runs(entry)
-        self.begin()
         runs = self.find_room(-(-len(data) // self.fs.cluster_size))
+        with self._changing():
+            self._put_small(parent, name, entry, data, runs)
+            self._release(old)
+
+    def _put_small(self, parent: Entry, name: str, entry: Entry | None, data: bytes, runs: Sequence[Run]) -> None:
         row = self._allocate(runs)
         rest = memoryview(data + bytes(-len(data) % SECTOR))
         for run in runs:
@@ -191,7 +155,7 @@ class ClusterWriter(ABC, Generic[F]):
             rest = rest[len(piece) :]
         self.blocks.flush()
         first = runs[0].first if runs else 0
-        if entry is not None and _in_one_sector(entry.slots):
+        if entry is not None and in_one_sector(entry.slots):
             slots = self._with_clusters(entry.raw, first, len(data), len(data), row=row)
             self._patch(dict(zip(entry.slots, slots, strict=True)))
         else:
@@ -202,19 +166,19 @@ class ClusterWriter(ABC, Generic[F]):
             made = self._with_clusters(slots, first, len(data), len(data), row=row)
             self._insert(parent, made, near=self._sector_of(parent, name))
         self.blocks.flush()
-        self._release(old)
 
     def allocate(self, path: str, size: int) -> tuple[Run, ...]:
         """Start a new file of `size` bytes, in place of one that may be there; where its clusters are."""
         self.remove(path)
         parent, name, _entry = self._look(path)
-        self.begin()
         runs = self.find_room(-(-size // self.fs.cluster_size))
-        row = self._allocate(runs)
-        self.blocks.flush()
-        slots = self._new_slots(parent, name, is_directory=False)
-        first = runs[0].first if runs else 0
-        self._insert(parent, self._with_clusters(slots, first, size, 0, row=row), near=self._sector_of(parent, name))
+        with self._changing():
+            row = self._allocate(runs)
+            self.blocks.flush()
+            slots = self._new_slots(parent, name, is_directory=False)
+            first = runs[0].first if runs else 0
+            made = self._with_clusters(slots, first, size, 0, row=row)
+            self._insert(parent, made, near=self._sector_of(parent, name))
         return tuple(runs)
 
     def publish(self, old: str, new: str) -> None:
@@ -223,17 +187,23 @@ class ClusterWriter(ABC, Generic[F]):
         Raises:
             DeviceDamagedError: there is none of the old name, or a directory has the new one.
         """
-        parent, _name, entry = self._look(old)
-        directory, name, target = self._look(new)
+        parent, _old, entry = self._look(old)
+        directory, _new, target = self._look(new)
         if entry is None:
             raise DeviceDamagedError(f"there is no {old} on the stick any more; repair it")
         if target is not None and target.slots == entry.slots:
             target = None
         self._check_file(new, target)
         freed = self._all_runs(target)
-        self.begin()
-        # what was written into it has to be there before the name says so
-        self.blocks.flush()
+        with self._changing():
+            # what was written into it has to be there before the name says so
+            self.blocks.flush()
+            self._rename(entry, parent, directory, new, target)
+            self.blocks.flush()
+            self._release(freed)
+
+    def _rename(self, entry: Entry, parent: Entry, directory: Entry, new: str, target: Entry | None) -> None:
+        name = new.rpartition("/")[2]
         here = parent.first == directory.first
         gone = target.slots if target is not None else ()
         if not here or not self._replace_in_sector(entry, directory, name, gone):
@@ -245,8 +215,6 @@ class ClusterWriter(ABC, Generic[F]):
                 self._unlink(entry)
                 self.blocks.flush()
                 self._insert(self._again(directory, new), slots)
-        self.blocks.flush()
-        self._release(freed)
 
     def remove(self, path: str) -> None:
         """Remove a file if it is there.
@@ -259,10 +227,10 @@ class ClusterWriter(ABC, Generic[F]):
             return
         self._check_file(path, entry)
         runs = self._all_runs(entry)
-        self.begin()
-        self._unlink(entry)
-        self.blocks.flush()
-        self._release(runs)
+        with self._changing():
+            self._unlink(entry)
+            self.blocks.flush()
+            self._release(runs)
 
     def begin(self) -> None:
         """Note on the medium that the volume is being written, unless that was done."""
@@ -272,16 +240,29 @@ class ClusterWriter(ABC, Generic[F]):
             self._dirty = True
 
     def finish(self) -> None:
-        """Bring everything onto the medium, and note there that the volume is whole."""
+        """Bring everything onto the medium, and note there that the volume is whole, unless a change broke off."""
         self.blocks.flush()
-        if self._dirty:
+        if self._dirty and not self._unsure:
             self._mark(dirty=False)
             self.blocks.flush()
             self._dirty = False
 
-    def reclaim(self, lost: Iterable[Run]) -> None:
-        """Give clusters free that belong to nobody."""
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """A change of the volume: when it breaks off, the mark stays that makes the next one look through it."""
         self.begin()
+        try:
+            yield
+        except BaseException:
+            self._unsure = True
+            raise
+
+    def reclaim(self, lost: Iterable[Run], last: Iterable[int]) -> None:
+        """End chains at the clusters `last`, and give clusters free that belong to nobody."""
+        self.begin()
+        for cluster in last:
+            self._end_chain(cluster)
+        self.blocks.flush()
         self._release(list(lost))
 
     # ---- clusters
@@ -327,9 +308,6 @@ class ClusterWriter(ABC, Generic[F]):
     def _clear(self, cluster: int, beginning: bytes = b"") -> None:
         self.blocks.write(beginning.ljust(self.fs.cluster_size, b"\0"), self.fs.place(cluster))
 
-    def _directory_size(self) -> int:
-        return self.fs.cluster_size
-
     # ---- slots
 
     def _look(self, path: str) -> tuple[Entry, str, Entry | None]:
@@ -363,22 +341,22 @@ class ClusterWriter(ABC, Generic[F]):
                 f"a name on the stick may have {self.longest_name} characters, and this one is longer"
             )
         spot = self._spot(directory, len(slots), near)
-        self.blocks.write(_placed(spot, slots), spot.place)
+        self.blocks.write(placed(spot, slots), spot.place)
 
-    def _spot(self, directory: Entry, count: int, near: int | None) -> _Spot:
+    def _spot(self, directory: Entry, count: int, near: int | None) -> Spot:
         """Free slots in one sector of a directory, behind which its end mark stays one."""
         sectors = list(self.fs.sectors(directory))
-        end = next((index for index, (_place, data) in enumerate(sectors) if _mark_in(data) is not None), len(sectors))
+        end = next((index for index, (_place, data) in enumerate(sectors) if end_mark(data) is not None), len(sectors))
         order = list(range(min(end + 1, len(sectors))))
         order.sort(key=lambda index: sectors[index][0] != near)
         for index in order:
             place, data = sectors[index]
-            data = _cut(data)
+            data = without_rest(data)
             start = self._span(data, count)
             if start is not None:
                 if index == end:
                     self._keep_end(sectors[index + 1 :])
-                return _Spot(place, data, start)
+                return Spot(place, data, start)
         if end + 1 >= len(sectors):
             directory = self._grow(directory)
             if end >= len(sectors):
@@ -387,7 +365,7 @@ class ClusterWriter(ABC, Generic[F]):
         # the end mark moves to the next sector: what lies there must be nothing before it can be seen
         self._keep_end(sectors[end + 1 :])
         place, data = sectors[end]
-        mark = _mark_in(data) or 0
+        mark = end_mark(data) or 0
         filler = self._deleted(bytes(SLOT))
         self.blocks.write(data[: mark * SLOT] + filler * (SLOTS - mark), place)
         self.blocks.flush()
@@ -411,23 +389,23 @@ class ClusterWriter(ABC, Generic[F]):
     def _replace_in_sector(self, entry: Entry, directory: Entry, name: str, gone: Collection[int]) -> bool:
         """Rename by one write, in which the slots `gone` go too; False where they do not lie in one sector."""
         places = (*entry.slots, *gone)
-        if not _in_one_sector(places):
+        if not in_one_sector(places):
             return False
         sector = places[0] // SECTOR * SECTOR
         slots = self._renamed(entry, directory, name, places)
-        data = _cut(self.blocks.read(sector, SECTOR))
+        data = without_rest(self.blocks.read(sector, SECTOR))
         freed = {(place - sector) // SLOT for place in places}
         start = self._span(data, len(slots), freed)
         if start is None:
             return False
-        if _mark_in(data) is not None:
+        if end_mark(data) is not None:
             sectors = list(self.fs.sectors(directory))
             here = next(index for index, (place, _data) in enumerate(sectors) if place == sector)
             self._keep_end(sectors[here + 1 :])
         pieces = [data[at : at + SLOT] for at in range(0, SECTOR, SLOT)]
         for index in freed:
             pieces[index] = self._deleted(pieces[index])
-        self.blocks.write(_placed(_Spot(sector, b"".join(pieces), start), slots), sector)
+        self.blocks.write(placed(Spot(sector, b"".join(pieces), start), slots), sector)
         return True
 
     def _unlink(self, entry: Entry) -> None:
@@ -454,24 +432,3 @@ class ClusterWriter(ABC, Generic[F]):
 def now() -> float:
     """The time that new slots get."""
     return time.time()
-
-
-def _in_one_sector(places: Collection[int]) -> bool:
-    return len({place // SECTOR for place in places}) == 1
-
-
-def _mark_in(data: bytes) -> int | None:
-    """Which slot of a sector is the end mark."""
-    return next((index for index in range(SLOTS) if not data[index * SLOT]), None)
-
-
-def _cut(data: bytes) -> bytes:
-    """A sector with nothing behind its end mark."""
-    mark = _mark_in(data)
-    return data if mark is None else data[: mark * SLOT].ljust(SECTOR, b"\0")
-
-
-def _placed(spot: _Spot, slots: Sequence[bytes]) -> bytes:
-    made = b"".join(slots)
-    at = spot.index * SLOT
-    return spot.data[:at] + made + spot.data[at + len(made) :]

@@ -59,6 +59,9 @@ class ExFatWriter(ClusterWriter[ExFat]):
             values[-1] = runs[index + 1].first if index + 1 < len(runs) else _END
             self._put(run.first, values)
 
+    def _end_chain(self, cluster: int) -> None:
+        self._put(cluster, array("I", [_END]))
+
     def _put(self, first: int, values: array[int]) -> None:
         begin = self.fs.table_start + first * 4
         end = begin + len(values) * 4

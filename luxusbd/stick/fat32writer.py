@@ -80,6 +80,9 @@ class Fat32Writer(ClusterWriter[Fat32]):
             self._put(run.first, array("I", bytes(4 * run.count)))
             self.used[run.first : run.end] = bytes(run.count)
 
+    def _end_chain(self, cluster: int) -> None:
+        self._put(cluster, array("I", [_END]))
+
     def _put(self, first: int, values: array[int]) -> None:
         """Write entries of the table into all copies; what is reserved of each stays."""
         for start in range(0, len(values), _BATCH):

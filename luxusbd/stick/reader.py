@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError, NewerStickError
-from luxusbd.stick import gpt, gptmend, isofiles, manifest, menu, planned
+from luxusbd.stick import gpt, gptmend, isofiles, making, manifest, menu, planned
 from luxusbd.stick.blockio import ReadAt, read_at
 from luxusbd.stick.detect import kind_of, open_as
 from luxusbd.stick.ext4 import Ext4, backup_superblock
@@ -114,6 +114,8 @@ def superblock(read: ReadAt, layout: Layout) -> Superblock:
         readable = True
     except MalformedImageError:
         clean = readable = False
+    if not readable:
+        kind = making.wanted_kind(read, layout) or kind
     blank = not readable and not any(inside(0, min(MIB, part.size)))
     backup = backup_superblock(inside, part.size, BLOCK) if kind is Kind.EXT4 else 0
     return Superblock(kind, readable, clean, backup, blank)

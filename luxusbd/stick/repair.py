@@ -175,7 +175,7 @@ class _Repair:
         state, complete, coming = await in_thread(look)
         if state.blank or (unmade and not complete):
             options = coming.options if coming is not None else StickOptions(filesystem=state.kind)
-            await in_thread(making.mark, self._order.fd, layout)
+            await in_thread(making.mark, self._order.fd, layout, state.kind)
             await room.make_filesystem(kinds.new_uuid(state.kind), options.label)
             self._after_step("filesystem")
             cut = "the making of the stick was cut before its data partition had a filesystem"

@@ -25,6 +25,8 @@ class Survey:
     """What is wrong and no mere remainder of a cut, a sentence each."""
     lost: tuple[Run, ...]
     """Clusters that count as used and belong to nobody."""
+    overlong: tuple[int, ...]
+    """Clusters at which a chain should end, and does not: what follows is among `lost`."""
     tables_differ: bool
     """Whether the second table of a FAT32 lags behind the first."""
     metadata: tuple[tuple[int, int], ...]
@@ -42,9 +44,11 @@ def survey(filesystem: ClusterFilesystem, used: bytes | bytearray) -> Survey:
     walk.run()
     wasted = int.from_bytes(used, "little") & ~int.from_bytes(walk.owned, "little")
     spare = wasted.to_bytes(len(used), "little")
-    lost = tuple(Run(found.start(), found.end() - found.start()) for found in _SET.finditer(spare))
+    lost: list[Run] = []
+    for found in _SET.finditer(spare):
+        lost += _without_bad(filesystem, Run(found.start(), found.end() - found.start()))
     differ = isinstance(filesystem, Fat32) and _tables_differ(filesystem)
-    return Survey(tuple(walk.problems[:MAX_PROBLEMS]), lost, differ, tuple(walk.metadata))
+    return Survey(tuple(walk.problems[:MAX_PROBLEMS]), tuple(lost), tuple(walk.overlong), differ, tuple(walk.metadata))
 
 
 class _Walk:
@@ -54,6 +58,7 @@ class _Walk:
         self.owned = bytearray(len(used))
         self.owned[:FIRST] = b"\1" * FIRST
         self.problems: list[str] = []
+        self.overlong: list[int] = []
         self.metadata: list[tuple[int, int]] = []
         self._entries = 0
 
@@ -61,8 +66,6 @@ class _Walk:
         if isinstance(self._fs, ExFat):
             for name, entry in (("allocation bitmap", self._fs.bitmap), ("up-case table", self._fs.upcase)):
                 self._own(name, entry, metadata=True)
-        elif isinstance(self._fs, Fat32):
-            self._own_bad_clusters(self._fs)
         waiting: list[tuple[str, Entry]] = [("/", self._fs.root)]
         while waiting:
             path, directory = waiting.pop()
@@ -104,27 +107,31 @@ class _Walk:
         return True
 
     def _runs(self, entry: Entry) -> Iterator[Run]:
-        """The clusters of a file to the end of its chain, which has to be where its size says."""
-        if entry.contiguous or not entry.first or (entry.is_directory and not entry.slots):
-            yield from self._fs.runs(entry)
-            return
-        count = 0
-        for run in self._fs.chain(entry.first, self._fs.clusters + 1, whole=True):
-            count += run.count
+        """The clusters of a file, whose chain should end with the last one."""
+        last = 0
+        for run in self._fs.runs(entry):
+            last = run.end - 1
             yield run
-        if entry.size and count != -(-entry.size // self._fs.cluster_size):
-            raise MalformedImageError(f"{count} clusters do not fit its {entry.size} bytes")
-        if entry.is_file and not entry.size:
+        if entry.is_file and entry.first and not entry.size:
             raise MalformedImageError("an empty file has clusters")
-
-    def _own_bad_clusters(self, filesystem: Fat32) -> None:
-        for found in _SET.finditer(bytes(self._used)):
-            for cluster in range(found.start(), found.end()):
-                if cluster >= FIRST and filesystem.table(cluster) == filesystem.table_limit + 1:
-                    self.owned[cluster] = 1
+        # a directory of exFAT is linked to its new cluster before its size says so
+        if last and not entry.contiguous and self._fs.following(last) is not None:
+            self.overlong.append(last)
 
     def _note(self, problem: str) -> None:
         self.problems.append(problem)
+
+
+def _without_bad(filesystem: ClusterFilesystem, run: Run) -> Iterator[Run]:
+    """The clusters of a run that are not marked as bad: those belong to nobody, and stay used."""
+    start = run.first
+    for cluster in range(run.first, run.end):
+        if filesystem.table(cluster) == filesystem.table_limit + 1:
+            if start < cluster:
+                yield Run(start, cluster - start)
+            start = cluster + 1
+    if start < run.end:
+        yield Run(start, run.end - start)
 
 
 def _tables_differ(filesystem: Fat32) -> bool:

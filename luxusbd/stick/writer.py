@@ -107,7 +107,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
     progress.stage("partition")
     with target.exclusive(order):
         await partition.write_table(order.fd, table, str(uuid.uuid4()))
-        await in_thread(making.mark, order.fd, table)
+        await in_thread(making.mark, order.fd, table, kind)
         after_step("table")
         progress.stage("boot-files")
         await bootfiles.write(order.fd, files)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from luxusbd.errors import DeviceError, LuxusbError, MalformedImageError
 from luxusbd.stick import clusterfsck, exfat, exfatsets
+from luxusbd.stick.clusterblocks import FileBlocks
 from luxusbd.stick.clusters import SECTOR, SLOT
-from luxusbd.stick.clusterwriter import FileBlocks
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.isofiles import list_files, looks_like_an_image
 from luxusbd.stick.survey import survey
