@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from luxusbd.errors import DeviceMountedError
 from luxusbd.stick import layout, partition, reader, writer
 from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.model import PartitionRole, StickOperation, StickOptions
+from luxusbd.stick.model import MIB, PartitionRole, StickOperation, StickOptions, StickOrder
 from tests.stick import helpers
 from tests.stick.clusterimage import fsck
-from tests.stick.test_writer_disk import Disk, Sources
+from tests.stick.test_writer_disk import Disk, Sources, _private_mounts
 
 pytestmark = pytest.mark.root
+
+__all__ = ["_private_mounts"]
 
 KINDS = (Kind.FAT32, Kind.EXFAT)
 
@@ -108,3 +112,37 @@ async def test_a_cancelled_job_leaves_nothing_behind(disk: Disk, sources: Source
     task.uncancel()
     assert disk.look() == before
     assert reader.open_stick(disk.fd, helpers.SIZE).clean
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_companion_is_mounted_beside_it(disk: Disk, sources: Sources, kind: Kind) -> None:
+    options = StickOptions(filesystem=kind, companion=16 * MIB, share=16 * MIB)
+    size = 240 * MIB
+    os.truncate(disk.path, size)
+    subprocess.run(["losetup", "-c", disk.node], check=True)
+
+    def order(operation: StickOperation, **changes: Any) -> StickOrder:
+        return disk.order(operation, **{"size": size, **changes})
+
+    here, there = sources("here.iso"), sources("there.iso", 3_000_001, partition=PartitionRole.COMPANION)
+    await writer.execute(order(StickOperation.CREATE, add=(here, there), options=options), lambda _now: None)
+    more = sources("more.iso", partition=PartitionRole.COMPANION)
+    await writer.execute(order(StickOperation.ADD, add=(more,)), lambda _now: None)
+    assert (await writer.execute(order(StickOperation.VERIFY), lambda _now: None))["ok"] is True
+    await writer.execute(order(StickOperation.REMOVE, remove=("there.iso",)), lambda _now: None)
+    assert (await writer.execute(order(StickOperation.REPAIR), lambda _now: None))["findings"] == []
+    contents = reader.read_stick(disk.fd, size)
+    assert contents is not None
+    assert contents.damage == ""
+    assert {image.name: image.partition.value for image in contents.manifest.images} == {
+        "here.iso": "data",
+        "more.iso": "companion",
+    }
+    os.sync()
+    for place, name in ((3, "here.iso"), (4, "more.iso")):
+        done = subprocess.run(
+            ["grub-fstest", disk.path, "cmp", f"(loop0,gpt{place})/iso/{name}", sources.files[name]],
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b""), name
