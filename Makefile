@@ -33,7 +33,7 @@ lint: setup ## Check style, types and the direction of imports
 	@$(PYTHON) -m pytest -q tests/test_imports.py
 
 BENCH_GROUPS ?=
-bench: ## Measure the daemon's start and memory, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon transfer")
+bench: ## Measure the daemon's start and memory, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon catalogue transfer")
 	@packaging/setup.sh bench
 	@$(PYTHON) -m tests.bench $(BENCH_GROUPS)
 

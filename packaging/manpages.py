@@ -207,6 +207,8 @@ def settings_page() -> str:
         ),
         text("starting, with a message that says which. `luxusbd --print-config` prints the whole file with all"),
         text("defaults, and `luxusb settings` what is in force."),
+        # lists of paths have no place where a line could be spread
+        ".ad l",
     ]
     defaults = config.Config()
     for section in fields(defaults):

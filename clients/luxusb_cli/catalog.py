@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from luxusb_cli.wire import ProtocolError, Wire, flag, get, number, text, wires
 
+OWN = "user"
+"""Origin of what stands in the user's own catalogue."""
+
 
 @dataclass(frozen=True)
 class MirrorInfo:
@@ -75,9 +78,23 @@ class ReleaseInfo:
     size: int
     """Bytes, 0 when unknown."""
     sha256: str
+    sha512: str
+    """Either of the two may be empty."""
     url: str
     trust: str
+    origin: str
+    """Layer of the catalogue; user for the caller's own file."""
     mirrors: tuple[MirrorInfo, ...]
+    family: str
+    """Of the boot recipe that is expected to fit, or empty."""
+    secure_boot: str
+    """yes, no or unknown."""
+    end_of_life: str
+    """YYYY-MM-DD, or empty."""
+    ended: bool
+    """Whether that day was over when the daemon was asked."""
+    fits: str
+    """yes or unknown where a stick was asked about, else empty."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> ReleaseInfo:
@@ -92,10 +109,33 @@ class ReleaseInfo:
             architecture=text(wire, "architecture"),
             size=number(wire, "size"),
             sha256=text(wire, "sha256"),
+            sha512=text(wire, "sha512"),
             url=text(wire, "url"),
             trust=text(wire, "trust"),
+            origin=text(wire, "origin"),
             mirrors=tuple(MirrorInfo.from_wire(mirror) for mirror in mirrors),
+            family=text(wire, "family"),
+            secure_boot=text(wire, "secure_boot") or "unknown",
+            end_of_life=text(wire, "end_of_life"),
+            ended=flag(wire, "ended"),
+            fits=text(wire, "fits"),
         )
+
+
+@dataclass(frozen=True)
+class OriginInfo:
+    """Where a field or a release of a distribution comes from."""
+
+    field: str
+    """Name of the field, or what the release is called."""
+    origin: str
+    document: str
+    """What errors call the document, usually its path."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> OriginInfo:
+        """From an entry of a distribution's origins."""
+        return cls(text(wire, "field"), text(wire, "origin"), text(wire, "document"))
 
 
 @dataclass(frozen=True)
@@ -110,6 +150,7 @@ class DistroInfo:
     category: str
     popularity_rank: int
     origin: str
+    """The uppermost layer that has a part in it."""
     releases: tuple[ReleaseInfo, ...]
 
     @classmethod
@@ -126,3 +167,19 @@ class DistroInfo:
             origin=text(wire, "origin"),
             releases=tuple(ReleaseInfo.from_wire(item) for item in wires(wire.get("releases", []), "releases")),
         )
+
+
+@dataclass(frozen=True)
+class DistroQuery:
+    """Which distributions and releases are wanted; what is empty or false excludes nothing."""
+
+    text: str = ""
+    category: str = ""
+    architecture: str = ""
+    family: str = ""
+    secure_boot: bool = False
+    device: str = ""
+    """Object path of a disk on which there has to be room."""
+    hide_end_of_life: bool = False
+    sort: str = ""
+    """popularity or name; empty for the daemon's own order."""

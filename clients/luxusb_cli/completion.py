@@ -19,7 +19,7 @@ from click.shell_completion import (
 )
 
 if TYPE_CHECKING:
-    from luxusb_cli.catalog import MirrorState
+    from luxusb_cli.catalog import DistroInfo, MirrorState
     from luxusb_cli.client import Client
 
 T = TypeVar("T")
@@ -113,6 +113,17 @@ def distributions(context: click.Context, _parameter: click.Parameter, incomplet
     return _items(_catalogued(context, incomplete), incomplete)
 
 
+def categories(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Categories of the catalogue."""
+    return _items([(distro.category, "") for distro in _systems(context)], incomplete)
+
+
+def families(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Families of the releases of the catalogue."""
+    found = [(release.family, "") for distro in _systems(context) for release in distro.releases]
+    return _items(found, incomplete)
+
+
 def images(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Whatever IMAGE may be: a distribution, a stored image, or a file."""
     if incomplete.startswith(("/", ".", "~")):
@@ -181,15 +192,19 @@ def _stored(context: click.Context) -> list[tuple[str, str]]:
     return [*names, *((image.reference[: len("image:") + 12], image.name) for image in found)]
 
 
-def _catalogued(context: click.Context, incomplete: str) -> list[tuple[str, str]]:
+def _systems(context: click.Context) -> Sequence[DistroInfo]:
     from luxusb_cli import listcache
-    from luxusb_cli.catalog import DistroInfo
 
     none: Sequence[DistroInfo] = ()
     found = _ask(context, lambda client: client.distributions(), none)
     if not found:
         kept = listcache.load()
         found = kept.distributions if kept else ()
+    return found
+
+
+def _catalogued(context: click.Context, incomplete: str) -> list[tuple[str, str]]:
+    found = _systems(context)
     if "@" not in incomplete and "/" not in incomplete:
         return [(distro.id, distro.name) for distro in found]
     pairs: list[tuple[str, str]] = []

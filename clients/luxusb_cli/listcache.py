@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from luxusb_cli.catalog import DistroInfo, ReleaseInfo
+from luxusb_cli.catalog import DistroInfo, DistroQuery, ReleaseInfo
 from luxusb_cli.context import to_json
 from luxusb_cli.wire import ProtocolError, number, wire_of, wires
+from luxusbd.catalog.search import Searchable, Wording, squeezed
 
 FORMAT = 1
 MAX_BYTES = 32 * 1024 * 1024
@@ -26,26 +27,48 @@ class CachedList:
     """Unix seconds."""
     distributions: tuple[DistroInfo, ...]
 
-    def matching(self, text: str, category: str, architecture: str) -> tuple[DistroInfo, ...]:
-        """Those that fit, as the daemon would choose them."""
-        found = (
-            distro
-            for distro in self.distributions
-            if _has(distro, text.casefold()) and (not category or distro.category.casefold() == category.casefold())
+    def matching(self, query: DistroQuery) -> tuple[DistroInfo, ...]:
+        """Those that fit, as the daemon would choose them, but for the room on a disk, which it alone knows."""
+        return choose(self.distributions, query)
+
+
+def choose(distributions: Sequence[DistroInfo], query: DistroQuery) -> tuple[DistroInfo, ...]:
+    """The distributions that fit, with the releases that fit, of a list with the most popular first."""
+    today = time.strftime("%Y-%m-%d")
+    wording = Wording.of(query.text)
+    found: list[tuple[int, DistroInfo]] = []
+    for distro in distributions:
+        rank = wording.rank(_searchable(distro))
+        if rank is None or (query.category and squeezed(distro.category) != squeezed(query.category)):
+            continue
+        # it may have ended since the list was kept
+        releases = tuple(
+            replace(release, ended=bool(release.end_of_life) and release.end_of_life < today)
+            for release in distro.releases
         )
-        if not architecture:
-            return tuple(found)
-        trimmed = (replace(distro, releases=_for(architecture, distro.releases)) for distro in found)
-        return tuple(distro for distro in trimmed if distro.releases)
+        if releases := tuple(release for release in releases if _fits(release, query)):
+            found.append((rank, replace(distro, releases=releases)))
+    if query.sort == "name":
+        found.sort(key=lambda pair: (squeezed(pair[1].name), pair[1].id))
+    else:
+        found.sort(key=lambda pair: pair[0])
+    return tuple(distro for _rank, distro in found)
 
 
-def _for(architecture: str, releases: Sequence[ReleaseInfo]) -> tuple[ReleaseInfo, ...]:
-    return tuple(release for release in releases if release.architecture in {"", architecture})
+def _fits(release: ReleaseInfo, query: DistroQuery) -> bool:
+    return (
+        (not query.architecture or release.architecture in {"", query.architecture})
+        and (not query.family or squeezed(release.family) == squeezed(query.family))
+        and (not query.secure_boot or release.secure_boot == "yes")
+        and not (query.hide_end_of_life and release.ended)
+    )
 
 
-def _has(distro: DistroInfo, text: str) -> bool:
-    everything = f"{distro.id} {distro.name} {distro.description} {distro.category}".casefold()
-    return all(word in everything for word in text.split())
+def _searchable(distro: DistroInfo) -> Searchable:
+    labels = [distro.category]
+    for release in distro.releases:
+        labels += [release.family, release.edition]
+    return Searchable.of(distro.id, distro.name, labels, [distro.description])
 
 
 def location() -> Path:

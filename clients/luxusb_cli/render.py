@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from luxusb_cli.i18n import N_, _
@@ -37,8 +38,10 @@ def console() -> Console:
     )
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
     """Print rows in columns; fitted to a terminal, in full and without padding into a pipe.
+
+    `styles`, where given, has one for each row, empty for none; a terminal shows them.
 
     On a terminal the longest column is wrapped where the columns are too wide together; where that would leave too
     little of it, there is a block of lines for each row.
@@ -53,33 +56,35 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         longest = widths.index(max(widths))
         room = screen.width - sum(widths) - len(GAP) * (len(widths) - 1) + widths[longest]
         if room >= min(widths[longest], WRAP_LEAST):
-            _print_grid(screen, headers, cells, longest)
+            _print_grid(screen, headers, cells, longest, styles)
         else:
-            _print_blocks(headers, cells)
+            _print_blocks(headers, cells, styles)
         return
     for row in everything:
         padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
         print(GAP.join(padded).rstrip())
 
 
-def _print_grid(screen: Console, headers: Sequence[str], cells: Sequence[Sequence[str]], wrapped: int) -> None:
+def _print_grid(
+    screen: Console, headers: Sequence[str], cells: Sequence[Sequence[str]], wrapped: int, styles: Sequence[str]
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, len(GAP), 0, 0))
     for column, header in enumerate(headers):
         grid.add_column(header, overflow="fold", no_wrap=column != wrapped)
-    for row in cells:
-        grid.add_row(*(Text(cell) for cell in row))
+    for row, style in zip_longest(cells, styles, fillvalue=""):
+        grid.add_row(*(Text(cell) for cell in row), style=style or None)
     screen.print(grid)
 
 
-def _print_blocks(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+def _print_blocks(headers: Sequence[str], cells: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
     from rich.cells import cell_len
 
     width = max(cell_len(header) for header in headers[1:])
-    for row in cells:
-        say(row[0], "bold")
+    for row, style in zip_longest(cells, styles, fillvalue=""):
+        say(row[0], f"bold {style}".strip())
         for header, cell in zip(headers[1:], row[1:], strict=True):
             if cell:
                 say(f"  {header}{' ' * (width - cell_len(header))}{GAP}{cell}")
@@ -135,6 +140,16 @@ def badge(trust: str) -> str:
     return f"[{clean(trust)}]" if trust else ""
 
 
+def custom_badge(custom: bool) -> str:
+    """That something comes from the user's own catalogue, for which nobody else vouches."""
+    return _("[custom]") if custom else ""
+
+
+def badged(title: str, *, custom: bool) -> str:
+    """A title with its badge."""
+    return " ".join(filter(None, (clean(title), custom_badge(custom))))
+
+
 def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
     """Print a plan; `names` are what the user calls its devices, in their order."""
     for device, name in zip(plan.devices, names, strict=True):
@@ -158,7 +173,8 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         if image.download:
             facts.append(_("to be downloaded"))
         facts.append(badge(image.trust))
-        say(f"  {number}. {clean(image.title) or clean(image.reference)} ({', '.join(fact for fact in facts if fact)})")
+        title = badged(image.title or image.reference, custom=image.custom)
+        say(f"  {number}. {title} ({', '.join(fact for fact in facts if fact)})")
         for warning in image.warnings:
             say("     " + _("warning: {warning}").format(warning=warning), "yellow")
     if plan.layout:

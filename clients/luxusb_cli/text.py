@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from luxusb_cli.i18n import _
 
@@ -48,10 +48,14 @@ def similar(name: str, known: Iterable[str]) -> list[str]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question that names similar names, or nothing."""
-    found = [clean(candidate) for candidate in similar(name, known)]
-    if not found:
+    return ask_for(similar(name, known))
+
+
+def ask_for(names: Sequence[str]) -> str:
+    """A question whether one of these names was meant, or nothing."""
+    if not names:
         return ""
-    *others, last = found
+    *others, last = map(clean, names)
     return (
         _("Did you mean {names} or {last}?").format(names=", ".join(others), last=last)
         if others

@@ -10,6 +10,7 @@ import asyncio
 import enum
 import os
 import socket
+import struct
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -82,6 +83,8 @@ if TYPE_CHECKING:
             body: list[Any] = ...,
             serial: int = 0,
         ) -> None: ...
+
+        def _marshall(self, negotiate_unix_fd: bool) -> bytearray: ...
 
     class MessageBus:
         """A connection to a bus."""
@@ -159,6 +162,33 @@ else:
             return line[:-2].decode()
 
 
+_BODY_SIZE = struct.Struct("<I")
+"""In bytes 4 to 8 of a message (D-Bus Specification, Message Format); both libraries write little endian."""
+
+
+class EncodedMessage(Message):
+    """A message whose body was encoded before; the body that it is made with only has to fit the signature."""
+
+    encoded: bytes = b""
+
+    def _marshall(self, negotiate_unix_fd: bool = False) -> bytearray:
+        message = super()._marshall(negotiate_unix_fd)
+        del message[len(message) - _BODY_SIZE.unpack_from(message, 4)[0] :]
+        _BODY_SIZE.pack_into(message, 4, len(self.encoded))
+        return message + self.encoded
+
+
+def encode(signature: str, body: Sequence[Any]) -> bytes:
+    """The bytes of a body, which begins at a multiple of 8.
+
+    Raises ValueError, TypeError, struct.error or a class of the library: the body does not fit its signature.
+    """
+    message = Message(
+        message_type=MessageType.METHOD_RETURN, reply_serial=1, serial=1, signature=signature, body=list(body)
+    )._marshall(False)
+    return bytes(message[len(message) - _BODY_SIZE.unpack_from(message, 4)[0] :])
+
+
 class PatientSocket:
     """What the library's writer sees of its socket: a full send buffer is "nothing written yet", not an error.
 
@@ -219,6 +249,7 @@ def close_socket(bus: MessageBus) -> None:
 __all__ = [
     "LIBRARY_VARIABLE",
     "BusType",
+    "EncodedMessage",
     "Message",
     "MessageBus",
     "MessageFlag",
@@ -227,4 +258,5 @@ __all__ = [
     "Variant",
     "close_socket",
     "connect",
+    "encode",
 ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luxusbd import journal
-from luxusbd.bus._lib import Message, MessageFlag, MessageType, Variant
+from luxusbd.bus._lib import EncodedMessage, Message, MessageFlag, MessageType, Variant
 from luxusbd.bus.callers import CallerGoneError, Callers
 from luxusbd.bus.connection import Connection, DisconnectedError, close_fds
 from luxusbd.bus.contract import (
@@ -62,6 +62,8 @@ class Answer:
 
     values: tuple[Any, ...] = ()
     fds: tuple[int, ...] = ()
+    encoded: bytes | None = None
+    """The whole body, ready to be sent, in place of `values`; for methods that return arrays alone."""
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -310,6 +312,16 @@ def _arguments(method: Method, message: Message, fds: tuple[int, ...]) -> tuple[
 
 
 def _reply(message: Message, method: Method, answer: Answer) -> Message:
+    if answer.encoded is not None:
+        reply = EncodedMessage(
+            message_type=MessageType.METHOD_RETURN,
+            destination=message.sender,
+            reply_serial=message.serial,
+            signature=method.out_signature,
+            body=[[] for _ in method.outputs],
+        )
+        reply.encoded = answer.encoded
+        return reply
     if len(answer.values) != len(method.outputs):
         raise InternalError(f"{method.name} returned {len(answer.values)} values instead of {len(method.outputs)}")
     return Message(

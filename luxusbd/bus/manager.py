@@ -11,10 +11,12 @@ from luxusbd.bus.contract import DEVICE, MANAGER, interfaces
 from luxusbd.bus.dispatcher import Answer, Call, Getter, Implementation
 from luxusbd.bus.gate import Gate, Operation, manager_member
 from luxusbd.bus.options import Options
+from luxusbd.bus.shown import ShownSystems
 from luxusbd.bus.standard import as_variants
 from luxusbd.bus.tree import Tree, device_path, job_path
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.jobs.api import DeviceView, Engine, ImportOptions, PruneOptions
+from luxusbd.jobs.listed import CatalogQuery, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.settings import check_changeable
@@ -49,6 +51,7 @@ class ManagerMethods:
         self._tree = tree
         self._gate = gate
         self._jobs = jobs
+        self._shown = ShownSystems()
 
     def operations(self) -> Mapping[str, Operation]:
         """What this layer can pass on to an engine."""
@@ -57,6 +60,7 @@ class ManagerMethods:
             "GetDistribution": self._get_distribution,
             "UpdateCatalog": self._update_catalog,
             "GetCatalogStatus": self._get_catalog_status,
+            "ImportCatalog": self._import_catalog,
             "Download": self._download,
             "ImportImage": self._import_image,
             "InspectImage": self._inspect_image,
@@ -101,26 +105,35 @@ class ManagerMethods:
         return view
 
     async def _list_distributions(self, call: Call, given: Options) -> Answer:
-        found = await self._engine.list_distributions(
-            call.caller,
+        path = given[members.DEVICE]
+        query = CatalogQuery(
             text=given[members.TEXT],
             category=given[members.CATEGORY],
             architecture=given[members.ARCHITECTURE],
+            family=given[members.FAMILY],
+            secure_boot=given[members.SECURE_BOOT],
+            hide_end_of_life=given[members.HIDE_END_OF_LIFE],
+            device=self._device(call, path).device.identity if path else None,
+            order=Order(given[members.SORT]),
         )
-        return Answer(([render.distribution(item, mirrors=False) for item in found],))
+        found = await self._engine.list_distributions(call.caller, query)
+        return Answer(encoded=self._shown.body(found))
 
     async def _get_distribution(self, call: Call, given: Options) -> Answer:
-        del given
         found = await self._engine.get_distribution(call.caller, call.args[0])
-        return Answer((render.distribution(found, mirrors=True),))
+        return Answer((render.distribution(found, mirrors=True, origins=given[members.ORIGINS]),))
 
     async def _update_catalog(self, call: Call, given: Options) -> Answer:
         await self._gate.authorise(call, given, {})
-        return _job(await self._engine.update_catalog(call.caller))
+        ids: tuple[str, ...] = given[members.IDS]
+        return _job(await self._engine.update_catalog(call.caller, feeds=given[members.FEEDS], ids=ids))
 
     async def _get_catalog_status(self, call: Call, given: Options) -> Answer:
         del given
         return Answer((render.catalog_status(await self._engine.get_catalog_status(call.caller)),))
+
+    async def _import_catalog(self, call: Call, given: Options) -> Answer:
+        return Answer((await self._engine.import_catalog(call.caller, call.args[0], given[members.NAME]),))
 
     async def _download(self, call: Call, given: Options) -> Answer:
         reference = call.args[0]

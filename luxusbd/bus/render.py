@@ -8,10 +8,10 @@ from typing import Any
 
 from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
-from luxusbd.catalog.model import Distribution, Release
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
 from luxusbd.jobs.api import CatalogStatus, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, ManifestImage
@@ -34,9 +34,11 @@ def firmware(kinds: Iterable[Firmware]) -> Typed:
     return strings(sorted(kind.value for kind in kinds))
 
 
-def distribution(item: Distribution, *, mirrors: bool) -> Entry:
-    """One system of the catalogue; with `mirrors` also all addresses of each release."""
-    return {
+def distribution(listed: Listed, *, mirrors: bool, origins: bool = False) -> Entry:
+    """One system of the catalogue; with `mirrors` everything that is known of each release, all addresses among it, and
+    with `origins` the documents that it comes from."""
+    item = listed.distribution
+    shown: dict[str, Any] = {
         "id": item.id,
         "name": item.name,
         "description": item.description,
@@ -45,11 +47,20 @@ def distribution(item: Distribution, *, mirrors: bool) -> Entry:
         "category": item.category,
         "popularity_rank": item.popularity_rank,
         "origin": item.layer.value,
-        "releases": entries(_release(release, mirrors=mirrors) for release in item.releases),
+        "releases": entries(_release(release, mirrors=mirrors, origins=origins) for release in listed.releases),
     }
+    if mirrors:
+        shown["feed"] = item.feed
+    if origins:
+        shown["origins"] = entries(
+            {"field": origin.field, "origin": origin.layer.value, "document": origin.document}
+            for origin in item.origins
+        )
+    return shown
 
 
-def _release(item: Release, *, mirrors: bool) -> Entry:
+def _release(listed: ListedRelease, *, mirrors: bool, origins: bool) -> Entry:
+    item = listed.release
     shown: dict[str, Any] = {
         "version": item.version,
         "release_date": item.release_date,
@@ -57,12 +68,30 @@ def _release(item: Release, *, mirrors: bool) -> Entry:
         "architecture": item.architecture,
         "size": item.size,
         "sha256": item.sha256,
+        "sha512": item.sha512,
         "url": item.iso_url,
         "trust": item.trust.value,
+        "origin": item.layer.value,
+        "family": listed.family,
+        "secure_boot": listed.secure_boot.value,
+        "end_of_life": item.end_of_life,
+        "ended": listed.ended,
     }
+    if listed.fit is not None:
+        shown["fits"] = listed.fit.value
     if mirrors:
         shown["mirrors"] = entries({"url": mirror.url, "country": mirror.country} for mirror in item.mirrors)
+        shown |= {name: getattr(item, name) for name in _FURTHER}
+    if origins:
+        shown["document"] = item.document
     return shown
+
+
+_FURTHER = (
+    "size_mb", "blake2b", "sums_url", "signature_url", "key_fingerprint", "key_url", "metalink", "recipe",
+    "minimum_memory_mb", "mirror_list", "mirror_path", "rolling",
+)  # fmt: skip
+"""Fields of a release that are told of a single distribution, and called as in the catalogue."""
 
 
 def catalog_status(item: CatalogStatus) -> Entry:
@@ -77,6 +106,11 @@ def catalog_status(item: CatalogStatus) -> Entry:
         "fingerprint": item.fingerprint,
         "previous": item.previous,
         "problems": strings(item.problems),
+        "feeds": item.feeds,
+        "feeds_asked": item.feeds_asked,
+        "feeds_failed": strings(item.feeds_failed),
+        "migrated": strings(item.migrated),
+        "own": item.own,
     }
 
 
@@ -166,6 +200,7 @@ def stored_image(view: ImageView) -> Entry:
         "size": image.size,
         "added": image.added,
         "source": image.source,
+        "custom": image.custom,
         "trust": image.trust.value,
         "genuine": view.genuine,
         "genuine_reference": view.genuine_reference,
@@ -217,6 +252,7 @@ def stick_image(image: ManifestImage) -> Entry:
         "sha256": image.sha256,
         "size": image.size,
         "source": image.source,
+        "custom": image.custom,
         "recipe": image.recipe,
         "added": image.added,
         "firmware": firmware(image.firmware),
@@ -277,6 +313,7 @@ def _planned_image(item: PlannedImage) -> Entry:
         "download": item.download,
         "trust": item.trust.value,
         "partition": item.partition.value,
+        "custom": item.custom,
     }
 
 

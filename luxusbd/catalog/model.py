@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+SHA512_KEY = "sha512-"
+"""What stands in front of a SHA-512 where it takes the place of a sha256."""
 
 
 class Trust(StrEnum):
@@ -24,8 +27,12 @@ class Layer(StrEnum):
     """Where a distribution's entry comes from; later members override earlier ones."""
 
     FALLBACK = "fallback"
+    MIGRATED = "migrated"
+    """What an installation of LUXusb before 1.0 left on this machine."""
     PACKAGED = "packaged"
     CACHE = "cache"
+    FEED = "feed"
+    """With releases of the maker's own feed."""
     ADMIN = "admin"
     COMMAND_LINE = "command-line"
     USER = "user"
@@ -48,7 +55,7 @@ class Release:
     release_date: str
     iso_url: str
     sha256: str
-    """64 lower-case hex digits."""
+    """64 lower-case hex digits; empty where its maker publishes the SHA-512 alone, which is in `sha512` then."""
     size_mb: int
     """A rounded hint; never a reason to refuse."""
     mirrors: tuple[Mirror, ...]
@@ -86,6 +93,34 @@ class Release:
     rolling: bool = False
     """Whether the maker replaces the file, or takes it away, as soon as there is a newer one: the hash is soon out of
     date, or the address leads nowhere."""
+    layer: Layer = field(default=Layer.PACKAGED, compare=False)
+    """Where it comes from, which may be another layer than that of the other releases."""
+    document: str = field(default="", compare=False)
+    """What errors call the document that it stands in, usually its path."""
+
+    @property
+    def content(self) -> str:
+        """By what its bytes are known before they are there: the sha256, or `SHA512_KEY` and the SHA-512."""
+        return self.sha256 or f"{SHA512_KEY}{self.sha512}"
+
+    @property
+    def sha512_alone(self) -> str:
+        """Its SHA-512 where there is no sha256, else empty."""
+        return "" if self.sha256 else self.sha512
+
+    @property
+    def custom(self) -> bool:
+        """Whether it stands in a file of the user's own."""
+        return self.layer is Layer.USER
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which document a field of a distribution comes from."""
+
+    field: str
+    layer: Layer
+    document: str
 
 
 @dataclass(frozen=True)
@@ -101,8 +136,18 @@ class Distribution:
     popularity_rank: int
     releases: tuple[Release, ...]
     layer: Layer
+    """The uppermost one that has a part in it."""
     feed: str = ""
     """Address of the maker's own release data, or empty."""
+    replaces: bool = False
+    """Whether nothing of it is to come from the layers below its own."""
+    origins: tuple[Origin, ...] = field(default=(), compare=False)
+    """Of the fields that say something, and not of the releases, which have their own."""
+
+    @property
+    def custom(self) -> bool:
+        """Whether any of it stands in a file of the user's own."""
+        return self.layer is Layer.USER
 
 
 @dataclass(frozen=True)
@@ -122,3 +167,5 @@ class Document:
 
     stamp: Stamp
     distributions: tuple[Distribution, ...]
+    warnings: tuple[str, ...] = ()
+    """What in it was not understood and does no harm, a line each."""

@@ -5,6 +5,7 @@ The rooms that know formats are imported by the first look that needs them: most
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +16,7 @@ from luxusbd.children.transfer_threads import Threads
 from luxusbd.transfer.importmodel import ALGORITHMS, Order
 from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.model import DIGESTS
+from luxusbd.transfer.proof import read_small
 from luxusbd.transfer.receive import Digests, receive
 
 
@@ -103,6 +105,21 @@ class FileRequests:
 
         found = await self._threads.copy(integer(params, "job"), work)
         return {"sha256": found.sha256, "size": found.size}
+
+    async def read_own(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Copy a user's catalogue, if it is right."""
+        from luxusbd.catalog.own import MAX_OWN, read_own
+
+        source, destination = descriptors(fds, 2)
+        name = file_name(params)
+
+        def work(own: int) -> dict[str, Any]:
+            data = read_small(own, MAX_OWN, name)
+            read_own(data, name)
+            os.pwrite(destination, data, 0)
+            return {"size": len(data)}
+
+        return await self._threads.look(source, work)
 
     async def hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """The hash of a file."""

@@ -22,6 +22,8 @@ stick-inspect  size, name (a disk or image file)       Recognition
 stick-hash     job, size, name (a disk or image file)  sha256, size
 hash        optional job (a regular file)              sha256, size
 digests     algorithms (a regular file)                digests
+read-own    name (a user's catalogue, and where it is  size
+            copied to when it is right)
 receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
@@ -30,8 +32,9 @@ vouch       key (is the descriptor of a key there),    fields of MakersWord
             image (is that of the image there), and
             the fields of Claim
 metalink    url, name, digests, size                   fields of Directions
-feed        feed (its description), key (is the         fields of Outcome
-            descriptor of the keys there), etag,
+feed        feed (its description), keys (of which     fields of Outcome, and fetched: the keys that
+            there are descriptors, by fingerprint),    were not at hand, by fingerprint
+            key_urls (where copies are), etag,
             last_modified (from the last outcome)
 fetch-pair  job, and the fields of PairRequest (where  fields of Pair
             document and signature are written to)
@@ -100,6 +103,7 @@ class TransferChild:
                 "stick-files": self._files.stick_files,
                 "stick-inspect": self._files.stick_inspect,
                 "stick-hash": self._files.stick_hash,
+                "read-own": self._files.read_own,
                 "hash": self._files.hash,
                 "digests": self._files.digests,
                 "receive": self._files.receive,

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
 
+CUSTOM = "custom:"
+"""What the source of an image begins with that came from an address and hash in a user's own catalogue."""
+
 
 class Firmware(StrEnum):
     """A way in which a machine starts a stick."""
@@ -92,15 +95,23 @@ class StoredImage:
     added: int
     """Unix seconds."""
     source: str
-    """The `distro:` reference it was downloaded as, or `import`."""
+    """The `distro:` reference it was downloaded as, with `custom:` in place of `distro:` where the user's own catalogue
+    named it; or `import`."""
     trust: Trust
     recognition: Recognition
     last_used: int = 0
     """Unix seconds, of this uid's own use and, where all see the image, of anybody's; exact to some minutes."""
     pinned: bool = False
     """Whether this uid, or root for all, wants it kept."""
+    sha512: str = ""
+    """Where a catalogue that tells no sha256 vouches for it."""
 
     @property
     def reference(self) -> str:
         """The image reference under which D-Bus callers name it."""
         return f"image:{self.sha256}"
+
+    @property
+    def custom(self) -> bool:
+        """Whether a user's own catalogue named it, and no other."""
+        return self.source.startswith(CUSTOM)

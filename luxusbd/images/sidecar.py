@@ -1,12 +1,13 @@
 """The record beside an image in the store: who sees it under which name, who wants it kept, and what recognition said.
 
 Format 2 added `last_used` to the views, `pins` and `requested_by`; format 1 is read as an image that was last used when
-it was added, and that nobody pinned or is known to have asked for.
+it was added, and that nobody pinned or is known to have asked for. `sha512` may be missing in both.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_NAME = 200
 MAX_SOURCE = 300
 ROOT = 0
 PUBLIC = "*"
+SHA512 = re.compile(r"[0-9a-f]{128}")
 
 _STRENGTH = {Trust.NONE: 0, Trust.TLS_ONLY: 1, Trust.HASH: 2, Trust.SIGNED: 3}
 
@@ -54,6 +56,8 @@ class Record:
     """The uids that want it kept."""
     requested_by: frozenset[int] = frozenset()
     """The uids that asked for the download; the image counts for one who is alone."""
+    sha512: str = ""
+    """128 lower-case hex digits where the catalogue that vouches for the bytes tells this hash alone, else empty."""
 
     @property
     def public(self) -> bool:
@@ -109,6 +113,7 @@ class Record:
             self.recognition,
             last_used=max(view.last_used for view in views),
             pinned=bool(self.pins & {uid, ROOT}),
+            sha512=self.sha512,
         )
 
 
@@ -131,6 +136,7 @@ def record_to_json(record: Record) -> dict[str, Any]:
         },
         "pins": sorted(record.pins),
         "requested_by": sorted(record.requested_by),
+        **({"sha512": record.sha512} if record.sha512 else {}),
     }
 
 
@@ -171,7 +177,14 @@ def read_record(path: Path, size: int) -> Record:
         views,
         pins=_uids(path, document.get("pins", [])),
         requested_by=_uids(path, document.get("requested_by", [])),
+        sha512=_sha512(path, document.get("sha512", "")),
     )
+
+
+def _sha512(path: Path, value: Any) -> str:
+    if not isinstance(value, str) or (value and not SHA512.fullmatch(value)):
+        raise FailedError(f"{path}: sha512 is malformed")
+    return value
 
 
 def _uids(path: Path, value: Any) -> frozenset[int]:

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from luxusbd.catalog.model import Trust
+from luxusbd.catalog.model import SHA512_KEY, Trust
 from luxusbd.errors import (
     FailedError,
     ImageInUseError,
@@ -27,7 +27,7 @@ from luxusbd.errors import (
     host_error,
 )
 from luxusbd.images.model import Recognition, StoredImage
-from luxusbd.images.sidecar import MAX_NAME, MAX_SOURCE, PUBLIC, ROOT, Record, View
+from luxusbd.images.sidecar import MAX_NAME, MAX_SOURCE, PUBLIC, ROOT, SHA512, Record, View
 from luxusbd.images.storefiles import HASH, StoreFiles, Withdrawn, checked_size
 from luxusbd.text import clean
 
@@ -76,6 +76,7 @@ class ImageStore:
         recognition: Recognition,
         owner_uid: int | None,
         requested_by: int | None = None,
+        sha512: str = "",
     ) -> StoredImage:
         """Move the verified file at `path`, which lies in the same filesystem, into the store.
 
@@ -91,6 +92,7 @@ class ImageStore:
             recognition: what `recognise` said about this file.
             owner_uid: who imported it; None for a catalogue image, which all uids see.
             requested_by: who asked for a catalogue image.
+            sha512: that of the content, where the catalogue knows it by nothing else.
 
         Returns:
             the image as the owner sees it.
@@ -102,11 +104,12 @@ class ImageStore:
                 moved.
         """
         _check_hash(sha256)
+        _check_sha512(sha512)
         view = _view(sha256, name, source, trust)
         asked = frozenset(() if requested_by is None else (requested_by,))
         with self._lock:
             try:
-                record = self._admit(path, sha256, view, recognition, owner_uid, asked)
+                record = self._admit(path, sha256, view, recognition, owner_uid, asked, sha512)
             except OSError as error:
                 raise host_error(error, f"moving {view.name} into the image store {self._directory}") from error
         seen = record.seen_by(ROOT if owner_uid is None else owner_uid)
@@ -114,7 +117,14 @@ class ImageStore:
         return seen
 
     def adopt(
-        self, sha256: str, name: str, source: str, trust: Trust, recognition: Recognition, owner_uid: int | None
+        self,
+        sha256: str,
+        name: str,
+        source: str,
+        trust: Trust,
+        recognition: Recognition,
+        owner_uid: int | None,
+        sha512: str = "",
     ) -> StoredImage:
         """Give an orphan a sidecar again, after the caller has hashed and recognised it anew.
 
@@ -122,10 +132,11 @@ class ImageStore:
             ImageNotFoundError: there is no such orphan.
         """
         _check_hash(sha256)
+        _check_sha512(sha512)
         view = _view(sha256, name, source, trust)
         with self._lock:
             size = self._orphan(sha256).stat().st_size
-            record = Record(sha256, size, recognition, {_key(owner_uid): view})
+            record = Record(sha256, size, recognition, {_key(owner_uid): view}, sha512=sha512)
             self._write(record)
         seen = record.seen_by(ROOT if owner_uid is None else owner_uid)
         assert seen is not None
@@ -146,17 +157,26 @@ class ImageStore:
         with self._lock:
             return self._visible(uid, sha256)[1]
 
-    def held(self, uid: int, sha256: str) -> StoredImage | None:
-        """The image of this hash if a download by `uid` is not needed: it is the catalogue's, or his own import.
+    def named(self, content: str) -> str:
+        """The sha256 of the image that `Release.content` means; the text itself where no such image is there."""
+        if not content.startswith(SHA512_KEY):
+            # the loop asks often, and need not wait for a thread that writes
+            return content
+        with self._lock:
+            return self._named(content)
+
+    def held(self, uid: int, content: str) -> StoredImage | None:
+        """The image of this `Release.content` if `uid` needs no download: it is the catalogue's, or his own import.
 
         What others imported does not count, for root neither: what root downloads is for everybody.
         """
         with self._lock:
-            return self._held(uid, sha256)
+            return self._held(uid, self._named(content))
 
-    def request(self, uid: int, sha256: str) -> StoredImage | None:
+    def request(self, uid: int, content: str) -> StoredImage | None:
         """As `held`; where it is there, note that `uid` asked for it and uses it."""
         with self._lock:
+            sha256 = self._named(content)
             image = self._held(uid, sha256)
             if image is not None:
                 record = self._records[sha256]
@@ -337,19 +357,21 @@ class ImageStore:
         recognition: Recognition,
         owner_uid: int | None,
         asked: frozenset[int],
+        sha512: str,
     ) -> Record:
         size = checked_size(path, recognition.size)
         known = self._records.get(sha256)
         if known is not None and (before := known.views.get(_key(owner_uid))) is not None:
             # the bytes are the same, so that who vouched for them once still does
             view = replace(view, trust=min(before.trust, view.trust, key=list(Trust).index))
-        record = Record(sha256, size, recognition, {_key(owner_uid): view}, requested_by=asked)
+        record = Record(sha256, size, recognition, {_key(owner_uid): view}, requested_by=asked, sha512=sha512)
         if known is not None:
             record = replace(
                 record,
                 views={**known.views, **record.views},
                 pins=known.pins,
                 requested_by=known.requested_by | asked,
+                sha512=sha512 or known.sha512,
             )
         self._write(record)
         if self._files.image(sha256).is_file():
@@ -369,6 +391,12 @@ class ImageStore:
         if record is None or image is None:
             raise ImageNotFoundError(f"the image store has no image {clean(sha256, 64)}; `luxusb images` lists them")
         return record, image
+
+    def _named(self, content: str) -> str:
+        sha512 = content.removeprefix(SHA512_KEY)
+        if sha512 == content:
+            return content
+        return next((record.sha256 for record in self._records.values() if record.sha512 == sha512), content)
 
     def _held(self, uid: int, sha256: str) -> StoredImage | None:
         record = self._records.get(sha256)
@@ -415,3 +443,8 @@ def _key(owner_uid: int | None) -> str:
 def _check_hash(sha256: str) -> None:
     if not HASH.fullmatch(sha256):
         raise InvalidArgumentError(f"{clean(sha256, 80)!r} is no SHA-256 hash: 64 lower-case hex digits are expected")
+
+
+def _check_sha512(sha512: str) -> None:
+    if sha512 and not SHA512.fullmatch(sha512):
+        raise InvalidArgumentError(f"{clean(sha512, 80)!r} is no SHA-512 hash: 128 lower-case hex digits are expected")

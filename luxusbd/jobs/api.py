@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from luxusbd.catalog.model import Distribution, Trust
+from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Firmware, StoredImage
+from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
@@ -146,6 +147,8 @@ class PlannedImage:
     """Of a stored image; else what its download can reach at best."""
     partition: PartitionRole = PartitionRole.DATA
     """Where it goes, as far as that is known before a download."""
+    custom: bool = False
+    """Whether the caller's own catalogue names it, and no other."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,18 @@ class CatalogStatus:
     previous: bool
     """Whether the edition in force is the one before the newest, which cannot be read."""
     problems: tuple[str, ...]
-    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped."""
+    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped, fields of a newer
+    version that were ignored, feeds that failed; also of what the caller imported."""
+    feeds: int = 0
+    """How many feeds of makers can be asked for newer releases."""
+    feeds_asked: int = 0
+    """When one was last asked."""
+    feeds_failed: tuple[str, ...] = ()
+    """Ids of those that told of nothing genuine when they were last asked."""
+    migrated: tuple[str, ...] = ()
+    """What became of the files of an older LUXusb on this machine, a line each; empty without such."""
+    own: str = ""
+    """SHA-256 of the document that the caller imported last, or empty."""
 
 
 class Desktop(Protocol):
@@ -286,19 +300,23 @@ class Engine(Protocol):
     def caller_vanished(self, bus_name: str) -> None:
         """A bus name left the bus: its image targets go."""
 
-    async def list_distributions(
-        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
-    ) -> tuple[Distribution, ...]:
-        """Most popular first."""
+    async def list_distributions(self, caller: Caller, query: CatalogQuery) -> tuple[Listed, ...]:
+        """What the query wants, in its order; `InvalidArgumentError` for a category or family that does not exist."""
 
-    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
         """One entry; `DistributionNotFoundError` with suggestions."""
 
-    async def update_catalog(self, caller: Caller) -> Job:
-        """Start an update of the catalogue; `ConfigError` when no remote is configured."""
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
+        """Start an update of the catalogue; `ConfigError` when no remote is configured and no feeds are to be asked."""
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""
+
+    async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
+        """Put a catalogue over what the caller sees, in place of the one before; how many distributions it has.
+
+        `fd` stays the caller's. `CatalogError` for one that is not right.
+        """
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""

@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import parse_reference, reference_to
-from luxusbd.catalog.model import Distribution, Mirror, Release, Trust
+from luxusbd.catalog.catalog import PREFIX, parse_reference, reference_to
+from luxusbd.catalog.model import SHA512_KEY, Distribution, Mirror, Release, Trust
 from luxusbd.errors import (
     CancelledError,
+    GoneError,
     JobStateError,
     LuxusbError,
     MalformedImageError,
@@ -26,18 +27,20 @@ from luxusbd.errors import (
     from_name,
     host_error,
 )
-from luxusbd.images.model import Recognition, StoredImage
+from luxusbd.images.model import CUSTOM, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import partials
 from luxusbd.jobs.mirrorchoice import CANDIDATES
-from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
+from luxusbd.jobs.mirrors import Mirrors, is_custom, mirrors_of, params_of
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.renewal import Renewals, renewal_params_of
 from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import HeldError, JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.vouching import Makers, Verdict, Word, word_params_of
 from luxusbd.text import clean
+from luxusbd.transfer.codec import digests_from_json
 from luxusbd.transfer.model import Digest, DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,12 @@ def release_title(distribution: Distribution, release: Release) -> str:
     return " ".join(part for part in parts if part)
 
 
+def source_of(params: Mapping[str, Any]) -> str:
+    """The source of the image that a download brings, see `StoredImage.source`."""
+    reference = str(params["reference"])
+    return reference.replace(PREFIX, CUSTOM, 1) if is_custom(params) else reference
+
+
 def file_name(url: str) -> str:
     """The last part of a URL's path, as a name for the image."""
     return PurePosixPath(unquote(urlsplit(url).path)).name or "image.iso"
@@ -66,6 +75,8 @@ class Examined:
 
     sha256: str
     recognition: Recognition
+    sha512: str = ""
+    """Where it was asked for."""
 
 
 class Downloads:
@@ -81,8 +92,10 @@ class Downloads:
         room: Room,
         incoming: Path,
         makers: Makers,
+        renewals: Renewals,
     ) -> None:
         """`incoming` is where the transfer process downloads to."""
+        self._renewals = renewals
         self._queue = queue
         self._transfers = transfers
         self._store = store
@@ -109,7 +122,7 @@ class Downloads:
             UntrustedError: it cannot become as sure as the administrator demands.
             LimitExceededError: a cap is reached.
         """
-        held = self._store.held(owner_uid, release.sha256)
+        held = self._store.held(owner_uid, release.content)
         if held is None or not held.trust.reaches(self._makers.policy.minimum):
             self._makers.policy.check_release(release, release_title(distribution, release))
         for job in self._queue.jobs():
@@ -117,27 +130,18 @@ class Downloads:
                 job.operation is Operation.DOWNLOAD
                 and job.owner_uid == owner_uid
                 and not job.state.finished
-                and job.params["sha256"] == release.sha256
+                and partials.content_of(job.params) == release.content
             ):
                 return job
-        if self._store.held(owner_uid, release.sha256) is None:
+        if self._store.held(owner_uid, release.content) is None:
             # told at once, and not by a job that fails
             await self._mirrors.choose(owner_uid, distribution.id, release.mirrors)
-        params = {
-            "reference": reference_to(distribution, release),
-            "sha256": release.sha256,
-            "size": release.size,
-            "expected": release.size or release.size_mb * MIB,
-            "name": file_name(release.iso_url),
-            **params_of(distribution, release),
-            **word_params_of(release),
-        }
         return await self._queue.submit(
             Operation.DOWNLOAD,
             Lane.DOWNLOAD,
             self.run_download,
             owner_uid=owner_uid,
-            params=params,
+            params=_params(distribution, release),
             title=release_title(distribution, release),
             parent=parent,
             priority=priority,
@@ -154,9 +158,8 @@ class Downloads:
 
     def take_up(self, job: Job, *, ask: bool) -> None:
         """Let a stored, unfinished download go on, or wait until somebody says so."""
-        self._queue.restore(
-            job, Lane.DOWNLOAD, self.run_download, ask=ask, cleanup=lambda: self.discard(str(job.params["sha256"]))
-        )
+        content = partials.content_of(job.params)
+        self._queue.restore(job, Lane.DOWNLOAD, self.run_download, ask=ask, cleanup=lambda: self.discard(content))
 
     async def tell_claims(self) -> None:
         """Tell of downloads that are not running how much there is of them."""
@@ -164,7 +167,7 @@ class Downloads:
             if job.operation is not Operation.DOWNLOAD or job.state not in (JobState.QUEUED, JobState.PAUSED):
                 continue
             try:
-                total, done = await self._transfers.claims(str(self._incoming), str(job.params["sha256"]))
+                total, done = await self._transfers.claims(str(self._incoming), partials.content_of(job.params))
             except LuxusbError as error:
                 log.info("job %d: what there is of it already cannot be told: %s", job.id, error)
                 continue
@@ -175,37 +178,86 @@ class Downloads:
         return max(job.bytes_total, int(job.params.get("expected", job.params["size"])))
 
     async def run_download(self, context: JobContext) -> Mapping[str, Any]:
-        """The runner of a download job."""
+        """The runner of a download job.
+
+        The feed of a rolling release is asked first, and any feed when no mirror has the file any more. The downloads
+        of a stick keep to what was planned: another image may be larger than its room.
+        """
+        if context.job.parent is None and context.job.bytes_done == 0 and self._renewals.rolling(context):
+            await self._renew(context)
+        try:
+            return await self._bring_in(context)
+        except GoneError as error:
+            if not await self._renew(context, error):
+                raise
+        return await self._bring_in(context)
+
+    async def _renew(self, context: JobContext, gone: GoneError | None = None) -> bool:
+        """Let the job fetch the release that its maker tells of now; whether there is another one.
+
+        Raises:
+            GoneError: there is one, and the job is of a stick that was planned with the one that is gone.
+        """
+        job = context.job
+        if gone is None and self._store.held(job.owner_uid, partials.content_of(job.params)) is not None:
+            # it is not fetched at all
+            return False
+        context.report(job.bytes_done, job.bytes_total, stage="feeds")
+        found = await self._renewals.newer(context)
+        if found is None:
+            return False
+        title = release_title(found.distribution, found.release)
+        if job.parent is not None:
+            assert gone is not None
+            raise GoneError(f"{gone.message}\nIts maker has {title} by now: plan anew to take that")
+        try:
+            self._makers.policy.check_release(found.release, title)
+            await self._mirrors.choose(job.owner_uid, found.distribution.id, found.release.mirrors)
+        except LuxusbError as error:
+            context.note(f"{title} is newer, and cannot be fetched: {error.message}; the known release stays")
+            return False
+        before = partials.content_of(job.params)
+        context.note(f"from {job.title} to {title}, of which its maker tells now")
+        context.replace(_params(found.distribution, found.release), title)
+        if gone is not None and before not in self._locks:
+            try:
+                await self.discard(before)
+            except LuxusbError as error:
+                context.note(f"what was there of the one before stays for now: {error.message}")
+        return True
+
+    async def _bring_in(self, context: JobContext) -> Mapping[str, Any]:
+        """Fetch what the job is about, or find it in the store."""
         params = context.job.params
-        sha256 = str(params["sha256"])
-        context.on_cancel(lambda: self.discard(sha256))
+        content = partials.content_of(params)
+        context.on_cancel(lambda: self.discard(content))
         # one that has begun waits for room; one that has not is told at once that there is none
         begun = context.job.bytes_done > 0
         # two users may ask for the same bytes: the second waits, then finds them in the store
-        async with self.alone(sha256), self._makers.beside(context) as word:
+        async with self.alone(content), self._makers.beside(context) as word:
             try:
-                image = await asyncio.to_thread(self._store.request, context.job.owner_uid, sha256)
+                image = await asyncio.to_thread(self._store.request, context.job.owner_uid, content)
                 if image is None:
                     expected = int(params.get("expected", params["size"]))
-                    async with self._promised(context, expected, sha256, begun=begun) as promise:
-                        image, verdict = await self._fetch(context, sha256, promise, word)
+                    async with self._promised(context, expected, content, begun=begun) as promise:
+                        image, verdict = await self._fetch(context, content, promise, word)
                 else:
                     image, verdict = await self._vouched_for(context, image, word)
             except VerificationError:
-                await self._forget(context, sha256)
+                await self._forget(context, content)
                 raise
         return {**image_result(image), **verdict.result()}
 
     @contextlib.asynccontextmanager
-    async def alone(self, sha256: str) -> AsyncIterator[None]:
+    async def alone(self, content: str) -> AsyncIterator[None]:
         """Be the only one that fetches bytes of an image."""
-        lock = self._locks.setdefault(sha256, asyncio.Lock())
+        lock = self._locks.setdefault(content, asyncio.Lock())
         try:
             async with lock:
                 yield
         finally:
             if not lock.locked():
-                self._locks.pop(sha256, None)
+                self._locks.pop(content, None)
 
     async def request(
         self, context: JobContext, most: int = CANDIDATES, further: Sequence[Mirror] = ()
@@ -227,28 +279,30 @@ class Downloads:
             sha256=str(params["sha256"]),
             size=int(params["size"]),
             directory=str(self._incoming),
-            name=str(params["sha256"]),
+            name=partials.content_of(params),
             bandwidth=context.job.bandwidth,
             priority=context.job.priority,
             hints=choice.hints,
+            digests=_further(params),
         )
 
-    async def discard(self, sha256: str) -> None:
+    async def discard(self, content: str) -> None:
         """Remove what an unfinished download left."""
-        await self._transfers.discard(str(self._incoming), sha256)
-        if sha256 not in self._locks:
+        await self._transfers.discard(str(self._incoming), content)
+        if content not in self._locks:
             # complete, and not in the store yet
             try:
-                await asyncio.to_thread((self._incoming / sha256).unlink, missing_ok=True)
+                await asyncio.to_thread((self._incoming / content).unlink, missing_ok=True)
             except OSError as error:
-                raise host_error(error, f"removing {self._incoming / sha256}") from error
+                raise host_error(error, f"removing {self._incoming / content}") from error
 
-    async def examine(self, path: Path) -> Examined:
-        """Hash and recognise a file of the store."""
+    async def examine(self, path: Path, further: tuple[str, ...] = ()) -> Examined:
+        """Hash and recognise a file of the store; `further` are algorithms beside sha256."""
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            sha256 = await self._transfers.sha256(fd)
-            return Examined(sha256, await self.recognise(fd, os.fstat(fd).st_size))
+            hashes = {each.algorithm: each.value for each in await self._transfers.digests(fd, further)}
+            recognition = await self.recognise(fd, os.fstat(fd).st_size)
+            return Examined(hashes["sha256"], recognition, hashes.get("sha512", ""))
         finally:
             os.close(fd)
 
@@ -260,20 +314,20 @@ class Downloads:
             return unrecognised(size, error)
 
     @contextlib.asynccontextmanager
-    async def _promised(self, context: JobContext, size: int, sha256: str, *, begun: bool) -> AsyncIterator[Promise]:
+    async def _promised(self, context: JobContext, size: int, content: str, *, begun: bool) -> AsyncIterator[Promise]:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                promise = await stack.enter_async_context(self._room.promised(context, size, sha256=sha256))
+                promise = await stack.enter_async_context(self._room.promised(context, size, content=content))
             except NotEnoughSpaceError as error:
                 if begun:
                     raise _held(error) from error
                 raise
             yield promise
 
-    async def _forget(self, context: JobContext, sha256: str) -> None:
+    async def _forget(self, context: JobContext, content: str) -> None:
         """Remove what is there of an image that is not what its maker signed."""
         try:
-            await partials.remove(self._incoming, sha256)
+            await partials.remove(self._incoming, content)
         except LuxusbError as error:
             context.note(f"the bytes stay for now: {error}")
 
@@ -284,7 +338,9 @@ class Downloads:
         uid = context.job.owner_uid
         fd = await asyncio.to_thread(self._store.open, uid, image.sha256)
         try:
-            verdict = await word.verdict(fd, (Digest("sha256", image.sha256),))
+            known = [Digest("sha256", image.sha256)]
+            known += [Digest("sha512", image.sha512)] if image.sha512 else []
+            verdict = await word.verdict(fd, tuple(known))
         finally:
             os.close(fd)
         image = await asyncio.to_thread(self._store.vouch, uid, image.sha256, verdict.trust)
@@ -292,7 +348,7 @@ class Downloads:
         return image, verdict
 
     async def _fetch(
-        self, context: JobContext, sha256: str, promise: Promise, word: Word
+        self, context: JobContext, content: str, promise: Promise, word: Word
     ) -> tuple[StoredImage, Verdict]:
         params = context.job.params
         context.report(context.job.bytes_done, int(params["size"]), stage=DownloadStage.CONNECT.value)
@@ -330,12 +386,12 @@ class Downloads:
             if params.get("shared"):
                 self._mirrors.learn(request.urls, sources, verified=verified)
         # the path is ours, not the one that the process without privileges names
-        path = self._incoming / sha256
+        path = self._incoming / content
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
             context.report(size, size, stage=DownloadStage.VERIFY.value)
-            verdict = await word.verdict(fd, (Digest("sha256", sha256), *result.digests))
+            verdict = await word.verdict(fd, (Digest("sha256", result.sha256), *result.digests))
             word.check(verdict)
             context.report(size, size, stage="inspect")
             recognition = await self.recognise(fd, size)
@@ -345,13 +401,15 @@ class Downloads:
         move = partial(
             self._store.add,
             path,
-            sha256=sha256,
+            sha256=str(params["sha256"]) or result.sha256,
             name=str(params["name"]),
-            source=str(params["reference"]),
+            source=source_of(params),
             trust=verdict.trust,
             recognition=recognition,
-            owner_uid=None,
-            requested_by=context.job.owner_uid,
+            # what a user's own catalogue calls by a name is nothing that others should see, or take for that
+            owner_uid=context.job.owner_uid if is_custom(params) else None,
+            requested_by=None if is_custom(params) else context.job.owner_uid,
+            sha512=content.removeprefix(SHA512_KEY) if not params["sha256"] else "",
         )
 
         def moved() -> StoredImage:
@@ -365,6 +423,26 @@ class Downloads:
                 raise
 
         return await self._room.store(context, promise, size, moved), verdict
+
+
+def _params(distribution: Distribution, release: Release) -> dict[str, Any]:
+    """What a download job keeps of its release."""
+    return {
+        "reference": reference_to(distribution, release),
+        "sha256": release.sha256,
+        "content": release.content,
+        "size": release.size,
+        "expected": release.size or release.size_mb * MIB,
+        "name": file_name(release.iso_url),
+        **params_of(release),
+        **word_params_of(release),
+        **renewal_params_of(release),
+    }
+
+
+def _further(params: Mapping[str, Any]) -> tuple[Digest, ...]:
+    """The hashes beside the sha256 that the image of a job has to have."""
+    return tuple(digest for digest in digests_from_json(params.get("digests", [])) if digest.algorithm != "sha256")
 
 
 def _held(error: LuxusbError) -> HeldError:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from luxusbd.catalog.model import Distribution
 from luxusbd.config import Value
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import JobStateError
@@ -27,6 +26,7 @@ from luxusbd.jobs.api import (
 )
 from luxusbd.jobs.downloads import release_title
 from luxusbd.jobs.imports import readable_size
+from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, Operation
@@ -38,6 +38,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "ImportCatalog",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -116,26 +117,26 @@ class LuxusbEngine:
         """A bus name left the bus."""
         self._parts.registry.caller_vanished(bus_name)
 
-    async def list_distributions(
-        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
-    ) -> tuple[Distribution, ...]:
-        """Most popular first."""
-        found = self._parts.catalog.search(text=text, category=category, architecture=architecture, uid=caller.uid)
-        return await asyncio.to_thread(lambda: tuple(self._parts.policy.keyring.shown(entry) for entry in found))
+    async def list_distributions(self, caller: Caller, query: CatalogQuery) -> tuple[Listed, ...]:
+        """What the query wants, in its order."""
+        return await self._parts.listing.find(caller.uid, query)
 
-    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
         """One entry."""
-        return await asyncio.to_thread(
-            self._parts.policy.keyring.shown, self._parts.catalog.get(distribution_id, caller.uid)
-        )
+        return await self._parts.listing.one(caller.uid, distribution_id)
 
-    async def update_catalog(self, caller: Caller) -> Job:
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
         """Start an update of the catalogue."""
-        return await self._parts.updates.start(caller.uid)
+        return await self._parts.updates.start(caller.uid, feeds=feeds, ids=ids)
 
-    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:  # noqa: ARG002
+    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""
-        return self._parts.updates.status()
+        status, own = self._parts.updates.status(), self._parts.own_catalogs.of(caller.uid)
+        return status if own is None else replace(status, own=own.sha256, problems=(*status.problems, *own.warnings))
+
+    async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
+        """Put a catalogue over what the caller sees."""
+        return await self._parts.own_catalogs.take(caller.uid, fd, name)
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.partials import content_of
 
 ROOT = 0
 
@@ -21,14 +22,15 @@ class PlanHold:
     expires: int
     """Unix seconds."""
     images: frozenset[str]
-    """Hashes."""
+    """sha256 of those that are stored, `Release.content` of the others."""
 
 
 @dataclass(frozen=True)
 class Hold:
     """One reason why an image must stay."""
 
-    sha256: str
+    content: str
+    """Its sha256, or `Release.content` while it is not there."""
     uid: int
     job: Job | None = None
     plan: PlanHold | None = None
@@ -48,24 +50,39 @@ class PlanSource(Protocol):
         """Those that can still be used."""
 
 
+class ImageSource(Protocol):
+    """Knows the images: the store."""
+
+    def named(self, content: str) -> str:
+        """The sha256 of the image that `Release.content` means; the text itself where no such image is there."""
+
+
 class Holds:
     """All reasons at one moment; nothing here is remembered, so that nothing can be forgotten to be given back."""
 
-    def __init__(self, jobs: JobSource, plans: PlanSource) -> None:
+    def __init__(self, jobs: JobSource, plans: PlanSource, images: ImageSource) -> None:
         self._jobs = jobs
         self._plans = plans
+        self._images = images
         self._calls: list[Hold] = []
 
     def all(self) -> tuple[Hold, ...]:
         """Every hold, those of jobs first."""
         found = [
-            Hold(sha256, job.owner_uid, job=job)
+            Hold(content, job.owner_uid, job=job)
             for job in self._jobs.jobs()
             if not job.state.finished
-            for sha256 in needed_by(job)
+            for content in needed_by(job)
         ]
-        found += [Hold(sha256, plan.uid, plan=plan) for plan in self._plans.plans() for sha256 in plan.images]
-        return (*found, *self._calls)
+        found += [Hold(content, plan.uid, plan=plan) for plan in self._plans.plans() for content in plan.images]
+        found += self._calls
+        # what was named before it was there is held under its sha256, too, once it is
+        there = [
+            replace(hold, content=sha256)
+            for hold in found
+            if (sha256 := self._images.named(hold.content)) != hold.content
+        ]
+        return (*found, *there)
 
     def of(self, sha256: str, uid: int, *, public: bool) -> tuple[Hold, ...]:
         """The holds of one image that `uid` may know of, and that would suffer if it went out of his view.
@@ -74,13 +91,13 @@ class Holds:
         does with the same bytes stays between the daemon and that uid.
         """
         return tuple(
-            hold for hold in self.all() if hold.sha256 == sha256 and (public or uid == ROOT or hold.uid in (uid, ROOT))
+            hold for hold in self.all() if hold.content == sha256 and (public or uid == ROOT or hold.uid in (uid, ROOT))
         )
 
     @contextlib.contextmanager
-    def keep(self, uid: int, hashes: Collection[str]) -> Iterator[None]:
+    def keep(self, uid: int, contents: Collection[str]) -> Iterator[None]:
         """Hold images between a decision and the job that comes of it."""
-        mine = [Hold(sha256, uid) for sha256 in hashes]
+        mine = [Hold(content, uid) for content in contents]
         self._calls += mine
         try:
             yield
@@ -90,10 +107,10 @@ class Holds:
 
 
 def needed_by(job: Job) -> frozenset[str]:
-    """Hashes of the images that a job needs or is downloading."""
-    wanted = {str(sha256) for sha256 in job.params.get("images", ())}
+    """Of the images that a job needs or is downloading; see `Hold.content`."""
+    wanted = {str(content) for content in job.params.get("images", ())}
     if job.operation is Operation.DOWNLOAD:
-        wanted.add(str(job.params["sha256"]))
+        wanted.add(content_of(job.params))
     return frozenset(wanted)
 
 

@@ -157,7 +157,7 @@ class Imports:
             context.report(came, came, stage="inspect")
             recognition = await self._transfers.inspect(fd)
             sha256 = received.image.digests["sha256"]
-            genuine = self._catalog.find_by_hash(sha256)
+            genuine = self._catalog.find_by_hash(sha256, sha512=await self._sha512(fd, received))
             move = partial(
                 self._store.add,
                 target,
@@ -167,6 +167,7 @@ class Imports:
                 trust=_trust(proof, vouched=bool(matched) or genuine is not None),
                 recognition=recognition,
                 owner_uid=context.job.owner_uid,
+                sha512=genuine[1].sha512_alone if genuine else "",
             )
             image = await self._room.store(context, promise, received.image.size, move)
         return {
@@ -208,11 +209,14 @@ class Imports:
         def progress(now: DownloadProgress) -> None:
             context.report(now.bytes_done, size, stage="copy")
 
+        algorithms = {entry.algorithm for entry in proof.sums} if proof else set()
+        if self._catalog.needs_sha512(size):
+            algorithms.add("sha512")
         order = Order(
             size=size,
             most=self._max_unpacked,
             reserve=self._reserve,
-            algorithms=("sha256", *({entry.algorithm for entry in proof.sums} if proof else ())),
+            algorithms=("sha256", *sorted(algorithms - {"sha256"})),
         )
         context.report(0, size, stage="copy")
         received = await self._transfers.receive(
@@ -223,6 +227,15 @@ class Imports:
         if received.packing is not None and received.packed is not None:
             context.note(f"unpacked from {received.packing}: {received.packed.size} bytes became {received.image.size}")
         return received
+
+    async def _sha512(self, fd: int, received: Received) -> str:
+        """The SHA-512 of what was received, where the catalogue may know it by that alone; else empty or not."""
+        image = received.image
+        known = image.digests.get("sha512", "")
+        # what a compressed file becomes is known at its end
+        if known or not self._catalog.needs_sha512(image.size) or self._catalog.find_by_hash(image.digests["sha256"]):
+            return known
+        return next(each.value for each in await self._transfers.digests(fd, ("sha512",)) if each.algorithm == "sha512")
 
 
 def source_behind(fd: int, name: str = "the file") -> Source:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 from luxusbd import resources
-from luxusbd.catalog.model import Distribution, Release, Trust
+from luxusbd.catalog.model import Release, Trust
 
 ENDINGS = (".asc", ".gpg", ".pgp")
 
@@ -58,14 +58,28 @@ class Keyring:
 
     def achievable(self, release: Release) -> Trust:
         """What a download of a release can reach at best, with the keys that can be had."""
-        if release.trust is Trust.SIGNED and not release.key_url and not self._has(release.key_fingerprint):
-            return Trust.HASH
-        return release.trust
+        return reachable(release, self._has)
 
-    def shown(self, distribution: Distribution) -> Distribution:
-        """A distribution whose releases tell what can be reached."""
-        releases = tuple(replace(release, trust=self.achievable(release)) for release in distribution.releases)
-        return replace(distribution, releases=releases)
+    def held(self) -> frozenset[str]:
+        """The fingerprints of all keys of which there is a copy: three looks, however many releases are asked about."""
+        found: set[str] = set()
+        for place in self._places:
+            try:
+                names = [path.name for path in place.iterdir()]
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.warning("%s: the keys cannot be listed: %s", place, error.strerror)
+                continue
+            found |= {name.rpartition(".")[0] for name in names if name.endswith(ENDINGS)}
+        return frozenset(found)
 
     def _has(self, fingerprint: str) -> bool:
         return any((place / f"{fingerprint}{ending}").exists() for place in self._places for ending in ENDINGS)
+
+
+def reachable(release: Release, has: Callable[[str], bool]) -> Trust:
+    """What a download can reach at best, where `has` tells of which fingerprints there is a copy of the key."""
+    if release.trust is Trust.SIGNED and not release.key_url and not has(release.key_fingerprint):
+        return Trust.HASH
+    return release.trust

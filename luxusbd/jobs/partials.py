@@ -10,14 +10,16 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from luxusbd.catalog.model import SHA512_KEY
 from luxusbd.errors import FailedError
 from luxusbd.transfer.partfile import PartBusyError, PartFile
 
-_NAME = re.compile(r"([0-9a-f]{64})((?:\.part(?:\.json(?:\.tmp|\.bak)?)?)?)", re.ASCII)
+_NAME = re.compile(rf"([0-9a-f]{{64}}|{SHA512_KEY}[0-9a-f]{{128}})((?:\.part(?:\.json(?:\.tmp|\.bak)?)?)?)", re.ASCII)
 BLOCK = 512
 """Unit of st_blocks, stat(2)."""
 PATIENCE = 2.0
@@ -30,11 +32,18 @@ INTERVAL = 0.02
 class Partial:
     """The files of one unfinished download."""
 
-    sha256: str
+    content: str
+    """`Release.content` of what is downloaded."""
     size: int
     """Bytes that they occupy on the disk, room that was set aside for bytes to come included."""
     changed: int
     """Unix seconds of the last change."""
+
+
+def content_of(params: Mapping[str, Any]) -> str:
+    """By what the image of a download or race is known (`Release.content`), which is the name of its files here."""
+    # a job of an older version has none
+    return str(params.get("content") or params["sha256"])
 
 
 def scan(directory: Path) -> tuple[Partial, ...]:
@@ -60,7 +69,7 @@ def scan(directory: Path) -> tuple[Partial, ...]:
     return tuple(found.values())
 
 
-async def remove(directory: Path, sha256: str) -> None:
+async def remove(directory: Path, content: str) -> None:
     """Remove all files of one unfinished download; waits a little for a job that just ended to put its bytes away.
 
     Raises:
@@ -71,7 +80,7 @@ async def remove(directory: Path, sha256: str) -> None:
     deadline = loop.time() + PATIENCE
     while True:
         try:
-            return await asyncio.to_thread(_remove, directory, sha256)
+            return await asyncio.to_thread(_remove, directory, content)
         except PartBusyError:
             if loop.time() >= deadline:
                 raise
@@ -87,13 +96,13 @@ def allocated(path: Path) -> int:
     return status.st_blocks * BLOCK if stat.S_ISREG(status.st_mode) else 0
 
 
-def _remove(directory: Path, sha256: str) -> None:
-    part = PartFile.open(str(directory), sha256)
+def _remove(directory: Path, content: str) -> None:
+    part = PartFile.open(str(directory), content)
     try:
         part.discard()
-        (directory / sha256).unlink(missing_ok=True)
+        (directory / content).unlink(missing_ok=True)
     except OSError as error:
-        raise FailedError(f"the unfinished download {sha256} cannot be removed: {error.strerror}") from error
+        raise FailedError(f"the unfinished download {content} cannot be removed: {error.strerror}") from error
     finally:
         part.close()
 

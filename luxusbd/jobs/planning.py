@@ -49,7 +49,8 @@ class Wanted:
 
     reference: str
     """`image:<sha256>` when it is stored, else the full `distro:` reference."""
-    sha256: str
+    content: str
+    """sha256 of a stored one; else the `Release.content` of what is to be downloaded."""
     size: int
     """Bytes; from the rounded hint of the catalogue when nothing better is known."""
     exact: bool
@@ -131,7 +132,7 @@ class Planner:
         names = list(taken)
         for reference in references:
             wanted = self._resolve_one(caller, reference)
-            if any(other.sha256 == wanted.sha256 for other in found):
+            if any(other.content == wanted.content for other in found):
                 raise AlreadyExistsError(f"{reference}: {wanted.title} was named twice")
             name = sanitise_name(wanted.name, names)
             names.append(name)
@@ -236,7 +237,7 @@ class Planner:
         """The plans that can still be carried out, with the images that they count on."""
         self._forget_old()
         return tuple(
-            PlanHold(token, stored.uid, stored.plan.expires, frozenset(image.sha256 for image in stored.images))
+            PlanHold(token, stored.uid, stored.plan.expires, frozenset(image.content for image in stored.images))
             for token, stored in self._plans.items()
             if self._possible(stored)
         )
@@ -264,14 +265,14 @@ class Planner:
             self._policy.check_image(stored)
             return self._of_stored(stored)
         distribution, release = self._catalog.resolve(reference, caller.uid)
-        held = self._store.held(caller.uid, release.sha256)
+        held = self._store.held(caller.uid, release.content)
         # one that is not sure enough is downloaded again, which asks its maker and finds the bytes
         if held is not None and held.trust.reaches(self._policy.minimum):
             return replace(self._of_stored(held), title=release_title(distribution, release))
         self._policy.check_release(release, release_title(distribution, release))
         return Wanted(
             reference=reference_to(distribution, release),
-            sha256=release.sha256,
+            content=release.content,
             size=release.size or release.size_mb * MIB,
             exact=release.size > 0,
             name=file_name(release.iso_url),
@@ -284,10 +285,10 @@ class Planner:
 
     def _of_stored(self, stored: StoredImage) -> Wanted:
         check_bootable(stored)
-        genuine = self._catalog.find_by_hash(stored.sha256)
+        genuine = self._catalog.find_by_hash(stored.sha256, sha512=stored.sha512)
         return Wanted(
             reference=stored.reference,
-            sha256=stored.sha256,
+            content=stored.sha256,
             size=stored.size,
             exact=True,
             name=stored.name,
@@ -421,4 +422,5 @@ def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions)
         warnings=tuple(warnings),
         download=wanted.stored is None,
         trust=wanted.trust,
+        custom=wanted.stored.custom if wanted.stored is not None else bool(wanted.release and wanted.release.custom),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from luxusbd.catalog.catalog import reference_to
@@ -13,10 +13,12 @@ from luxusbd.jobs.downloads import Downloads, release_title, shown
 from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
 from luxusbd.jobs.mirrorstats import host_of, reason_of
 from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.partials import content_of
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.vouching import digests_of
 from luxusbd.transfer.model import DownloadProgress, SourceShare
 
 
@@ -47,7 +49,9 @@ class Races:
             LimitExceededError: a cap is reached.
         """
         for job in self._queue.jobs():
-            if job.params.get("sha256") != release.sha256 or job.state.finished or job.owner_uid != owner_uid:
+            if job.operation not in (Operation.RACE, Operation.DOWNLOAD) or job.state.finished:
+                continue
+            if job.owner_uid != owner_uid or content_of(job.params) != release.content:
                 continue
             if job.operation is Operation.RACE:
                 return job
@@ -60,9 +64,12 @@ class Races:
         params = {
             "reference": reference_to(distribution, release),
             "sha256": release.sha256,
+            "content": release.content,
+            # which hashes they are is of no use to it, only that bytes of several mirrors can be judged
+            "digests": [] if release.sha256 else [asdict(digest) for digest in digests_of(release)],
             "size": release.size,
             "most": most,
-            **params_of(distribution, release),
+            **params_of(release),
         }
         return await self._queue.submit(
             Operation.RACE,
@@ -76,9 +83,9 @@ class Races:
     async def run(self, context: JobContext) -> Mapping[str, Any]:
         """The runner of a race."""
         params = context.job.params
-        sha256 = str(params["sha256"])
+        content = content_of(params)
         # an unfinished download has its room already, and without one nothing is written: this keeps it where it is
-        async with self._downloads.alone(sha256), self._room.promised(context, 0, sha256=sha256):
+        async with self._downloads.alone(content), self._room.promised(context, 0, content=content):
             shares = await self._measure(context)
         ranked = sorted(shares, key=lambda share: (-share.measured, share.latency))
         if not any(share.measured or share.bytes_done for share in ranked):

@@ -35,8 +35,8 @@ class Promise:
     uid: int
     size: int
     """Bytes of the whole file."""
-    sha256: str = ""
-    """Names a download, whose files are in the incoming directory."""
+    content: str = ""
+    """Names a download (`Release.content`), whose files are in the incoming directory."""
     place: Path | None = None
     """Where anything else is written."""
 
@@ -54,18 +54,18 @@ class Room:
 
     @contextlib.asynccontextmanager
     async def promised(
-        self, context: JobContext, size: int, *, sha256: str = "", place: Path | None = None
+        self, context: JobContext, size: int, *, content: str = "", place: Path | None = None
     ) -> AsyncIterator[Promise]:
         """Room for a file of `size` bytes (0: nobody knows) until the block ends, made first when there is none.
 
-        Name a download by `sha256`, and the file that anything else is written to by `place`. What is there of it
-        already needs no room again.
+        Name a download by its `Release.content`, and the file that anything else is written to by `place`. What is
+        there of it already needs no room again.
 
         Raises:
             NotEnoughSpaceError: there is none, and none can be made; the text says what holds it.
         """
         # of no size at first: it keeps what is there of its own file from making room for the rest
-        promise = Promise(context.job.owner_uid, 0, sha256, place)
+        promise = Promise(context.job.owner_uid, 0, content, place)
         self._promises.append(promise)
         try:
             async with self._lock:
@@ -124,27 +124,27 @@ class Room:
 
     async def situation(self) -> Situation:
         """What takes the space at this moment."""
-        held = {hold.sha256 for hold in self._holds.all()} | {promise.sha256 for promise in self._promises}
+        held = {hold.content for hold in self._holds.all()} | {promise.content for promise in self._promises}
         owners: dict[str, set[int]] = {}
         for hold in self._holds.all():
             if hold.job is not None and hold.job.operation is Operation.DOWNLOAD:
-                owners.setdefault(hold.sha256, set()).add(hold.uid)
+                owners.setdefault(hold.content, set()).add(hold.uid)
         for promise in self._promises:
-            owners.setdefault(promise.sha256, set()).add(promise.uid)
+            owners.setdefault(promise.content, set()).add(promise.uid)
         return await asyncio.to_thread(self._look, tuple(self._promises), held, owners)
 
     def _look(self, promises: Collection[Promise], held: Collection[str], owners: dict[str, set[int]]) -> Situation:
         found = partials.scan(self._incoming)
-        sizes = {part.sha256: part.size for part in found}
+        sizes = {part.content: part.size for part in found}
         holdings = [_holding(record, held) for record in self._store.records()]
         holdings += [
             Holding(
-                part.sha256,
+                part.content,
                 Kind.PARTIAL,
                 part.size,
                 part.changed,
-                in_use=part.sha256 in held,
-                charged=frozenset(owners.get(part.sha256, ())),
+                in_use=part.content in held,
+                charged=frozenset(owners.get(part.content, ())),
             )
             for part in found
         ]
@@ -157,17 +157,17 @@ class Room:
                     Holding(str(promise.place), Kind.PARTIAL, written, 0, in_use=True, charged=frozenset({promise.uid}))
                 )
             else:
-                written = sizes.get(promise.sha256, 0)
+                written = sizes.get(promise.content, 0)
             promised[promise.uid] = promised.get(promise.uid, 0) + max(0, promise.size - written)
         # the filesystem is asked last: what is written meanwhile counts twice then, and not never
         return Situation(tuple(holdings), promised, self._store.free_bytes())
 
     async def _written(self, promise: Promise) -> int:
         """What an earlier run has left of a download."""
-        if not promise.sha256:
+        if not promise.content:
             return 0
         found = await asyncio.to_thread(partials.scan, self._incoming)
-        return sum(part.size for part in found if part.sha256 == promise.sha256)
+        return sum(part.size for part in found if part.content == promise.content)
 
     async def _remove_for(self, need: Need, note: Callable[[str], None]) -> None:
         stuck: set[str] = set()
@@ -185,7 +185,7 @@ class Room:
                 stuck.add(going[0].key)
 
     async def _remove(self, one: Holding, uid: int, note: Callable[[str], None]) -> None:
-        if any(hold.sha256 == one.key for hold in self._holds.all()):
+        if any(hold.content == one.key for hold in self._holds.all()):
             return  # since we looked
         if one.kind is Kind.PARTIAL:
             await partials.remove(self._incoming, one.key)

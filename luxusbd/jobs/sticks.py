@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from luxusbd.catalog.catalog import PREFIX
 from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import (
     AlreadyExistsError,
@@ -22,7 +23,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.images.model import StoredImage
+from luxusbd.images.model import CUSTOM, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView
@@ -94,7 +95,7 @@ class Sticks:
             identities,
             run,
             title=f"{_count(planned.images)} on {', '.join(name_of(each.view) for each in planned.plan.devices)}",
-            params={"images": [image.sha256 for image in planned.images], "references": _references(planned.images)},
+            params={"images": [image.content for image in planned.images], "references": _references(planned.images)},
         )
 
     async def add(self, caller: Caller, identity: DeviceIdentity, references: Sequence[str]) -> Job:
@@ -106,7 +107,7 @@ class Sticks:
         view = self._stick(identity)
         images = self._planner.resolve(caller, references, [image.name for image in view.images])
         for image in images:
-            if any(there.sha256 == image.sha256 for there in view.images):
+            if any(there.sha256 == image.content for there in view.images):
                 raise AlreadyExistsError(f"{image.title} is on {name_of(view)} already")
         kind = view.filesystem
         fitting.check(kind, [image.guest for image in images], companion=view.companion, planned=False)
@@ -129,7 +130,7 @@ class Sticks:
             [identity],
             run,
             title=f"{_count(images)} to {name_of(view)}",
-            params={"images": [image.sha256 for image in images], "references": _references(images)},
+            params={"images": [image.content for image in images], "references": _references(images)},
         )
 
     async def remove(self, caller: Caller, identity: DeviceIdentity, names: Sequence[str]) -> Job:
@@ -143,7 +144,7 @@ class Sticks:
             raise InvalidArgumentError("no image was named")
         files: list[str] = []
         for name in names:
-            match = [image.name for image in view.images if name in (image.name, image.reference, image.source)]
+            match = [image.name for image in view.images if name in (image.name, image.reference, *_sources(image))]
             if not match:
                 there = ", ".join(image.name for image in view.images) or "no images"
                 raise ImageNotFoundError(f"{name} is not on {name_of(view)}, which holds {there}")
@@ -339,7 +340,7 @@ class Sticks:
         )
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
-        stored = self._store.get(caller.uid, image.sha256)
+        stored = self._store.get(caller.uid, self._store.named(image.content))
         check_bootable(stored)
         self._planner.check_trust(stored)
         return stored
@@ -362,3 +363,8 @@ def _references(images: Sequence[Wanted]) -> list[str]:
 
 def _count(images: Sequence[object]) -> str:
     return f"{len(images)} image" if len(images) == 1 else f"{len(images)} images"
+
+
+def _sources(image: ManifestImage) -> tuple[str, ...]:
+    """What its source may be called: a reference says nothing of whose catalogue it is looked up in."""
+    return (image.source, image.source.replace(CUSTOM, PREFIX, 1)) if image.custom else (image.source,)

@@ -57,7 +57,7 @@ class StoreKeeper:
         records = {record.sha256: record for record in await asyncio.to_thread(self._store.records)}
         found = []
         for image in await asyncio.to_thread(self._store.list, uid):
-            genuine = self._catalog.find_by_hash(image.sha256)
+            genuine = self._catalog.find_by_hash(image.sha256, sha512=image.sha512)
             record = records.get(image.sha256)
             public = record is not None and record.public
             owners = len(record.imported_by | record.requested_by) if record is not None and uid == ROOT else None
@@ -133,10 +133,10 @@ class StoreKeeper:
             return
         before = time.time() - self.keep_partial * DAY
         for part in await asyncio.to_thread(partials.scan, self._incoming):
-            if part.changed > before or self._held(part.sha256):
+            if part.changed > before or self._held(part.content):
                 continue
             try:
-                await partials.remove(self._incoming, part.sha256)
+                await partials.remove(self._incoming, part.content)
             except LuxusbError as error:
                 log.warning("an old unfinished download stays: %s", error)
             else:
@@ -153,22 +153,22 @@ class StoreKeeper:
     def _record(self, sha256: str) -> Record | None:
         return next((record for record in self._store.records() if record.sha256 == sha256), None)
 
-    def _held(self, sha256: str) -> bool:
-        return any(hold.sha256 == sha256 for hold in self._holds.all())
+    def _held(self, content: str) -> bool:
+        return any(hold.content == content for hold in self._holds.all())
 
     async def _removable(self, uid: int, *, imports: bool) -> list[Pruned]:
         parts = await asyncio.to_thread(partials.scan, self._incoming)
         orphans = await asyncio.to_thread(self._store.orphans) if uid == ROOT and not self.adopting else ()
         # jobs and plans belong to the loop: they are asked here, and not in a thread
         found = list(self._removable_images(uid, imports=imports))
-        held = {hold.sha256 for hold in self._holds.all()}
+        held = {hold.content for hold in self._holds.all()}
         for part in parts:
-            known = self._catalog.find_by_hash(part.sha256, uid)
+            known = self._catalog.find_by_content({part.content}, uid)
             # what nobody's catalogue names any more may be another user's own: root alone is told of it
-            if part.sha256 in held or (known is None and uid != ROOT):
+            if part.content in held or (known is None and uid != ROOT):
                 continue
-            reference, name = (reference_to(*known), release_title(*known)) if known else ("", part.sha256)
-            found.append(Pruned(PrunedKind.PARTIAL, part.sha256, reference, name, part.size, part.changed))
+            reference, name = (reference_to(*known), release_title(*known)) if known else ("", part.content)
+            found.append(Pruned(PrunedKind.PARTIAL, part.content, reference, name, part.size, part.changed))
         return found + [
             Pruned(PrunedKind.ORPHAN, orphan.sha256, "", orphan.path.name, orphan.size, 0) for orphan in orphans
         ]

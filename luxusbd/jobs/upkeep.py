@@ -52,11 +52,12 @@ class Upkeep:
         """Give images whose description was lost a new one; only root sees those that no catalogue knows."""
         for orphan in await asyncio.to_thread(self._images.orphans):
             try:
-                found = await self._downloads.examine(orphan.path)
+                further = ("sha512",) if self._catalog.needs_sha512(orphan.size) else ()
+                found = await self._downloads.examine(orphan.path, further)
                 if found.sha256 != orphan.sha256:
                     log.error("%s does not have the hash in its name and is left alone; delete it", orphan.path)
                     continue
-                genuine = self._catalog.find_by_hash(orphan.sha256)
+                genuine = self._catalog.find_by_hash(orphan.sha256, sha512=found.sha512)
                 await asyncio.to_thread(
                     self._images.adopt,
                     orphan.sha256,
@@ -65,6 +66,7 @@ class Upkeep:
                     Trust.HASH if genuine else Trust.NONE,
                     found.recognition,
                     None if genuine else 0,
+                    genuine[1].sha512_alone if genuine else "",
                 )
             except (LuxusbError, OSError) as error:
                 log.warning("%s: its description was lost and cannot be made anew: %s", orphan.path, error)

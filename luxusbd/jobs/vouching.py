@@ -42,15 +42,19 @@ class Verdict:
         return {"signed_by": self.signed_by, "unsigned_reason": self.reason}
 
 
+def digests_of(release: Release) -> tuple[Digest, ...]:
+    """All that the catalogue tells of its bytes."""
+    return tuple(Digest(name, value) for name in ("sha256", "sha512", "blake2b") if (value := getattr(release, name)))
+
+
 def word_params_of(release: Release) -> Mapping[str, Any]:
     """What a download job keeps of a release to find out who vouches for it."""
-    digests = [Digest("sha256", release.sha256)]
-    digests += [Digest(name, value) for name in ("sha512", "blake2b") if (value := getattr(release, name))]
+    digests = digests_of(release)
     file = name_in_lists(release.iso_url)
     claim = Claim(
         fingerprint=release.key_fingerprint,
         names=(file,),
-        digests=tuple(digests),
+        digests=digests,
         sums_url=release.sums_url,
         signature_url=release.signature_url,
         key_url=release.key_url,
@@ -147,16 +151,11 @@ class Word:
 
     def shaped(self, request: DownloadRequest, found: Directions) -> DownloadRequest:
         """A request with all that is known of the file besides; which mirrors are asked is chosen elsewhere."""
-        params = self._context.job.params
-        digests = tuple(
-            digest for digest in digests_from_json(params.get("digests", [])) if digest.algorithm != "sha256"
-        )
         said = hinted(self._claim.sums_url) if self._claim is not None else ""
         return replace(
             request,
             size=request.size or found.size,
-            digests=digests,
-            also=(said,) if said and said not in {"sha256", *(digest.algorithm for digest in digests)} else (),
+            also=(said,) if said and said not in {"sha256", *(one.algorithm for one in request.digests)} else (),
             pieces=found.pieces,
             older=found.older,
         )
@@ -180,7 +179,7 @@ class Word:
             await asyncio.gather(doing, return_exceptions=True)
 
     async def verdict(self, fd: int, digests: tuple[Digest, ...]) -> Verdict:
-        """What the image behind `fd` is worth, which has the sha256 of the catalogue.
+        """What the image behind `fd` is worth, which has the hash of the catalogue.
 
         Args:
             fd: the image.

@@ -108,7 +108,7 @@ class SpaceWatch(Listener):
     async def _has_room(self, job: Job) -> bool:
         try:
             found = await asyncio.to_thread(partials.scan, self._incoming)
-            there = sum(part.size for part in found if part.sha256 == job.params["sha256"])
+            there = sum(part.size for part in found if part.content == partials.content_of(job.params))
             await self._check(job.owner_uid, max(0, self._wanted(job) - there) + SPARE)
         except NotEnoughSpaceError as error:
             log.debug("job %d still waits for room: %s", job.id, error)

@@ -83,9 +83,12 @@ class Workshop:
         device = self._registry.current(identity).device
         fds = [await self.open(identity) if target is None else os.dup(target)]
         try:
+            sources = []
             for image in images:
-                fd = await asyncio.to_thread(self._store.open, context.job.owner_uid, image.sha256)
-                fds.append(fd)
+                uid = context.job.owner_uid
+                stored = await asyncio.to_thread(self._store.get, uid, image.sha256)
+                fds.append(await asyncio.to_thread(self._store.open, uid, image.sha256))
+                sources.append(SourceImage(-1, image, stored.sha512))
             order = StickOrder(
                 operation=operation,
                 fd=-1,
@@ -93,7 +96,7 @@ class Workshop:
                 disk_seq=identity.disk_seq,
                 size=identity.size,
                 options=options or StickOptions(),
-                add=tuple(SourceImage(-1, image) for image in images),
+                add=tuple(sources),
                 remove=remove,
                 found=found,
             )

@@ -29,6 +29,7 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "size": order.size,
         "options": manifests.options_to_json(order.options),
         "add": [manifests.image_to_json(source.image) for source in order.add],
+        "sha512": [source.sha512 for source in order.add],
         "remove": list(order.remove),
         "found": [manifests.image_to_json(image) for image in order.found],
     }
@@ -55,8 +56,8 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         size=document["size"],
         options=manifests.options_from_json(document["options"]),
         add=tuple(
-            SourceImage(fd, manifests.image_from_json(image))
-            for fd, image in zip(fds[1:], document["add"], strict=True)
+            SourceImage(fd, manifests.image_from_json(image), sha512)
+            for fd, image, sha512 in zip(fds[1:], document["add"], document["sha512"], strict=True)
         ),
         remove=tuple(document["remove"]),
         found=tuple(manifests.image_from_json(image) for image in document["found"]),

@@ -196,7 +196,7 @@ def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
 
 
 def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry, ...]) -> list[str]:
-    title = clean_title(image.title, image.name)
+    title = clean_title(f"{image.title} (custom)" if image.custom else image.title, image.name)
     if not entries:
         return _notice(
             clean_title(f"(not with this firmware) {title}", image.name),

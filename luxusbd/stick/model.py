@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from luxusbd.images.model import BootEntry, Firmware
+from luxusbd.images.model import CUSTOM, BootEntry, Firmware
 
 MIB = 1024 * 1024
 
@@ -76,7 +76,7 @@ class ManifestImage:
     sha256: str
     size: int
     source: str
-    """The `distro:` reference, or `import`."""
+    """The `distro:` or `custom:` reference, or `import`; see `StoredImage.source`."""
     recipe: str
     family: str
     version: str
@@ -93,6 +93,11 @@ class ManifestImage:
     def reference(self) -> str:
         """The image reference under which D-Bus callers name it."""
         return f"image:{self.sha256}"
+
+    @property
+    def custom(self) -> bool:
+        """Whether a user's own catalogue named it."""
+        return self.source.startswith(CUSTOM)
 
     @property
     def firmware(self) -> frozenset[Firmware]:
@@ -155,6 +160,9 @@ class SourceImage:
     fd: int
     """In the worker's own numbering."""
     image: ManifestImage
+    sha512: str = ""
+    """What it has to be besides, where this hash alone vouches for it: its sha256 was told by a process without
+    privileges."""
 
 
 @dataclass(frozen=True)

@@ -192,10 +192,17 @@ class Session:
             raise VerificationError(f"{image.name}: the file has {size} bytes instead of {image.size}")
         sink = await self.room.allocate(f"/iso/{image.name}{PARTIAL}", image.size)
         try:
-            hasher = hashlib.sha256()
+            hashers = {"sha256": hashlib.sha256()}
+            if source.sha512:
+                hashers["sha512"] = hashlib.sha512()
+
+            def update(data: bytes) -> None:
+                for hasher in hashers.values():
+                    hasher.update(data)
+
             done = unsynced = 0
             while done < image.size:
-                count = await in_thread(_copy, source.fd, sink, done, min(CHUNK, image.size - done), hasher.update)
+                count = await in_thread(_copy, source.fd, sink, done, min(CHUNK, image.size - done), update)
                 done += count
                 unsynced += count
                 if unsynced >= SYNC_EVERY or done == image.size:
@@ -204,11 +211,13 @@ class Session:
                     unsynced = 0
         finally:
             await in_thread(sink.close)
-        if hasher.hexdigest() != image.sha256:
-            raise VerificationError(
-                f"{image.name}: the file's sha256 is {hasher.hexdigest()} and should be {image.sha256}; "
-                "download or import it again"
-            )
+        expected = {"sha256": image.sha256, "sha512": source.sha512}
+        for name, hasher in hashers.items():
+            if hasher.hexdigest() != expected[name]:
+                raise VerificationError(
+                    f"{image.name}: the file's {name} is {hasher.hexdigest()} and should be {expected[name]}; "
+                    "download or import it again"
+                )
 
     async def _read_back(self, path: str, source: SourceImage) -> None:
         found = await hash_file(self.fd, self.layout, path, source.image.size, self.progress)

@@ -58,7 +58,7 @@ class Crew:
     def possible(self) -> bool:
         """Whether mirrors can share what is missing, and one of them may be asked right now."""
         keeper = self._keeper
-        if not self._work.request.sha256 or keeper.total is None:
+        if not self._work.request.hashed or keeper.total is None:
             return False
         return keeper.written.missing(keeper.total).total >= self._limits.share_min and bool(self._book.ready())
 

@@ -135,7 +135,7 @@ class Downloader:
         try:
             keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
             await keeper.load()
-            kept = keeper if request.sha256 and keeper.loaded and keeper.total and not keeper.complete else None
+            kept = keeper if request.hashed and keeper.loaded and keeper.total and not keeper.complete else None
             if kept is not None:
                 await kept.begin()
             try:
@@ -239,10 +239,21 @@ class Downloader:
         if keeper.loaded:
             return note
         length = await in_thread(self._disk, lambda: os.fstat(part.fd).st_size)
-        if request.sha256 and length and length == request.size and await keeper.whole_hash() == request.sha256.lower():
+        if request.hashed and length and length == request.size and await self._proven(part, keeper, request):
             return note  # its claims were lost, and the checksum of the whole file proves every byte
         await keeper.clear()
         return note
+
+    async def _proven(self, part: PartFile, keeper: PartKeeper, request: DownloadRequest) -> bool:
+        if not request.sha256:
+            stop = threading.Event()
+            for known in request.digests:
+                found = await in_thread(
+                    self._hasher, _hash_whole, part.fd, request.size, known.algorithm, stop, stop=stop
+                )
+                if found != known.value:
+                    return False
+        return await keeper.whole_hash() == request.sha256.lower() or not request.sha256
 
     async def _already_there(
         self, part: PartFile, request: DownloadRequest, progress: Callable[[DownloadProgress], None]
@@ -252,13 +263,15 @@ class Downloader:
             return None
         try:
             size = os.fstat(fd).st_size
-            expected = request.sha256.lower() or await in_thread(self._disk, _left_by_a_crash, part, size)
-            if not expected or (request.size and size != request.size):
+            expected = request.sha256.lower()
+            if not request.hashed:
+                expected = await in_thread(self._disk, _left_by_a_crash, part, size)
+            if not (expected or request.hashed) or (request.size and size != request.size):
                 return None
             progress(DownloadProgress(DownloadStage.VERIFY, 0, size, 0, "", "a file of this name is there already"))
             stop = threading.Event()
             digest = await in_thread(self._hasher, _hash_whole, fd, size, "sha256", stop, stop=stop)
-            if digest != expected:
+            if expected and digest != expected:
                 return None
             digests = []
             for name in dict.fromkeys([*(one.algorithm for one in request.digests), *request.also]):

@@ -65,7 +65,7 @@ class PartKeeper:
         self._in_flight = SpanSet()
         self.waiting = 0
         """Bytes that were received and are not written yet; whoever takes some counts them here."""
-        self._summed = bool(request.sha256) and len(set(request.urls)) > 1
+        self._summed = request.hashed and len(set(request.urls)) > 1
         """Whether it can come to the question whose fault wrong bytes are."""
         self._sums: list[tuple[Span, int]] = []
         """CRC-32 of what was written in this run, batch by batch."""
@@ -317,7 +317,7 @@ class PartKeeper:
                 if self._request.sha256 and digest != self._request.sha256.lower():
                     raise VerificationError(f"its sha256 is {digest}, expected {self._request.sha256.lower()}")
                 await self._check_further(digest)
-                if not self._request.sha256:
+                if not self._request.hashed:
                     # a crash after the rename leaves this as the only proof that the file is complete
                     await self._save(keep_old=True)
                 await in_thread(self._disk, self.part.finish, self.total)
@@ -376,7 +376,7 @@ class PartKeeper:
             prefix_length=done.prefix,
             prefix_sha256=await self._follower.advance(done.prefix),
             timestamp=datetime.now(UTC),
-            expected_sha256=self._request.sha256.lower(),
+            expected=self._request.identity,
             sources=sources,
         )
         await in_thread(self._disk, lambda: self.part.save(state, keep_old=keep_old))
@@ -385,10 +385,10 @@ class PartKeeper:
 
     def _foreign(self, state: PartState) -> str:
         request = self._request
-        if state.expected_sha256 != request.sha256.lower():
+        if state.expected != request.identity:
             return "the partial file belongs to another version of this file"
         if request.size and state.total_size and state.total_size != request.size:
             return "the partial file belongs to a file of another size"
-        if not request.sha256 and state.url not in request.urls:
+        if not request.hashed and state.url not in request.urls:
             return "the partial file came from another address, and there is no checksum to mix them by"
         return ""

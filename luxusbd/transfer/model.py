@@ -114,7 +114,8 @@ class DownloadRequest:
     urls: tuple[str, ...]
     """Addresses of the same bytes, best first."""
     sha256: str
-    """What the whole file must hash to; empty only where the caller accepts trust by TLS alone."""
+    """What the whole file must hash to; empty where only `digests` are known, or nothing, and the caller accepts trust
+    by TLS alone."""
     size: int
     """Bytes, 0 when unknown."""
     directory: str
@@ -134,6 +135,18 @@ class DownloadRequest:
     """Sizes of older versions of the file; a mirror that has one of them lags behind."""
     hints: tuple[SourceHint, ...] = ()
     """About some of `urls`."""
+
+    @property
+    def hashed(self) -> bool:
+        """Whether a hash of the whole file is known, so that bytes of several mirrors may be mixed and judged."""
+        return bool(self.sha256 or self.digests)
+
+    @property
+    def identity(self) -> Digest | None:
+        """The hash by which a partial file is told from one of another version; None where none is known."""
+        if self.sha256:
+            return Digest("sha256", self.sha256.lower())
+        return self.digests[0] if self.digests else None
 
 
 class DownloadStage(StrEnum):

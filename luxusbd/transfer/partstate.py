@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from luxusbd.transfer.model import DIGESTS, Digest
 from luxusbd.transfer.segments import Span, SpanSet
 
 FORMAT = 1
@@ -22,6 +23,7 @@ STATE_LIMIT = 4 * 1024 * 1024
 ALGORITHM = "sha256"
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
+_DIGITS = re.compile(r"[0-9a-f]+")
 _MAX_OFFSET = 2**63 - 1
 
 
@@ -75,8 +77,8 @@ class PartState:
     """How much from byte 0 `prefix_sha256` covers."""
     prefix_sha256: str
     timestamp: datetime
-    expected_sha256: str
-    """What the whole file must hash to, or empty."""
+    expected: Digest | None
+    """What the whole file must hash to; None where nobody knows."""
     sources: tuple[SourceRecord, ...] = field(default=())
 
     @property
@@ -98,7 +100,10 @@ def encode(state: PartState) -> bytes:
             "value": state.prefix_sha256,
         },
         "timestamp": state.timestamp.astimezone(UTC).isoformat(timespec="seconds"),
-        "expected": {"algorithm": ALGORITHM, "value": state.expected_sha256},
+        "expected": {
+            "algorithm": state.expected.algorithm if state.expected is not None else ALGORITHM,
+            "value": state.expected.value if state.expected is not None else "",
+        },
         "ranges": _spans_to_json(state.done),
         "sources": [
             {
@@ -136,8 +141,7 @@ def decode(text: bytes) -> PartState:
     if crc != _crc(body):
         raise PartStateError("its checksum does not fit")
     checksum = _object(body.get("checksum_partial"))
-    expected = _object(body.get("expected"))
-    if checksum.get("algorithm") != ALGORITHM or expected.get("algorithm") != ALGORITHM:
+    if checksum.get("algorithm") != ALGORITHM:
         raise PartStateError("another hash than sha256")
     try:
         timestamp = datetime.fromisoformat(_text(body, "timestamp"))
@@ -152,7 +156,7 @@ def decode(text: bytes) -> PartState:
         prefix_length=_size(checksum, "length"),
         prefix_sha256=_text(checksum, "value"),
         timestamp=timestamp,
-        expected_sha256=_text(expected, "value"),
+        expected=_expected(body.get("expected")),
         sources=_sources(body.get("sources")),
     )
     return _checked(state, _size(body, "downloaded_bytes"))
@@ -163,9 +167,13 @@ def _of_newer(body: dict[str, Any], written_by: int) -> PartState:
 
     Those keys are the ones that no format changes.
     """
-    checksum, expected = _object(body.get("checksum_partial")), _object(body.get("expected"))
-    if checksum.get("algorithm") != ALGORITHM or expected.get("algorithm") != ALGORITHM:
+    checksum = _object(body.get("checksum_partial"))
+    if checksum.get("algorithm") != ALGORITHM:
         raise PartStateError(f"format {written_by}, this program knows {FORMAT}")
+    try:
+        expected = _expected(body.get("expected"))
+    except PartStateError as error:
+        raise PartStateError(f"format {written_by}, this program knows {FORMAT}: {error}") from error
     length = _size(checksum, "length")
     state = PartState(
         url=_text(body, "url"),
@@ -174,7 +182,7 @@ def _of_newer(body: dict[str, Any], written_by: int) -> PartState:
         prefix_length=length,
         prefix_sha256=_text(checksum, "value"),
         timestamp=datetime.now(UTC),
-        expected_sha256=_text(expected, "value"),
+        expected=expected,
     )
     return _checked(state, length)
 
@@ -182,7 +190,7 @@ def _of_newer(body: dict[str, Any], written_by: int) -> PartState:
 def _checked(state: PartState, downloaded: int) -> PartState:
     if downloaded != state.downloaded_bytes:
         raise PartStateError("downloaded_bytes does not fit the ranges")
-    if not _HEX.match(state.prefix_sha256) or (state.expected_sha256 and not _HEX.match(state.expected_sha256)):
+    if not _HEX.match(state.prefix_sha256):
         raise PartStateError("no sha256")
     if state.prefix_length != state.done.prefix:
         raise PartStateError("checksum_partial does not cover the bytes up to the first hole")
@@ -192,6 +200,18 @@ def _checked(state: PartState, downloaded: int) -> PartState:
         replace(source, spans=source.spans.subtract(source.spans.subtract(state.done))) for source in state.sources
     )
     return replace(state, sources=lost)
+
+
+def _expected(value: Any) -> Digest | None:
+    found = _object(value)
+    algorithm, digest = found.get("algorithm"), _text(found, "value")
+    if not isinstance(algorithm, str) or algorithm not in DIGESTS:
+        raise PartStateError(f"another hash than {', '.join(DIGESTS)}")
+    if algorithm == ALGORITHM and not digest:
+        return None
+    if len(digest) != DIGESTS[algorithm] or not _DIGITS.fullmatch(digest):
+        raise PartStateError(f"no {algorithm}")
+    return Digest(algorithm, digest)
 
 
 def _sources(value: Any) -> tuple[SourceRecord, ...]:

@@ -77,7 +77,7 @@ class Race:
         self._shares.asked(url, host_of(url))
         self._tell()
         size = (self._keeper.total if self._keeper is not None else None) or self._request.size
-        known, older = bool(self._request.sha256), self._request.older
+        known, older = self._request.hashed, self._request.older
         asked = Asked(span.start, span.end, ranged=True, size=size, hash_known=known, older=older)
         ticket = Ticket(self._control.claimant, meter, self._limits.race_header_timeout)
         try:

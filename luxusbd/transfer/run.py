@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from luxusbd.errors import NetworkError, VerificationError
+from luxusbd.errors import GoneError, NetworkError, VerificationError
 from luxusbd.transfer.answers import FailureKind, SourceError
 from luxusbd.transfer.blame import Blame, names
 from luxusbd.transfer.crew import Crew
@@ -98,7 +98,7 @@ class DownloadRun:
         await self._control.wait_running()
 
     async def _next_mirror(self) -> Mirror | None:
-        bound = "" if self._request.sha256 or not self._keeper.written else self._keeper.url
+        bound = "" if self._request.hashed or not self._keeper.written else self._keeper.url
         choice = self._book.next(bound)
         if choice is None:
             await self._give_up()
@@ -134,9 +134,8 @@ class DownloadRun:
                 self._work.shares.cleared(mirror.url)
             return
         await self._keeper.checkpoint()
-        raise NetworkError(
-            f"{self._request.name} could not be downloaded: {self._book.summary()}\n{self._book.report()}"
-        )
+        kind = GoneError if self._book.absent else NetworkError
+        raise kind(f"{self._request.name} could not be downloaded: {self._book.summary()}\n{self._book.report()}")
 
     async def _mismatch(self, found: str) -> None:
         keeper = self._keeper
@@ -152,7 +151,7 @@ class DownloadRun:
         for mirror in self._book.mirrors:
             if mirror.url in contributors:
                 mirror.did(f"took part in a file with wrong bytes ({found})")
-        if self._request.sha256 and (verdict := await self._search()):
+        if self._request.hashed and (verdict := await self._search()):
             self._work.tell(DownloadStage.CONNECT, f"{verdict} ({found})")
             return
         if not self._restarted_for_hash and not self._blame.agreeing:

@@ -66,7 +66,7 @@ class Solo:
         keeper = self._keeper
         if keeper.total is None:
             start, end = keeper.written.prefix, None
-            if self._request.sha256 and len(self._book.mirrors) > 1 and not mirror.without_range:
+            if self._request.hashed and len(self._book.mirrors) > 1 and not mirror.without_range:
                 # enough to learn the size: if the file is large, the mirrors share the rest
                 end = start + self._limits.race_span
         else:
@@ -78,19 +78,19 @@ class Solo:
             end=end,
             ranged=not mirror.without_range,
             size=keeper.total or 0,
-            hash_known=bool(self._request.sha256),
+            hash_known=self._request.hashed,
             older=self._request.older,
             if_range=known,
         )
 
     def _replaceable(self, mirror: Mirror) -> bool:
-        return bool(self._request.sha256) and self._book.replaceable(mirror)
+        return self._request.hashed and self._book.replaceable(mirror)
 
     async def _check_version(self, mirror: Mirror, asked: Asked, answer: Answer) -> None:
         """Decide whether the answer belongs to the bytes that are there; withdraw those that it contradicts."""
         if not self._keeper.written:
             return
-        if not self._request.sha256:
+        if not self._request.hashed:
             await self._check_single_origin(mirror, answer)
             return
         await check_version(self._work, mirror, answer)
@@ -123,7 +123,7 @@ class Solo:
         whole = body.answer.kind is AnswerKind.WHOLE
         # the last byte that is worth reading; without a checksum the end of the body is proof that there is no more
         needed_end = None
-        if keeper.total is not None and self._request.sha256:
+        if keeper.total is not None and self._request.hashed:
             needed_end = keeper.written.missing(keeper.total).end
         try:
             while needed_end is None or body.position < needed_end:

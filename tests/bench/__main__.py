@@ -1,4 +1,4 @@
-"""`make bench`: every figure that docs/performance.md quotes, anew. `python -m tests.bench [daemon] [transfer]`."""
+"""`make bench`: every figure that docs/performance.md quotes, anew. `python -m tests.bench [GROUP...]`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import daemon, transfer
+from tests.bench import catalogue, daemon, transfer
 from tests.harness.service import ServiceError
 
 MEMORY = Path("/dev/shm")
 NEEDED = 6 << 30
-GROUPS = ("daemon", "transfer")
+GROUPS = ("daemon", "catalogue", "transfer")
 
 
 def main() -> int:
@@ -30,6 +30,8 @@ def main() -> int:
     try:
         if "daemon" in groups:
             asyncio.run(daemon.bench())
+        if "catalogue" in groups:
+            asyncio.run(catalogue.bench())
         if "transfer" in groups:
             with tempfile.TemporaryDirectory(prefix="luxusb-bench-", dir=place) as directory:
                 asyncio.run(transfer.bench(Path(directory)))

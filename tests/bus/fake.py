@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
+from luxusbd.catalog.model import Distribution, Layer, Mirror, Origin, Release, Trust
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.errors import (
     DeviceChangedError,
@@ -19,6 +19,7 @@ from luxusbd.errors import (
 )
 from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
 from luxusbd.images.eltorito import BootRecord
+from luxusbd.images.hints import SecureBoot
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
 from luxusbd.jobs.api import (
     Caller,
@@ -34,6 +35,7 @@ from luxusbd.jobs.api import (
     PrunedKind,
     PruneOptions,
 )
+from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import MirrorState, Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
@@ -44,6 +46,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "ImportCatalog",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -111,10 +114,21 @@ DISTRIBUTION = Distribution(
     popularity_rank=1,
     releases=(
         Release(
-            "12.5", "2024-02-10", "https://one.example/a.iso", SHA, 600, (Mirror("https://one.example/a.iso", "DE"),)
+            "12.5",
+            "2024-02-10",
+            "https://one.example/a.iso",
+            SHA,
+            600,
+            (Mirror("https://one.example/a.iso", "DE"),),
+            document="distros.json",
         ),
     ),
     layer=Layer.PACKAGED,
+    origins=(Origin("name", Layer.ADMIN, "/etc/luxusb/distros.d/a.json"),),
+)
+LISTED = Listed(
+    DISTRIBUTION,
+    tuple(ListedRelease(release, "debian-live", SecureBoot.UNKNOWN, ended=True) for release in DISTRIBUTION.releases),
 )
 MANIFEST_IMAGE = ManifestImage(
     name="debian.iso",
@@ -182,6 +196,7 @@ class FakeEngine:
     failure: BaseException | None = None
     """When set, list_distributions raises it."""
     busy: bool = False
+    listed: tuple[Listed, ...] = (LISTED,)
 
     def add_listener(self, listener: Listener) -> None:
         self.listeners.append(listener)
@@ -231,27 +246,32 @@ class FakeEngine:
         number = max(self.all_jobs, default=0) + 1
         return self.put_job(job(number, caller.uid, operation=operation, device_ids=device_ids, **fields))
 
-    async def list_distributions(
-        self, caller: Caller, *, text: str = "", category: str = "", architecture: str = ""
-    ) -> tuple[Distribution, ...]:
-        self.calls.append(("list_distributions", caller, text, category, architecture))
+    async def list_distributions(self, caller: Caller, query: CatalogQuery) -> tuple[Listed, ...]:
+        self.calls.append(("list_distributions", caller, query))
         if self.hold is not None:
             await self.hold.wait()
         if self.failure is not None:
             raise self.failure
-        return (DISTRIBUTION,)
+        return self.listed
 
-    async def get_distribution(self, caller: Caller, distribution_id: str) -> Distribution:
+    async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
         if distribution_id != DISTRIBUTION.id:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
-        return DISTRIBUTION
+        return LISTED
 
-    async def update_catalog(self, caller: Caller) -> Job:
-        self.calls.append(("update_catalog", caller))
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
+        self.calls.append(("update_catalog", caller, feeds, ids))
         return self.new_job(caller, Operation.UPDATE_CATALOG)
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
-        return CatalogStatus("https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",))
+        return CatalogStatus(
+            "https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",), feeds=54,
+            feeds_asked=6, feeds_failed=("kali",),
+        )  # fmt: skip
+
+    async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
+        self.calls.append(("import_catalog", caller, os.pread(fd, 100, 0), name))
+        return 3
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         self.calls.append(("download", caller, reference, priority, bandwidth))

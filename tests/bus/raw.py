@@ -50,6 +50,7 @@ class RawClient:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._ahead = b""
         self.discarded = 0
         """Bytes that `discard` has read."""
 
@@ -87,6 +88,28 @@ class RawClient:
             except BlockingIOError:
                 await asyncio.sleep(0)
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def answer(self) -> tuple[int, int]:
+        """Type and size in bytes of the next message that is a reply or an error; signals before it are passed over."""
+        while True:
+            head = await self._take(16)
+            order = "<" if head[:1] == b"l" else ">"
+            body, _serial, fields = struct.unpack(f"{order}III", head[4:])
+            rest = fields + -fields % 8 + body
+            await self._take(rest)
+            if head[1] in (2, 3):
+                return head[1], len(head) + rest
+
+    async def _take(self, size: int) -> bytes:
+        parts, have = [self._ahead], len(self._ahead)
+        while have < size:
+            chunk = await asyncio.get_running_loop().sock_recv(self._socket, 1 << 18)
+            assert chunk, "the bus hung up"
+            parts.append(chunk)
+            have += len(chunk)
+        data = b"".join(parts)
+        self._ahead = data[size:]
+        return data[:size]
 
     async def discard(self) -> None:
         """Read what comes until the other side hangs up."""

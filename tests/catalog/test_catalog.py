@@ -183,7 +183,7 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
     assert refusal == "" or refusal.isprintable()
 
 
-def test_search_and_order() -> None:
+def test_the_most_popular_come_first() -> None:
     entries = [
         ("b", "Beta", 2, "Server", ("1", "", "amd64")),
         ("a", "Alpha", 0, "Desktop", ("1", "", "arm64")),
@@ -199,10 +199,6 @@ def test_search_and_order() -> None:
     ]  # fmt: skip
     catalog = Catalog(validate(data, "x", Layer.PACKAGED))
     assert [entry.id for entry in catalog.distributions()] == ["c", "b", "a"]
-    assert [entry.id for entry in catalog.search(category="desktop")] == ["c", "a"]
-    assert [entry.id for entry in catalog.search(text="SYSTEM bet")] == ["b"]
-    assert [entry.id for entry in catalog.search(architecture="amd64")] == ["c", "b"]
-    assert catalog.search(text="nothing like it") == ()
 
 
 def test_find_by_hash(debian: Catalog) -> None:
@@ -212,10 +208,32 @@ def test_find_by_hash(debian: Catalog) -> None:
     assert debian.find_by_hash("f" * 64) is None
 
 
+def test_a_release_that_is_known_by_its_sha512_alone() -> None:
+    both, alone, unsized = releases(("1", "both", ""), ("1", "alone", ""), ("1", "unsized", ""))
+    hashes = [f"{number:0128x}" for number in (7, 8, 9)]
+    both.update(sha512=hashes[0], size=5)
+    alone.update(sha256="", sha512=hashes[1], size=6)
+    data = named("mine", releases=[both, alone])
+    catalog = Catalog(validate(data, "x", Layer.ADMIN))
+    found = catalog.find_by_hash("f" * 64, sha512=hashes[1])
+    assert found is not None
+    assert found[1].edition == "alone"
+    # where there is a sha256, that decides
+    assert catalog.find_by_hash("f" * 64, sha512=hashes[0]) is None
+    assert catalog.find_by_hash("f" * 64) is None
+    assert catalog.find_by_hash("") is None
+    assert [catalog.needs_sha512(size) for size in (0, 5, 6)] == [True, False, True]
+    unsized.update(sha256="", sha512=hashes[2])
+    data = named("mine", releases=[both, unsized])
+    assert Catalog(validate(data, "x", Layer.ADMIN)).needs_sha512(5) is True
+    data = named("mine", releases=[both])
+    assert Catalog(validate(data, "x", Layer.ADMIN)).needs_sha512(0) is False
+
+
 def test_the_packaged_catalogue_is_valid_and_its_recipes_exist() -> None:
     entries = parse_document(resources.data("distros.json").read_bytes(), "distros.json", Layer.PACKAGED)
     recipes = {recipe.id for recipe in packaged_recipes()}
-    hashes = [release.sha256 for entry in entries for release in entry.releases]
+    hashes = [release.content for entry in entries for release in entry.releases]
     assert len(set(hashes)) == len(hashes)
     for entry in entries:
         for release in entry.releases:

@@ -74,7 +74,7 @@ def test_the_catalogue_loads_without_a_complaint() -> None:
 @pytest.mark.parametrize("pair", PAIRS, ids=named)
 def test_every_release_can_be_checked(pair: tuple[Distribution, Release]) -> None:
     entry, found = pair
-    assert re.fullmatch("[0-9a-f]{64}", found.sha256)
+    assert re.fullmatch("[0-9a-f]{64}|sha512-[0-9a-f]{128}", found.content)
     assert found.architecture
     urls = [mirror.url for mirror in found.mirrors]
     urls += [found.sums_url, found.signature_url, found.key_url, found.metalink, entry.feed]
@@ -157,7 +157,7 @@ def test_keys_are_not_copied_from_other_lists() -> None:
 
 
 def test_what_sources_contradict_each_other_about_is_left_out() -> None:
-    hashes = {found.sha256 for _entry, found in PAIRS}
+    hashes = {found.content for _entry, found in PAIRS}
     assert not [
         digest
         for digest in hashes
@@ -204,6 +204,24 @@ def test_pinned_keys_are_primary_keys() -> None:
     assert {found.key_fingerprint for found in releases_of("systemrescue")} == {
         "0FF11AF081E98345594812037091115F8320B897"
     }
+
+
+def test_what_is_published_with_sha512_alone_is_there() -> None:
+    alone = {(entry.id, found.edition): found for entry, found in PAIRS if not found.sha256}
+    assert alone.keys() == {
+        ("endeavouros", ""),
+        ("qubes", ""),
+        # its SHA-256 has one source, and not the maker
+        ("opensuse-leap", "offline"),
+        *(("parrot", edition) for edition in ("home", "mate", "lxqt", "enlightenment", "htb")),
+    }
+    assert {found.trust for found in alone.values()} == {Trust.SIGNED}
+    # a mirror of packages has images only where somebody saw them
+    hosts = {urlsplit(mirror.url).hostname for mirror in alone["endeavouros", ""].mirrors}
+    assert hosts == {"ftp.belnet.be", "mirror.alpix.eu", "mirrors.jlu.edu.cn", "mirrors.gigenet.com"}
+    # since 4.3.1 the list does not hold its signature any more
+    assert alone["qubes", ""].signature_url == alone["qubes", ""].sums_url + ".asc"
+    assert releases_of("parrot")[0].edition == "security"
 
 
 def test_no_image_lies_in_an_archive() -> None:

@@ -46,7 +46,17 @@ def _arguments(member: ET.Element, direction: str | None) -> str:
 
 
 OPTIONS: dict[str, dict[str, str]] = {
-    "ListDistributions": {"text": "s", "category": "s", "architecture": "s"},
+    "ListDistributions": {
+        "text": "s",
+        "category": "s",
+        "architecture": "s",
+        "family": "s",
+        "secure_boot": "b",
+        "device": "o",
+        "hide_end_of_life": "b",
+        "sort": "s",
+    },
+    "UpdateCatalog": {"feeds": "b", "ids": "as"},
     "Download": {"priority": "i", "bandwidth": "t"},
     "ImportImage": {"sha256": "s", "size": "t", "sums": "h", "sums_name": "s", "signature": "h", "key": "h"},
     "InspectImage": {"sha256": "s"},
@@ -66,6 +76,8 @@ OPTIONS: dict[str, dict[str, str]] = {
     "SetMirrorPreference": {"mode": "s", "url": "s", "prefer": "as", "exclude": "as"},
     "ListJobs": {"unfinished": "b", "all_users": "b", "limit": "u"},
     "GetSettings": {"origins": "b"},
+    "GetDistribution": {"origins": "b"},
+    "ImportCatalog": {"name": "s"},
     "Cancel": {"keep_partial": "b"},
     "Modify": {"priority": "i", "bandwidth": "t"},
 }

@@ -35,6 +35,12 @@ class Handlers(Jobs):
         self.settings = world.settings()
         self.origins: dict[str, str] = {}
         self.catalog_status = world.catalog_status()
+        self.update_options: dict[str, Variant] = {}
+        """Of the last update of the catalogue."""
+        self.own_catalogues: list[tuple[str, bytes]] = []
+        """Name and bytes of what was imported."""
+        self.refuses_catalogues = ""
+        """Why no catalogue is taken."""
         self.plans: dict[str, tuple[list[str], list[str]]] = {}
         self.plan_changes: dict[str, Variant] = {}
         """Keys that replace those of every plan."""
@@ -94,7 +100,7 @@ class Handlers(Jobs):
             case "ListDistributions":
                 return self._list_distributions(options)
             case "GetDistribution":
-                return self._distribution(body[0])
+                return world.traced(self._distribution(body[0]), origins="origins" in options)
             case "Download":
                 name = str(body[0]).removeprefix("distro:")
                 self._distribution(name.partition("@")[0].partition("/")[0])
@@ -153,11 +159,17 @@ class Handlers(Jobs):
                 self._distribution(body[0])
                 return b"\x89PNG logo"
             case "UpdateCatalog":
-                return self.new_job("update-catalog", "the catalogue", outcome=world.updated()).path
+                self.update_options = body[0]
+                asked = world.asked() if "feeds" in body[0] else {}
+                return self.new_job("update-catalog", "the catalogue", outcome={**world.updated(), **asked}).path
             case "GetCatalogStatus":
                 return self.catalog_status
             case "ImportCatalog":
                 data = os.pread(fds[body[0]], 1 << 20, 0)
+                self.own_catalogues.append((options["name"].value, data))
+                if self.refuses_catalogues:
+                    raise RefusalError(f"{ERROR}InvalidCatalog", self.refuses_catalogues)
+                self.catalog_status["own"] = Variant("s", hashlib.sha256(data).hexdigest())
                 return len(json.loads(data)["distributions"])
             case "ListMirrors":
                 self._distribution(body[0].partition("@")[0])
@@ -219,6 +231,8 @@ class Handlers(Jobs):
 
     def _list_distributions(self, options: Options) -> list[dict[str, Variant]]:
         found = self.distros
+        if "category" in options and not any(item["category"] == options["category"] for item in found):
+            raise RefusalError(f"{ERROR}InvalidArgument", f"the option category cannot be {options['category'].value}")
         for key, field in (("text", "name"), ("category", "category")):
             if key in options:
                 found = [item for item in found if options[key].value.lower() in item[field].value.lower()]

@@ -83,6 +83,10 @@ def test_names_of_the_daemon(shell: Path, daemon: FakeDaemon, name: str) -> None
     assert set(run(name, shell, "luxusb verify --device /dev/")) == {"/dev/sda", "/dev/sdb", "/dev/sdc"}
     assert run(name, shell, "luxusb create --device-id usb-K") == [world.USB_ID]
     assert run(name, shell, "luxusb pause ") == ["1"]
+    assert set(run(name, shell, "luxusb distros --category ")) == {"desktop", "rescue"}
+    assert run(name, shell, "luxusb distros --family d") == ["debian-live"]
+    assert run(name, shell, "luxusb distros --sort n") == ["name"]
+    assert set(run(name, shell, "luxusb distros --fits /dev/")) == {"/dev/sda", "/dev/sdb", "/dev/sdc"}
     assert run(name, shell, "luxusb delete deb") == ["debian.iso"]
     assert run(name, shell, "luxusb remove --device /dev/sdc ar") == ["arch.iso"]
     assert "ubuntu" in run(name, shell, "luxusb create --device /dev/sdb debian-live ub")

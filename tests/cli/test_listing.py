@@ -61,6 +61,73 @@ def test_distros_search(luxusb: Run, daemon: FakeDaemon) -> None:
         "architecture": "amd64",
     }
     assert luxusb("distros", "zzz").out == "Nothing fits zzz.\n"
+    assert luxusb("distros", "zzz", "--json").document["suggestions"] == []
+
+
+def test_every_filter_goes_to_the_daemon(luxusb: Run, daemon: FakeDaemon) -> None:
+    filters = ["--family", "casper", "--secure-boot", "--fits", "sdb", "--hide-end-of-life", "--sort", "name"]
+    assert luxusb("distros", "pop", "os", *filters).code == 0
+    call = daemon.called("ListDistributions")[0]
+    assert {key: (value.signature, value.value) for key, value in call.body[0].items()} == {
+        "text": ("s", "pop os"),
+        "family": ("s", "casper"),
+        "secure_boot": ("b", True),
+        "device": ("o", world.USB),
+        "hide_end_of_life": ("b", True),
+        "sort": ("s", "name"),
+    }
+    assert luxusb("distros", "--fits", "sdq").err.startswith("luxusb: There is no disk sdq\n")
+    for wrong in (["--architecture", "amd46"], ["--sort", "size"]):
+        assert luxusb("distros", *wrong).code == 2
+    refused = luxusb("distros", "--category", "zzz")
+    assert (refused.code, refused.out) == (2, "")
+    assert "the option category cannot be zzz" in refused.err
+
+
+def test_a_search_without_success_suggests(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("distros", "ubunut").out == "Nothing fits ubunut. Did you mean ubuntu?\n"
+    assert luxusb("distros", "debain", "live", "--json").document["suggestions"] == ["debian-live"]
+    said = luxusb("distros", "ubuntu", "--category", "rescue")
+    assert said.out == "Nothing fits ubuntu. Without the filters there would be ubuntu.\n"
+    daemon.do(daemon.distros.clear)
+    assert luxusb("distros").out == "The catalogue has nothing that fits.\n"
+    assert luxusb("distros", "ubuntu").out == "Nothing fits ubuntu.\n"
+
+
+def test_editions_are_grouped_and_what_has_ended_is_marked(luxusb: Run, daemon: FakeDaemon) -> None:
+    def fill() -> None:
+        editions = [world.release("2", name) for name in ("kde", "gnome", "xfce", "mate", "lxqt")]
+        arm = world.release("2", "gnome") | {"architecture": Variant("s", "arm64")}
+        old = world.release("1", "kde", end_of_life="2020-01-31")
+        gone = world.release("7", end_of_life="2021-02-28")
+        unsized = world.release("3", size=0) | {"fits": Variant("s", "unknown")}
+        daemon.distros[:] = [
+            world.distro("many", "Many", 1, "desktop", *editions, arm, old),
+            world.distro("over", "Over", 2, "desktop", gone, world.release("6", end_of_life="2019-01-01")),
+            world.distro("unsized", "Unsized", 3, "desktop", unsized),
+        ]
+
+    daemon.do(fill)
+    header, many, over, unsized = luxusb("distros").out.splitlines()
+    assert header.split() == ["ID", "NAME", "NEWEST", "EDITIONS", "SIZE", "TRUST", "CATEGORY", "NOTE"]
+    assert "  2       kde, gnome, xfce, mate, +2  " in many
+    assert many.endswith("desktop")
+    assert over.endswith("desktop   end of life since 2021-02-28")
+    assert unsized.endswith("whether it fits is not known")
+    lines = luxusb("info", "many").out.splitlines()
+    table = [line.split() for line in lines[lines.index("") + 1 :]]
+    assert [line[0] for line in table] == [
+        *("REFERENCE", "2", "many@2/gnome", "many@2/gnome", "many@2/kde", "many@2/lxqt", "many@2/mate", "many@2/xfce"),
+        *("1", "many@1/kde"),
+    ]
+    assert [line[2] for line in table[2:4]] == ["amd64", "arm64"]
+    assert " ".join(table[8]) == "1 end of life since 2020-01-31"
+    assert "2020-01-31" in table[9]
+    assert "family     debian-live" in lines
+    unknown = luxusb("info", "unsized").out
+    assert "SECURE BOOT" in unknown
+    assert "not known" in unknown
+    assert "END OF LIFE" not in unknown
 
 
 def test_info(luxusb: Run, daemon: FakeDaemon) -> None:

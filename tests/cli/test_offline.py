@@ -40,8 +40,25 @@ def test_the_last_list_is_shown_without_a_daemon(luxusb: Run, daemon: FakeDaemon
     assert offline.document["written"] == json.loads(kept.read_text())["written"]
     found = luxusb("distros", "SYSTEM rescue", "--category", "Rescue", "--architecture", "amd64", "--json").document
     assert [item["id"] for item in found["distributions"]] == ["sysrescue"]
-    assert luxusb("distros", "--architecture", "arm64", "--json").document["distributions"] == []
+    for nothing in (["--architecture", "arm64"], ["--family", "casper"], ["--category", "server"], ["rescue", "zzz"]):
+        assert luxusb("distros", *nothing, "--json").document["distributions"] == []
+    known = luxusb("distros", "--secure-boot", "--family", "Debian-Live", "--sort", "name", "--json").document
+    assert [item["id"] for item in known["distributions"]] == ["debian-live", "sysrescue"]
+    assert luxusb("distros", "ubunut").out == "Nothing fits ubunut. Did you mean ubuntu?\n"
+    assert luxusb("distros", "--fits", "sdb").code == 4
     assert [path.name for path in kept.parent.iterdir()] == ["distros.json"]
+
+
+def test_what_ended_since_the_list_was_kept_is_known(luxusb: Run, daemon: FakeDaemon, kept: Path) -> None:
+    def fill() -> None:
+        release = world.release("1", end_of_life="2024-01-31") | {"ended": Variant("b", False)}
+        daemon.distros[:] = [world.distro("old", "Old", 1, "desktop", release)]
+
+    daemon.do(fill)
+    assert "end of life" not in luxusb("distros").out
+    daemon.vanish()
+    assert "end of life since 2024-01-31" in luxusb("distros").out
+    assert luxusb("distros", "--hide-end-of-life", "--json").document["distributions"] == []
 
 
 def test_a_search_does_not_shorten_the_kept_list(luxusb: Run, daemon: FakeDaemon, kept: Path) -> None:

@@ -215,6 +215,23 @@ def test_a_dumb_terminal_gets_lines(spawn: Spawn, daemon: FakeDaemon, monkeypatc
     assert "\x1b" not in command.output
 
 
+def test_what_has_ended_is_coloured(spawn: Spawn, daemon: FakeDaemon) -> None:
+    def fill() -> None:
+        daemon.distros[:] = [
+            world.distro("new", "New", 1, "desktop", world.release("1")),
+            world.distro("old", "Old", 2, "desktop", world.release("1", end_of_life="2020-01-31")),
+        ]
+
+    daemon.do(fill)
+    for arguments in (["distros"], ["info", "old"]):
+        command = spawn(*arguments, terminal=True)
+        assert command.finish() == 0
+        coloured = [line for line in command.output.splitlines() if "33m" in line]
+        assert coloured
+        assert not any("new" in line for line in coloured)
+        assert "end of life since 2020-01-31" in command.output
+
+
 def _poison(daemon: FakeDaemon) -> str:
     text = HOSTILE.replace("\0", "")
     variant = Variant("s", text)

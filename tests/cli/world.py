@@ -92,7 +92,7 @@ def devices() -> dict[str, Dict]:
     }
 
 
-def release(version: str, edition: str = "", size: int = 3 * GIB) -> Dict:
+def release(version: str, edition: str = "", size: int = 3 * GIB, end_of_life: str = "") -> Dict:
     return {
         "version": Variant("s", version),
         "release_date": Variant("s", "2026-02-10"),
@@ -102,6 +102,11 @@ def release(version: str, edition: str = "", size: int = 3 * GIB) -> Dict:
         "sha256": Variant("s", SHA_A),
         "url": Variant("s", "https://example.org/a.iso"),
         "trust": Variant("s", "signed"),
+        "origin": Variant("s", "packaged"),
+        "family": Variant("s", "debian-live"),
+        "secure_boot": Variant("s", "yes" if size else "unknown"),
+        "end_of_life": Variant("s", end_of_life),
+        "ended": Variant("b", bool(end_of_life)),
         "mirrors": Variant(
             "aa{sv}", [{"url": Variant("s", "https://example.org/a.iso"), "country": Variant("s", "DE")}]
         ),
@@ -118,6 +123,19 @@ def distro(name: str, title: str, rank: int, category: str, *releases: Dict) -> 
         "popularity_rank": Variant("u", rank),
         "origin": Variant("s", "packaged"),
         "releases": Variant("aa{sv}", list(releases)),
+    }
+
+
+def traced(found: Dict, *, origins: bool) -> Dict:
+    """A distribution with where it comes from, if that was asked for."""
+    if not origins:
+        return found
+    place = {"origin": Variant("s", "packaged"), "document": Variant("s", "/usr/share/luxusb/data/distros.json")}
+    releases = [{**release, "document": place["document"]} for release in found["releases"].value]
+    return {
+        **found,
+        "releases": Variant("aa{sv}", releases),
+        "origins": Variant("aa{sv}", [{"field": Variant("s", name), **place} for name in ("name", "description")]),
     }
 
 
@@ -190,6 +208,21 @@ def catalog_status() -> Dict:
         "fingerprint": Variant("s", "AB" * 20),
         "previous": Variant("b", False),
         "problems": Variant("as", []),
+        "feeds": Variant("t", 54),
+        "feeds_asked": Variant("t", 1_800_086_400),
+        "feeds_failed": Variant("as", ["gparted"]),
+    }
+
+
+def asked() -> Dict:
+    """What feeds add to the result of an update."""
+    return {
+        "feeds_asked": Variant("t", 54),
+        "feeds_changed": Variant("t", 3),
+        "feeds_unchanged": Variant("t", 50),
+        "feeds_failed": Variant("t", 1),
+        "failed_feeds": Variant("as", ["gparted"]),
+        "feed_problems": Variant("as", ["feed gparted: the key of its maker is not at hand \x1b[2J"]),
     }
 
 

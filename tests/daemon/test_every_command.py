@@ -13,6 +13,8 @@ import pytest
 import pytest_asyncio
 from luxusb_cli.app import cli
 
+from tests.catalog.test_migrate import old
+from tests.catalog.test_schema import document
 from tests.cli import schemas
 from tests.daemon.cli import ERROR
 from tests.daemon.images import MIB, Images
@@ -115,14 +117,29 @@ async def downloading(world: World, *options: str) -> int:
     return number
 
 
+def own_catalogue(world: World) -> Path:
+    """What the command keeps for its user."""
+    return world.place / "home" / "config" / "luxusb" / "custom_distros.json"
+
+
 def succeeded(document: Any) -> bool:
     return bool(document["job"]["state"] == "succeeded")
 
 
 plain("devices", holds=lambda found: isinstance(found["devices"], list))
-plain("distros", "memtest", says=["memtest", "NEWEST"], holds=lambda found: len(found["distributions"]) == 1)
+plain(
+    "distros",
+    "MEM-test",
+    "--architecture",
+    "amd64",
+    "--sort",
+    "name",
+    "--hide-end-of-life",
+    says=["memtest", "NEWEST"],
+    holds=lambda found: len(found["distributions"]) == 1,
+)
 plain("info", "alpha", says=["alpha@1.0"], holds=lambda found: found["distribution"]["id"] == "alpha")
-plain("catalog show")
+plain("catalog show", "alpha", "--origin", says=["alpha@1.0", "catalogue.json"], holds=lambda found: found["origins"])
 plain("settings", says=["authorization.backend"], holds=lambda found: "limits.jobs" in found["settings"])
 plain("completion", "bash", says=["luxusb"])
 plain("report", says=["luxusbd"], holds=lambda found: bool(found["report"]))
@@ -160,14 +177,22 @@ async def _catalog_sign(world: World) -> Arguments:
     return file, "--key", world.remote.maker, "--output", world.place / "signed"
 
 
-@case("catalog import", feature="ImportCatalog")
+@case("catalog import", says=["added"], holds=lambda found: found["distributions"] == 1)
 async def _catalog_import(world: World) -> Arguments:
-    return (world.place / "catalogue.json",)
+    world.undo.close()
+    world.undo.callback(own_catalogue(world).unlink)
+    return (world.file("own.json", json.dumps(document()).encode()),)
 
 
 @case("catalog export", holds=lambda found: found["file"].endswith("out.json"))
 async def _catalog_export(world: World) -> Arguments:
     return (await new_file(world, "out.json"),)
+
+
+@case("catalog migrate", says=["Saved as", "no size"], holds=lambda found: found["releases"] == 1)
+async def _catalog_migrate(world: World) -> Arguments:
+    world.undo.close()
+    return world.file("old.json", json.dumps(old(size_mb=0)).encode()), "-o", await new_file(world, "migrated.json")
 
 
 @case("catalog check", says=["catalogue.json: good"])

@@ -58,7 +58,8 @@ async def maker(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 @pytest.fixture
 def release() -> dict[str, str]:
-    """Further fields of the release of alpha; tests replace it by parametrize. `@/` is the maker's server."""
+    """Further fields of the release of alpha; tests replace it by parametrize. `@/` is the maker's server, `=` the
+    SHA-512 of the image."""
     return {"sums_url": "@/SHA256SUMS", "signature_url": "@/SHA256SUMS.gpg"}
 
 
@@ -67,7 +68,8 @@ def signable(images: Images, mirror: Mirror, maker: Maker, place: Path, pinned: 
     """A catalogue with those fields."""
     document = catalogue([image.for_catalogue() for image in images.all], [mirror])
     entry = next(entry for entry in document["distributions"] if entry["id"] == "alpha")
-    fields = {key: value.replace("@/", f"{maker.url}/") for key, value in release.items()}
+    sha512 = hashlib.sha512(images.alpha.path.read_bytes()).hexdigest()
+    fields = {key: value.replace("@/", f"{maker.url}/").replace("=", sha512) for key, value in release.items()}
     entry["releases"][0] |= {"key_fingerprint": pinned, **fields}
     path = place / "catalogue.json"
     path.write_text(json.dumps(document))
@@ -120,6 +122,30 @@ def served(mirror: Mirror, image: TestImage) -> int:
 
 
 # Lists of hashes
+
+
+ALONE = {"sha256": "", "sha512": "=", "sums_url": "@/SHA512SUMS", "signature_url": "@/SHA512SUMS.gpg"}
+
+
+@pytest.mark.parametrize("release", [ALONE])
+async def test_a_signed_list_of_sha512_alone(
+    daemon: Daemon, caller: Caller, mirror: Mirror, maker: Maker, images: Images, keys: Keys, pinned: str
+) -> None:
+    # what is there already is asked for again until it is signed, and is not fetched for that
+    await check_trust(caller, await downloaded(caller), "hash", reason="404")
+    publish(maker, keys, pinned, sums_of(images.alpha, algorithm="sha512"), "SHA512SUMS")
+    sent = served(mirror, images.alpha)
+    await check_trust(caller, await downloaded(caller), "signed", by=pinned)
+    assert served(mirror, images.alpha) == sent
+    check_files(daemon)
+
+
+@pytest.mark.parametrize("release", [ALONE])
+async def test_a_signed_list_with_another_sha512(
+    daemon: Daemon, caller: Caller, maker: Maker, keys: Keys, pinned: str
+) -> None:
+    publish(maker, keys, pinned, f"{'0b' * 64} *alpha.iso\n".encode(), "SHA512SUMS")
+    await check_refused(caller, daemon, await downloaded(caller), "VerificationFailed", "sha512", "0b" * 64)
 
 
 async def test_signed(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from luxusbd.transfer.answers import Answer, AnswerKind, Asked, SourceError, judge
+from luxusbd.transfer.model import Digest
 from luxusbd.transfer.partstate import PartState, PartStateError, SourceRecord, Validators, _crc, decode, encode
 from luxusbd.transfer.segments import Span, SpanSet
 from tests.fuzz.engine import Target
@@ -42,7 +43,7 @@ def _claims() -> PartState:
         prefix_length=400,
         prefix_sha256="a" * 64,
         timestamp=datetime(2024, 1, 1, tzinfo=UTC),
-        expected_sha256="b" * 64,
+        expected=Digest("sha256", "b" * 64),
         sources=(SourceRecord("https://a/f", source, done),),
     )
 

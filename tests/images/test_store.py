@@ -408,6 +408,38 @@ def test_an_own_import_needs_no_download_and_anothers_does(store: ImageStore, tm
     assert store.records()[0].requested_by == frozenset()
 
 
+def test_an_image_is_found_by_the_sha512_that_vouches_for_it(store: ImageStore, tmp_path: Path) -> None:
+    sha512 = hashlib.sha512(CONTENT).hexdigest()
+    content = f"sha512-{sha512}"
+    assert (store.held(ALICE, content), store.named(content), store.named(SHA)) == (None, content, SHA)
+    path = tmp_path / "x"
+    path.write_bytes(CONTENT)
+    store.add(path, SHA, "Name", "import", Trust.HASH, recognition(), ALICE, sha512=sha512)
+    # another user's import is no more his business than by the other hash
+    assert [store.held(uid, content) is None for uid in (ALICE, BOB, ROOT)] == [False, True, True]
+    assert store.request(BOB, content) is None
+    add(store, tmp_path, None)
+    again = ImageStore(tmp_path / "store")
+    for one in (store, again):
+        image = one.held(BOB, content)
+        assert image is not None
+        assert (image.sha256, image.sha512, one.named(content)) == (SHA, sha512, SHA)
+        assert one.held(BOB, f"sha512-{'0' * 128}") is None
+    again.pin(BOB, SHA, pinned=True)
+    assert json.loads((tmp_path / "store" / f"{SHA}.json").read_text())["sha512"] == sha512
+
+
+@pytest.mark.parametrize("value", ["0" * 127, "G" * 128, 7, None])
+def test_a_sha512_that_is_none_is_refused(store: ImageStore, tmp_path: Path, value: object) -> None:
+    add(store, tmp_path, ALICE)
+    sidecar = tmp_path / "store" / f"{SHA}.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "sha512": value}))
+    assert len(ImageStore(tmp_path / "store").orphans()) == 1
+    (tmp_path / "x").write_bytes(CONTENT)
+    with pytest.raises(InvalidArgumentError):
+        store.add(tmp_path / "x", SHA, "N", "import", Trust.HASH, recognition(), ALICE, sha512="0" * 127)
+
+
 def test_use_is_written_now_and_then_and_seen_by_the_user_alone(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

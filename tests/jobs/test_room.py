@@ -83,14 +83,14 @@ class World:
         if self.store.request(uid, HASHES[number]) is not None:
             return
         context, size = self.context(uid), SIZES[number]
-        async with self.room.promised(context, size if promised is None else promised, sha256=HASHES[number]) as got:
+        async with self.room.promised(context, size if promised is None else promised, content=HASHES[number]) as got:
             part = self.write(number, f"incoming/{HASHES[number]}.part")
             path = part.rename(part.with_suffix(""))
             await self.room.store(context, got, size, self.move(path, number, None, uid))
 
     async def begin(self, uid: int, number: int) -> None:
         """A download that stops half way and leaves its bytes."""
-        async with self.room.promised(self.context(uid), SIZES[number], sha256=HASHES[number]):
+        async with self.room.promised(self.context(uid), SIZES[number], content=HASHES[number]):
             half = CONTENTS[number][: max(BLOCK, SIZES[number] // 2 // BLOCK * BLOCK)]
             self.write(number, f"incoming/{HASHES[number]}.part", half)
 
@@ -194,7 +194,7 @@ class Keeping(RuleBasedStateMachine):
             here.limits = before
         for part in partials.scan(here.place / "incoming"):
             if here.taken() > before.quota:
-                self.loop.run_until_complete(partials.remove(here.place / "incoming", part.sha256))
+                self.loop.run_until_complete(partials.remove(here.place / "incoming", part.content))
 
     @rule(uid=UIDS, number=NUMBERS)
     def stop_half_way(self, uid: int, number: int) -> None:

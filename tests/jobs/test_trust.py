@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
+from luxusbd.catalog.model import Mirror, Release, Trust
 from luxusbd.errors import UntrustedError
-from luxusbd.jobs.keyring import Keyring
+from luxusbd.jobs.keyring import Keyring, reachable
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.vouching import name_in_lists, word_params_of
 from luxusbd.transfer.makerscodec import claim_from_json
@@ -76,8 +76,20 @@ def test_what_can_be_reached_depends_on_the_key(keyring: Keyring, tmp_path: Path
     (tmp_path / "packaged" / f"{FINGERPRINT}.asc").write_bytes(b"key")
     assert keyring.achievable(RELEASE) is Trust.SIGNED
     assert keyring.achievable(replace(RELEASE, trust=Trust.HASH)) is Trust.HASH
-    entry = Distribution("x", "X", "", "", "", "", 1, (replace(RELEASE, key_fingerprint="CD" * 20),), Layer.ADMIN)
-    assert [release.trust for release in keyring.shown(entry).releases] == [Trust.HASH]
+
+
+def test_the_keys_that_are_held(keyring: Keyring, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert keyring.held() == frozenset()
+    (tmp_path / "packaged" / f"{FINGERPRINT}.asc").write_bytes(b"key")
+    (tmp_path / "packaged" / "README.txt").write_bytes(b"no key")
+    keyring.keep("CD" * 20, b"key")
+    assert keyring.held() == {FINGERPRINT, "CD" * 20}
+    for release in (RELEASE, replace(RELEASE, key_fingerprint="EF" * 20), replace(RELEASE, trust=Trust.HASH)):
+        assert reachable(release, keyring.held().__contains__) is keyring.achievable(release)
+    (tmp_path / "admin").rmdir()
+    (tmp_path / "admin").write_bytes(b"in the way")
+    assert keyring.held() == {FINGERPRINT, "CD" * 20}
+    assert "the keys cannot be listed" in caplog.text
 
 
 @pytest.mark.parametrize("minimum", Trust)

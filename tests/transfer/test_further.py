@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -76,6 +77,44 @@ async def test_wrong_bytes_are_told_by_the_sha256(client: Client, server: FaultS
     assert isinstance(result, DownloadResult)
     assert set(result.digests) == set(RIGHT)
     assert path_of(client).read_bytes() == DATA
+
+
+async def test_sha512_alone_is_as_good(client: Client, server: FaultServer) -> None:
+    """Bytes of several mirrors are mixed, and whose were wrong is found."""
+    bad, good = server.route("/bad", file(change=flip)), server.route("/a", file())
+    result = await fetched(client, bad, good, sha256="", digests=RIGHT[:1])
+    assert isinstance(result, DownloadResult)
+    assert (result.sha256, result.digests) == (SHA256, RIGHT[:1])
+    assert path_of(client).read_bytes() == DATA
+    again = await fetched(client, "http://127.0.0.1:9/none", sha256="", digests=RIGHT[:1])
+    assert isinstance(again, DownloadResult)
+    assert (again.sha256, again.url) == (SHA256, "")
+
+
+async def test_a_wrong_sha512_alone_is_named(client: Client, server: FaultServer) -> None:
+    error = await fetched(client, server.route("/a", file()), sha256="", digests=(Digest("sha512", WRONG),))
+    assert isinstance(error, VerificationError)
+    assert f"its sha512 is {RIGHT[0].value}, expected {WRONG}; it came from" in error.message
+    assert not list(client.directory.iterdir())
+
+
+async def test_a_part_of_another_sha512_is_not_gone_on_with(client: Client, server: FaultServer) -> None:
+    other = server.route("/other", half("close"), half("close"), half("close"), half("close"), half("close"))
+    assert isinstance(await fetched(client, other, sha256="", digests=(Digest("sha512", WRONG),)), LuxusbError)
+    state = json.loads((client.directory / "file.iso.part.json").read_text())
+    assert state["expected"] == {"algorithm": "sha512", "value": WRONG}
+    result = await fetched(client, server.route("/a", file()), sha256="", digests=RIGHT[:1])
+    assert isinstance(result, DownloadResult)
+    assert result.resumed_bytes == 0
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_without_claims_the_sha512_proves_a_whole_part(client: Client, server: FaultServer, right: bool) -> None:
+    (client.directory / "file.iso.part").write_bytes(DATA if right else flip(DATA))
+    url = server.route("/a", file())
+    result = await fetched(client, url, sha256="", digests=RIGHT[:1])
+    assert isinstance(result, DownloadResult)
+    assert (result.sha256, bool(server.log)) == (SHA256, not right)
 
 
 async def test_a_finished_file_with_another_hash_is_not_taken(client: Client, server: FaultServer) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from luxusbd.errors import FailedError, NotEnoughSpaceError
 from luxusbd.transfer import diskio
+from luxusbd.transfer.model import Digest
 from luxusbd.transfer.partfile import PartBusyError, PartFile
 from luxusbd.transfer.partstate import PartState, PartStateError, SourceRecord, Validators, decode, encode
 from luxusbd.transfer.segments import Span, SpanSet
@@ -37,7 +38,7 @@ def state_of(done: SpanSet, *, total: int = SIZE) -> PartState:
         prefix_length=done.prefix,
         prefix_sha256=hashlib.sha256(CONTENT[: done.prefix]).hexdigest(),
         timestamp=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-        expected_sha256=hashlib.sha256(CONTENT).hexdigest(),
+        expected=Digest("sha256", hashlib.sha256(CONTENT).hexdigest()),
         sources=(
             SourceRecord(
                 "https://mirror.example/a.iso", Validators("https://cdn.example/a?x=1", '"e"', "", SIZE), done
@@ -131,7 +132,7 @@ def test_of_a_newer_format_the_proven_bytes_are_kept() -> None:
     known = decode(TEXT)
     assert (found.prefix_length, found.prefix_sha256) == (known.prefix_length, known.prefix_sha256)
     assert found.done == known.done.before(known.prefix_length)
-    assert (found.total_size, found.expected_sha256, found.sources) == (SIZE, known.expected_sha256, ())
+    assert (found.total_size, found.expected, found.sources) == (SIZE, known.expected, ())
 
 
 @pytest.mark.parametrize(
