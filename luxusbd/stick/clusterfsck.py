@@ -112,7 +112,7 @@ async def mend(blocks: Blocks, kind: Kind, size: int, work: Path) -> Mended:
     try:
         looked = await in_thread(look, blocks, kind, size)
         forced = not looked.whole
-        if not forced:
+        if not looked.survey.problems:
             await in_thread(tidy, looked)
             looked = await in_thread(look, blocks, kind, size)
         lines += looked.survey.problems
@@ -127,7 +127,8 @@ async def mend(blocks: Blocks, kind: Kind, size: int, work: Path) -> Mended:
             copy.unlink()
             pristine.unlink(missing_ok=True)
         looked = await in_thread(look, blocks, kind, size)
-        if looked.whole:
+        if not looked.survey.problems:
+            # that somebody noted errors is answered by having looked
             await in_thread(tidy, looked)
             return Mended(forced, tuple(clean(line, LINE_LIMIT) for line in lines)[:MAX_LINES])
         lines += looked.survey.problems

@@ -562,6 +562,39 @@ def walk(kind: Kind) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_a_volume_that_is_marked_as_broken_is_looked_through(kind: Kind, tmp_path: Path) -> None:
+    data = bytearray(populated(kind))
+    if kind is Kind.FAT32:
+        data[fresh(Log(bytes(data)).read, kind).table_start + 7] &= 0xFB
+    else:
+        data[106] |= 4
+    log = Log(bytes(data))
+    assert fresh(log.read, kind).has_errors
+    assert not await clusterfsck.is_sound(log, kind, SIZE, tmp_path)
+    assert (await clusterfsck.mend(log, kind, SIZE, tmp_path)).forced
+    assert await clusterfsck.is_sound(log, kind, SIZE, tmp_path)
+    assert not fresh(log.read, kind).has_errors
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_bad_clusters_stay_bad(kind: Kind, tmp_path: Path) -> None:
+    log = Log(populated(kind))
+    writer = writer_of(log, kind)
+    bad = writer.find_room(1)[0]
+    writer.begin()
+    writer._allocate([bad])
+    mark = (writer.fs.table_limit + 1).to_bytes(4, "little")
+    place = writer.fs.table_start + bad.first * 4
+    sector = bytearray(log.read(place // SECTOR * SECTOR, SECTOR))
+    sector[place % SECTOR : place % SECTOR + 4] = mark
+    log.write(bytes(sector), place // SECTOR * SECTOR)
+    log.flush()
+    await clusterfsck.mend(log, kind, SIZE, tmp_path)
+    assert writer_of(log, kind).used[bad.first]
+    assert fresh(log.read, kind).table(bad.first) == writer.fs.table_limit + 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_fsck_mends_what_is_broken(kind: Kind, tmp_path: Path) -> None:
     data = bytearray(populated(kind))
     filesystem = fresh(Log(bytes(data)).read, kind)
