@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from luxusbd.errors import DeviceDamagedError, DeviceMountedError, InternalError, MalformedImageError
-from luxusbd.stick import clusterfsck, clustermake, fsck, partition, room
+from luxusbd.stick import clusterfsck, clustermake, detect, fsck, partition, room
 from luxusbd.stick.blockio import in_thread, sync, translated, write_all
 from luxusbd.stick.clusterblocks import FileBlocks
 from luxusbd.stick.clusters import Run
@@ -55,8 +55,8 @@ class ClusterRoom:
         """Clear away what a cut has left; a volume that is marked clean is believed."""
 
         def work() -> None:
-            found = clusterfsck.open_filesystem(self._blocks, self._kind, self._part.size)
-            if found.fs.clean and not found.fs.has_errors:
+            found = detect.open_as(self._kind, self._blocks.read, self._part.size)
+            if found.clean and not found.has_errors:
                 return
             looked = clusterfsck.look(self._blocks, self._kind, self._part.size)
             if not looked.whole:
