@@ -125,6 +125,11 @@ class PathsConfig:
     catalog_dir: str = _key(
         "/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.", path=True
     )
+    recipes_dir: str = _key(
+        "/etc/luxusb/recipes.d",
+        "Where the administrator's own boot recipes (*.json) live. The transfer process has to be able to read them.",
+        path=True,
+    )
     keys_dir: str = _key(
         "/etc/luxusb/keys.d",
         "Where the administrator's copies of makers' OpenPGP keys live, each named FINGERPRINT.asc.",

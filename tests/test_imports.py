@@ -51,6 +51,8 @@ PURE = {
     "luxusbd.catalog.migrate",
     "luxusbd.images",
     "luxusbd.images.model",
+    "luxusbd.images.recipebook",
+    "luxusbd.images.recipelint",
     "luxusbd.images.recipes",
 }
 """What a client may import: rooms that take values, return values and touch nothing else."""

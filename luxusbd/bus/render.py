@@ -134,6 +134,9 @@ def inspection(found: Inspection) -> Entry:
         "uuid": item.iso_uuid,
         "recipe_version": details.recipe_version,
         "minimum_memory": details.minimum_memory * MIB,
+        "toram": details.toram.value,
+        "persistence": details.persistence.value,
+        "persistence_filesystems": strings(sorted(details.persistence_on)),
         "container": details.container.value,
         "names": details.names,
         "partition_table": details.table,
@@ -183,6 +186,7 @@ def _boot_entry(entry: BootEntry, image: Recognition) -> Entry:
         "initrds": strings(entry.initrds),
         # word by word, as they will be passed; where the file will lie is known when a stick is made
         "parameters": strings(_filled(word, known) for word in entry.parameters),
+        "signer": entry.signer,
     }
 
 

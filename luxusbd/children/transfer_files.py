@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from luxusbd.children.params import descriptors, file_name, integer, strings
 from luxusbd.children.protocol import Params
@@ -19,12 +20,22 @@ from luxusbd.transfer.model import DIGESTS
 from luxusbd.transfer.proof import read_small
 from luxusbd.transfer.receive import Digests, receive
 
+if TYPE_CHECKING:
+    from luxusbd.images.recipes import Recipe
+
 
 class FileRequests:
     """Handlers; `luxusbd.children.transfer_main` says what each takes and answers."""
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
+        self._recipes: Callable[[], Sequence[Recipe] | None] = lambda: None
+
+    def use_recipes(self, directory: Path | None) -> None:
+        """Take the administrator's boot recipes from a directory, beside the packaged ones."""
+        from luxusbd.images.recipebook import RecipeShelf
+
+        self._recipes = RecipeShelf(directory).current
 
     async def inspect(self, _params: Params, fds: Sequence[int]) -> Any:
         """What a file is."""
@@ -32,7 +43,7 @@ class FileRequests:
         from luxusbd.images.recognise import recognise
 
         (fd,) = descriptors(fds, 1)
-        return await self._threads.look(fd, lambda own: recognition_to_json(recognise(own)))
+        return await self._threads.look(fd, lambda own: recognition_to_json(recognise(own, self._recipes())))
 
     async def explain(self, _params: Params, fds: Sequence[int]) -> Any:
         """What a file is, and more about it."""
@@ -40,7 +51,7 @@ class FileRequests:
         from luxusbd.images.recognise import inspect
 
         (fd,) = descriptors(fds, 1)
-        return await self._threads.look(fd, lambda own: inspection_to_json(inspect(own)))
+        return await self._threads.look(fd, lambda own: inspection_to_json(inspect(own, self._recipes())))
 
     async def look(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """What a disk holds: a stick's contents, and what would be lost."""
@@ -84,7 +95,7 @@ class FileRequests:
 
         def look(own: int) -> Any:
             file = image_file(open_stick(own, size), name)
-            found = recognise(file)
+            found = recognise(file, self._recipes())
             file.check_for_grub()
             return recognition_to_json(found)
 

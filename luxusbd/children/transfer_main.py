@@ -9,7 +9,7 @@ method      params                                     result
 download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
 race        as download                                sources, as in the progress of a download
 configure   bandwidth (of all), host_connections,      null; before the first download
-            connections, network
+            connections, network, optional recipes
 control     job, optional paused, bandwidth, priority  null; job 0 means all jobs together (no priority), and with
                                                        `paused` the answer comes when their bytes are on the disk
 claims      directory, name                            total, done: bytes that a partial file claims
@@ -59,7 +59,7 @@ from dataclasses import replace
 from typing import Any
 
 from luxusbd import journal
-from luxusbd.children.params import integer, mapping, positive
+from luxusbd.children.params import directory, integer, mapping, positive
 from luxusbd.children.protocol import Channel, Params
 from luxusbd.children.sandbox import drop_privileges, limit_memory
 from luxusbd.children.transfer_downloads import DownloadRequests
@@ -153,6 +153,7 @@ class TransferChild:
         self._downloads.use(limits, network, context)
         self._proofs.use(network, context)
         self._downloads.set_bandwidth(max(0, integer(params, "bandwidth")))
+        self._files.use_recipes(directory(params, "recipes"))
 
     async def _tell(self, progress: dict[str, Any]) -> None:
         await self._channel.event("progress", progress)

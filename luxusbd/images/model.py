@@ -26,6 +26,8 @@ class BootMethod(StrEnum):
     """`linux` KERNEL PARAMETERS, then `initrd` with every initrd."""
     LINUX16 = "linux16"
     """`linux16` KERNEL: a BIOS program in the shape of a kernel, such as memtest."""
+    MEMDISK = "memdisk"
+    """The whole image in memory as a disc of the BIOS, by memdisk; KERNEL only says what it was known by."""
     EFI = "efi"
     """`chainloader` KERNEL: an EFI program."""
     CONFIGFILE = "configfile"
@@ -49,6 +51,10 @@ class BootEntry:
     kernel: str
     initrds: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+    signer: str = ""
+    """Whose signature the kernel carries, as its recipe trusts it: debian, ubuntu, fedora, redhat, suse or empty. Under
+    Secure Boot it starts with the shim and GRUB of the same vendor only, or after that vendor's key was enrolled;
+    UEFI_SECURE_BOOT is in `firmware` where a stick can carry that shim."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,11 @@ class Parts:
         self.transfers = Transfers(
             launcher,
             TransferSetup(
-                network or Network(), downloads.bandwidth, downloads.connections_per_host, downloads.connections
+                network or Network(),
+                downloads.bandwidth,
+                downloads.connections_per_host,
+                downloads.connections,
+                config.paths.recipes_dir,
             ),
         )
         self.queue = JobQueue(

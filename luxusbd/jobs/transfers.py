@@ -69,6 +69,8 @@ class TransferSetup:
     """Bytes per second of all downloads together, 0 without limit."""
     connections_per_host: int = TransferLimits.host_connections
     connections: int = TransferLimits.total_connections
+    recipes: str = ""
+    """The directory of the administrator's boot recipes; empty for none."""
 
     def to_json(self) -> dict[str, Any]:
         """The params of `configure`."""
@@ -77,6 +79,7 @@ class TransferSetup:
             "host_connections": self.connections_per_host,
             "connections": self.connections,
             "network": network_to_json(self.network),
+            "recipes": self.recipes,
         }
 
 

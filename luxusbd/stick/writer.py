@@ -18,7 +18,21 @@ from luxusbd.errors import (
     MalformedImageError,
     NotEnoughSpaceError,
 )
-from luxusbd.stick import bootfiles, esp, kinds, layout, making, menu, partition, planned, reader, repair, target, work
+from luxusbd.stick import (
+    bootfiles,
+    bootswap,
+    esp,
+    kinds,
+    layout,
+    making,
+    menu,
+    partition,
+    planned,
+    reader,
+    repair,
+    target,
+    work,
+)
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.filesystem import Kind
@@ -205,12 +219,8 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
             serial_console=manifest.options.serial_console,
             kind=Kind(manifest.options.filesystem),
         )
-        progress.expect(2 * files.size)
         progress.stage("boot-files")
-        await bootfiles.write(order.fd, files)
-        progress.advance(files.size)
-        await bootfiles.read_back(order.fd, files)
-        progress.advance(files.size)
+        await bootswap.replace(order.fd, session.layout, files, progress)
         after_step("boot-files")
         manifest = await work.commit(
             session, dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records)

@@ -17,7 +17,7 @@ from luxusbd.errors import (
     JobStateError,
     PlanExpiredError,
 )
-from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
+from luxusbd.images.details import Container, Details, Inspection, Keeps, PartitionInfo, ProgramInfo, Toram
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.hints import SecureBoot
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
@@ -103,6 +103,9 @@ DETAILS = Details(
     partitions=(PartitionInfo(1, "83", "\0ROOT", "ext4", 1 << 20, 5, active=True),),
     boot_records=(BootRecord("bios", "", bootable=True, start=2048, size=512),),
     programs=(ProgramInfo("/vmlinuz", "amd64", signed=True, signers=("Debian",)),),
+    toram=Toram.ENTRY,
+    persistence=Keeps.FILE,
+    persistence_on=frozenset({"xfs", "ext4"}),
 )
 DISTRIBUTION = Distribution(
     id="debian",

@@ -177,6 +177,7 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
                 "l=DEBIAN",
                 "2024-01-01-00-00-00-00{data_uuid}",
             ],
+            "signer": "",
         }
     ]
     assert report["partitions"] == [
@@ -196,6 +197,9 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
     assert report["programs"] == [{"path": "/vmlinuz", "architecture": "amd64", "signed": True, "signers": ["Debian"]}]
     assert (report["container"], report["partition_table"], report["names"]) == ("iso9660", "gpt", "rock-ridge")
     assert (report["recipe_version"], report["minimum_memory"]) == (3, 512 << 20)
+    assert (report["toram"], report["persistence"]) == ("entry", "file")
+    assert report["persistence_filesystems"] == ["ext4", "xfs"]
+    assert [entry["signer"] for entry in report["entries"]] == [""]
     assert (report["sha256"], report["genuine"]) == (SHA, "Debian 12.5")
     with file.open("rb") as opened:
         plain = await client.call("InspectImage", "ha{sv}", 0, {}, fds=[opened.fileno()])

@@ -294,6 +294,7 @@ class Handlers(Jobs):
             "initrds": Variant("as", ["/live/initrd.img"]),
             "parameters": Variant("as", ["boot=live", "findiso={iso}", "root={data_uuid}"]),
             "firmware": Variant("as", ["bios", "uefi"]),
+            "signer": Variant("s", "debian"),
         }
         report = {
             "label": Variant("s", "MY_LABEL"),

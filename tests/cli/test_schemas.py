@@ -62,6 +62,8 @@ COMMANDS: dict[str, list[str]] = {
     "catalog-import": ["catalog", "import", "CATALOGUE"],
     "catalog-export": ["catalog", "export", "NEW"],
     "catalog-check": ["catalog", "check", "CATALOGUE"],
+    "recipes-list": ["recipes", "list"],
+    "recipes-check": ["recipes", "check", "RECIPE"],
     "catalog-migrate": ["catalog", "migrate", "OLD", "--output", "NEW"],
     "update": ["update", "--device", "sdc", "--check"],
     "repair": ["repair", "--device", "sdc"],
@@ -73,7 +75,9 @@ COMMANDS: dict[str, list[str]] = {
     "try": ["try", "ISO"],
     "report": ["report"],
 }
-OFFLINE = {"version", "catalog-check", "catalog-migrate", "catalog-sign", "try", "report"}
+OFFLINE = frozenset(
+    ["version", "catalog-check", "catalog-migrate", "catalog-sign", "recipes-list", "recipes-check", "try", "report"]
+)
 """What works without a daemon."""
 NO_JSON: frozenset[str] = frozenset({"completion"})
 """Commands that print something that is no document."""
@@ -114,6 +118,7 @@ def fill(arguments: list[str], iso: Path) -> list[str]:
     older = iso.with_name("garden.json")
     older.write_text(json.dumps(old()))
     known = {"ISO": iso, "CATALOGUE": ROOT / "data" / "distros.json", "NEW": new, "OLD": older}
+    known["RECIPE"] = ROOT / "data" / "recipes" / "casper.json"
     return [str(known.get(argument, argument)) for argument in arguments]
 
 

@@ -20,6 +20,7 @@ from tests.daemon.cli import ERROR
 from tests.daemon.images import MIB, Images
 from tests.daemon.remote import remote
 from tests.daemon.shared import World, world_of
+from tests.harness.service import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -198,6 +199,16 @@ async def _catalog_migrate(world: World) -> Arguments:
 @case("catalog check", says=["catalogue.json: good"])
 async def _catalog_check(world: World) -> Arguments:
     return (world.place / "catalogue.json",)
+
+
+@case("recipes list", says=["debian-netboot"], holds=lambda found: len(found["recipes"]) > 40)
+async def _recipes_list(world: World) -> Arguments:
+    return ("--directory", world.place / "recipes.d")
+
+
+@case("recipes check", says=["casper.json: good"])
+async def _recipes_check(world: World) -> Arguments:
+    return (ROOT / "data" / "recipes" / "casper.json",)
 
 
 @case("images", says=["beta.iso"], holds=lambda found: "beta.iso" in {image["name"] for image in found["images"]})

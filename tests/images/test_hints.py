@@ -9,9 +9,10 @@ from luxusbd.catalog.files import read_layer
 from luxusbd.catalog.model import Layer, Mirror, Release
 from luxusbd.errors import CatalogError
 from luxusbd.images.hints import RecipeHint, SecureBoot, family, read_hints, recipe_hints, secure_boot
+from luxusbd.images.kernel import SHIM_VENDORS
 from luxusbd.images.recipes import packaged_recipes
 
-SIGNER = "Debian Secure Boot"
+SIGNER = "debian"
 HINTS = {
     "signed": RecipeHint("debian-live", frozenset({SIGNER})),
     "other": RecipeHint("other", frozenset({"Somebody"})),
@@ -26,7 +27,10 @@ def release(recipe: str, architecture: str = "amd64", url: str = OFFICIAL) -> Re
 
 def test_the_packaged_recipes_are_read_as_the_full_reader_does() -> None:
     assert dict(recipe_hints()) == {
-        recipe.id: RecipeHint(recipe.family, frozenset(variant.signer for variant in recipe.variants if variant.signer))
+        recipe.id: RecipeHint(
+            recipe.family,
+            frozenset(vendor for variant in recipe.variants for vendor in variant.vendors if vendor in SHIM_VENDORS),
+        )
         for recipe in packaged_recipes()
     }
 
@@ -56,13 +60,14 @@ def test_a_recipe_of_debian_does_not_make_the_kernel_of_another_maker_signed() -
     packaged = {entry.id: entry for entry in read_layer(resources.data("distros.json"), Layer.PACKAGED).distributions}
     states = {
         key: {secure_boot(shown, recipe_hints()) for shown in packaged[key].releases}
-        for key in ("debian-live", "parrot", "ubuntu", "void")
+        for key in ("debian-live", "parrot", "ubuntu", "void", "truenas")
     }
     assert states == {
         "debian-live": {SecureBoot.YES},
         "parrot": {SecureBoot.UNKNOWN},
-        "ubuntu": {SecureBoot.NO},
-        "void": {SecureBoot.UNKNOWN},
+        "ubuntu": {SecureBoot.UNKNOWN},
+        "void": {SecureBoot.NO},
+        "truenas": {SecureBoot.UNKNOWN},
     }
 
 

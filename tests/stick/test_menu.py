@@ -300,3 +300,11 @@ def test_an_image_on_the_companion_is_looked_for_there() -> None:
     assert "1A2B-3C4D" in menu.stub(manifest.data_uuid)
     with pytest.raises(InternalError):
         menu.render(dataclasses.replace(manifest, companion_uuid="'; reboot"))
+
+
+def test_memdisk_takes_the_whole_image_and_says_when_it_is_not_there() -> None:
+    entry = helpers.entry("D", method=BootMethod.MEMDISK, firmware=frozenset({Firmware.BIOS}), kernel="/x", initrds=())
+    text = _one(helpers.image("dos.iso", "DOS", entries=(entry,)))
+    assert 'if linux16 "$prefix/memdisk" iso raw; then if initrd16 "($data)/iso/dos.iso"; then true;' in text
+    assert "This stick has no memdisk: install syslinux-common" in text
+    script_check(text)
