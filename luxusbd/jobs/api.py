@@ -19,8 +19,9 @@ from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
-from luxusbd.stick.model import Layout, ManifestImage, StickOptions
+from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, StickOptions
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class DeviceView:
     """Image files on the stick that have no entry in its menu."""
     damage: str = ""
     """What is broken on a damaged stick, for people, else empty."""
+    filesystem: Kind = Kind.EXT4
+    """Of the data partition of a stick."""
+    companion: bool = False
+    """Whether a stick has a companion partition."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -140,6 +145,8 @@ class PlannedImage:
     """Whether it has to be downloaded first."""
     trust: Trust
     """Of a stored image; else what its download can reach at best."""
+    partition: PartitionRole = PartitionRole.DATA
+    """Where it goes, as far as that is known before a download."""
     custom: bool = False
     """Whether the caller's own catalogue names it, and no other."""
 

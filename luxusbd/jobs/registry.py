@@ -30,6 +30,7 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs.api import Caller, DeviceView, Listener
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import ManifestImage
 
@@ -374,6 +375,8 @@ class DeviceRegistry:
                 free_bytes=contents.free_bytes,
                 unlisted_images=contents.unlisted,
                 damage=contents.damage,
+                filesystem=Kind(contents.manifest.options.filesystem),
+                companion=bool(contents.manifest.companion_uuid),
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

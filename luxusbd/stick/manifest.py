@@ -14,7 +14,7 @@ import jsonschema
 from luxusbd import resources
 from luxusbd.errors import DeviceDamagedError, NewerStickError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
-from luxusbd.stick.model import Manifest, ManifestImage, StickOptions
+from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, StickOptions
 
 FORMAT = 1
 LIMIT = 4 * 1024 * 1024
@@ -66,6 +66,8 @@ def from_json(document: object) -> Manifest:
     names = [image.name.lower() for image in images]
     if len(set(names)) != len(names):
         raise DeviceDamagedError(f"{PATH} names an image twice")
+    if not document.get("companion_uuid") and any(image.partition is not PartitionRole.DATA for image in images):
+        raise DeviceDamagedError(f"{PATH} has an image on a partition that it does not know")
     return Manifest(
         stick_id=document["stick_id"],
         data_uuid=document["data_uuid"],
@@ -80,6 +82,7 @@ def from_json(document: object) -> Manifest:
         ),
         images=images,
         luxusbd=document["luxusbd"],
+        companion_uuid=document.get("companion_uuid", ""),
     )
 
 
@@ -102,6 +105,7 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
         ],
         "images": [image_to_json(image) for image in manifest.images],
         "luxusbd": manifest.luxusbd,
+        **({"companion_uuid": manifest.companion_uuid} if manifest.companion_uuid else {}),
     }
 
 
@@ -112,6 +116,8 @@ def options_to_json(options: StickOptions) -> dict[str, Any]:
         "label": options.label,
         "timeout": options.timeout,
         "serial_console": options.serial_console,
+        **({"companion": options.companion} if options.companion else {}),
+        **({"share": options.share} if options.share else {}),
     }
 
 
@@ -122,6 +128,8 @@ def options_from_json(document: dict[str, Any]) -> StickOptions:
         label=document["label"],
         timeout=int(document["timeout"]),
         serial_console=document["serial_console"],
+        companion=int(document.get("companion", 0)),
+        share=int(document.get("share", 0)),
     )
 
 
@@ -152,6 +160,7 @@ def image_to_json(image: ManifestImage) -> dict[str, Any]:
             }
             for entry in image.entries
         ],
+        **({"partition": image.partition.value} if image.partition is not PartitionRole.DATA else {}),
     }
 
 
@@ -187,6 +196,7 @@ def image_from_json(document: dict[str, Any]) -> ManifestImage:
             )
             for entry in document["entries"]
         ),
+        partition=PartitionRole(document.get("partition", PartitionRole.DATA)),
     )
 
 
