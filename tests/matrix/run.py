@@ -46,10 +46,12 @@ async def run(chosen: Sequence[Row], images: Mapping[str, Path], place: Workplac
     for filesystem, group in _by_filesystem(chosen):
         refused = [row for row in group if row.expected.refuser is Refuser.PLAN]
         wanted = {row.system.image: images[row.system.image] for row in group if row not in refused}
-        place.say(f"A stick with {filesystem.name} and {', '.join(wanted) or 'nothing'}")
+        place.say(f"{filesystem.name}: {', '.join(wanted) or 'nothing that it can start'}")
         async with _service(place) as service:
             for row in refused:
                 place.report(await _refused(service, row, images[row.system.image], place))
+            if not wanted:
+                continue
             stick = await sticks.make(service, place.directory / f"{filesystem.name}.img", filesystem, wanted)
         unstarted: dict[Firmware, Seen] = {}
         for row in group:
