@@ -186,7 +186,7 @@ SYSTEMS = (
 def expected(system: System, firmware: Firmware, filesystem: Filesystem) -> Expected:
     """What has to happen, and the regular expression of what is seen then."""
     if not filesystem.holds & system.filesystems:
-        return Expected(Result.REFUSED, rf"(?i)\b{re.escape(filesystem.name)}\b", Refuser.PLAN)
+        return Expected(Result.REFUSED, rf"^not from a stick with {re.escape(filesystem.name)}: ", Refuser.PLAN)
     if firmware not in filesystem.firmware:
         return Expected(Result.REFUSED, FIRMWARE_REFUSES, Refuser.FIRMWARE)
     if firmware in system.firmware:

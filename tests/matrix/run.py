@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,7 +94,7 @@ async def _refused(service: Service, row: Row, image: Path, place: Workplace) ->
         await service.ask(*asked, timeout=600)
         result, said = Result.FAILED, "the service made the stick"
     except ServiceError as error:
-        result, said = boots.judge(row.expected, str(error))
+        result, said = boots.judge(row.expected, refusal(str(error)))
     finally:
         path.unlink(missing_ok=True)
     seconds = round(asyncio.get_running_loop().time() - began)
@@ -112,6 +114,12 @@ def _record(row: Row, sha256: str, recipe: str, seen: Seen) -> Record:
         result=seen.result.value,
         evidence=one_line(seen.evidence),
     )
+
+
+def refusal(text: str) -> str:
+    """What the service answered, out of the text of a `ServiceError`, which names this machine's paths as well."""
+    printed = re.search(r'\{"error": .*\}', text)
+    return str(json.loads(printed[0])["error"]["message"]) if printed else "the command failed without an answer"
 
 
 def one_line(text: str) -> str:
