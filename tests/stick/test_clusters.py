@@ -235,10 +235,15 @@ def test_mtools_read_the_same(tmp_path: Path, given_steps: list[Step]) -> None:
     for directory in DIRECTORIES:
         done = subprocess.run(["mdir", "-b", "-i", path, f"::{directory}"], capture_output=True, env=MTOOLS)
         names = {line.decode().removeprefix("::") for line in done.stdout.splitlines()}
-        assert names == {name for name in model if name.startswith(f"{directory}/")}
-    for name, data in list(model.items())[:12]:
+        assert names == {_as_mtools(name) for name in model if name.startswith(f"{directory}/")}
+    for name, data in [item for item in model.items() if _as_mtools(item[0]) == item[0]][:12]:
         done = subprocess.run(["mtype", "-i", path, f"::{name}"], capture_output=True, env=MTOOLS)
         assert done.stdout == data, (name, done.stderr)
+
+
+def _as_mtools(name: str) -> str:
+    """It knows no surrogates, and shows and finds a character beyond 16 bits as two that it does not know."""
+    return "".join(letter if ord(letter) < 0x10000 else "__" for letter in name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
