@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 
 from luxusbd import resources
+from luxusbd.catalog.model import Trust
 from luxusbd.errors import DeviceDamagedError, NewerStickError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.stick.model import Manifest, ManifestImage, StickOptions
@@ -151,6 +152,7 @@ def image_to_json(image: ManifestImage) -> dict[str, Any]:
             }
             for entry in image.entries
         ],
+        **({"trust": image.trust.value} if image.trust else {}),
     }
 
 
@@ -185,6 +187,7 @@ def image_from_json(document: dict[str, Any]) -> ManifestImage:
             )
             for entry in document["entries"]
         ),
+        trust=Trust(document["trust"]) if "trust" in document else None,
     )
 
 

@@ -18,7 +18,20 @@ from luxusbd.errors import (
     MalformedImageError,
     NotEnoughSpaceError,
 )
-from luxusbd.stick import bootfiles, esp, layout, making, menu, partition, planned, reader, repair, target, work
+from luxusbd.stick import (
+    bootfiles,
+    esp,
+    layout,
+    making,
+    menu,
+    partition,
+    planned,
+    reader,
+    repair,
+    target,
+    updating,
+    work,
+)
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.model import (
@@ -63,6 +76,10 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 return await _add(order, progress, after_step)
             case StickOperation.REMOVE:
                 return await _remove(order, progress, after_step)
+            case StickOperation.UPDATE:
+                return await updating.update(order, progress, after_step)
+            case StickOperation.REPLACE:
+                return await updating.replace(order, progress, after_step)
             case StickOperation.REFRESH:
                 return await _refresh(order, progress, after_step)
             case StickOperation.VERIFY:
