@@ -35,7 +35,9 @@ from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
 from luxusbd.jobs.steering import Steering, slots
+from luxusbd.jobs.stickcomparison import StickComparer
 from luxusbd.jobs.sticks import Sticks
+from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.storekeeper import StoreKeeper
 from luxusbd.jobs.transfers import Transfers, TransferSetup
 from luxusbd.jobs.trust import TrustPolicy
@@ -101,9 +103,10 @@ class Parts:
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
         )
-        self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks))
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
+        comparer = StickComparer(catalog, self.policy)
+        self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks), comparer.updates)
         self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
         holds = Holds(self.queue, self.planner, self.images)
@@ -161,6 +164,7 @@ class Parts:
             workshop,
             holds=holds,
             unmounting=self.unmounting,
+            updates=StickUpdates(comparer, self.planner, workshop),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)
@@ -232,6 +236,7 @@ class Parts:
             log.warning("how much there is of unfinished downloads was not told in time")
 
     def _catalog_changed(self, layer: str) -> None:
+        self.registry.compare_again()
         for listener in self._listeners:
             listener.catalog_changed(layer)
 
