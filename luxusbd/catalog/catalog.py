@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,6 +100,8 @@ class Catalog:
         """What was wrong with the layers that were skipped, a line each."""
         self.cached = cached
         """The edition of the cached update that is in it, where its keys are known."""
+        self.renewed: list[Callable[[], None]] = []
+        """Are called when `renew` has put another one in its place."""
 
     @classmethod
     def load(cls, sources: Sources) -> Catalog:
@@ -137,6 +139,8 @@ class Catalog:
         """Take over what another one has from the layers on the disk; what users imported stays."""
         self._shared, self.problems, self.cached = loaded._shared, loaded.problems, loaded.cached
         self._lists = loaded._lists
+        for told in self.renewed:
+            told()
 
     def with_user_layer(self, uid: int, distributions: Sequence[Distribution]) -> Catalog:
         """The same catalogue, with what `uid` imported replaced; an empty sequence takes it away."""

@@ -107,6 +107,7 @@ class Parts:
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
         comparer = StickComparer(catalog, self.policy)
         self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks), comparer.updates)
+        catalog.renewed.append(self.registry.compare_again)
         self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
         holds = Holds(self.queue, self.planner, self.images)
@@ -236,7 +237,6 @@ class Parts:
             log.warning("how much there is of unfinished downloads was not told in time")
 
     def _catalog_changed(self, layer: str) -> None:
-        self.registry.compare_again()
         for listener in self._listeners:
             listener.catalog_changed(layer)
 
