@@ -21,6 +21,7 @@ from luxusb_cli.commands import (
     settings,
     sticks,
     tryout,
+    updates,
     upkeep,
 )
 
@@ -35,6 +36,7 @@ _MODULES = (
     sticks,
     contents,
     rescan,
+    updates,
     upkeep,
     disks,
     jobs,
