@@ -76,6 +76,7 @@ def settings(arguments: argparse.Namespace) -> Config:
                 download_dir=str(directory / "incoming"),
                 cache_dir=str(directory / "cache"),
                 catalog_dir=str(directory / "distros.d"),
+                recipes_dir=str(directory / "recipes.d"),
                 keys_dir=str(directory / "keys.d"),
             ),
             authorization=replace(base.authorization, backend="private"),

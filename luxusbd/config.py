@@ -125,6 +125,11 @@ class PathsConfig:
     catalog_dir: str = _key(
         "/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.", path=True
     )
+    recipes_dir: str = _key(
+        "/etc/luxusb/recipes.d",
+        "Where the administrator's own boot recipes (*.json) live. The transfer process has to be able to read them.",
+        path=True,
+    )
     keys_dir: str = _key(
         "/etc/luxusb/keys.d",
         "Where the administrator's copies of makers' OpenPGP keys live, each named FINGERPRINT.asc.",
@@ -299,6 +304,15 @@ class CatalogConfig:
     files: tuple[str, ...] = _key(
         (), "Further catalogue files, the last one wins. `--catalog FILE` adds to them.", path=True
     )
+    migrate_from: tuple[str, ...] = _key(
+        (
+            "/usr/lib/python3*/*-packages/luxusb/data/distros",
+            "/usr/local/lib/python3*/*-packages/luxusb/data/distros",
+            "/opt/luxusb/luxusb/data/distros",
+        ),
+        "Directories in which LUXusb before 1.0 kept its list of systems, with * for any name. The first start that"
+        " finds one takes over what the catalogue does not have; empty: none does.",
+    )
     update_url: str = _key(
         "",
         "Address of a signed catalogue from which this one is kept up to date. Empty: it is not updated. Nobody serves"
@@ -312,6 +326,15 @@ class CatalogConfig:
     )
     update_fingerprints: tuple[str, ...] = _key(
         (), "Full fingerprints of those of its keys whose signature counts: 40 or 64 hex digits each."
+    )
+    update_feeds: bool = _key(
+        True,
+        "Whether the daily update (luxusb-catalog-update.timer) asks the makers of systems for newer releases, too.",
+    )
+    feed_files: tuple[str, ...] = _key(
+        (),
+        "Further files that describe feeds of makers, the last one wins; docs/catalogue.md says what stands in them.",
+        path=True,
     )
 
 

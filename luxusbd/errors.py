@@ -158,6 +158,12 @@ class NetworkError(LuxusbError):
     dbus_name = PREFIX + "NetworkFailed"
 
 
+class GoneError(NetworkError):
+    """Every server that was asked says that it has no such file (any more)."""
+
+    dbus_name = PREFIX + "Gone"
+
+
 class ProxyError(NetworkError):
     """The proxy lets nothing through; the text names it and says what it wants."""
 

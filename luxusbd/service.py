@@ -19,6 +19,7 @@ from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
 from luxusbd.bus.udisks import Udisks
 from luxusbd.catalog.catalog import Catalog, Sources
+from luxusbd.catalog.takeover import take_over
 from luxusbd.children.launch import Launcher, Spawner, Units
 from luxusbd.children.supervisor import Identity
 from luxusbd.config import Config
@@ -68,11 +69,16 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         if options.private is not None:
             address = await stack.enter_async_context(private_bus(options.private))
         files = (*(Path(name) for name in config.catalog.files), *options.catalogs)
+        older = await asyncio.to_thread(take_over, config.catalog.migrate_from, Path(config.paths.state_dir))
         sources = Sources(
             cache=Path(config.paths.cache_dir) / "distros.json",
             pinned=pinned_fingerprints(config.catalog),
             admin=Path(config.paths.catalog_dir),
             command_line=files,
+            feeds=Path(config.paths.cache_dir) / "feeds.json",
+            feed_files=tuple(Path(name) for name in config.catalog.feed_files),
+            migrated=older.catalogue,
+            notes=older.notes,
         )
         catalog = await asyncio.to_thread(Catalog.load, sources)
         images = await asyncio.to_thread(ImageStore, Path(config.paths.state_dir) / "images")

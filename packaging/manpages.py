@@ -45,6 +45,7 @@ _FILES = {
 _DAEMON_FILES = {
     "/etc/luxusb/luxusbd.toml": "Settings, see luxusbd.toml(5).",
     "/etc/luxusb/distros.d/*.json": "Catalogue files of the administrator.",
+    "/etc/luxusb/recipes.d/*.json": "Boot recipes of the administrator, see `luxusb recipes check`.",
     "/etc/luxusb/keys.d/FINGERPRINT.asc": "Copies of makers' OpenPGP keys of the administrator.",
     "/var/lib/luxusb/": "Jobs, stored images and unfinished downloads.",
     "/var/cache/luxusb/": "The updated catalogue, and fetched keys.",
@@ -208,6 +209,8 @@ def settings_page() -> str:
         ),
         text("starting, with a message that says which. `luxusbd --print-config` prints the whole file with all"),
         text("defaults, and `luxusb settings` what is in force."),
+        # lists of paths have no place where a line could be spread
+        ".ad l",
     ]
     defaults = config.Config()
     for section in fields(defaults):

@@ -47,8 +47,12 @@ PURE = {
     "luxusbd.catalog.schema",
     "luxusbd.catalog.search",
     "luxusbd.catalog.parse",
+    "luxusbd.catalog.own",
+    "luxusbd.catalog.migrate",
     "luxusbd.images",
     "luxusbd.images.model",
+    "luxusbd.images.recipebook",
+    "luxusbd.images.recipelint",
     "luxusbd.images.recipes",
 }
 """What a client may import: rooms that take values, return values and touch nothing else."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from luxusb_cli.wire import ProtocolError, Wire, flag, get, number, text, wires
 
+OWN = "user"
+"""Origin of what stands in the user's own catalogue."""
+
 
 @dataclass(frozen=True)
 class MirrorInfo:
@@ -79,6 +82,8 @@ class ReleaseInfo:
     """Either of the two may be empty."""
     url: str
     trust: str
+    origin: str
+    """Layer of the catalogue; user for the caller's own file."""
     mirrors: tuple[MirrorInfo, ...]
     family: str
     """Of the boot recipe that is expected to fit, or empty."""
@@ -107,6 +112,7 @@ class ReleaseInfo:
             sha512=text(wire, "sha512"),
             url=text(wire, "url"),
             trust=text(wire, "trust"),
+            origin=text(wire, "origin"),
             mirrors=tuple(MirrorInfo.from_wire(mirror) for mirror in mirrors),
             family=text(wire, "family"),
             secure_boot=text(wire, "secure_boot") or "unknown",
@@ -114,6 +120,22 @@ class ReleaseInfo:
             ended=flag(wire, "ended"),
             fits=text(wire, "fits"),
         )
+
+
+@dataclass(frozen=True)
+class OriginInfo:
+    """Where a field or a release of a distribution comes from."""
+
+    field: str
+    """Name of the field, or what the release is called."""
+    origin: str
+    document: str
+    """What errors call the document, usually its path."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> OriginInfo:
+        """From an entry of a distribution's origins."""
+        return cls(text(wire, "field"), text(wire, "origin"), text(wire, "document"))
 
 
 @dataclass(frozen=True)
@@ -128,6 +150,7 @@ class DistroInfo:
     category: str
     popularity_rank: int
     origin: str
+    """The uppermost layer that has a part in it."""
     releases: tuple[ReleaseInfo, ...]
 
     @classmethod

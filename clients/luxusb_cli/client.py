@@ -16,6 +16,7 @@ from luxusb_cli.i18n import N_, _
 from luxusb_cli.images import ImageInfo, PrunedInfo
 from luxusb_cli.inspection import InspectReport
 from luxusb_cli.model import DeviceInfo, JobInfo, PlanInfo, StickImage
+from luxusb_cli.own import in_memory
 from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.text import clean
 from luxusb_cli.wire import ProtocolError, Wire, flag, get, text, texts, wire_of, wires
@@ -28,6 +29,7 @@ JOB = "org.luxusb.Job"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 
+MAX_NAME = 4096
 _NO_OPTIONS: Options = {}
 MAY_ASK = frozenset(
     {
@@ -72,13 +74,34 @@ class Work(Enum):
         return _(self.value[1])
 
 
+USES_CATALOG = frozenset(
+    {
+        *("ListDistributions", "GetDistribution", "GetLogo", "Download", "InspectImage", "UpdateStick"),
+        *("ListMirrors", "RaceMirrors", "SetMirrorPreference", "PlanStick", "AddImages"),
+    }
+)
+"""Members of the Manager that look something up in the catalogue."""
+
+
 class Client:
     """What can be asked of the daemon. Every call may raise `DaemonError`, `NoDaemonError` and `ProtocolError`."""
 
-    def __init__(self, connection: Connection, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
-        """`prepare` is awaited before each call that may lead to a question for a password."""
+    def __init__(
+        self,
+        connection: Connection,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+        before_catalog: Callable[[Client], Awaitable[None]] | None = None,
+    ) -> None:
+        """Prepare, without asking anything.
+
+        Args:
+            connection: to the bus.
+            prepare: awaited before each call that may lead to a question for a password.
+            before_catalog: awaited once, before the first call that looks something up in the catalogue.
+        """
         self._connection = connection
         self._prepare = prepare
+        self._before_catalog = before_catalog
 
     def events(self) -> AbstractContextManager[asyncio.Queue[Event]]:
         """What the daemon and the bus say from now on, in order."""
@@ -97,9 +120,15 @@ class Client:
     async def _manager(
         self, member: str, signature: str, *arguments: object, what: str, fds: Sequence[int] = ()
     ) -> Sequence[object]:
+        await self._catalog_known(member)
         if member in MAY_ASK:
             await self._prepare_question()
         return await self._connection.call(MANAGER_PATH, MANAGER, member, signature, arguments, what=what, fds=fds)
+
+    async def _catalog_known(self, member: str) -> None:
+        if member in USES_CATALOG and (first := self._before_catalog) is not None:
+            self._before_catalog = None
+            await first(self)
 
     async def _prepare_question(self) -> None:
         if self._prepare is not None:
@@ -159,15 +188,23 @@ class Client:
 
     async def distribution(self, name: str) -> DistroInfo:
         """One distribution with its releases and mirrors."""
-        what = _("Could not look up {name}").format(name=clean(name))
-        reply = await self._manager("GetDistribution", "sa{sv}", name, _NO_OPTIONS, what=what)
-        return DistroInfo.from_wire(wire_of(_only(reply), "the distribution"))
+        return DistroInfo.from_wire(await self.distribution_wire(name))
 
-    async def update_catalog(self) -> str:
-        """Start fetching the catalogue; the path of the job."""
-        return _path(
-            await self._manager("UpdateCatalog", "a{sv}", _NO_OPTIONS, what=_("Could not update the catalogue"))
-        )
+    async def distribution_wire(self, name: str, *, origins: bool = False) -> Wire:
+        """All that the daemon tells of a distribution; with `origins` also where that comes from."""
+        what = _("Could not look up {name}").format(name=clean(name))
+        options = {"origins": Typed("b", True)} if origins else _NO_OPTIONS
+        reply = await self._manager("GetDistribution", "sa{sv}", name, options, what=what)
+        return wire_of(_only(reply), "the distribution")
+
+    async def update_catalog(self, *, feeds: bool = False, ids: Sequence[str] = ()) -> str:
+        """Start fetching the catalogue, with `feeds` from the makers too (of `ids` alone); the path of the job."""
+        options: dict[str, Typed] = {}
+        if feeds:
+            options["feeds"] = Typed("b", True)
+        if ids:
+            options["ids"] = Typed("as", list(ids))
+        return _path(await self._manager("UpdateCatalog", "a{sv}", options, what=_("Could not update the catalogue")))
 
     async def catalog_status(self) -> CatalogStatus:
         """How up to date the catalogue is."""
@@ -176,10 +213,12 @@ class Client:
         )
         return CatalogStatus.from_wire(wire_of(_only(reply), "the status of the catalogue"))
 
-    async def import_catalog(self, fd: int, name: str) -> int:
-        """Read the catalogue behind `fd` into the caller's own layer; how many distributions it holds."""
+    async def import_catalog_bytes(self, data: bytes, name: str) -> int:
+        """Make a catalogue the caller's own layer, in place of the one before; how many distributions it holds."""
         what = _("Could not import {name}").format(name=clean(name))
-        reply = await self._manager("ImportCatalog", "ha{sv}", 0, _NO_OPTIONS, what=what, fds=[fd])
+        with in_memory(data) as fd:
+            options = {"name": Typed("s", name[:MAX_NAME])}
+            reply = await self._manager("ImportCatalog", "ha{sv}", 0, options, what=what, fds=[fd])
         return get({"distributions": _only(reply)}, "distributions", int, 0)
 
     async def logo(self, distribution: str) -> int:
@@ -207,6 +246,7 @@ class Client:
 
     async def _file(self, member: str, name: str, what: str) -> int:
         arguments: list[object] = [name, _NO_OPTIONS]
+        await self._catalog_known(member)
         return await self._connection.call_for_file(MANAGER_PATH, MANAGER, member, "sa{sv}", arguments, what=what)
 
     async def open_image(self, reference: str) -> int:

@@ -122,6 +122,7 @@ def run(state: State, body: Callable[[Client], Coroutine[Any, Any, ExitCode]]) -
     """
     import asyncio
 
+    from luxusb_cli import own
     from luxusb_cli.agent import TextAgent
     from luxusb_cli.client import Client
     from luxusb_cli.connection import Connection
@@ -133,7 +134,7 @@ def run(state: State, body: Callable[[Client], Coroutine[Any, Any, ExitCode]]) -
             TextAgent(connection, state.address, allowed=state.ask_password) as agent,
         ):
             try:
-                return await body(Client(connection, agent.ready))
+                return await body(Client(connection, agent.ready, own.pass_on))
             except CliError as error:
                 if error.name == PASSWORD_NEEDED:
                     error.todo = await agent.advice() or error.todo

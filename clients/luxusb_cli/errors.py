@@ -85,6 +85,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "NoMirror": N_("See the mirrors and why they are not asked with `luxusb mirrors DISTRO`."),
     LUXUSB + "NetworkFailed": N_("Check the network and run the command again; downloaded bytes are kept."),
     LUXUSB + "NotTrusted": N_("Take an image that is sure enough; `luxusb info DISTRO` shows what can be reached."),
+    LUXUSB + "Gone": N_("Ask its maker for a newer one: `luxusb catalog update --feeds`; then run the command again."),
     LUXUSB + "ProxyFailed": N_("Tell the administrator; [network] in luxusbd.toml has the proxy."),
     LUXUSB + "DeviceNotFound": N_("See the disks with `luxusb devices`."),
     LUXUSB + "DeviceChanged": N_("Check with `luxusb devices` that it is the right disk, and run the command again."),

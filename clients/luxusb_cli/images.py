@@ -18,6 +18,8 @@ class ImageInfo:
     added: int
     """Unix seconds."""
     source: str
+    custom: bool
+    """Whether it comes from a user's own catalogue."""
     trust: str
     genuine: str
     """The catalogue's name for this hash, or empty."""
@@ -43,6 +45,7 @@ class ImageInfo:
             size=number(wire, "size"),
             added=number(wire, "added"),
             source=text(wire, "source"),
+            custom=flag(wire, "custom"),
             trust=text(wire, "trust"),
             genuine=text(wire, "genuine"),
             genuine_reference=text(wire, "genuine_reference"),

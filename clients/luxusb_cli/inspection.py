@@ -18,6 +18,8 @@ class BootEntryInfo:
     parameters: tuple[str, ...]
     """Words of the command line; `{iso}` and `{data_uuid}` are filled in when a stick is made."""
     firmware: tuple[str, ...]
+    signer: str
+    """Whose signature the kernel carries, or empty."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> BootEntryInfo:
@@ -29,6 +31,7 @@ class BootEntryInfo:
             initrds=texts(wire, "initrds"),
             parameters=texts(wire, "parameters"),
             firmware=texts(wire, "firmware"),
+            signer=text(wire, "signer"),
         )
 
 
@@ -122,6 +125,12 @@ class InspectReport:
     """0 without a recipe."""
     minimum_memory: int
     """Bytes, 0 when unknown."""
+    toram: str
+    """entry, always or empty."""
+    persistence: str
+    """partition, file, directory, own or empty."""
+    persistence_filesystems: tuple[str, ...]
+    """Empty for all from which it reads the image."""
     container: str
     """iso9660, iso9660+udf, udf, disk or filesystem."""
     names: str
@@ -154,6 +163,9 @@ class InspectReport:
             uuid=text(wire, "uuid"),
             recipe_version=number(wire, "recipe_version"),
             minimum_memory=number(wire, "minimum_memory"),
+            toram=text(wire, "toram"),
+            persistence=text(wire, "persistence"),
+            persistence_filesystems=texts(wire, "persistence_filesystems"),
             container=text(wire, "container"),
             names=text(wire, "names"),
             partition_table=text(wire, "partition_table"),

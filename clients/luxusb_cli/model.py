@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
+from luxusb_cli.i18n import _
 from luxusb_cli.wire import Wire, flag, get, number, text, texts, wire_of, wires
 
 
@@ -113,6 +114,8 @@ class StickImage:
     sha256: str
     size: int
     source: str
+    custom: bool
+    """Whether it comes from a user's own catalogue."""
     recipe: str
     added: int
     firmware: tuple[str, ...]
@@ -128,6 +131,7 @@ class StickImage:
             sha256=sha256,
             size=number(wire, "size"),
             source=text(wire, "source"),
+            custom=flag(wire, "custom") or text(wire, "source").startswith("custom:"),
             recipe=text(wire, "recipe"),
             added=number(wire, "added"),
             firmware=texts(wire, "firmware"),
@@ -173,6 +177,8 @@ class JobDetails:
 
     reference: str = ""
     title: str = ""
+    custom: bool = False
+    """Whether it is about something that the user's own catalogue names."""
     images: tuple[str, ...] = ()
     created: int = 0
     started: int = 0
@@ -192,6 +198,7 @@ class JobDetails:
         return cls(
             reference=text(wire, "reference"),
             title=text(wire, "title"),
+            custom=flag(wire, "custom"),
             images=texts(wire, "images"),
             created=number(wire, "created"),
             started=number(wire, "started"),
@@ -266,7 +273,8 @@ class JobInfo:
     @property
     def label(self) -> str:
         """What the job is about, untrusted text."""
-        return self.details.title or self.details.reference or self.operation
+        title = self.details.title or self.details.reference or self.operation
+        return f"{title} {_('[custom]')}" if self.details.custom else title
 
     @property
     def about(self) -> str:
@@ -388,6 +396,8 @@ class PlannedImage:
     download: bool
     trust: str
     """Of a stored image: signed, hash, tls-only or none; else what its download can reach at best."""
+    custom: bool
+    """Whether it comes from the user's own catalogue."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> PlannedImage:
@@ -401,6 +411,7 @@ class PlannedImage:
             warnings=texts(wire, "warnings"),
             download=flag(wire, "download"),
             trust=text(wire, "trust"),
+            custom=flag(wire, "custom"),
         )
 
 

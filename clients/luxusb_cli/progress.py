@@ -37,9 +37,12 @@ WORDS = (
     *(N_("queued"), N_("running"), N_("paused"), N_("succeeded"), N_("failed"), N_("cancelled"), N_("unknown")),
     *(N_("connect"), N_("transfer"), N_("verify"), N_("inspect"), N_("copy"), N_("download"), N_("partition")),
     *(N_("serving"), N_("waiting"), N_("given-up"), N_("banned"), N_("measure")),
+    N_("feeds"),
     *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
 )
 """States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
+FEEDS = "feeds"
+"""A stage that counts no bytes."""
 PAUSES = {"space": N_("paused, the disk is full"), "restart": N_("paused since a restart")}
 """What is shown of a job that nobody has paused."""
 
@@ -76,6 +79,8 @@ def amount(job: JobInfo, *, resumed: bool = True) -> str:
     """How much of a job is done; with `resumed`, how much of it was taken over is named."""
     if not job.bytes_total:
         return format_size(job.bytes_done) if job.bytes_done else ""
+    if job.stage == FEEDS:
+        return _("{done} of {total}").format(done=job.bytes_done, total=job.bytes_total)
     done, total = format_size(job.bytes_done), format_size(job.bytes_total)
     if resumed and job.resumed_bytes:
         taken_over = format_size(job.resumed_bytes)

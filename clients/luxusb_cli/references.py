@@ -136,6 +136,10 @@ def find_image(images: Sequence[ImageInfo], name: str) -> ImageInfo:
     )
 
 
+def _as_reference(source: str) -> str:
+    return f"distro:{source.removeprefix('custom:')}" if source.startswith("custom:") else source
+
+
 def find_stick_images(images: Sequence[StickImage], names: Sequence[str]) -> list[StickImage]:
     """The images of a stick that are called `names`: file name, reference, or the first digits of the hash.
 
@@ -145,7 +149,8 @@ def find_stick_images(images: Sequence[StickImage], names: Sequence[str]) -> lis
     found: dict[str, StickImage] = {}
     for name in names:
         digits = name.lower().removeprefix("image:")
-        fits = [image for image in images if name in {image.name, image.source}]
+        # a reference says nothing of whose catalogue it was looked up in
+        fits = [image for image in images if name in {image.name, image.source, _as_reference(image.source)}]
         if not fits and _HASH.fullmatch(digits):
             fits = [image for image in images if image.sha256.startswith(digits)]
         if len(fits) != 1:

@@ -22,6 +22,15 @@ class CatalogStatus:
     previous: bool
     """Whether the newest edition cannot be read and the one before is in force."""
     problems: tuple[str, ...]
+    migrated: tuple[str, ...]
+    """What became of the files of an older LUXusb on this machine."""
+    own: str
+    """SHA-256 of the caller's own catalogue as the daemon has it, or empty."""
+    feeds: int = 0
+    """Feeds of makers that can be asked for newer releases."""
+    feeds_asked: int = 0
+    feeds_failed: tuple[str, ...] = ()
+    """Ids of those that gave nothing then."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> CatalogStatus:
@@ -36,6 +45,11 @@ class CatalogStatus:
             fingerprint=text(wire, "fingerprint"),
             previous=flag(wire, "previous"),
             problems=texts(wire, "problems"),
+            migrated=texts(wire, "migrated"),
+            own=text(wire, "own"),
+            feeds=number(wire, "feeds"),
+            feeds_asked=number(wire, "feeds_asked"),
+            feeds_failed=texts(wire, "feeds_failed"),
         )
 
 
@@ -48,6 +62,13 @@ class UpdateResult:
     added: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
+    feeds_asked: int = 0
+    feeds_changed: int = 0
+    feeds_unchanged: int = 0
+    feeds_failed: int = 0
+    failed_feeds: tuple[str, ...] = ()
+    """Their ids."""
+    feed_problems: tuple[str, ...] = ()
 
     @classmethod
     def from_wire(cls, wire: Wire) -> UpdateResult:
@@ -58,4 +79,10 @@ class UpdateResult:
             texts(wire, "added"),
             texts(wire, "changed"),
             texts(wire, "removed"),
+            number(wire, "feeds_asked"),
+            number(wire, "feeds_changed"),
+            number(wire, "feeds_unchanged"),
+            number(wire, "feeds_failed"),
+            texts(wire, "failed_feeds"),
+            texts(wire, "feed_problems"),
         )

@@ -140,6 +140,16 @@ def badge(trust: str) -> str:
     return f"[{clean(trust)}]" if trust else ""
 
 
+def custom_badge(custom: bool) -> str:
+    """That something comes from the user's own catalogue, for which nobody else vouches."""
+    return _("[custom]") if custom else ""
+
+
+def badged(title: str, *, custom: bool) -> str:
+    """A title with its badge."""
+    return " ".join(filter(None, (clean(title), custom_badge(custom))))
+
+
 def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
     """Print a plan; `names` are what the user calls its devices, in their order."""
     for device, name in zip(plan.devices, names, strict=True):
@@ -163,7 +173,8 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         if image.download:
             facts.append(_("to be downloaded"))
         facts.append(badge(image.trust))
-        say(f"  {number}. {clean(image.title) or clean(image.reference)} ({', '.join(fact for fact in facts if fact)})")
+        title = badged(image.title or image.reference, custom=image.custom)
+        say(f"  {number}. {title} ({', '.join(fact for fact in facts if fact)})")
         for warning in image.warnings:
             say("     " + _("warning: {warning}").format(warning=warning), "yellow")
     if plan.layout:

@@ -19,6 +19,14 @@ _CONTAINERS = {
     "filesystem": N_("single filesystem"),
 }
 _NAMES = {"rock-ridge": "Rock Ridge", "joliet": "Joliet", "udf": "UDF"}
+_TORAM = {"entry": N_("by an entry of its own"), "always": N_("always")}
+_KEEPS = {
+    "partition": N_("in a partition of the stick, shared with others of its kind"),
+    "file": N_("in a file on the stick"),
+    "directory": N_("in a directory on the stick"),
+    "own": N_("beside the image, made by the system"),
+}
+_VENDORS = {"debian": "Debian", "ubuntu": "Ubuntu", "fedora": "Fedora", "redhat": "Red Hat", "suse": "SUSE"}
 _FIRMWARE = {"bios": "BIOS", "uefi": "UEFI", "powerpc": "PowerPC", "mac": "Mac"}
 
 
@@ -36,6 +44,8 @@ def print_report(file: Path, report: InspectReport) -> None:
             (_("memory"), _at_least(report.minimum_memory)),
             (_("starts under"), firmware_names(report.firmware)),
             (_("read from"), ", ".join(report.filesystems)),
+            (_("runs from memory"), _(_TORAM[report.toram]) if report.toram in _TORAM else ""),
+            (_("keeps changes"), _keeps(report)),
         ]
     )
     _section(_("File"))
@@ -53,12 +63,18 @@ def print_report(file: Path, report: InspectReport) -> None:
         _section(_("Entries"))
         for entry in report.entries:
             _entry(entry)
-    _programs(report.programs)
+    _secure_boot(report)
     _disc(report.boot_records)
     _partitions(report)
 
 
 def _verdict(report: InspectReport) -> None:
+    if report.bootable and report.recipe == "derived":
+        say(
+            _("It may start from a file: no recipe knows it, and its own menus were read. Nobody has tried it."),
+            "yellow",
+        )
+        return
     if report.bootable:
         say(_("It starts from a file."), "green")
         return
@@ -83,6 +99,15 @@ def _recipe(report: InspectReport) -> str:
     if not report.recipe or not report.recipe_version:
         return report.recipe
     return _("{recipe}, version {version}").format(recipe=report.recipe, version=report.recipe_version)
+
+
+def _keeps(report: InspectReport) -> str:
+    if report.persistence not in _KEEPS:
+        return ""
+    where = _(_KEEPS[report.persistence])
+    if not report.persistence_filesystems:
+        return where
+    return _("{where} ({filesystems})").format(where=where, filesystems=", ".join(report.persistence_filesystems))
 
 
 def _at_least(memory: int) -> str:
@@ -129,10 +154,21 @@ def _indented(pairs: Sequence[tuple[str, str]]) -> None:
             say(f"    {name:<{width}}  {clean(value)}")
 
 
-def _programs(programs: Sequence[ProgramInfo]) -> None:
-    if not programs:
+def _secure_boot(report: InspectReport) -> None:
+    if not report.programs:
         return
     _section(_("Secure Boot"))
+    vendors = sorted({_VENDORS.get(entry.signer, entry.signer) for entry in report.entries if entry.signer})
+    if "uefi-sb" in report.firmware:
+        say("  " + _("Starts with the shim and GRUB of {vendor}.").format(vendor=clean(", ".join(vendors))))
+    elif vendors:
+        say("  " + _("Starts after the key of {vendor} was enrolled.").format(vendor=clean(", ".join(vendors))))
+    elif report.bootable:
+        say("  " + _("Does not start while it is on."))
+    _programs(report.programs)
+
+
+def _programs(programs: Sequence[ProgramInfo]) -> None:
     for program in programs:
         if not program.signed:
             state = _("not signed")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from luxusb_cli.catalog import DistroInfo, ReleaseInfo
+from luxusb_cli.catalog import OWN, DistroInfo, ReleaseInfo
 from luxusb_cli.i18n import N_, _
-from luxusb_cli.render import badge, fields, say, size_or_unknown, table
+from luxusb_cli.render import badge, badged, custom_badge, fields, say, size_or_unknown, table
 from luxusb_cli.text import similar
 
 EDITIONS_SHOWN = 4
@@ -29,11 +29,12 @@ def print_systems(found: Sequence[DistroInfo]) -> None:
 
 def _row(distro: DistroInfo) -> list[str]:
     newest = distro.releases[0] if distro.releases else None
+    name = badged(distro.name, custom=distro.origin == OWN)
     if newest is None:
-        return [distro.id, distro.name, "-", "", "-", "", distro.category, ""]
+        return [distro.id, name, "-", "", "-", "", distro.category, ""]
     return [
         distro.id,
-        distro.name,
+        name,
         newest.version,
         _editions(distro.releases),
         size_or_unknown(newest.size),
@@ -68,7 +69,7 @@ def _note(releases: Sequence[ReleaseInfo]) -> str:
 
 def print_system(distro: DistroInfo) -> None:
     """What is known of one distribution, its releases below their versions."""
-    say(distro.name or distro.id, "bold")
+    say(badged(distro.name or distro.id, custom=distro.origin == OWN), "bold")
     if distro.description:
         say(distro.description)
     fields(
@@ -105,11 +106,17 @@ def _release(distro: DistroInfo, release: ReleaseInfo) -> list[str]:
         release.release_date,
         release.architecture,
         size_or_unknown(release.size),
-        " ".join(filter(None, (badge(release.trust), _(_TRUST[release.trust]) if release.trust in _TRUST else ""))),
+        " ".join(filter(None, _checked(release))),
         _(_SECURE_BOOT[release.secure_boot]) if release.secure_boot in _SECURE_BOOT else _("not known"),
         release.end_of_life,
         str(len(release.mirrors)) if release.mirrors else "",
     ]
+
+
+def _checked(release: ReleaseInfo) -> Iterator[str]:
+    yield badge(release.trust)
+    yield custom_badge(release.origin == OWN)
+    yield _(_TRUST[release.trust]) if release.trust in _TRUST else ""
 
 
 def _table(headers: list[str], rows: Sequence[list[str]], styles: Sequence[str], *optional: str) -> None:

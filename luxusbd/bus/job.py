@@ -15,6 +15,7 @@ from luxusbd.bus.tree import Exported, Tree, device_path, job_path, unknown
 from luxusbd.bus.values import Typed
 from luxusbd.errors import NotAuthorizedError
 from luxusbd.jobs.api import Engine
+from luxusbd.jobs.mirrors import is_custom
 from luxusbd.jobs.model import Job
 
 
@@ -23,6 +24,7 @@ def _details(job: Job) -> Mapping[str, Any]:
         "reference": job.params.get("reference", ""),
         "images": strings(job.params.get("references", ())),
         "title": job.title,
+        "custom": is_custom(job.params),
         "created": job.created,
         "started": job.started,
         "finished": job.finished,

@@ -60,6 +60,7 @@ class ManagerMethods:
             "GetDistribution": self._get_distribution,
             "UpdateCatalog": self._update_catalog,
             "GetCatalogStatus": self._get_catalog_status,
+            "ImportCatalog": self._import_catalog,
             "Download": self._download,
             "ImportImage": self._import_image,
             "InspectImage": self._inspect_image,
@@ -120,17 +121,20 @@ class ManagerMethods:
         return Answer(encoded=self._shown.body(found))
 
     async def _get_distribution(self, call: Call, given: Options) -> Answer:
-        del given
         found = await self._engine.get_distribution(call.caller, call.args[0])
-        return Answer((render.distribution(found, mirrors=True),))
+        return Answer((render.distribution(found, mirrors=True, origins=given[members.ORIGINS]),))
 
     async def _update_catalog(self, call: Call, given: Options) -> Answer:
         await self._gate.authorise(call, given, {})
-        return _job(await self._engine.update_catalog(call.caller))
+        ids: tuple[str, ...] = given[members.IDS]
+        return _job(await self._engine.update_catalog(call.caller, feeds=given[members.FEEDS], ids=ids))
 
     async def _get_catalog_status(self, call: Call, given: Options) -> Answer:
         del given
         return Answer((render.catalog_status(await self._engine.get_catalog_status(call.caller)),))
+
+    async def _import_catalog(self, call: Call, given: Options) -> Answer:
+        return Answer((await self._engine.import_catalog(call.caller, call.args[0], given[members.NAME]),))
 
     async def _download(self, call: Call, given: Options) -> Answer:
         reference = call.args[0]

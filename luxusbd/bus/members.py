@@ -42,6 +42,7 @@ SECURE_BOOT = Option("secure_boot", "b", default=False)
 HIDE_END_OF_LIFE = Option("hide_end_of_life", "b", default=False)
 DEVICE = Option("device", "o", "")
 SORT = Option("sort", "s", Order.POPULARITY.value, choices=tuple(Order))
+NAME = Option("name", "s", "", maximum=4096)
 PRIORITY = Option("priority", "i", 0, minimum=-10, maximum=10)
 BANDWIDTH = Option("bandwidth", "t", 0)
 SHA256 = Option("sha256", "s", "", minimum=64, maximum=64)
@@ -76,16 +77,18 @@ OLDER_THAN = Option("older_than", "t", 0)
 IMPORTS = Option("imports", "b", default=False)
 ORIGINS = Option("origins", "b", default=False)
 ONLY = Option("only", "as", _NO_STRINGS, maximum=10000)
+FEEDS = Option("feeds", "b", default=False)
+IDS = Option("ids", "as", _NO_STRINGS, maximum=500)
 
 # None in the first column is a decision: these read, or touch nothing but what belongs to the caller's own uid.
 RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListDistributions"): Rule(
         None, (TEXT, CATEGORY, ARCHITECTURE, FAMILY, SECURE_BOOT, DEVICE, HIDE_END_OF_LIFE, SORT)
     ),
-    (MANAGER, "GetDistribution"): Rule(None),
-    (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG),
+    (MANAGER, "GetDistribution"): Rule(None, (ORIGINS,)),
+    (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG, (FEEDS, IDS)),
     (MANAGER, "GetCatalogStatus"): Rule(None),
-    (MANAGER, "ImportCatalog"): Rule(None),
+    (MANAGER, "ImportCatalog"): Rule(None, (NAME,)),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
     (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256, SIZE, SUMS, SUMS_NAME, SIGNATURE, KEY)),

@@ -34,10 +34,11 @@ def firmware(kinds: Iterable[Firmware]) -> Typed:
     return strings(sorted(kind.value for kind in kinds))
 
 
-def distribution(listed: Listed, *, mirrors: bool) -> Entry:
-    """One system of the catalogue; with `mirrors` also all addresses of each release."""
+def distribution(listed: Listed, *, mirrors: bool, origins: bool = False) -> Entry:
+    """One system of the catalogue; with `mirrors` everything that is known of each release, all addresses among it, and
+    with `origins` the documents that it comes from."""
     item = listed.distribution
-    return {
+    shown: dict[str, Any] = {
         "id": item.id,
         "name": item.name,
         "description": item.description,
@@ -46,11 +47,19 @@ def distribution(listed: Listed, *, mirrors: bool) -> Entry:
         "category": item.category,
         "popularity_rank": item.popularity_rank,
         "origin": item.layer.value,
-        "releases": entries(_release(release, mirrors=mirrors) for release in listed.releases),
+        "releases": entries(_release(release, mirrors=mirrors, origins=origins) for release in listed.releases),
     }
+    if mirrors:
+        shown["feed"] = item.feed
+    if origins:
+        shown["origins"] = entries(
+            {"field": origin.field, "origin": origin.layer.value, "document": origin.document}
+            for origin in item.origins
+        )
+    return shown
 
 
-def _release(listed: ListedRelease, *, mirrors: bool) -> Entry:
+def _release(listed: ListedRelease, *, mirrors: bool, origins: bool) -> Entry:
     item = listed.release
     shown: dict[str, Any] = {
         "version": item.version,
@@ -62,6 +71,7 @@ def _release(listed: ListedRelease, *, mirrors: bool) -> Entry:
         "sha512": item.sha512,
         "url": item.iso_url,
         "trust": item.trust.value,
+        "origin": item.layer.value,
         "family": listed.family,
         "secure_boot": listed.secure_boot.value,
         "end_of_life": item.end_of_life,
@@ -71,7 +81,17 @@ def _release(listed: ListedRelease, *, mirrors: bool) -> Entry:
         shown["fits"] = listed.fit.value
     if mirrors:
         shown["mirrors"] = entries({"url": mirror.url, "country": mirror.country} for mirror in item.mirrors)
+        shown |= {name: getattr(item, name) for name in _FURTHER}
+    if origins:
+        shown["document"] = item.document
     return shown
+
+
+_FURTHER = (
+    "size_mb", "blake2b", "sums_url", "signature_url", "key_fingerprint", "key_url", "metalink", "recipe",
+    "minimum_memory_mb", "mirror_list", "mirror_path", "rolling",
+)  # fmt: skip
+"""Fields of a release that are told of a single distribution, and called as in the catalogue."""
 
 
 def catalog_status(item: CatalogStatus) -> Entry:
@@ -86,6 +106,11 @@ def catalog_status(item: CatalogStatus) -> Entry:
         "fingerprint": item.fingerprint,
         "previous": item.previous,
         "problems": strings(item.problems),
+        "feeds": item.feeds,
+        "feeds_asked": item.feeds_asked,
+        "feeds_failed": strings(item.feeds_failed),
+        "migrated": strings(item.migrated),
+        "own": item.own,
     }
 
 
@@ -109,6 +134,9 @@ def inspection(found: Inspection) -> Entry:
         "uuid": item.iso_uuid,
         "recipe_version": details.recipe_version,
         "minimum_memory": details.minimum_memory * MIB,
+        "toram": details.toram.value,
+        "persistence": details.persistence.value,
+        "persistence_filesystems": strings(sorted(details.persistence_on)),
         "container": details.container.value,
         "names": details.names,
         "partition_table": details.table,
@@ -158,6 +186,7 @@ def _boot_entry(entry: BootEntry, image: Recognition) -> Entry:
         "initrds": strings(entry.initrds),
         # word by word, as they will be passed; where the file will lie is known when a stick is made
         "parameters": strings(_filled(word, known) for word in entry.parameters),
+        "signer": entry.signer,
     }
 
 
@@ -175,6 +204,7 @@ def stored_image(view: ImageView) -> Entry:
         "size": image.size,
         "added": image.added,
         "source": image.source,
+        "custom": image.custom,
         "trust": image.trust.value,
         "genuine": view.genuine,
         "genuine_reference": view.genuine_reference,
@@ -231,6 +261,7 @@ def stick_image(image: ManifestImage) -> Entry:
         "sha256": image.sha256,
         "size": image.size,
         "source": image.source,
+        "custom": image.custom,
         "recipe": image.recipe,
         "added": image.added,
         "firmware": firmware(image.firmware),
@@ -290,6 +321,7 @@ def _planned_image(item: PlannedImage) -> Entry:
         "warnings": strings(item.warnings),
         "download": item.download,
         "trust": item.trust.value,
+        "custom": item.custom,
     }
 
 

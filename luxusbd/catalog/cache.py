@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from luxusbd.catalog.files import read_bounded
 from luxusbd.catalog.model import Document, Layer, Stamp
-from luxusbd.catalog.schema import MAX_DOCUMENT, read_document
+from luxusbd.catalog.schema import read_document
 from luxusbd.catalog.update import Edition
 from luxusbd.durable import beside, replace_file
 from luxusbd.errors import CatalogError
@@ -90,7 +91,7 @@ class CatalogCache:
     def records(self) -> tuple[Record, ...]:
         """What is known of editions by a key that is pinned; nothing when the state cannot be read."""
         try:
-            found = state_from(_read(self.state, MAX_STATE))
+            found = state_from(read_bounded(self.state, MAX_STATE))
         except (OSError, CatalogError):
             return ()
         return tuple(record for record in found if record.fingerprint in self._pinned)
@@ -105,7 +106,7 @@ class CatalogCache:
         records = {record.sha256: record for record in self.records()}
         for path in (self.path, self.previous):
             try:
-                data = _read(path, MAX_DOCUMENT)
+                data = read_bounded(path)
                 record = records.get(hashlib.sha256(data).hexdigest())
                 if record is None:
                     problems.append(f"{path}: not used, because no key of catalog.update_fingerprints vouches for it")
@@ -119,6 +120,7 @@ class CatalogCache:
             except CatalogError as error:
                 problems += error.message.splitlines()
             else:
+                problems += document.warnings
                 return Cached(record, document, previous=path != self.path), tuple(problems)
         return None, tuple(problems)
 
@@ -185,11 +187,3 @@ def _record(value: Mapping[str, Any]) -> Record:
     ):
         raise ValueError("a field has another type")
     return record
-
-
-def _read(path: Path, most: int) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise CatalogError(f"{path}: larger than {most // 2**20} MiB")
-    return data

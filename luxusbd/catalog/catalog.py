@@ -1,8 +1,9 @@
 """The catalogue in force: layers merged and looked up.
 
-Layers, later wins by distribution id: the fallback in the code, the packaged list, the cached update, the admin's
-files, files named on the command line, and what a uid imported for itself. A broken file is reported and skipped; it
-never takes the others along. Releases that name a list of shared mirrors get its addresses here.
+Layers, the lowest first: the fallback in the code, what was migrated from an older LUXusb, the packaged list, the
+cached update, what the makers' feeds told since, the admin's files, files named on the command line, and what a uid
+imported for itself. How they are merged is in `layers`. A broken file is reported and skipped; it never takes the
+others along. Releases that name a list of shared mirrors get its addresses here.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from pathlib import Path
 from luxusbd import resources
 from luxusbd.catalog.cache import Cached, CatalogCache
 from luxusbd.catalog.fallback import FALLBACK
+from luxusbd.catalog.feedlayer import FeedLayer
+from luxusbd.catalog.files import files_of, read_layer, trouble
+from luxusbd.catalog.layers import Layers
 from luxusbd.catalog.mirrorlists import MirrorLists, expanded, read_lists, unknown_lists
 from luxusbd.catalog.model import SHA512_KEY, Distribution, Layer, Release
-from luxusbd.catalog.schema import MAX_DOCUMENT, parse_document, validate
+from luxusbd.catalog.schema import distributions_of
 from luxusbd.errors import CatalogError, DistributionNotFoundError, InvalidArgumentError
 from luxusbd.text import clean
 
@@ -77,6 +81,14 @@ class Sources:
     """Fingerprints of the keys by which the cached update has to be signed; None to take what lies there."""
     mirrors: Path | None = None
     """The lists of shared mirrors; None for the ones that came with the program."""
+    feeds: Path | None = None
+    """What feeds said; None for nothing."""
+    feed_files: tuple[Path, ...] = ()
+    """Descriptions of feeds besides those that came with the program."""
+    migrated: Path | None = None
+    """What was taken over from an older LUXusb on this machine; None for nothing."""
+    notes: tuple[str, ...] = ()
+    """What is to be told of that, a line each."""
 
 
 class Catalog:
@@ -89,64 +101,82 @@ class Catalog:
         user_layers: Mapping[int, Sequence[Distribution]] | None = None,
         cached: Cached | None = None,
         lists: MirrorLists | None = None,
+        feeds: FeedLayer | None = None,
     ) -> None:
         self._lists = lists or {}
         self._shared = {entry.id: entry for entry in distributions}
-        self._users = {
-            uid: {entry.id: replace(entry, layer=Layer.USER) for entry in entries}
-            for uid, entries in (user_layers or {}).items()
-        }
+        self._users = {uid: _of_user(entries) for uid, entries in (user_layers or {}).items()}
+        # merged once and not at every call: a list of all distributions is asked for often
+        self._views = {uid: self._merged(entries) for uid, entries in self._users.items()}
         self.problems = tuple(problems)
         """What was wrong with the layers that were skipped, a line each."""
         self.cached = cached
         """The edition of the cached update that is in it, where its keys are known."""
         self.renewed: list[Callable[[], None]] = []
         """Are called when `renew` has put another one in its place."""
+        self.feeds = feeds or FeedLayer()
+        """The feeds that there are, and what they said."""
 
     @classmethod
     def load(cls, sources: Sources) -> Catalog:
         """Read and merge all layers but the users'. Blocks; never fails for a broken layer, see `problems`."""
-        merged = {entry.id: entry for entry in validate(FALLBACK, "fallback", Layer.FALLBACK)}
+        # known to be right, and in force even where the format's own file is gone
+        layers = Layers(distributions_of(FALLBACK, "built in", Layer.FALLBACK))
         problems: list[str] = []
+        if sources.migrated is not None:
+            _add(layers, problems, sources.migrated, Layer.MIGRATED)
         packaged = sources.packaged if sources.packaged is not None else resources.data("distros.json")
-        _add(merged, problems, packaged, Layer.PACKAGED)
+        _add(layers, problems, packaged, Layer.PACKAGED)
         cached = None
         if sources.pinned is None:
-            _add(merged, problems, sources.cache, Layer.CACHE)
+            _add(layers, problems, sources.cache, Layer.CACHE)
         else:
             cached, why = CatalogCache(sources.cache, sources.pinned).read()
             problems += why
             if cached is not None:
-                merged.update({entry.id: entry for entry in cached.document.distributions})
+                layers.put(cached.document.distributions)
+        feeds = FeedLayer.load(sources.feeds, sources.feed_files)
+        layers.change(feeds.changed)
+        problems += feeds.problems
         try:
-            admin = sorted(sources.admin.glob("*.json"))
+            admin = files_of(sources.admin)
         except OSError as error:
-            problems.append(f"{sources.admin}: {error.strerror}")
-        else:
-            for path in admin:
-                _add(merged, problems, path, Layer.ADMIN)
+            problems += trouble(sources.admin, error)
+            admin = ()
+        for path in admin:
+            _add(layers, problems, path, Layer.ADMIN)
         for path in sources.command_line:
-            _add(merged, problems, path, Layer.COMMAND_LINE)
+            _add(layers, problems, path, Layer.COMMAND_LINE)
+        merged = layers.distributions()
         lists = _lists(problems, sources.mirrors if sources.mirrors is not None else resources.data("mirrors.json"))
-        for entry in merged.values() if lists else ():
+        for entry in merged if lists else ():
             for name in unknown_lists(entry, lists):
                 problems.append(f"{entry.id}: there is no list of mirrors {name}; its other addresses are used")
         for problem in problems:
             log.warning("catalogue: %s", problem)
-        return cls((expanded(entry, lists) for entry in merged.values()), problems, cached=cached, lists=lists)
+        entries = (expanded(entry, lists) for entry in merged)
+        return cls(entries, problems, cached=cached, lists=lists, feeds=feeds)
 
     def renew(self, loaded: Catalog) -> None:
         """Take over what another one has from the layers on the disk; what users imported stays."""
         self._shared, self.problems, self.cached = loaded._shared, loaded.problems, loaded.cached
-        self._lists = loaded._lists
+        self._lists, self.feeds = loaded._lists, loaded.feeds
+        self._views = {uid: self._merged(entries) for uid, entries in self._users.items()}
         for told in self.renewed:
             told()
 
+    def import_layer(self, uid: int, distributions: Sequence[Distribution]) -> None:
+        """Replace what `uid` imported, here and for all who keep this object; an empty sequence takes it away."""
+        own = _of_user(expanded(entry, self._lists) for entry in distributions)
+        # replaced as wholes, since other threads may be reading them
+        self._users = {**self._users, uid: own}
+        self._views = {**self._views, uid: self._merged(own)}
+
     def with_user_layer(self, uid: int, distributions: Sequence[Distribution]) -> Catalog:
         """The same catalogue, with what `uid` imported replaced; an empty sequence takes it away."""
-        users: dict[int, Sequence[Distribution]] = {key: tuple(layer.values()) for key, layer in self._users.items()}
-        users[uid] = [expanded(entry, self._lists) for entry in distributions]
-        return Catalog(self._shared.values(), self.problems, users, self.cached, self._lists)
+        copy = Catalog(self._shared.values(), self.problems, self._users, self.cached, self._lists, self.feeds)
+        copy.import_layer(uid, distributions)
+        return copy
 
     def distributions(self, uid: int | None = None) -> tuple[Distribution, ...]:
         """All that `uid` sees, most popular first, those of unknown rank last."""
@@ -239,8 +269,12 @@ class Catalog:
         )
 
     def _view(self, uid: int | None) -> Mapping[str, Distribution]:
-        own = self._users.get(uid) if uid is not None else None
-        return {**self._shared, **own} if own else self._shared
+        return self._views.get(uid, self._shared) if uid is not None else self._shared
+
+    def _merged(self, own: Sequence[Distribution]) -> Mapping[str, Distribution]:
+        layers = Layers(self._shared.values())
+        layers.put(own)
+        return {entry.id: entry for entry in layers.distributions()}
 
 
 def reference_to(distribution: Distribution, release: Release) -> str:
@@ -248,40 +282,39 @@ def reference_to(distribution: Distribution, release: Release) -> str:
     return str(Reference(distribution.id, release.version, release.edition))
 
 
-def read_layer(path: Path, layer: Layer) -> tuple[Distribution, ...]:
-    """Read one catalogue file.
+def _of_user(entries: Iterable[Distribution]) -> tuple[Distribution, ...]:
+    return tuple(
+        replace(
+            entry,
+            layer=Layer.USER,
+            releases=tuple(replace(release, layer=Layer.USER) for release in entry.releases),
+            origins=tuple(replace(origin, layer=Layer.USER) for origin in entry.origins),
+        )
+        for entry in entries
+    )
 
-    Raises:
-        OSError: it cannot be read.
-        CatalogError: it is malformed.
-    """
-    with path.open("rb") as file:
-        data = file.read(MAX_DOCUMENT + 1)
-    return parse_document(data, str(path), layer)
 
-
-def _add(merged: dict[str, Distribution], problems: list[str], path: Path, layer: Layer) -> None:
+def _add(layers: Layers, problems: list[str], path: Path, layer: Layer) -> None:
     try:
-        merged.update({entry.id: entry for entry in read_layer(path, layer)})
+        document = read_layer(path, layer)
     except FileNotFoundError:
-        if layer not in (Layer.CACHE, Layer.ADMIN):
+        if layer in (Layer.PACKAGED, Layer.COMMAND_LINE):
             problems.append(f"{path}: there is no such file")
-    except OSError as error:
-        problems.append(f"{path}: {error.strerror}")
-    except CatalogError as error:
-        problems += error.message.splitlines()
+    except (OSError, CatalogError) as error:
+        problems += trouble(path, error)
+    else:
+        problems += document.warnings
+        layers.put(document.distributions)
 
 
 def _lists(problems: list[str], path: Path) -> MirrorLists:
     """The shared mirrors; none when they cannot be read, since every release has an address of its own."""
     try:
-        return read_lists(path)
+        return read_lists(path, problems)
     except FileNotFoundError:
         problems.append(f"{path}: there is no such file")
-    except OSError as error:
-        problems.append(f"{path}: {error.strerror}")
-    except CatalogError as error:
-        problems += error.message.splitlines()
+    except (OSError, CatalogError) as error:
+        problems += trouble(path, error)
     return {}
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from luxusbd.catalog.files import read_bounded
 from luxusbd.catalog.model import Distribution, Mirror, Release
-from luxusbd.catalog.schema import MAX_DOCUMENT, check_format, decode, refuse, url_problems
+from luxusbd.catalog.schema import check_format, decode, refuse, url_problems
 from luxusbd.countries import CODES
 
 MAX_MIRRORS = 500
@@ -22,13 +23,15 @@ MirrorLists = Mapping[str, tuple[Mirror, ...]]
 """Base addresses, each with a slash at its end."""
 
 
-def parse_lists(data: bytes, name: str) -> MirrorLists:
+def parse_lists(data: bytes, name: str, warnings: list[str] | None = None) -> MirrorLists:
     """Decode and check lists of mirrors; `name` is what errors call the document, usually its path.
+
+    `warnings` gets the fields of a newer version, as for a catalogue.
 
     Raises:
         CatalogError: one line a fault, as for a catalogue.
     """
-    document = check_format(decode(data, name), name, "mirrors.schema.json")
+    document = check_format(decode(data, name), name, "mirrors.schema.json", warnings)
     refuse(list(_problems(document)), name)
     return {
         key: tuple(Mirror(url, group.get("country", "")) for group in groups for url in group["urls"])
@@ -36,16 +39,14 @@ def parse_lists(data: bytes, name: str) -> MirrorLists:
     }
 
 
-def read_lists(path: Path) -> MirrorLists:
+def read_lists(path: Path, warnings: list[str] | None = None) -> MirrorLists:
     """Read a file of lists.
 
     Raises:
         OSError: it cannot be read.
         CatalogError: it is malformed.
     """
-    with path.open("rb") as file:
-        data = file.read(MAX_DOCUMENT + 1)
-    return parse_lists(data, str(path))
+    return parse_lists(read_bounded(path), str(path), warnings)
 
 
 def expanded(entry: Distribution, lists: MirrorLists) -> Distribution:

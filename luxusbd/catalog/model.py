@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 SHA512_KEY = "sha512-"
@@ -27,8 +27,12 @@ class Layer(StrEnum):
     """Where a distribution's entry comes from; later members override earlier ones."""
 
     FALLBACK = "fallback"
+    MIGRATED = "migrated"
+    """What an installation of LUXusb before 1.0 left on this machine."""
     PACKAGED = "packaged"
     CACHE = "cache"
+    FEED = "feed"
+    """With releases of the maker's own feed."""
     ADMIN = "admin"
     COMMAND_LINE = "command-line"
     USER = "user"
@@ -89,6 +93,10 @@ class Release:
     rolling: bool = False
     """Whether the maker replaces the file, or takes it away, as soon as there is a newer one: the hash is soon out of
     date, or the address leads nowhere."""
+    layer: Layer = field(default=Layer.PACKAGED, compare=False)
+    """Where it comes from, which may be another layer than that of the other releases."""
+    document: str = field(default="", compare=False)
+    """What errors call the document that it stands in, usually its path."""
 
     @property
     def content(self) -> str:
@@ -99,6 +107,20 @@ class Release:
     def sha512_alone(self) -> str:
         """Its SHA-512 where there is no sha256, else empty."""
         return "" if self.sha256 else self.sha512
+
+    @property
+    def custom(self) -> bool:
+        """Whether it stands in a file of the user's own."""
+        return self.layer is Layer.USER
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which document a field of a distribution comes from."""
+
+    field: str
+    layer: Layer
+    document: str
 
 
 @dataclass(frozen=True)
@@ -114,8 +136,18 @@ class Distribution:
     popularity_rank: int
     releases: tuple[Release, ...]
     layer: Layer
+    """The uppermost one that has a part in it."""
     feed: str = ""
     """Address of the maker's own release data, or empty."""
+    replaces: bool = False
+    """Whether nothing of it is to come from the layers below its own."""
+    origins: tuple[Origin, ...] = field(default=(), compare=False)
+    """Of the fields that say something, and not of the releases, which have their own."""
+
+    @property
+    def custom(self) -> bool:
+        """Whether any of it stands in a file of the user's own."""
+        return self.layer is Layer.USER
 
 
 @dataclass(frozen=True)
@@ -135,3 +167,5 @@ class Document:
 
     stamp: Stamp
     distributions: tuple[Distribution, ...]
+    warnings: tuple[str, ...] = ()
+    """What in it was not understood and does no harm, a line each."""

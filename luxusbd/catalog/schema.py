@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from luxusbd import resources
-from luxusbd.catalog.model import Distribution, Document, Layer, Mirror, Release, Stamp, Trust
+from luxusbd.catalog.model import Distribution, Document, Layer, Mirror, Origin, Release, Stamp, Trust
 from luxusbd.errors import CatalogError
 from luxusbd.text import clean, natural_key
 
@@ -24,10 +24,11 @@ MAX_PROBLEMS = 20
 MAJOR = 2
 KNOWN_MINOR = 0
 
-INSECURE_LAYERS = frozenset({Layer.ADMIN, Layer.COMMAND_LINE, Layer.USER})
+INSECURE_LAYERS = frozenset({Layer.MIGRATED, Layer.ADMIN, Layer.COMMAND_LINE, Layer.USER})
 """Layers in which plain http is fine, because every release carries the full hash and a person chose the address."""
 
-_ARCHITECTURES = {"x86_64": "amd64", "i686": "i386", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "i686": "i386", "aarch64": "arm64"}
+"""Other names of architectures, which count the same."""
 _VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})")
 
 
@@ -47,9 +48,10 @@ def read_document(data: bytes, name: str, layer: Layer) -> Document:
         CatalogError: as `parse_document`.
     """
     document = decode(data, name)
-    distributions = validate(document, name, layer)
+    warnings: list[str] = []
+    distributions = validate(document, name, layer, warnings)
     assert isinstance(document, dict)
-    return Document(_stamp(document), distributions)
+    return Document(_stamp(document), distributions, tuple(warnings))
 
 
 def decode(data: bytes, name: str) -> object:
@@ -61,37 +63,51 @@ def decode(data: bytes, name: str) -> object:
     if len(data) > MAX_DOCUMENT:
         raise CatalogError(f"{name}: larger than {MAX_DOCUMENT // 2**20} MiB")
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise CatalogError(f"{name}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
         raise CatalogError(f"{name}: not valid JSON: {error}") from error
 
 
-def validate(document: object, name: str, layer: Layer) -> tuple[Distribution, ...]:
+def validate(document: object, name: str, layer: Layer, warnings: list[str] | None = None) -> tuple[Distribution, ...]:
     """Check a decoded catalogue and return its distributions, the releases of each newest first.
 
-    Fields that a newer minor version of the schema adds are ignored; a newer major version is refused.
+    Fields that a newer minor version of the schema adds are ignored and named in `warnings`, a line each; a newer major
+    version is refused.
 
     Raises:
         CatalogError: as `parse_document`.
     """
-    checked = check_format(document, name, "catalog.schema.json")
+    checked = check_format(document, name, "catalog.schema.json", warnings)
     refuse(list(_meaning_problems(checked, layer)), name)
-    return tuple(_distribution(entry, layer) for entry in checked["distributions"])
+    return distributions_of(checked, name, layer)
 
 
-def check_format(document: object, name: str, schema: str) -> Mapping[str, Any]:
+def distributions_of(document: Mapping[str, Any], name: str, layer: Layer) -> tuple[Distribution, ...]:
+    """The distributions of a document that is known to be right."""
+    return tuple(_distribution(entry, name, layer) for entry in document["distributions"])
+
+
+def check_format(document: object, name: str, schema: str, warnings: list[str] | None = None) -> Mapping[str, Any]:
     """Check a decoded document against a file of `data/schemas`; its fields then have the types that stand there.
 
     Raises:
-        CatalogError: as `parse_document`.
+        CatalogError: as `parse_document`; or the schema cannot be read.
     """
-    tolerant = _check_version(document, name)
+    unknown: list[str] | None = [] if _is_newer(document, name) else None
     # The library reports every missing field by itself, in the same words.
-    refuse(list(dict.fromkeys(_schema_problems(document, schema, tolerant))), name)
+    refuse(list(dict.fromkeys(_schema_problems(document, schema, unknown))), name)
     assert isinstance(document, dict)
+    if warnings is not None and unknown:
+        warnings += [f"{name}: {each}" for each in shortened(list(dict.fromkeys(unknown)))]
     return document
+
+
+def shortened(problems: Sequence[str]) -> list[str]:
+    """At most `MAX_PROBLEMS` lines, and one that tells of the rest."""
+    rest = len(problems) - MAX_PROBLEMS
+    return [*problems[:MAX_PROBLEMS], *([f"and {rest} more"] if rest > 0 else [])]
 
 
 def refuse(problems: Sequence[str], name: str) -> None:
@@ -102,23 +118,35 @@ def refuse(problems: Sequence[str], name: str) -> None:
     """
     if not problems:
         return
-    shown = [f"{name}: {problem}" for problem in problems[:MAX_PROBLEMS]]
-    if len(problems) > MAX_PROBLEMS:
-        shown.append(f"{name}: and {len(problems) - MAX_PROBLEMS} more")
-    raise CatalogError("\n".join(shown))
+    raise CatalogError("\n".join(f"{name}: {problem}" for problem in shortened(problems)))
 
 
 def _no_constant(text: str) -> object:
     raise ValueError(f"{text} is no JSON number")
 
 
-def _check_version(document: object, name: str) -> bool:
-    """Whether unknown fields are tolerated."""
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object whose keys differ, because which of two would count differs from reader to reader (RFC 8259, 4)."""
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"an object has the key {clean(repr(key), 60)} twice")
+        found[key] = value
+    return found
+
+
+def _is_newer(document: object, name: str) -> bool:
+    """Whether it is of a newer minor version, whose unknown fields are tolerated."""
+    if isinstance(document, dict) and "version" not in document and "id" in document and "releases" in document:
+        raise CatalogError(
+            f"{name}: $: found a distribution by itself, which is the format of LUXusb before 1.0, expected a catalogue"
+            " of schema 2.0; `luxusb catalog migrate` makes one of it"
+        )
     if not isinstance(document, dict) or "version" not in document:
-        raise CatalogError(f'{name}: $: found {_shown(document)}, expected an object with version "2.0"')
+        raise CatalogError(f'{name}: $: found {shown(document)}, expected an object with version "2.0"')
     found = _VERSION.fullmatch(document["version"]) if isinstance(document["version"], str) else None
     if found is None:
-        raise CatalogError(f'{name}: $.version: found {_shown(document["version"])}, expected the text "2.0"')
+        raise CatalogError(f'{name}: $.version: found {shown(document["version"])}, expected the text "2.0"')
     major, minor = int(found[1]), int(found[2])
     if major > MAJOR:
         raise CatalogError(f"{name}: $.version: found {found[0]}, expected 2.x; update luxusbd to read this catalogue")
@@ -131,16 +159,26 @@ def _check_version(document: object, name: str) -> bool:
 def _validator(schema: str) -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads(resources.data("schemas", schema).read_text("utf-8")))
+    path = resources.data("schemas", schema)
+    try:
+        return Draft202012Validator(json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise CatalogError(f"{path}: the format itself cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CatalogError(f"{path}: the format itself cannot be read: {error}") from error
 
 
-def _schema_problems(document: object, schema: str, tolerant: bool) -> Iterator[str]:
+def _schema_problems(document: object, schema: str, unknown: list[str] | None) -> Iterator[str]:
+    """What is wrong; with a list, fields that are not known are put there and are no problem."""
     for fault in _validator(schema).iter_errors(document):
         if fault.validator == "additionalProperties":
-            if not tolerant:
-                known = fault.schema["properties"]
-                extra = ", ".join(sorted(clean(repr(key), 60) for key in fault.instance if key not in known))
-                yield f"{fault.json_path}: found the unknown field {extra}, expected only {', '.join(known)}"
+            known = fault.schema["properties"]
+            extra = ", ".join(sorted(clean(repr(key), 60) for key in fault.instance if key not in known))
+            found = f"{fault.json_path}: found the unknown field {extra}"
+            if unknown is None:
+                yield f"{found}, expected only {', '.join(known)}"
+            else:
+                unknown.append(f"{found}, which a newer version may have added; it is ignored")
         elif fault.validator == "required":
             missing = ", ".join(key for key in fault.schema["required"] if key not in fault.instance)
             yield f"{fault.json_path}: found no {missing}, expected {fault.schema.get('description', 'it')}"
@@ -149,11 +187,11 @@ def _schema_problems(document: object, schema: str, tolerant: bool) -> Iterator[
                 for other in others:
                     if key in fault.instance and other not in fault.instance:
                         yield f"{fault.json_path}: found {key} without {other}, expected both or neither"
-        elif fault.validator == "oneOf" and tolerant and _only_additions(fault.context):
-            continue
+        elif fault.validator == "oneOf" and unknown is not None and _only_additions(fault.context):
+            unknown.append(f"{fault.json_path}: found unknown fields, which a newer version may have added")
         else:
             expected = fault.schema.get("description", clean(fault.message, 200))
-            yield f"{fault.json_path}: found {_shown(fault.instance)}, expected {expected}"
+            yield f"{fault.json_path}: found {shown(fault.instance)}, expected {expected}"
 
 
 def _only_additions(context: Any) -> bool:
@@ -164,7 +202,7 @@ def _only_additions(context: Any) -> bool:
 
 def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str]:
     if "expires" in document and _moment(document["expires"]) is None:
-        yield f"$.expires: found {_shown(document['expires'])}, expected a date of the calendar"
+        yield f"$.expires: found {shown(document['expires'])}, expected a date of the calendar"
     ids: dict[str, int] = {}
     for index, entry in enumerate(document["distributions"]):
         at = f"$.distributions[{index}]"
@@ -180,7 +218,7 @@ def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str
             where = f"{at}.releases[{number}]"
             yield from _release_problems(release, where, layer)
             architecture = release.get("architecture", "")
-            key3 = (release["version"], release.get("edition", ""), _ARCHITECTURES.get(architecture, architecture))
+            key3 = (release["version"], release.get("edition", ""), ARCHITECTURES.get(architecture, architecture))
             if key3 in seen:
                 yield (
                     f"{where}: found version {key3[0]!r} again, expected it to differ from releases[{seen[key3]}]"
@@ -199,8 +237,8 @@ def _release_problems(release: Mapping[str, Any], where: str, layer: Layer) -> I
         if key in release:
             yield from url_problems(release[key], f"{where}.{key}", secure=True)
     for key in ("release_date", "end_of_life"):
-        if release.get(key) and not _is_date(release[key]):
-            yield f"{where}.{key}: found {_shown(release[key])}, expected a date of the calendar"
+        if release.get(key) and not is_date(release[key]):
+            yield f"{where}.{key}: found {shown(release[key])}, expected a date of the calendar"
 
 
 def url_problems(url: str, where: str, *, secure: bool) -> Iterator[str]:
@@ -209,15 +247,16 @@ def url_problems(url: str, where: str, *, secure: bool) -> Iterator[str]:
         parts = urlsplit(url)
         sane = bool(parts.hostname) and parts.username is None and parts.password is None and parts.port != 0
     except ValueError:
-        yield f"{where}: found {_shown(url)}, expected a URL with a valid host and port"
+        yield f"{where}: found {shown(url)}, expected a URL with a valid host and port"
         return
     if not sane:
-        yield f"{where}: found {_shown(url)}, expected a URL with a host and without user name and password"
+        yield f"{where}: found {shown(url)}, expected a URL with a host and without user name and password"
     elif secure and parts.scheme != "https":
-        yield f"{where}: found {_shown(url)}, expected an https URL"
+        yield f"{where}: found {shown(url)}, expected an https URL"
 
 
-def _is_date(text: str) -> bool:
+def is_date(text: str) -> bool:
+    """Whether it is a day of the calendar."""
     try:
         datetime.date.fromisoformat(text)
     except ValueError:
@@ -243,8 +282,12 @@ def _moment(text: str) -> int | None:
         return None
 
 
-def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:
-    releases = [_release(release, entry, layer) for release in entry["releases"]]
+FIELDS = ("name", "description", "homepage", "logo_url", "category", "popularity_rank", "feed")
+"""Fields of a distribution that are called as in the document, and of which each may come from another layer."""
+
+
+def _distribution(entry: Mapping[str, Any], name: str, layer: Layer) -> Distribution:
+    releases = [_release(release, entry, name, layer) for release in entry["releases"]]
     releases.sort(key=lambda release: (natural_key(release.version), release.release_date), reverse=True)
     return Distribution(
         id=entry["id"],
@@ -257,10 +300,12 @@ def _distribution(entry: Mapping[str, Any], layer: Layer) -> Distribution:
         releases=tuple(releases),
         layer=layer,
         feed=entry.get("feed", ""),
+        replaces=entry.get("replace", False),
+        origins=tuple(Origin(key, layer, name) for key in FIELDS if entry.get(key)),
     )
 
 
-def _release(release: Mapping[str, Any], entry: Mapping[str, Any], layer: Layer) -> Release:
+def _release(release: Mapping[str, Any], entry: Mapping[str, Any], name: str, layer: Layer) -> Release:
     mirrors = {release["iso_url"]: Mirror(release["iso_url"])}
     for item in release["mirrors"]:
         mirror = Mirror(item) if isinstance(item, str) else Mirror(item["url"], item.get("country", ""))
@@ -275,7 +320,7 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any], layer: Layer)
         size_mb=int(release["size_mb"]),
         mirrors=tuple(mirrors.values()),
         size=int(release.get("size", 0)),
-        architecture=_ARCHITECTURES.get(architecture, architecture),
+        architecture=ARCHITECTURES.get(architecture, architecture),
         edition=release.get("edition", ""),
         trust=Trust.SIGNED if _may_be_signed(release, entry, layer) else Trust.HASH,
         sha512=release.get("sha512", ""),
@@ -291,6 +336,8 @@ def _release(release: Mapping[str, Any], entry: Mapping[str, Any], layer: Layer)
         mirror_list=release.get("mirror_list", ""),
         mirror_path=release.get("mirror_path", ""),
         rolling=release.get("rolling", False),
+        layer=layer,
+        document=name,
     )
 
 
@@ -302,7 +349,8 @@ def _may_be_signed(release: Mapping[str, Any], entry: Mapping[str, Any], layer: 
     return bool(key and (release.get("sums_url") or release.get("signature_url")))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A decoded value for people, in one short line."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

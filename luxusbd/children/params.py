@@ -6,6 +6,7 @@ All of them raise InvalidArgumentError.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from luxusbd.children.protocol import Params
 from luxusbd.errors import InvalidArgumentError
@@ -41,6 +42,14 @@ def strings(params: Params, key: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
         raise InvalidArgumentError(f"`{key}` must be a list of texts, not {value!r}")
     return tuple(value)
+
+
+def directory(params: Params, key: str) -> Path | None:
+    """An absolute path, or None where nothing, or an empty text, is given."""
+    value = params.get(key, "")
+    if not isinstance(value, str) or (value and not value.startswith("/")):
+        raise InvalidArgumentError(f"`{key}` must be an absolute path, not {value!r}")
+    return Path(value) if value else None
 
 
 def file_name(params: Params) -> str:

@@ -5,9 +5,11 @@ The rooms that know formats are imported by the first look that needs them: most
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from luxusbd.children.params import descriptors, file_name, integer, strings
 from luxusbd.children.protocol import Params
@@ -15,7 +17,11 @@ from luxusbd.children.transfer_threads import Threads
 from luxusbd.transfer.importmodel import ALGORITHMS, Order
 from luxusbd.transfer.localcopy import LocalFile, hash_file
 from luxusbd.transfer.model import DIGESTS
+from luxusbd.transfer.proof import read_small
 from luxusbd.transfer.receive import Digests, receive
+
+if TYPE_CHECKING:
+    from luxusbd.images.recipes import Recipe
 
 
 class FileRequests:
@@ -23,6 +29,13 @@ class FileRequests:
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
+        self._recipes: Callable[[], Sequence[Recipe] | None] = lambda: None
+
+    def use_recipes(self, directory: Path | None) -> None:
+        """Take the administrator's boot recipes from a directory, beside the packaged ones."""
+        from luxusbd.images.recipebook import RecipeShelf
+
+        self._recipes = RecipeShelf(directory).current
 
     async def inspect(self, _params: Params, fds: Sequence[int]) -> Any:
         """What a file is."""
@@ -30,7 +43,7 @@ class FileRequests:
         from luxusbd.images.recognise import recognise
 
         (fd,) = descriptors(fds, 1)
-        return await self._threads.look(fd, lambda own: recognition_to_json(recognise(own)))
+        return await self._threads.look(fd, lambda own: recognition_to_json(recognise(own, self._recipes())))
 
     async def explain(self, _params: Params, fds: Sequence[int]) -> Any:
         """What a file is, and more about it."""
@@ -38,7 +51,7 @@ class FileRequests:
         from luxusbd.images.recognise import inspect
 
         (fd,) = descriptors(fds, 1)
-        return await self._threads.look(fd, lambda own: inspection_to_json(inspect(own)))
+        return await self._threads.look(fd, lambda own: inspection_to_json(inspect(own, self._recipes())))
 
     async def look(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """What a disk holds: a stick's contents, and what would be lost."""
@@ -82,7 +95,7 @@ class FileRequests:
 
         def look(own: int) -> Any:
             file = image_file(open_stick(own, size), name)
-            found = recognise(file)
+            found = recognise(file, self._recipes())
             file.check_for_grub()
             return recognition_to_json(found)
 
@@ -103,6 +116,21 @@ class FileRequests:
 
         found = await self._threads.copy(integer(params, "job"), work)
         return {"sha256": found.sha256, "size": found.size}
+
+    async def read_own(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Copy a user's catalogue, if it is right."""
+        from luxusbd.catalog.own import MAX_OWN, read_own
+
+        source, destination = descriptors(fds, 2)
+        name = file_name(params)
+
+        def work(own: int) -> dict[str, Any]:
+            data = read_small(own, MAX_OWN, name)
+            read_own(data, name)
+            os.pwrite(destination, data, 0)
+            return {"size": len(data)}
+
+        return await self._threads.look(source, work)
 
     async def hash(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """The hash of a file."""

@@ -9,7 +9,7 @@ method      params                                     result
 download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
 race        as download                                sources, as in the progress of a download
 configure   bandwidth (of all), host_connections,      null; before the first download
-            connections, network
+            connections, network, optional recipes
 control     job, optional paused, bandwidth, priority  null; job 0 means all jobs together (no priority), and with
                                                        `paused` the answer comes when their bytes are on the disk
 claims      directory, name                            total, done: bytes that a partial file claims
@@ -22,6 +22,8 @@ stick-inspect  size, name (a disk or image file)       Recognition
 stick-hash     job, size, name (a disk or image file)  sha256, size
 hash        optional job (a regular file)              sha256, size
 digests     algorithms (a regular file)                digests
+read-own    name (a user's catalogue, and where it is  size
+            copied to when it is right)
 receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
             (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
@@ -30,8 +32,9 @@ vouch       key (is the descriptor of a key there),    fields of MakersWord
             image (is that of the image there), and
             the fields of Claim
 metalink    url, name, digests, size                   fields of Directions
-feed        feed (its description), key (is the         fields of Outcome
-            descriptor of the keys there), etag,
+feed        feed (its description), keys (of which     fields of Outcome, and fetched: the keys that
+            there are descriptors, by fingerprint),    were not at hand, by fingerprint
+            key_urls (where copies are), etag,
             last_modified (from the last outcome)
 fetch-pair  job, and the fields of PairRequest (where  fields of Pair
             document and signature are written to)
@@ -56,7 +59,7 @@ from dataclasses import replace
 from typing import Any
 
 from luxusbd import journal
-from luxusbd.children.params import integer, mapping, positive
+from luxusbd.children.params import directory, integer, mapping, positive
 from luxusbd.children.protocol import Channel, Params
 from luxusbd.children.sandbox import drop_privileges, limit_memory
 from luxusbd.children.transfer_downloads import DownloadRequests
@@ -100,6 +103,7 @@ class TransferChild:
                 "stick-files": self._files.stick_files,
                 "stick-inspect": self._files.stick_inspect,
                 "stick-hash": self._files.stick_hash,
+                "read-own": self._files.read_own,
                 "hash": self._files.hash,
                 "digests": self._files.digests,
                 "receive": self._files.receive,
@@ -149,6 +153,7 @@ class TransferChild:
         self._downloads.use(limits, network, context)
         self._proofs.use(network, context)
         self._downloads.set_bandwidth(max(0, integer(params, "bandwidth")))
+        self._files.use_recipes(directory(params, "recipes"))
 
     async def _tell(self, progress: dict[str, Any]) -> None:
         await self._channel.event("progress", progress)

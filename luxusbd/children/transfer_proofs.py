@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import ssl
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from luxusbd.catalog.feeds.codec import keys_to_json, outcome_to_json
 from luxusbd.catalog.feeds.definitions import parse_feed
 from luxusbd.children.params import descriptors, file_name, integer, mapping, strings
 from luxusbd.children.protocol import Params
@@ -16,8 +17,8 @@ from luxusbd.children.transfer_threads import Threads
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.transfer.codec import digests_from_json
 from luxusbd.transfer.directions import find_directions
-from luxusbd.transfer.feeds.codec import outcome_to_json
 from luxusbd.transfer.feeds.fetching import read_feed
+from luxusbd.transfer.feeds.keys import KeyRing
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
 from luxusbd.transfer.network import Network
@@ -83,13 +84,21 @@ class ProofRequests:
 
     async def feed(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """Which releases a feed tells of."""
-        given = descriptors(fds, int(bool(params.get("key"))))
+        names = strings(params, "keys") if params.get("keys") else ()
+        given = descriptors(fds, len(names))
         feed = parse_feed(mapping(params, "feed"), "the description of the feed")
         known = [params.get(key, "") for key in ("etag", "last_modified")]
         if not all(isinstance(text, str) for text in known):
             raise InvalidArgumentError("`etag` and `last_modified` must be texts")
-        keys = b""
-        if given:
-            keys = await self._threads.look(given[0], partial(read_small, most=MAX_KEY, what="the file of keys"))
+        copies = {
+            name: await self._threads.look(fd, partial(read_small, most=MAX_KEY, what="the file of keys"))
+            for name, fd in zip(names, given, strict=True)
+        }
+        places = mapping(params, "key_urls") if "key_urls" in params else {}
+        ring = KeyRing(self._small, feed, copies, places)
+        await ring.gather()
         today = datetime.datetime.now(datetime.UTC).date()
-        return outcome_to_json(await read_feed(self._small, feed, keys, today, Version(*known)))
+        outcome = await read_feed(self._small, feed, ring, today, Version(*known))
+        if not outcome.unchanged:
+            outcome = replace(outcome, problems=(*ring.problems, *outcome.problems))
+        return {**outcome_to_json(outcome), "fetched": keys_to_json(ring.fetched)}

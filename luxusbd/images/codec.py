@@ -28,6 +28,7 @@ _PATH = re.compile(r"(/[!-.0-~]+)+")
 _WORD = re.compile(r"[!-~]+")
 _ID = re.compile(r"([a-z0-9][a-z0-9-]{0,47})?")
 _ARCHITECTURE = re.compile(r"(amd64|i386|arm64)?")
+_SIGNER = re.compile(r"[a-z]{0,16}")
 _UUID = re.compile(r"([0-9]{4}(-[0-9]{2}){6})?")
 _FILESYSTEM = re.compile(r"[a-z0-9]{1,16}")
 
@@ -88,14 +89,7 @@ def recognition_from_json(value: object) -> Recognition:
         version=read_text(fields["version"], "$.version", MAX_TITLE),
         architecture=read_matching(fields["architecture"], "$.architecture", _ARCHITECTURE, 16),
         entries=entries,
-        filesystems=frozenset(
-            read_list(
-                fields["filesystems"],
-                "$.filesystems",
-                16,
-                lambda item, path: read_matching(item, path, _FILESYSTEM, 16),
-            )
-        ),
+        filesystems=read_filesystems(fields["filesystems"], "$.filesystems"),
         reason=read_text(fields["reason"], "$.reason", MAX_TEXT),
         advice=read_text(fields["advice"], "$.advice", MAX_TEXT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
@@ -111,6 +105,8 @@ def boot_entry_to_json(entry: BootEntry) -> dict[str, Any]:
         "kernel": entry.kernel,
         "initrds": list(entry.initrds),
         "parameters": list(entry.parameters),
+        # left out where it says nothing, so that earlier versions read what this one wrote about most images
+        **({"signer": entry.signer} if entry.signer else {}),
     }
 
 
@@ -120,7 +116,8 @@ def boot_entry_from_json(value: object, path: str = "$") -> BootEntry:
     Raises:
         FailedError: it is anything else.
     """
-    fields = read_object(value, path, ("title", "method", "firmware", "kernel", "initrds", "parameters"))
+    keys = ("title", "method", "firmware", "kernel", "initrds", "parameters")
+    fields = read_object(value, path, (*keys, "signer") if isinstance(value, dict) and "signer" in value else keys)
     firmware = read_list(fields["firmware"], f"{path}.firmware", len(Firmware), lambda v, p: read_enum(v, p, Firmware))
     if not firmware:
         raise wrong(f"{path}.firmware", fields["firmware"], "at least one firmware")
@@ -138,6 +135,7 @@ def boot_entry_from_json(value: object, path: str = "$") -> BootEntry:
                 lambda item, where: read_matching(item, where, _WORD, MAX_WORD),
             )
         ),
+        signer=read_matching(fields.get("signer", ""), f"{path}.signer", _SIGNER, 16),
     )
 
 
@@ -160,6 +158,11 @@ def read_list(value: object, path: str, limit: int, read: Callable[[object, str]
     if not isinstance(value, list) or len(value) > limit:
         raise wrong(path, value, f"a list of at most {limit} items")
     return [read(item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+
+def read_filesystems(value: object, path: str) -> frozenset[str]:
+    """Names of filesystems."""
+    return frozenset(read_list(value, path, 16, lambda item, where: read_matching(item, where, _FILESYSTEM, 16)))
 
 
 def read_size(value: object, path: str) -> int:

@@ -49,6 +49,25 @@ class ProgramInfo:
     """Common names of the certificates that signed it, as far as they can be read; untrusted text."""
 
 
+class Toram(StrEnum):
+    """Whether a system runs from memory, so that the stick can be pulled out."""
+
+    NO = ""
+    ENTRY = "entry"
+    """By an entry of its own."""
+    ALWAYS = "always"
+
+
+class Keeps(StrEnum):
+    """Where a system can keep changes over a restart; the values of `recipes.Store`."""
+
+    NOWHERE = ""
+    PARTITION = "partition"
+    FILE = "file"
+    DIRECTORY = "directory"
+    OWN = "own"
+
+
 @dataclass(frozen=True)
 class Details:
     """What an image is made of."""
@@ -65,6 +84,10 @@ class Details:
     partitions: tuple[PartitionInfo, ...]
     boot_records: tuple[BootRecord, ...]
     programs: tuple[ProgramInfo, ...]
+    toram: Toram = Toram.NO
+    persistence: Keeps = Keeps.NOWHERE
+    persistence_on: frozenset[str] = frozenset()
+    """Filesystems of the data partition on which that works; empty means all from which it reads the image."""
 
 
 @dataclass(frozen=True)

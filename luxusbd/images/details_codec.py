@@ -9,6 +9,7 @@ from luxusbd.images.codec import (
     MAX_PATH,
     MAX_TITLE,
     read_enum,
+    read_filesystems,
     read_list,
     read_matching,
     read_object,
@@ -18,7 +19,7 @@ from luxusbd.images.codec import (
     recognition_to_json,
     wrong,
 )
-from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
+from luxusbd.images.details import Container, Details, Inspection, Keeps, PartitionInfo, ProgramInfo, Toram
 from luxusbd.images.disk import MAX_PARTITIONS
 from luxusbd.images.eltorito import MAX_RECORDS, BootRecord
 
@@ -45,6 +46,9 @@ def inspection_to_json(inspection: Inspection) -> dict[str, Any]:
         "partitions": [dict(vars(part)) for part in details.partitions],
         "boot_records": [dict(vars(record)) for record in details.boot_records],
         "programs": [{**vars(program), "signers": list(program.signers)} for program in details.programs],
+        "toram": details.toram.value,
+        "persistence": details.persistence.value,
+        "persistence_on": sorted(details.persistence_on),
     }
 
 
@@ -55,7 +59,7 @@ def inspection_from_json(value: object) -> Inspection:
         FailedError: it is anything else; the text names the JSON path.
     """
     keys = ("recognition", "container", "names", "recipe_version", "minimum_memory", "table", "partitions")
-    fields = read_object(value, "$", (*keys, "boot_records", "programs"))
+    fields = read_object(value, "$", (*keys, "boot_records", "programs", "toram", "persistence", "persistence_on"))
     details = Details(
         container=read_enum(fields["container"], "$.container", Container),
         names=read_matching(fields["names"], "$.names", _NAMES, 16),
@@ -65,6 +69,9 @@ def inspection_from_json(value: object) -> Inspection:
         partitions=tuple(read_list(fields["partitions"], "$.partitions", MAX_PARTITIONS, _partition)),
         boot_records=tuple(read_list(fields["boot_records"], "$.boot_records", MAX_RECORDS, _boot_record)),
         programs=tuple(read_list(fields["programs"], "$.programs", MAX_PROGRAMS, _program)),
+        toram=read_enum(fields["toram"], "$.toram", Toram),
+        persistence=read_enum(fields["persistence"], "$.persistence", Keeps),
+        persistence_on=read_filesystems(fields["persistence_on"], "$.persistence_on"),
     )
     return Inspection(recognition_from_json(fields["recognition"]), details)
 

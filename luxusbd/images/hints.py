@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from luxusbd import resources
 from luxusbd.catalog.model import Release
 from luxusbd.errors import CatalogError
+from luxusbd.images.kernel import SHIM_VENDORS
 
 
 class SecureBoot(StrEnum):
@@ -31,8 +32,8 @@ SHIM_ARCHITECTURES = frozenset({"amd64", ""})
 """Those whose kernels the stick's shim and GRUB, which are for x86-64, can start."""
 
 
-PUBLISHERS: Mapping[str, str] = {"Debian Secure Boot": "debian.org"}
-"""By the name in a signature of a kernel: the domain whose images are known to have such kernels. Others use the same
+PUBLISHERS: Mapping[str, str] = {"debian": "debian.org"}
+"""By the vendor that signs a kernel: the domain whose images are known to have such kernels. Others use the same
 recipe with kernels of their own, and which ones they have, their image tells and nothing before it."""
 
 
@@ -42,7 +43,8 @@ class RecipeHint:
 
     family: str
     signers: frozenset[str]
-    """Those whose signature on the kernel makes one of its ways to start work under Secure Boot; empty: none does."""
+    """The vendors whose shim a stick can carry, and whose signature on the kernel makes one of its ways to start work
+    under Secure Boot; empty: none does."""
 
 
 @cache
@@ -66,8 +68,8 @@ def read_hints(directory: Path) -> Mapping[str, RecipeHint]:
         try:
             document = json.loads(path.read_bytes())
             variants = [variant for variant in document.get("variants", ()) if "secure_boot" in variant]
-            signers = frozenset(variant["secure_boot"]["signer"] for variant in variants)
-            found[document["id"]] = RecipeHint(document["family"], signers)
+            signers = {vendor for variant in variants for vendor in variant["secure_boot"]["vendors"]}
+            found[document["id"]] = RecipeHint(document["family"], SHIM_VENDORS & signers)
         except OSError as error:
             raise CatalogError(f"{path}: {error.strerror}") from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:

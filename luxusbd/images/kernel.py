@@ -9,6 +9,17 @@ from dataclasses import dataclass
 Reader = Callable[[int, int], bytes]
 """Gives at most (limit) bytes from (offset) of the kernel."""
 
+SIGNERS = {
+    "debian": ("Debian Secure Boot",),
+    "ubuntu": ("Canonical Ltd. Secure Boot Signing",),
+    "fedora": ("Fedora Secure Boot",),
+    "redhat": ("Red Hat Secure Boot",),
+    "suse": ("openSUSE Secure Boot", "SUSE Linux Enterprise Secure Boot"),
+}
+"""How the names in the certificates of kernels begin, by vendor."""
+SHIM_VENDORS = frozenset({"debian", "ubuntu"})
+"""Those whose shim and GRUB a stick can carry."""
+
 _HEAD = 4096
 _MAX_SIGNATURES = 256 * 1024
 _MACHINES = {0x8664: "amd64", 0x14C: "i386", 0xAA64: "arm64"}
@@ -23,9 +34,17 @@ class KernelFacts:
     signatures: bytes
     """The raw certificate table, empty when there is none. Nothing is verified: firmware and shim do that."""
 
-    def signed_by(self, signer: str) -> bool:
-        """Whether the certificates name `signer`."""
-        return signer.encode("utf-8") in self.signatures
+    @property
+    def vendor(self) -> str:
+        """The vendor of `SIGNERS` whose certificate is there, or empty."""
+        return next(
+            (
+                vendor
+                for vendor, names in SIGNERS.items()
+                if any(name.encode("utf-8") in self.signatures for name in names)
+            ),
+            "",
+        )
 
 
 def inspect_kernel(read: Reader) -> KernelFacts:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from luxusbd.images.globs import has_wildcard, path_regex
-from luxusbd.images.kernel import KernelFacts, inspect_kernel
+from luxusbd.images.kernel import SHIM_VENDORS, KernelFacts, inspect_kernel
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.images.recipes import (
     STICK_PLACEHOLDERS,
@@ -25,6 +25,8 @@ from luxusbd.text import clean, natural_key
 
 TEXT_LIMIT = 64 * 1024
 """Bytes of a file in which rules and conditions search."""
+LINE_LIMIT = 2000
+"""Characters of a line in which they do."""
 
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9._/+:=,@-]{1,200}")
 """What may become part of a kernel command line: GRUB escapes or splits everything else."""
@@ -70,14 +72,20 @@ class Match:
     system: str
     version: str
     architecture: str
-    entries: tuple[BootEntry, ...]
-    reason: str
-    advice: str
+    entries: tuple[BootEntry, ...] = ()
+    reason: str = ""
+    advice: str = ""
+    refused: bool = False
+    """Whether `reason` is the recipe's own, and not that something was missing."""
+    filesystems: frozenset[str] = frozenset()
+    """From which it reads the image; empty means all that GRUB reads."""
+    minimum_memory: int = 0
+    """MiB; 0 when unknown."""
 
 
 def matching(tree: Tree, recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
     """The recipes whose conditions hold, highest priority first."""
-    found = [recipe for recipe in recipes if _holds(tree, recipe.condition)]
+    found = [recipe for recipe in recipes if holds(tree, recipe.condition)]
     return tuple(sorted(found, key=lambda recipe: -recipe.priority))
 
 
@@ -86,7 +94,7 @@ def match(tree: Tree, recipes: Sequence[Recipe]) -> Match | None:
     failed: Match | None = None
     for recipe in matching(tree, recipes):
         found = apply(tree, recipe)
-        if found.entries or recipe.reason:
+        if found.entries or found.refused:
             return found
         failed = failed or found
     return failed
@@ -94,16 +102,42 @@ def match(tree: Tree, recipes: Sequence[Recipe]) -> Match | None:
 
 def apply(tree: Tree, recipe: Recipe) -> Match:
     """Work out what `recipe`, whose conditions hold, says about the tree."""
+    own = next((system for system in recipe.systems if holds(tree, system.condition)), None)
     names = {key: _first(tree, recipe.identify.get(key, ())) for key in ("system", "version", "architecture")}
-    system = clean(names["system"], 80) or recipe.system
-    version = clean(names["version"], 40)
+    system = own.name if own is not None else clean(names["system"], 80) or recipe.system
+    version = clean(_first(tree, own.version) if own is not None and own.version else names["version"], 40)
+    found = Match(
+        recipe,
+        system,
+        version,
+        normalise_architecture(names["architecture"]) or guess_architecture(tree),
+        filesystems=own.filesystems if own is not None and own.filesystems else recipe.filesystems,
+        minimum_memory=own.minimum_memory if own is not None and own.minimum_memory else recipe.minimum_memory,
+    )
+    if own is not None and own.reason:
+        return replace(found, reason=own.reason, advice=own.advice, refused=True)
+    if recipe.reason:
+        return replace(found, reason=recipe.reason, advice=recipe.advice, refused=True)
+    entries, architecture = _entries(tree, recipe, found, normalise_architecture(names["architecture"]))
+    found = replace(found, entries=entries, architecture=architecture or found.architecture)
+    if entries:
+        return found
+    return replace(
+        found,
+        reason=f"It looks like {system}, but its kernel is not where the recipe {recipe.id} expects it.",
+        advice="Update the catalogue, which brings newer recipes, or write the image to a stick of its own.",
+    )
+
+
+def _entries(tree: Tree, recipe: Recipe, found: Match, architecture: str) -> tuple[tuple[BootEntry, ...], str]:
+    """Everything that the recipe makes of the tree, and the architecture of the kernel."""
     captures = {}
     for key, rules in recipe.captures.items():
         value = _first(tree, rules)
         if _SAFE_VALUE.fullmatch(value):
             captures[key] = value
-    title = system if not version or version in system else f"{system} {version}"
-    architecture = normalise_architecture(names["architecture"])
+    title = found.system if not found.version or found.version in found.system else f"{found.system} {found.version}"
+    extras = (*recipe.extras, recipe.toram) if recipe.toram is not None else recipe.extras
     entries: list[BootEntry] = []
     for variant in recipe.variants:
         built = _entry(tree, variant, title, captures, architecture)
@@ -112,12 +146,12 @@ def apply(tree: Tree, recipe: Recipe) -> Match:
         entry, facts = built
         architecture = facts.architecture or architecture
         entries.append(entry)
-        entries += [_with_extra(entry, title, extra) for extra in recipe.extras if extra.of == variant.id]
-    reason, advice = recipe.reason, recipe.advice
-    if not entries and not reason:
-        reason = f"It looks like {system}, but its kernel is not where the recipe {recipe.id} expects it."
-        advice = "Update the catalogue, which brings newer recipes, or write the image to a stick of its own."
-    return Match(recipe, system, version, architecture or guess_architecture(tree), tuple(entries), reason, advice)
+        entries += [
+            added
+            for extra in extras
+            if extra.of == variant.id and (added := _with_extra(tree, entry, title, extra, captures)) is not None
+        ]
+    return tuple(entries), architecture
 
 
 def normalise_architecture(text: str) -> str:
@@ -138,10 +172,13 @@ def _present(tree: Tree, pattern: str) -> bool:
     return bool(tree.glob(pattern)) if has_wildcard(pattern) else tree.exists(pattern)
 
 
-def _holds(tree: Tree, condition: Condition) -> bool:
+def holds(tree: Tree, condition: Condition) -> bool:
+    """Whether everything that a condition asks for is there."""
     if condition.udf is not None and condition.udf != tree.udf:
         return False
     if condition.volume_id is not None and not condition.volume_id.search(tree.volume_id):
+        return False
+    if condition.name is not None and not any(condition.name.search(text) for text in _names(tree)):
         return False
     if not all(_present(tree, path) for path in condition.all):
         return False
@@ -152,9 +189,19 @@ def _holds(tree: Tree, condition: Condition) -> bool:
     return all(any(regex.search(text) for text in _texts(tree, path)) for path, regex in condition.files)
 
 
+def _names(tree: Tree) -> tuple[str, ...]:
+    """What an image calls itself: its label, and the first line of what Debian's and Ubuntu's tools put on discs."""
+    if not tree.exists("/.disk/info"):
+        return (tree.volume_id,)
+    info = tree.read("/.disk/info", TEXT_LIMIT).decode("utf-8", "replace").strip()
+    return (tree.volume_id, info.partition("\n")[0])
+
+
 def _texts(tree: Tree, pattern: str) -> list[str]:
     paths = tree.glob(pattern)
-    return [tree.read(path, TEXT_LIMIT).decode("utf-8", "replace") for path in sorted(paths)[:8]]
+    texts = [tree.read(path, TEXT_LIMIT).decode("utf-8", "replace") for path in sorted(paths)[:8]]
+    # an expression may take a time that grows with the square of a line
+    return ["\n".join(line[:LINE_LIMIT] for line in text.split("\n")) for text in texts]
 
 
 def _first(tree: Tree, rules: Sequence[Rule]) -> str:
@@ -205,7 +252,8 @@ def _entry(
     if not firmware:
         return None
     shown = f"{title} ({variant.title})" if variant.title else title
-    return BootEntry(shown, variant.method, firmware, kernel, tuple(initrds), tuple(parameters)), facts
+    signer = facts.vendor if Firmware.UEFI in firmware and facts.vendor in variant.vendors else ""
+    return BootEntry(shown, variant.method, firmware, kernel, tuple(initrds), tuple(parameters), signer), facts
 
 
 def _firmware(variant: Variant, facts: KernelFacts, architecture: str) -> frozenset[Firmware]:
@@ -215,7 +263,7 @@ def _firmware(variant: Variant, facts: KernelFacts, architecture: str) -> frozen
             firmware.discard(Firmware.UEFI)  # GRUB on 64-bit firmware refuses a 32-bit kernel
         elif architecture == "arm64":
             firmware.discard(Firmware.BIOS)
-    if variant.signer and Firmware.UEFI in firmware and facts.signed_by(variant.signer):
+    if Firmware.UEFI in firmware and facts.vendor in variant.vendors & SHIM_VENDORS:
         firmware.add(Firmware.UEFI_SECURE_BOOT)
     return frozenset(firmware)
 
@@ -257,7 +305,13 @@ def _fill(tree: Tree, word: str, captures: Mapping[str, str]) -> str | None:
     return word
 
 
-def _with_extra(entry: BootEntry, title: str, extra: Extra) -> BootEntry:
+def _with_extra(
+    tree: Tree, entry: BootEntry, title: str, extra: Extra, captures: Mapping[str, str]
+) -> BootEntry | None:
+    filled = [_fill(tree, word, captures) for word in extra.add]
+    words = [word for word in filled if word is not None]
+    if len(words) < len(filled):
+        return None
     at = next((index for index, word in enumerate(entry.parameters) if _DASHES.fullmatch(word)), len(entry.parameters))
-    parameters = (*entry.parameters[:at], *extra.add, *entry.parameters[at:])
-    return BootEntry(f"{title} ({extra.title})", entry.method, entry.firmware, entry.kernel, entry.initrds, parameters)
+    parameters = (*entry.parameters[:at], *words, *entry.parameters[at:])
+    return replace(entry, title=f"{title} ({extra.title})", parameters=parameters)

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
 
+CUSTOM = "custom:"
+"""What the source of an image begins with that came from an address and hash in a user's own catalogue."""
+
 
 class Firmware(StrEnum):
     """A way in which a machine starts a stick."""
@@ -23,6 +26,8 @@ class BootMethod(StrEnum):
     """`linux` KERNEL PARAMETERS, then `initrd` with every initrd."""
     LINUX16 = "linux16"
     """`linux16` KERNEL: a BIOS program in the shape of a kernel, such as memtest."""
+    MEMDISK = "memdisk"
+    """The whole image in memory as a disc of the BIOS, by memdisk; KERNEL only says what it was known by."""
     EFI = "efi"
     """`chainloader` KERNEL: an EFI program."""
     CONFIGFILE = "configfile"
@@ -46,6 +51,10 @@ class BootEntry:
     kernel: str
     initrds: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+    signer: str = ""
+    """Whose signature the kernel carries, as its recipe trusts it: debian, ubuntu, fedora, redhat, suse or empty. Under
+    Secure Boot it starts with the shim and GRUB of the same vendor only, or after that vendor's key was enrolled;
+    UEFI_SECURE_BOOT is in `firmware` where a stick can carry that shim."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class StoredImage:
     added: int
     """Unix seconds."""
     source: str
-    """The `distro:` reference it was downloaded as, or `import`."""
+    """The `distro:` reference it was downloaded as, with `custom:` in place of `distro:` where the user's own catalogue
+    named it; or `import`."""
     trust: Trust
     recognition: Recognition
     last_used: int = 0
@@ -106,3 +116,8 @@ class StoredImage:
     def reference(self) -> str:
         """The image reference under which D-Bus callers name it."""
         return f"image:{self.sha256}"
+
+    @property
+    def custom(self) -> bool:
+        """Whether a user's own catalogue named it, and no other."""
+        return self.source.startswith(CUSTOM)

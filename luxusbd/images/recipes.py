@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ from luxusbd.images.model import BootMethod, Firmware
 
 STICK_PLACEHOLDERS = frozenset({"iso", "data_uuid", "iso_uuid", "volume_id"})
 """Placeholders that stay in a boot entry and are filled in when the menu is written."""
+PERSISTENCE = "persistence"
+"""Placeholder of the words for persistence: the directory of one image's changes, from the root of the stick."""
+DERIVED = "derived"
+"""What an image is said to be recognised by when its entries come from its own menus; no recipe is called so."""
 WILD = "{wild}"
 MAX_RECIPE = 256 * 1024
 
@@ -55,6 +59,8 @@ class Condition:
     any: tuple[str, ...] = ()
     none: tuple[str, ...] = ()
     volume_id: re.Pattern[str] | None = None
+    name: re.Pattern[str] | None = None
+    """Searched in the label, and in the first line of /.disk/info."""
     udf: bool | None = None
     files: tuple[tuple[str, re.Pattern[str]], ...] = ()
 
@@ -75,8 +81,8 @@ class Variant:
     title: str
     method: BootMethod
     firmware: frozenset[Firmware]
-    signer: str
-    """Whose signature on the kernel makes it start under Secure Boot; empty when nothing does."""
+    vendors: frozenset[str]
+    """Whose signature makes the kernel start under Secure Boot, with the same vendor's shim (`kernel.SIGNERS`)."""
     kernel: tuple[str, ...]
     initrds: tuple[Choice, ...]
     parameters: tuple[Choice, ...]
@@ -89,6 +95,49 @@ class Extra:
     of: str
     title: str
     add: tuple[str, ...]
+
+
+class Store(StrEnum):
+    """Where a system keeps changes."""
+
+    PARTITION = "partition"
+    """A filesystem with a label of its own, for all images of a stick together."""
+    FILE = "file"
+    """An image of a filesystem in the directory of this image's changes."""
+    DIRECTORY = "directory"
+    """The directory of this image's changes, on the data partition."""
+    OWN = "own"
+    """The system makes it by itself, beside the image."""
+
+
+@dataclass(frozen=True)
+class Persistence:
+    """How changes survive a restart."""
+
+    of: str
+    """The variant that the words are added to."""
+    store: Store
+    add: tuple[str, ...]
+    """Words of the command line; `{persistence}` stands for the directory of the image's changes."""
+    name: str = ""
+    """Label of the partition, or name of the file."""
+    on: frozenset[str] = frozenset()
+    """Filesystems of the data partition on which it works; empty means all from which the system reads the image."""
+    files: tuple[tuple[str, str], ...] = ()
+    """(path, text) of what the new filesystem or directory has to hold; without a text it is a directory."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A system of a family that has a name of its own; what it leaves out is that of the family."""
+
+    name: str
+    condition: Condition
+    version: tuple[Rule, ...] = ()
+    filesystems: frozenset[str] = frozenset()
+    minimum_memory: int = 0
+    reason: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +159,12 @@ class Recipe:
     advice: str = ""
     minimum_memory: int = 0
     """MiB that the system needs to start; 0 when unknown."""
+    systems: tuple[System, ...] = ()
+    toram: Extra | None = None
+    """The entry that runs from memory, or None."""
+    always_in_ram: bool = False
+    """Whether it runs from memory in any case."""
+    persistence: Persistence | None = None
 
 
 def parse_recipe(document: object, name: str) -> Recipe:
@@ -134,23 +189,32 @@ def parse_recipe(document: object, name: str) -> Recipe:
     return recipe
 
 
+def read_document(path: Path) -> object:
+    """The decoded JSON of a recipe file.
+
+    Raises:
+        CatalogError: it cannot be read, is too large, or is no JSON.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RECIPE + 1)
+    except OSError as error:
+        raise CatalogError(f"{path}: {error.strerror}") from error
+    if len(data) > MAX_RECIPE:
+        raise CatalogError(f"{path}: larger than {MAX_RECIPE} bytes")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CatalogError(f"{path}: not valid JSON: {error}") from error
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read one recipe file, whose name has to be `<id>.json`.
 
     Raises:
         CatalogError: it cannot be read, is no JSON, or is not a valid recipe.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_RECIPE + 1)
-        if len(data) > MAX_RECIPE:
-            raise CatalogError(f"{path}: larger than {MAX_RECIPE} bytes")
-        document = json.loads(data)
-    except OSError as error:
-        raise CatalogError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CatalogError(f"{path}: not valid JSON: {error}") from error
-    recipe = parse_recipe(document, str(path))
+    recipe = parse_recipe(read_document(path), str(path))
     if path.name != f"{recipe.id}.json":
         raise CatalogError(f"{path}: $.id: found {recipe.id!r}, expected the name of the file")
     return recipe
@@ -186,7 +250,7 @@ def _validator() -> Any:
 
 
 def _recipe(data: dict[str, Any]) -> Recipe:
-    refuse = data.get("refuse", {})
+    refuse, toram = data.get("refuse", {}), data.get("toram", {})
     return Recipe(
         id=data["id"],
         version=data["version"],
@@ -196,12 +260,40 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         condition=_condition(data["match"]),
         identify={key: _rules(value) for key, value in data.get("identify", {}).items()},
         captures={key: _rules(value) for key, value in data.get("capture", {}).items()},
+        systems=tuple(_system(system) for system in data.get("systems", ())),
         filesystems=frozenset(data.get("filesystems", ())),
         variants=tuple(_variant(variant) for variant in data.get("variants", ())),
         extras=tuple(Extra(extra["of"], extra["title"], tuple(extra["add"])) for extra in data.get("extras", ())),
         reason=refuse.get("reason", ""),
         advice=refuse.get("advice", ""),
         minimum_memory=int(data.get("minimum_memory_mb", 0)),
+        toram=Extra(toram["of"], "run from memory", tuple(toram["add"])) if "of" in toram else None,
+        always_in_ram="always" in toram,
+        persistence=_persistence(data["persistence"]) if "persistence" in data else None,
+    )
+
+
+def _system(data: dict[str, Any]) -> System:
+    refuse = data.get("refuse", {})
+    return System(
+        name=data["name"],
+        condition=_condition(data["match"]),
+        version=_rules(data.get("version", [])),
+        filesystems=frozenset(data.get("filesystems", ())),
+        minimum_memory=int(data.get("minimum_memory_mb", 0)),
+        reason=refuse.get("reason", ""),
+        advice=refuse.get("advice", ""),
+    )
+
+
+def _persistence(data: dict[str, Any]) -> Persistence:
+    return Persistence(
+        of=data["of"],
+        store=Store(data["store"]),
+        add=tuple(data["add"]),
+        name=data.get("name", ""),
+        on=frozenset(data.get("on", ())),
+        files=tuple((file["path"], file["text"]) for file in data.get("files", ())),
     )
 
 
@@ -211,6 +303,7 @@ def _condition(data: dict[str, Any]) -> Condition:
         any=_paths(data.get("any", ())),
         none=_paths(data.get("none", ())),
         volume_id=re.compile(data["volume_id"]) if "volume_id" in data else None,
+        name=re.compile(data["name"]) if "name" in data else None,
         udf=data.get("udf"),
         files=tuple(
             (_paths([file["path"]])[0], re.compile(file["regex"], re.MULTILINE)) for file in data.get("files", ())
@@ -257,7 +350,7 @@ def _variant(data: dict[str, Any]) -> Variant:
         title=data.get("title", ""),
         method=BootMethod(data["method"]),
         firmware=frozenset(Firmware(name) for name in data["firmware"]),
-        signer=data.get("secure_boot", {}).get("signer", ""),
+        vendors=frozenset(data.get("secure_boot", {}).get("vendors", ())),
         kernel=_paths(data["kernel"]),
         initrds=tuple(initrds),
         parameters=parameters,
@@ -265,21 +358,35 @@ def _variant(data: dict[str, Any]) -> Variant:
 
 
 def _check_references(recipe: Recipe, name: str) -> None:
+    if recipe.id == DERIVED:
+        raise CatalogError(f"{name}: $.id: found {DERIVED!r}, which is kept for entries that no recipe made")
     ids = [variant.id for variant in recipe.variants]
     if len(set(ids)) != len(ids):
         raise CatalogError(f"{name}: $.variants: two have the same id")
     known = STICK_PLACEHOLDERS | set(recipe.captures)
-    if clash := STICK_PLACEHOLDERS & set(recipe.captures):
+    if clash := (STICK_PLACEHOLDERS | {PERSISTENCE, "wild"}) & set(recipe.captures):
         raise CatalogError(f"{name}: $.capture: {min(clash)!r} is a placeholder of its own")
-    for extra in recipe.extras:
-        if extra.of not in ids:
-            raise CatalogError(f"{name}: $.extras: found the variant {extra.of!r}, expected one of {', '.join(ids)}")
-    words = [word for variant in recipe.variants for choice in variant.parameters for word in choice.options]
-    for word in words + [word for extra in recipe.extras for word in extra.add]:
-        for placeholder in placeholders(word):
-            if placeholder not in known:
-                expected = ", ".join(sorted(known))
-                raise CatalogError(f"{name}: the parameter {word!r} uses {{{placeholder}}}, expected one of {expected}")
+    added = [(f"$.extras[{at}]", extra.of, extra.add, known) for at, extra in enumerate(recipe.extras)]
+    if recipe.toram is not None:
+        added.append(("$.toram", recipe.toram.of, recipe.toram.add, known))
+    if (lasting := recipe.persistence) is not None:
+        added.append(("$.persistence", lasting.of, lasting.add, known | {PERSISTENCE}))
+    for path, of, words, usable in added:
+        if of not in ids:
+            raise CatalogError(f"{name}: {path}.of: found the variant {of!r}, expected one of {', '.join(ids)}")
+        for at, word in enumerate(words):
+            _check_placeholders(word, f"{name}: {path}.add[{at}]", usable)
+    for at, variant in enumerate(recipe.variants):
+        for index, choice in enumerate(variant.parameters):
+            for word in choice.options:
+                _check_placeholders(word, f"{name}: $.variants[{at}].parameters[{index}]", known)
+
+
+def _check_placeholders(word: str, where: str, known: Set[str]) -> None:
+    for placeholder in placeholders(word):
+        if placeholder not in known:
+            expected = ", ".join(sorted(known))
+            raise CatalogError(f"{where}: the parameter {word!r} uses {{{placeholder}}}, expected one of {expected}")
 
 
 def placeholders(word: str) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from luxusbd.errors import MalformedImageError
 from luxusbd.images.authenticode import signers
 from luxusbd.images.bounded import BoundedReader
-from luxusbd.images.details import Container, Details, Inspection, ProgramInfo
+from luxusbd.images.derive import derive
+from luxusbd.images.details import Container, Details, Inspection, Keeps, ProgramInfo, Toram
 from luxusbd.images.disk import DiskImage, read_disk, read_table
 from luxusbd.images.eltorito import platforms
 from luxusbd.images.foreign import describe_foreign
@@ -41,6 +42,8 @@ class _Looked:
     tree: FileTree | None = None
     disk: DiskImage | None = None
     match: Match | None = None
+    why: str = ""
+    """What became of the image's own menus, when there is no match."""
 
 
 def recognise(source: int | ImageSource, recipes: Sequence[Recipe] | None = None) -> Recognition:
@@ -71,12 +74,31 @@ def _look(source: int | ImageSource, recipes: Sequence[Recipe] | None) -> _Looke
     volumes = read_volumes(reader)
     tree = _tree(reader, volumes)
     if tree is not None:
-        found = match(tree, packaged_recipes() if recipes is None else recipes)
-        return _Looked(reader, volumes, tree=tree, match=found)
+        found, why = _match(tree, packaged_recipes() if recipes is None else recipes)
+        return _Looked(reader, volumes, tree=tree, match=found, why=why)
     disk = read_disk(reader)
     if disk is None:
         raise MalformedImageError(describe_foreign(reader))
     return _Looked(reader, volumes, disk=disk)
+
+
+def _match(tree: FileTree, recipes: Sequence[Recipe]) -> tuple[Match | None, str]:
+    """What the recipes say, and where they know nothing, what the image's own menus do."""
+    found = match(tree, recipes)
+    if isinstance(tree, UdfImage) or (found is not None and (found.refused or found.entries) and not _is_own(found)):
+        return found, ""
+    derived = derive(tree)
+    if found is None or derived.match is None:
+        return found or derived.match, derived.reason
+    if not found.entries:
+        return derived.match, ""
+    # the image's own loopback.cfg is a promise of its maker, and comes before what was worked out
+    return replace(found, entries=(*found.entries, *derived.match.entries)), ""
+
+
+def _is_own(found: Match) -> bool:
+    """Whether all that is known is that the image has a loopback.cfg."""
+    return all(entry.method is BootMethod.LOOPBACK_CFG for entry in found.entries)
 
 
 def _tree(reader: BoundedReader, volumes: Volumes) -> FileTree | None:
@@ -117,7 +139,7 @@ def _known(image: FileTree, found: Match) -> Recognition:
         version=found.version,
         architecture=found.architecture,
         entries=entries,
-        filesystems=found.recipe.filesystems,
+        filesystems=found.filesystems,
         reason=clean(reason, REASON_LIMIT),
         advice=clean(advice, REASON_LIMIT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
@@ -129,7 +151,7 @@ def _unknown(looked: _Looked) -> Recognition:
     assert image is not None
     label = clean(image.volume_id, LABEL_LIMIT)
     if platforms(looked.volumes.boot_records):
-        reason = "No recipe knows how to start this system from a file, and it brings no loopback.cfg of its own."
+        reason = f"No recipe knows how to start this system from a file. {looked.why}"
         advice = "Write it to a stick of its own, byte for byte, or update the catalogue, which brings newer recipes."
     else:
         reason = "The image has no boot record and holds no known system: it looks like a data disc."
@@ -166,6 +188,7 @@ def _disk(reader: BoundedReader, disk: DiskImage) -> Recognition:
 
 def _details(looked: _Looked, recognition: Recognition) -> Details:
     recipe = looked.match.recipe if looked.match is not None else None
+    starts = recipe if recognition.bootable else None
     if looked.disk is not None:
         container = Container.FILESYSTEM if looked.disk.whole is not None else Container.DISK
         table, partitions = looked.disk.table, looked.disk.partitions
@@ -178,12 +201,23 @@ def _details(looked: _Looked, recognition: Recognition) -> Details:
         container=container,
         names=looked.tree.names if looked.tree is not None else "",
         recipe_version=recipe.version if recipe is not None else 0,
-        minimum_memory=recipe.minimum_memory if recipe is not None else 0,
+        minimum_memory=looked.match.minimum_memory if looked.match is not None else 0,
         table=table,
         partitions=partitions,
         boot_records=looked.volumes.boot_records,
         programs=_programs(looked.tree, recognition) if looked.tree is not None else (),
+        toram=_toram(starts),
+        persistence=Keeps(starts.persistence.store.value) if starts and starts.persistence else Keeps.NOWHERE,
+        persistence_on=starts.persistence.on if starts and starts.persistence else frozenset(),
     )
+
+
+def _toram(recipe: Recipe | None) -> Toram:
+    if recipe is None:
+        return Toram.NO
+    if recipe.always_in_ram:
+        return Toram.ALWAYS
+    return Toram.ENTRY if recipe.toram is not None else Toram.NO
 
 
 def _programs(tree: FileTree, recognition: Recognition) -> tuple[ProgramInfo, ...]:

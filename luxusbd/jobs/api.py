@@ -191,6 +191,8 @@ class PlannedImage:
     """Whether it has to be downloaded first."""
     trust: Trust
     """Of a stored image; else what its download can reach at best."""
+    custom: bool = False
+    """Whether the caller's own catalogue names it, and no other."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,18 @@ class CatalogStatus:
     previous: bool
     """Whether the edition in force is the one before the newest, which cannot be read."""
     problems: tuple[str, ...]
-    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped."""
+    """What is wrong with the catalogue, a line each: an expired edition, layers that were skipped, fields of a newer
+    version that were ignored, feeds that failed; also of what the caller imported."""
+    feeds: int = 0
+    """How many feeds of makers can be asked for newer releases."""
+    feeds_asked: int = 0
+    """When one was last asked."""
+    feeds_failed: tuple[str, ...] = ()
+    """Ids of those that told of nothing genuine when they were last asked."""
+    migrated: tuple[str, ...] = ()
+    """What became of the files of an older LUXusb on this machine, a line each; empty without such."""
+    own: str = ""
+    """SHA-256 of the document that the caller imported last, or empty."""
 
 
 class Desktop(Protocol):
@@ -337,11 +350,17 @@ class Engine(Protocol):
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
         """One entry; `DistributionNotFoundError` with suggestions."""
 
-    async def update_catalog(self, caller: Caller) -> Job:
-        """Start an update of the catalogue; `ConfigError` when no remote is configured."""
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
+        """Start an update of the catalogue; `ConfigError` when no remote is configured and no feeds are to be asked."""
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""
+
+    async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
+        """Put a catalogue over what the caller sees, in place of the one before; how many distributions it has.
+
+        `fd` stays the caller's. `CatalogError` for one that is not right.
+        """
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""

@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,15 @@ from luxusbd.errors import (
     ConfigError,
     FailedError,
     InterruptedJobError,
+    InvalidArgumentError,
+    LuxusbError,
     MalformedImageError,
     VerificationError,
     host_error,
 )
 from luxusbd.jobs.api import CatalogStatus
+from luxusbd.jobs.feeds import Feeds
+from luxusbd.jobs.feedupdate import MAX_LINE, FeedUpdates
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.running import JobContext, Lane
@@ -80,7 +84,8 @@ class Remote:
         if not config.update_url:
             raise ConfigError(
                 "no catalogue to update from is configured: set catalog.update_url, catalog.update_key and"
-                " catalog.update_fingerprints in luxusbd.toml"
+                " catalog.update_fingerprints in luxusbd.toml, or ask the makers themselves"
+                " (`luxusb catalog update --feeds`)"
             )
         signature_url = config.update_signature_url or _with_suffix(config.update_url)
         _check_url("catalog.update_url", config.update_url)
@@ -121,8 +126,11 @@ class CatalogUpdates:
         sources: Sources,
         config: CatalogConfig,
         changed: Callable[[str], None],
+        feeds: Feeds,
     ) -> None:
         """`sources` is what `catalog` was loaded from; `changed` is told of a layer that was loaded anew."""
+        self._feeds = feeds
+        self._feed_updates = FeedUpdates(feeds)
         self._queue = queue
         self._transfers = transfers
         self._launcher = launcher
@@ -133,23 +141,40 @@ class CatalogUpdates:
         self._cache = CatalogCache(sources.cache, pinned_fingerprints(config))
         self._installing: asyncio.Future[update.Changes] | None = None
 
-    async def start(self, owner_uid: int) -> Job:
+    async def start(self, owner_uid: int, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
         """Start an update; one that is asked for twice by one uid is one job.
+
+        Args:
+            owner_uid: who asks.
+            feeds: whether the makers' feeds are asked, too; then a remote need not be configured.
+            ids: distributions to which asking feeds is limited; empty for all.
 
         Raises:
             ConfigError: no remote is configured, or not well.
+            DistributionNotFoundError: there is no such distribution.
+            InvalidArgumentError: it has no feed, or no feeds are to be asked.
         """
-        remote = Remote.of(self._config)
+        if ids and not feeds:
+            raise InvalidArgumentError("ids limit which feeds are asked, and none are: give the option feeds, too")
+        if feeds:
+            self._feeds.wanted(ids)
+        remote = Remote.of(self._config) if self._config.update_url or not feeds else None
+        params: dict[str, Any] = {"feeds": feeds, "ids": sorted(set(ids))}
         for job in self._queue.jobs():
-            if job.operation is Operation.UPDATE_CATALOG and job.owner_uid == owner_uid and not job.state.finished:
+            if (
+                job.operation is Operation.UPDATE_CATALOG
+                and job.owner_uid == owner_uid
+                and not job.state.finished
+                and _wishes(job) == params
+            ):
                 return job
         return await self._queue.submit(
             Operation.UPDATE_CATALOG,
             Lane.CATALOG,
             self.run,
             owner_uid=owner_uid,
-            params={},
-            title=f"the catalogue of {_host(remote.url)}",
+            params=params,
+            title=_title(remote, params),
         )
 
     def status(self) -> CatalogStatus:
@@ -159,6 +184,8 @@ class CatalogUpdates:
         problems = list(self._catalog.problems)
         if record is not None and (warning := update.warning(record.stamp, int(time.time()))):
             problems.insert(0, warning)
+        asked = self._feeds.records()
+        problems += [clean(problem, MAX_LINE) for each in asked for problem in each.problems]
         return CatalogStatus(
             url=without_secrets(self._config.update_url),
             updated=record.fetched if record else 0,
@@ -169,10 +196,36 @@ class CatalogUpdates:
             fingerprint=record.fingerprint if record else "",
             previous=cached is not None and cached.previous,
             problems=tuple(problems),
+            feeds=len(self._feeds.wanted()),
+            feeds_asked=max((each.asked for each in asked), default=0),
+            feeds_failed=tuple(each.feed for each in asked if each.failed),
+            migrated=self._sources.notes,
         )
 
     async def run(self, context: JobContext) -> Mapping[str, Any]:
-        """The runner of an update."""
+        """The runner of an update.
+
+        A remote that cannot be followed fails the job, but only after the feeds were asked.
+        """
+        wishes = _wishes(context.job)
+        if not wishes["feeds"]:
+            return await self._follow(context)
+        followed: Mapping[str, Any] = {"updated": False, "serial": 0, "expires": 0, "added": [], "removed": []}
+        trouble: LuxusbError | None = None
+        if self._config.update_url:
+            try:
+                followed = await self._follow(context)
+            except LuxusbError as error:
+                trouble = error
+                context.note(f"{error.message}; the feeds are asked all the same")
+        told = await self._feed_updates.run(context, wishes["ids"])
+        if trouble is not None:
+            raise trouble
+        changed = sorted({*followed.get("changed", ()), *told["changed"]} - {*followed["added"]})
+        return {**followed, **told, "changed": changed[:MAX_NAMES]}
+
+    async def _follow(self, context: JobContext) -> Mapping[str, Any]:
+        """Get the newest edition of the remote."""
         remote = Remote.of(self._config)
         update.check_clock(int(time.time()))
         keys = await asyncio.to_thread(_read_keys, remote.key)
@@ -244,8 +297,9 @@ class CatalogUpdates:
         }
 
     async def _put_in_force(self, document: bytes, record: Record) -> update.Changes:
-        before = self._catalog.distributions()
-        self._catalog.renew(await asyncio.to_thread(self._install, document, record))
+        async with self._feeds.loading:
+            before = self._catalog.distributions()
+            self._catalog.renew(await asyncio.to_thread(self._install, document, record))
         self._changed(Layer.CACHE.value)
         return update.compare(before, self._catalog.distributions())
 
@@ -263,7 +317,8 @@ class CatalogUpdates:
                 raise host_error(error, f"writing {self._cache.state}") from error
 
         await asyncio.to_thread(confirm)
-        self._catalog.renew(await asyncio.to_thread(Catalog.load, self._sources))
+        async with self._feeds.loading:
+            self._catalog.renew(await asyncio.to_thread(Catalog.load, self._sources))
         context.note(f"serial {record.serial} is the newest")
         return {
             "updated": False,
@@ -297,7 +352,7 @@ class CatalogUpdates:
         def progress(now: DownloadProgress) -> None:
             context.report(now.bytes_done, now.bytes_total, stage="fetch")
 
-        with _room("catalogue", MAX_DOCUMENT) as document, _room("signature", MAX_SIGNATURE) as signature:
+        with sealed_room("catalogue", MAX_DOCUMENT) as document, sealed_room("signature", MAX_SIGNATURE) as signature:
             pair = await self._transfers.fetch_pair(context.job.id, request, document, signature, progress)
             if not pair.changed:
                 return None
@@ -345,7 +400,7 @@ class _Fetched:
 
 
 @contextmanager
-def _room(name: str, size: int) -> Iterator[int]:
+def sealed_room(name: str, size: int) -> Iterator[int]:
     """A file in memory that whoever writes to it can make neither longer nor shorter (F_ADD_SEALS, fcntl(2))."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -383,6 +438,19 @@ def _with_suffix(url: str) -> str:
     except ValueError:
         return url  # told by the check of the address itself
     return urlunsplit(parts._replace(path=parts.path + ".asc", fragment=""))
+
+
+def _wishes(job: Job) -> dict[str, Any]:
+    """What a job was asked for; one of an older version knows of no feeds."""
+    return {"feeds": job.params.get("feeds", False), "ids": list(job.params.get("ids", ()))}
+
+
+def _title(remote: Remote | None, wishes: Mapping[str, Any]) -> str:
+    what = f"the releases of {', '.join(wishes['ids'][:3]) or 'all makers'}" if wishes["feeds"] else ""
+    if remote is None:
+        return what
+    catalogue = f"the catalogue of {_host(remote.url)}"
+    return f"{catalogue}, and {what}" if what else catalogue
 
 
 def _host(url: str) -> str:

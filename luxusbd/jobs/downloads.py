@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import parse_reference, reference_to
+from luxusbd.catalog.catalog import PREFIX, parse_reference, reference_to
 from luxusbd.catalog.model import SHA512_KEY, Distribution, Mirror, Release, Trust
 from luxusbd.errors import (
     CancelledError,
+    GoneError,
     JobStateError,
     LuxusbError,
     MalformedImageError,
@@ -26,13 +27,14 @@ from luxusbd.errors import (
     from_name,
     host_error,
 )
-from luxusbd.images.model import Recognition, StoredImage
+from luxusbd.images.model import CUSTOM, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import partials
 from luxusbd.jobs.mirrorchoice import CANDIDATES
-from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
+from luxusbd.jobs.mirrors import Mirrors, is_custom, mirrors_of, params_of
 from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.renewal import Renewals, renewal_params_of
 from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import HeldError, JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
@@ -54,6 +56,12 @@ def release_title(distribution: Distribution, release: Release) -> str:
     """A release's name for people."""
     parts = [distribution.name, release.version, release.edition]
     return " ".join(part for part in parts if part)
+
+
+def source_of(params: Mapping[str, Any]) -> str:
+    """The source of the image that a download brings, see `StoredImage.source`."""
+    reference = str(params["reference"])
+    return reference.replace(PREFIX, CUSTOM, 1) if is_custom(params) else reference
 
 
 def file_name(url: str) -> str:
@@ -84,8 +92,10 @@ class Downloads:
         room: Room,
         incoming: Path,
         makers: Makers,
+        renewals: Renewals,
     ) -> None:
         """`incoming` is where the transfer process downloads to."""
+        self._renewals = renewals
         self._queue = queue
         self._transfers = transfers
         self._store = store
@@ -126,22 +136,12 @@ class Downloads:
         if self._store.held(owner_uid, release.content) is None:
             # told at once, and not by a job that fails
             await self._mirrors.choose(owner_uid, distribution.id, release.mirrors)
-        params = {
-            "reference": reference_to(distribution, release),
-            "sha256": release.sha256,
-            "content": release.content,
-            "size": release.size,
-            "expected": release.size or release.size_mb * MIB,
-            "name": file_name(release.iso_url),
-            **params_of(distribution, release),
-            **word_params_of(release),
-        }
         return await self._queue.submit(
             Operation.DOWNLOAD,
             Lane.DOWNLOAD,
             self.run_download,
             owner_uid=owner_uid,
-            params=params,
+            params=_params(distribution, release),
             title=release_title(distribution, release),
             parent=parent,
             priority=priority,
@@ -178,7 +178,56 @@ class Downloads:
         return max(job.bytes_total, int(job.params.get("expected", job.params["size"])))
 
     async def run_download(self, context: JobContext) -> Mapping[str, Any]:
-        """The runner of a download job."""
+        """The runner of a download job.
+
+        The feed of a rolling release is asked first, and any feed when no mirror has the file any more. The downloads
+        of a stick keep to what was planned: another image may be larger than its room.
+        """
+        if context.job.parent is None and context.job.bytes_done == 0 and self._renewals.rolling(context):
+            await self._renew(context)
+        try:
+            return await self._bring_in(context)
+        except GoneError as error:
+            if not await self._renew(context, error):
+                raise
+        return await self._bring_in(context)
+
+    async def _renew(self, context: JobContext, gone: GoneError | None = None) -> bool:
+        """Let the job fetch the release that its maker tells of now; whether there is another one.
+
+        Raises:
+            GoneError: there is one, and the job is of a stick that was planned with the one that is gone.
+        """
+        job = context.job
+        if gone is None and self._store.held(job.owner_uid, partials.content_of(job.params)) is not None:
+            # it is not fetched at all
+            return False
+        context.report(job.bytes_done, job.bytes_total, stage="feeds")
+        found = await self._renewals.newer(context)
+        if found is None:
+            return False
+        title = release_title(found.distribution, found.release)
+        if job.parent is not None:
+            assert gone is not None
+            raise GoneError(f"{gone.message}\nIts maker has {title} by now: plan anew to take that")
+        try:
+            self._makers.policy.check_release(found.release, title)
+            await self._mirrors.choose(job.owner_uid, found.distribution.id, found.release.mirrors)
+        except LuxusbError as error:
+            context.note(f"{title} is newer, and cannot be fetched: {error.message}; the known release stays")
+            return False
+        before = partials.content_of(job.params)
+        context.note(f"from {job.title} to {title}, of which its maker tells now")
+        context.replace(_params(found.distribution, found.release), title)
+        if gone is not None and before not in self._locks:
+            try:
+                await self.discard(before)
+            except LuxusbError as error:
+                context.note(f"what was there of the one before stays for now: {error.message}")
+        return True
+
+    async def _bring_in(self, context: JobContext) -> Mapping[str, Any]:
+        """Fetch what the job is about, or find it in the store."""
         params = context.job.params
         content = partials.content_of(params)
         context.on_cancel(lambda: self.discard(content))
@@ -354,11 +403,12 @@ class Downloads:
             path,
             sha256=str(params["sha256"]) or result.sha256,
             name=str(params["name"]),
-            source=str(params["reference"]),
+            source=source_of(params),
             trust=verdict.trust,
             recognition=recognition,
-            owner_uid=None,
-            requested_by=context.job.owner_uid,
+            # what a user's own catalogue calls by a name is nothing that others should see, or take for that
+            owner_uid=context.job.owner_uid if is_custom(params) else None,
+            requested_by=None if is_custom(params) else context.job.owner_uid,
             sha512=content.removeprefix(SHA512_KEY) if not params["sha256"] else "",
         )
 
@@ -373,6 +423,21 @@ class Downloads:
                 raise
 
         return await self._room.store(context, promise, size, moved), verdict
+
+
+def _params(distribution: Distribution, release: Release) -> dict[str, Any]:
+    """What a download job keeps of its release."""
+    return {
+        "reference": reference_to(distribution, release),
+        "sha256": release.sha256,
+        "content": release.content,
+        "size": release.size,
+        "expected": release.size or release.size_mb * MIB,
+        "name": file_name(release.iso_url),
+        **params_of(release),
+        **word_params_of(release),
+        **renewal_params_of(release),
+    }
 
 
 def _further(params: Mapping[str, Any]) -> tuple[Digest, ...]:

@@ -39,6 +39,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "ImportCatalog",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -126,13 +127,18 @@ class LuxusbEngine:
         """One entry."""
         return await self._parts.listing.one(caller.uid, distribution_id)
 
-    async def update_catalog(self, caller: Caller) -> Job:
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
         """Start an update of the catalogue."""
-        return await self._parts.updates.start(caller.uid)
+        return await self._parts.updates.start(caller.uid, feeds=feeds, ids=ids)
 
-    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:  # noqa: ARG002
+    async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""
-        return self._parts.updates.status()
+        status, own = self._parts.updates.status(), self._parts.own_catalogs.of(caller.uid)
+        return status if own is None else replace(status, own=own.sha256, problems=(*status.problems, *own.warnings))
+
+    async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
+        """Put a catalogue over what the caller sees."""
+        return await self._parts.own_catalogs.take(caller.uid, fd, name)
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""

@@ -119,6 +119,10 @@ class JobLedger:
         """Add a line to a job's history; one that repeats itself, as while there is no network, stands there once."""
         self.change(entry, log=history.noted(entry.job.log, text))
 
+    def replaced(self, entry: Entry, params: Mapping[str, Any], title: str) -> None:
+        """Let a job be about something else."""
+        self.change(entry, params=dict(params), title=title, bytes_done=0, bytes_total=0, resumed_bytes=0)
+
     async def end(
         self,
         entry: Entry,

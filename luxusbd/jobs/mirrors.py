@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from luxusbd.catalog.catalog import Catalog, parse_reference
-from luxusbd.catalog.model import Distribution, Layer, Mirror, Release
+from luxusbd.catalog.model import Distribution, Mirror, Release
 from luxusbd.config import MirrorsConfig
 from luxusbd.errors import InvalidArgumentError, LimitExceededError
 from luxusbd.jobs import mirrorchoice, mirrorstats, mirrorwishes
@@ -212,14 +212,19 @@ def mirrors_of(params: Mapping[str, object]) -> tuple[Mirror, ...]:
     return tuple(Mirror(url, country) for url, country in zip(urls, padded, strict=False))
 
 
-def params_of(distribution: Distribution, release: Release) -> dict[str, object]:
+def params_of(release: Release) -> dict[str, object]:
     """What a job that asks mirrors has to keep of them."""
     return {
         "urls": [mirror.url for mirror in release.mirrors],
         "countries": [mirror.country for mirror in release.mirrors],
         # what a user brought himself may blame mirrors of what they never had
-        "shared": distribution.layer is not Layer.USER,
+        "shared": not release.custom,
     }
+
+
+def is_custom(params: Mapping[str, object]) -> bool:
+    """Whether a job is about a release that stands in its user's own catalogue alone."""
+    return params.get("shared") is False
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -21,16 +21,19 @@ from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.downloads import Downloads
+from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.listing import Listing
 from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.owncatalogs import OwnCatalogs
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
 from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
@@ -93,7 +96,11 @@ class Parts:
         self.transfers = Transfers(
             launcher,
             TransferSetup(
-                network or Network(), downloads.bandwidth, downloads.connections_per_host, downloads.connections
+                network or Network(),
+                downloads.bandwidth,
+                downloads.connections_per_host,
+                downloads.connections,
+                config.paths.recipes_dir,
             ),
         )
         self.queue = JobQueue(
@@ -108,6 +115,7 @@ class Parts:
         comparer = StickComparer(catalog, self.policy)
         self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks), comparer.updates)
         catalog.renewed.append(self.registry.compare_again)
+        feeds = Feeds(self.transfers, keyring, catalog, sources, self._catalog_changed)
         self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
         holds = Holds(self.queue, self.planner, self.images)
@@ -122,6 +130,7 @@ class Parts:
             room=room,
             incoming=incoming,
             makers=Makers(self.transfers, self.policy),
+            renewals=Renewals(feeds, catalog),
         )
         self.races = Races(self.queue, self.transfers, self.mirrors, self.downloads, room=room)
         self.imports = Imports(
@@ -145,8 +154,9 @@ class Parts:
         )
         self._listeners: list[Listener] = []
         self.updates = CatalogUpdates(
-            self.queue, self.transfers, launcher, catalog, sources, config.catalog, self._catalog_changed
+            self.queue, self.transfers, launcher, catalog, sources, config.catalog, self._catalog_changed, feeds
         )
+        self.own_catalogs = OwnCatalogs(self.transfers, catalog)
         self.unmounting = Unmounting(self.registry, launcher, self._staging)
         workshop = Workshop(
             self.registry,

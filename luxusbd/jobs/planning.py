@@ -383,4 +383,5 @@ def _planned(wanted: Wanted, served: frozenset[Firmware]) -> PlannedImage:
         warnings=tuple(warnings),
         download=wanted.stored is None,
         trust=wanted.trust,
+        custom=wanted.stored.custom if wanted.stored is not None else bool(wanted.release and wanted.release.custom),
     )

@@ -69,7 +69,7 @@ class Races:
             "digests": [] if release.sha256 else [asdict(digest) for digest in digests_of(release)],
             "size": release.size,
             "most": most,
-            **params_of(distribution, release),
+            **params_of(release),
         }
         return await self._queue.submit(
             Operation.RACE,

@@ -75,6 +75,9 @@ class Reporter(Protocol):
     def noted(self, entry: Entry, text: str) -> None:
         """A line for the job's history."""
 
+    def replaced(self, entry: Entry, params: Mapping[str, Any], title: str) -> None:
+        """The job is about something else now."""
+
 
 class JobContext:
     """What a runner sees of its job."""
@@ -99,6 +102,10 @@ class JobContext:
     def note(self, text: str) -> None:
         """Add a line to the job's history."""
         self._queue.noted(self._entry, text)
+
+    def replace(self, params: Mapping[str, Any], title: str) -> None:
+        """Let the job be about something else from now on, also after a restart."""
+        self._queue.replaced(self._entry, params, title)
 
     def on_pause(self, hook: Callable[[bool], None] | None) -> None:
         """Let `hook(True)` pause and `hook(False)` resume the runner in place, instead of ending its task."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from luxusbd.catalog import newer
-from luxusbd.catalog.catalog import Catalog, reference_to
+from luxusbd.catalog.catalog import PREFIX, Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.catalog.newer import Known
+from luxusbd.images.model import CUSTOM
 from luxusbd.jobs.api import ImageUpdate
 from luxusbd.jobs.downloads import release_title
 from luxusbd.jobs.keyring import reachable
@@ -72,7 +73,7 @@ class StickComparer:
         present = {image.sha256 for image in images}
         chosen: dict[str, Found] = {}
         for image in images:
-            identified = newer.identify(distributions, image.source, image.sha256, image.architecture, image.trust)
+            identified = _identified(distributions, image)
             if identified is None:
                 continue
             entry, known = identified
@@ -90,6 +91,16 @@ class StickComparer:
                 chosen[best.release.content] = _found(image, known, entry, best, today)
         places = {image.name: place for place, image in enumerate(images)}
         return tuple(sorted(chosen.values(), key=lambda found: places[found.image.name]))
+
+
+def _identified(distributions: Mapping[str, Distribution], image: ManifestImage) -> tuple[Distribution, Known] | None:
+    if not image.custom:
+        return newer.identify(distributions, image.source, image.sha256, image.architecture, image.trust)
+    # what a user's own catalogue called it means nothing in that of others
+    own = {name: entry for name, entry in distributions.items() if entry.custom}
+    source = image.source.replace(CUSTOM, PREFIX, 1)
+    by_name = newer.identify(own, source, image.sha256, image.architecture, image.trust)
+    return by_name or newer.identify(distributions, "", image.sha256, image.architecture, image.trust)
 
 
 def _found(image: ManifestImage, known: Known, entry: Distribution, best: newer.Newer, today: str) -> Found:

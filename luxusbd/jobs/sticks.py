@@ -14,7 +14,6 @@ from luxusbd.errors import (
     AlreadyExistsError,
     DeviceDamagedError,
     DeviceNotLuxusbError,
-    ImageNotFoundError,
     InterruptedJobError,
     InvalidArgumentError,
     LuxusbError,
@@ -33,6 +32,7 @@ from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane, Runner
+from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.together import Overall, combine
 from luxusbd.jobs.unmounting import Unmounting
@@ -137,13 +137,7 @@ class Sticks:
         view = self._stick(identity)
         if not names:
             raise InvalidArgumentError("no image was named")
-        files: list[str] = []
-        for name in names:
-            match = [image.name for image in view.images if name in (image.name, image.reference, image.source)]
-            if not match:
-                there = ", ".join(image.name for image in view.images) or "no images"
-                raise ImageNotFoundError(f"{name} is not on {name_of(view)}, which holds {there}")
-            files += [file for file in match if file not in files]
+        files = files_named(view, names)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 0, 1)

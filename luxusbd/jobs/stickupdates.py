@@ -10,7 +10,6 @@ from typing import Any
 
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
-    ImageNotFoundError,
     LuxusbError,
     NotBootableError,
     NotEnoughSpaceError,
@@ -22,6 +21,7 @@ from luxusbd.jobs.planning import Planner, Wanted
 from luxusbd.jobs.registry import name_of
 from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.stickcomparison import Found, StickComparer
+from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.layout import bytes_needed
@@ -157,7 +157,7 @@ class StickUpdates:
         """
         found = self._comparer.find(view.images, caller.uid, same_series=wishes.same_series)
         if wishes.images:
-            named = _named(view, wishes.images)
+            named = files_named(view, wishes.images)
             found = tuple(one for one in found if one.image.name in named)
         taken = [image.name for image in view.images]
         chosen: list[Chosen] = []
@@ -234,15 +234,3 @@ class StickUpdates:
 
 def _old(chosen: Chosen) -> str:
     return chosen.found.image.name
-
-
-def _named(view: DeviceView, names: Sequence[str]) -> set[str]:
-    """File names of the images that are named by reference, file name or source."""
-    found: set[str] = set()
-    for name in names:
-        match = {image.name for image in view.images if name in (image.name, image.reference, image.source)}
-        if not match:
-            there = ", ".join(image.name for image in view.images) or "no images"
-            raise ImageNotFoundError(f"{name} is not on {name_of(view)}, which holds {there}")
-        found |= match
-    return found

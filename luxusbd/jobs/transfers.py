@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
+from luxusbd.catalog.feedcache import FeedRecord
+from luxusbd.catalog.feeds.codec import keys_from_json, outcome_from_json
+from luxusbd.catalog.feeds.model import Description, Outcome
+from luxusbd.catalog.own import MAX_OWN
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import Child, TransferSupervisor
@@ -65,6 +69,8 @@ class TransferSetup:
     """Bytes per second of all downloads together, 0 without limit."""
     connections_per_host: int = TransferLimits.host_connections
     connections: int = TransferLimits.total_connections
+    recipes: str = ""
+    """The directory of the administrator's boot recipes; empty for none."""
 
     def to_json(self) -> dict[str, Any]:
         """The params of `configure`."""
@@ -73,6 +79,7 @@ class TransferSetup:
             "host_connections": self.connections_per_host,
             "connections": self.connections,
             "network": network_to_json(self.network),
+            "recipes": self.recipes,
         }
 
 
@@ -247,6 +254,34 @@ class Transfers:
         params = {"url": url, "name": name, "digests": [asdict(digest) for digest in digests], "size": size}
         return _sane(directions_from_json, await self._alone_if_deadly("metalink", params, []))
 
+    async def feed(
+        self, description: Description, known: FeedRecord, keys: Mapping[str, int], key_urls: Mapping[str, str]
+    ) -> tuple[Outcome, Mapping[str, bytes]]:
+        """Read a feed: what it tells of, and keys that were fetched for it, by fingerprint.
+
+        Args:
+            description: the feed.
+            known: what it said before; when that holds still, it is not read again.
+            keys: descriptors of files with keys, by the fingerprint that should be in them.
+            key_urls: where copies of the others may be had.
+
+        Raises:
+            CatalogError: a document is not what it has to be.
+            NetworkError: one of them cannot be had.
+        """
+        params = {
+            "feed": dict(description.entry),
+            "etag": known.etag,
+            "last_modified": known.last_modified,
+            "key_urls": dict(key_urls),
+            **({"keys": list(keys)} if keys else {}),
+        }
+        answer = await self._alone_if_deadly("feed", params, list(keys.values()))
+        outcome = _sane(lambda told: outcome_from_json(told, description.feed), answer)
+        if outcome.unchanged and not (known.etag or known.last_modified):
+            raise InterruptedJobError("the transfer process sent nonsense: a feed is as before, which nobody asked")
+        return outcome, _sane(lambda told: keys_from_json(told, frozenset(key_urls)), answer.get("fetched"))
+
     async def fetch_pair(
         self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback
     ) -> Pair:
@@ -261,6 +296,20 @@ class Transfers:
             return pair_from_json(await self._again("fetch-pair", params, [document, signature]), request)
         finally:
             del self._progress[job_id]
+
+    async def read_own(self, source: int, destination: int, name: str) -> int:
+        """Copy a user's catalogue into the room behind `destination`, once it is known to be right; its bytes.
+
+        Raises:
+            CatalogError: it is malformed.
+            MalformedImageError: reading it killed the process twice.
+            FailedError: it took too long.
+        """
+        try:
+            answer = await self._alone_if_deadly("read-own", {"name": name}, [source, destination])
+        except InterruptedJobError:
+            raise MalformedImageError(DEADLY) from None
+        return min(_int(answer, "size"), MAX_OWN)
 
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""

@@ -13,6 +13,8 @@ from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.model import MIB, Layout, PartitionRole
 
 LABEL = "LUXESP"
+MEMDISK = Path("/usr/lib/syslinux/memdisk")
+"""Starts images of discs and floppies from memory under BIOS; of Debian's syslinux-common."""
 _SERIAL = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}\Z")
 _DIRECTORIES = ("EFI", "EFI/BOOT", "boot", "boot/grub", "boot/grub/fonts")
 
@@ -44,12 +46,18 @@ async def build(layout: Layout, esp_serial: str, data_uuid: str, work: Path, *, 
     files.append(("boot/grub/grub.cfg", config))
     if font := grub.font():
         files.append(("boot/grub/fonts/unicode.pf2", font))
+    if memdisk := _memdisk():
+        files.append(("boot/grub/memdisk", memdisk))
     image = work / "esp.img"
     await _format(image, part.size, part.start, esp_serial)
     await process.run(["mmd", "-i", str(image), *(f"::/{name}" for name in _DIRECTORIES)], env=_MTOOLS)
     for name, source in files:
         await process.run(["mcopy", "-i", str(image), str(source), f"::/{name}"], env=_MTOOLS)
     return _used(image)
+
+
+def _memdisk() -> Path | None:
+    return MEMDISK if MEMDISK.is_file() else None
 
 
 def new_serial() -> str:

@@ -149,6 +149,7 @@ def image_to_json(image: ManifestImage) -> dict[str, Any]:
                 "kernel": _text(entry.kernel),
                 "initrds": [_text(item) for item in entry.initrds],
                 "parameters": [_text(item) for item in entry.parameters],
+                "signer": _text(entry.signer),
             }
             for entry in image.entries
         ],
@@ -184,6 +185,7 @@ def image_from_json(document: dict[str, Any]) -> ManifestImage:
                 kernel=entry["kernel"],
                 initrds=tuple(entry["initrds"]),
                 parameters=tuple(entry["parameters"]),
+                signer=entry.get("signer", ""),
             )
             for entry in document["entries"]
         ),

@@ -188,7 +188,7 @@ def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
 
 
 def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry, ...]) -> list[str]:
-    title = clean_title(image.title, image.name)
+    title = clean_title(f"{image.title} (custom)" if image.custom else image.title, image.name)
     if not entries:
         return _notice(
             clean_title(f"(not with this firmware) {title}", image.name),
@@ -222,6 +222,8 @@ def _start(manifest: Manifest, image: ManifestImage, entry: BootEntry) -> list[s
         case BootMethod.LINUX16:
             words = "".join(f" {quote(_substitute(word, manifest, image))}" for word in entry.parameters)
             lines += _indent(_guarded(f"linux16 {kernel}{words}", "GRUB could not load the program of this image."))
+        case BootMethod.MEMDISK:
+            lines += _indent(_memdisk(file))
         case BootMethod.EFI:
             lines += _indent(
                 _guarded(
@@ -258,6 +260,20 @@ def _linux(command: str, initrds: tuple[str, ...]) -> list[str]:
         *_indent(_guarded(load, "GRUB could not load the initrd of this image: too little memory, or a broken file.")),
         "else",
         *_indent(_give_up(refused)),
+        "fi",
+    ]
+
+
+def _memdisk(file: str) -> list[str]:
+    return [
+        'if [ -e "$prefix/memdisk" ]; then',
+        '  if linux16 "$prefix/memdisk" iso raw; then',
+        *_indent(_indent(_guarded(f"initrd16 {file}", "GRUB could not load the image into memory: it is too large."))),
+        "  else",
+        *_indent(_indent(_give_up("GRUB could not load memdisk."))),
+        "  fi",
+        "else",
+        *_indent(_give_up("This stick has no memdisk: install syslinux-common where it is made, and refresh it.")),
         "fi",
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
-from luxusbd.images.model import BootEntry, Firmware
+from luxusbd.images.model import CUSTOM, BootEntry, Firmware
 
 MIB = 1024 * 1024
 
@@ -65,7 +65,7 @@ class ManifestImage:
     sha256: str
     size: int
     source: str
-    """The `distro:` reference, or `import`."""
+    """The `distro:` or `custom:` reference, or `import`; see `StoredImage.source`."""
     recipe: str
     family: str
     version: str
@@ -82,6 +82,11 @@ class ManifestImage:
     def reference(self) -> str:
         """The image reference under which D-Bus callers name it."""
         return f"image:{self.sha256}"
+
+    @property
+    def custom(self) -> bool:
+        """Whether a user's own catalogue named it."""
+        return self.source.startswith(CUSTOM)
 
     @property
     def firmware(self) -> frozenset[Firmware]:

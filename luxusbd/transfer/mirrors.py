@@ -235,6 +235,11 @@ class MirrorBook:
         alive = [mirror for mirror in self.mirrors if self.alive(mirror)]
         return bool(alive) and all(mirror.last is FailureKind.NO_NETWORK for mirror in alive)
 
+    @property
+    def absent(self) -> bool:
+        """Whether every mirror says that it does not have the file."""
+        return {mirror.last for mirror in self.mirrors} == {FailureKind.ABSENT}
+
     def report(self) -> str:
         """What every mirror did, a line each, for the user."""
         lines = []
@@ -251,7 +256,7 @@ class MirrorBook:
                 "every mirror answered with a web page: this network seems to want a login first (captive portal); "
                 "open a web browser, log in, then resume the job"
             )
-        if kinds == {FailureKind.ABSENT}:
+        if self.absent:
             return "no mirror has this file: the catalogue may be out of date"
         if kinds == {FailureKind.NO_NETWORK}:
             return "no mirror could be reached: check the network, then resume the job"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from luxusbd.errors import NetworkError, VerificationError
+from luxusbd.errors import GoneError, NetworkError, VerificationError
 from luxusbd.transfer.answers import FailureKind, SourceError
 from luxusbd.transfer.blame import Blame, names
 from luxusbd.transfer.crew import Crew
@@ -134,9 +134,8 @@ class DownloadRun:
                 self._work.shares.cleared(mirror.url)
             return
         await self._keeper.checkpoint()
-        raise NetworkError(
-            f"{self._request.name} could not be downloaded: {self._book.summary()}\n{self._book.report()}"
-        )
+        kind = GoneError if self._book.absent else NetworkError
+        raise kind(f"{self._request.name} could not be downloaded: {self._book.summary()}\n{self._book.report()}")
 
     async def _mismatch(self, found: str) -> None:
         keeper = self._keeper

@@ -127,6 +127,7 @@ class OtherUser:
             address,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            limit=1 << 22,  # the whole catalogue is one line
             user=uid,
             group=uid,
             extra_groups=[],

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
+from luxusbd.catalog.model import Distribution, Layer, Mirror, Origin, Release, Trust
 from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
 from luxusbd.errors import (
     DeviceChangedError,
@@ -17,7 +17,7 @@ from luxusbd.errors import (
     JobStateError,
     PlanExpiredError,
 )
-from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
+from luxusbd.images.details import Container, Details, Inspection, Keeps, PartitionInfo, ProgramInfo, Toram
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.hints import SecureBoot
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
@@ -47,6 +47,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "ImportCatalog",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -104,6 +105,9 @@ DETAILS = Details(
     partitions=(PartitionInfo(1, "83", "\0ROOT", "ext4", 1 << 20, 5, active=True),),
     boot_records=(BootRecord("bios", "", bootable=True, start=2048, size=512),),
     programs=(ProgramInfo("/vmlinuz", "amd64", signed=True, signers=("Debian",)),),
+    toram=Toram.ENTRY,
+    persistence=Keeps.FILE,
+    persistence_on=frozenset({"xfs", "ext4"}),
 )
 DISTRIBUTION = Distribution(
     id="debian",
@@ -115,10 +119,17 @@ DISTRIBUTION = Distribution(
     popularity_rank=1,
     releases=(
         Release(
-            "12.5", "2024-02-10", "https://one.example/a.iso", SHA, 600, (Mirror("https://one.example/a.iso", "DE"),)
+            "12.5",
+            "2024-02-10",
+            "https://one.example/a.iso",
+            SHA,
+            600,
+            (Mirror("https://one.example/a.iso", "DE"),),
+            document="distros.json",
         ),
     ),
     layer=Layer.PACKAGED,
+    origins=(Origin("name", Layer.ADMIN, "/etc/luxusb/distros.d/a.json"),),
 )
 LISTED = Listed(
     DISTRIBUTION,
@@ -253,12 +264,19 @@ class FakeEngine:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
         return LISTED
 
-    async def update_catalog(self, caller: Caller) -> Job:
-        self.calls.append(("update_catalog", caller))
+    async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
+        self.calls.append(("update_catalog", caller, feeds, ids))
         return self.new_job(caller, Operation.UPDATE_CATALOG)
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
-        return CatalogStatus("https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",))
+        return CatalogStatus(
+            "https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",), feeds=54,
+            feeds_asked=6, feeds_failed=("kali",),
+        )  # fmt: skip
+
+    async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
+        self.calls.append(("import_catalog", caller, os.pread(fd, 100, 0), name))
+        return 3
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         self.calls.append(("download", caller, reference, priority, bandwidth))

@@ -95,13 +95,18 @@ async def test_a_thousand_descriptors_behind_a_full_buffer_all_arrive(client: Cl
             os.close(fd)
 
 
+@pytest.fixture
+def no_catalogues(engine: FakeEngine) -> None:
+    """The service has no engine for a member that takes a descriptor."""
+    engine.features = tuple(name for name in engine.features if name != "ImportCatalog")
+
+
 async def test_descriptors_are_closed_whatever_becomes_of_the_call(
-    client: Client, engine: FakeEngine, tmp_path: Path
+    no_catalogues: None, client: Client, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.iso"
     file.write_bytes(b"content")
     await client.call("Ping", interface=PEER)
-    engine.features = tuple(name for name in engine.features if name != "ImportCatalog")
     with file.open("rb") as opened:
         fd = opened.fileno()
         before = open_descriptors()

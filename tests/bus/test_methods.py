@@ -35,6 +35,13 @@ async def test_catalogue(client: Client, engine: FakeEngine) -> None:
     full = await client.call("GetDistribution", "sa{sv}", "debian", {})
     assert full["releases"][0]["mirrors"] == [{"url": "https://one.example/a.iso", "country": "DE"}]
     assert full["releases"][0]["trust"] == "hash"
+    assert full["releases"][0]["origin"] == "packaged"
+    assert (full["releases"][0]["size_mb"], full["releases"][0]["rolling"]) == (600, False)
+    assert "origins" not in full
+    assert "document" not in full["releases"][0]
+    traced = await client.call("GetDistribution", "sa{sv}", "debian", {"origins": Variant("b", True)})
+    assert traced["origins"] == [{"field": "name", "origin": "admin", "document": "/etc/luxusb/distros.d/a.json"}]
+    assert traced["releases"][0]["document"] == "distros.json"
     name, _text = await client.fails("GetDistribution", "sa{sv}", "nothing", {})
     assert name == "org.luxusb.Error.DistributionNotFound"
 
@@ -99,7 +106,10 @@ async def test_many_systems_are_one_reply_and_follow_what_the_engine_has(client:
 async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> None:
     assert await client.call("UpdateCatalog", "a{sv}", {}) == JOB["path"]
     assert engine.calls[-1][0] == "update_catalog"
+    assert engine.calls[-1][2:] == (False, ())
     assert (await client.get_all(**JOB))["Operation"] == "update-catalog"
+    await client.call("UpdateCatalog", "a{sv}", {"feeds": Variant("b", True), "ids": Variant("as", ["kali"])})
+    assert engine.calls[-1][2:] == (True, ("kali",))
     assert await client.call("GetCatalogStatus", "a{sv}", {}) == {
         "url": "https://one.example/c",
         "updated": 1,
@@ -110,7 +120,21 @@ async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> No
         "fingerprint": "AB" * 20,
         "previous": False,
         "problems": ["old \ufffd"],
+        "feeds": 54,
+        "feeds_asked": 6,
+        "feeds_failed": ["kali"],
+        "migrated": [],
+        "own": "",
     }
+
+
+async def test_import_of_a_catalogue(client: Client, engine: FakeEngine, tmp_path: Path) -> None:
+    file = tmp_path / "own.json"
+    file.write_text("{}")
+    with file.open("rb") as opened:
+        options = {"name": Variant("s", "own.json")}
+        assert await client.call("ImportCatalog", "ha{sv}", 0, options, fds=[opened.fileno()]) == 3
+    assert engine.calls[-1][2:] == (b"{}", "own.json")
 
 
 async def test_download(client: Client, engine: FakeEngine) -> None:
@@ -154,6 +178,7 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
                 "l=DEBIAN",
                 "2024-01-01-00-00-00-00{data_uuid}",
             ],
+            "signer": "",
         }
     ]
     assert report["partitions"] == [
@@ -173,6 +198,9 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
     assert report["programs"] == [{"path": "/vmlinuz", "architecture": "amd64", "signed": True, "signers": ["Debian"]}]
     assert (report["container"], report["partition_table"], report["names"]) == ("iso9660", "gpt", "rock-ridge")
     assert (report["recipe_version"], report["minimum_memory"]) == (3, 512 << 20)
+    assert (report["toram"], report["persistence"]) == ("entry", "file")
+    assert report["persistence_filesystems"] == ["ext4", "xfs"]
+    assert [entry["signer"] for entry in report["entries"]] == [""]
     assert (report["sha256"], report["genuine"]) == (SHA, "Debian 12.5")
     with file.open("rb") as opened:
         plain = await client.call("InspectImage", "ha{sv}", 0, {}, fds=[opened.fileno()])

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from luxusbd import resources
+from luxusbd.catalog.catalog import Catalog, Sources
+from luxusbd.catalog.layers import Layers
 from luxusbd.catalog.mirrorlists import parse_lists
 from luxusbd.catalog.model import Layer
 from luxusbd.catalog.schema import parse_document
@@ -42,7 +44,14 @@ def test_every_field_is_explained_with_an_example(field: str) -> None:
 
 
 def test_the_examples_are_right() -> None:
-    catalogue, mirrors, _feed = EXAMPLES  # the third is read by test_feeds.py
+    pin, catalogue, mirrors, _feed = EXAMPLES  # the last is read by test_feeds.py
+    packaged = Catalog.load(Sources(cache=Path("/nonexistent"), admin=Path("/nonexistent")))
+    (pinned,) = parse_document(pin.encode(), "docs/catalogue.md", Layer.ADMIN)
+    below = packaged.get(pinned.id)
+    layers = Layers([below])
+    layers.put([pinned])
+    (found,) = layers.distributions()
+    assert (found.description, len(found.releases)) == (below.description, len(below.releases) + 1)
     (entry,) = parse_document(catalogue.encode(), "docs/catalogue.md", Layer.CACHE)
     assert entry.releases[0].mirrors[1].country == "DE"
     assert set(parse_lists(mirrors.encode(), "docs/catalogue.md")) == {"debian"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from luxusbd.catalog.feeds.definitions import parse_feed
-from luxusbd.catalog.feeds.merge import merge
+from luxusbd.catalog.feeds.merge import merge, successor
 from luxusbd.catalog.feeds.model import FeedRelease, HashTrust
 from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
 
@@ -123,3 +123,60 @@ def test_a_respin_told_with_sha512_alone_is_noticed() -> None:
     other = "d" * 128
     (found,) = merge(known, FEED, [told("1", sha256="", sha512=other, size=0)]).distribution.releases
     assert (found.sha512, found.content, found.size) == (other, f"sha512-{other}", 0)
+
+
+def test_what_is_soon_out_of_date_stays_so() -> None:
+    (found,) = merge(distribution(release("1", rolling=True)), FEED, [told("2")]).distribution.releases
+    assert found.rolling
+    (found,) = merge(distribution(release("1")), FEED, [told("2", rolling=True)]).distribution.releases
+    assert found.rolling
+    (found,) = merge(distribution(release("1")), FEED, [told("2")]).distribution.releases
+    assert not found.rolling
+
+
+def test_a_respin_of_before_takes_no_newer_one_away() -> None:
+    before = distribution(release("1", release_date="2026-05-01"))
+    merged = merge(before, FEED, [told("1", release_date="2026-04-01")])
+    assert merged.distribution == before
+    assert merged.notes == (
+        "x 1 amd64: of 2026-04-01, and the one before is of 2026-05-01; what was known before stays",
+    )
+    (found,) = merge(before, FEED, [told("1", release_date="2026-05-02")]).distribution.releases
+    assert found.sha256 == B
+
+
+def shared(version: str, **fields: Any) -> Release:
+    return release(version, **{"mirror_list": "x", "mirror_path": f"{version}.iso", **fields})
+
+
+def test_shared_mirrors_have_the_newer_release_where_its_maker_has_it() -> None:
+    def place(known: Release, found: FeedRelease) -> tuple[str, str]:
+        (made,) = merge(distribution(known), FEED, [found]).distribution.releases
+        return made.mirror_list, made.mirror_path
+
+    assert place(shared("1"), told("2")) == ("x", "2.iso")
+    assert place(shared("1"), told("1", sha256=A)) == ("x", "1.iso")
+    # the same name with other bytes: the mirrors have those of before for some days
+    assert place(shared("1"), told("1")) == ("", "")
+    assert place(shared("1"), told("2", iso_url="https://x.example.org/2.iso")) == ("", "")
+    assert place(shared("1", mirror_path="y/1.iso"), told("2")) == ("", "")
+    assert place(release("1"), told("2")) == ("", "")
+
+
+def test_the_successor_is_of_the_same_kind_and_series() -> None:
+    feed = [told("24.04.6", series="24.04"), told("26.04.1", series="26.04"), told("26.04.1", edition="kde")]
+    known = distribution(release("24.04.5"), release("26.04.1", sha256=B), release("25.10"))
+    after = merge(known, FEED, feed).distribution
+
+    def next_of(version: str, **fields: Any) -> str:
+        found = successor(after, feed, release(version, **fields))
+        return f"{found.version} {found.edition}" if found is not None else ""
+
+    assert next_of("24.04.5") == "24.04.6 "
+    assert next_of("26.04") == "26.04.1 "
+    assert next_of("26.04", edition="kde") == "26.04.1 kde"
+    # the same bytes, another series, a newer one, another architecture, and one that the feed is silent about
+    assert [next_of("26.04.1", sha256=B), next_of("25.10"), next_of("26.04.2")] == ["", "", ""]
+    assert [next_of("26.04", architecture="arm64"), next_of("26.04", edition="xfce")] == ["", ""]
+    # what the catalogue did not take is no successor
+    assert successor(known, feed, release("24.04.5")) is None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luxusbd.catalog.model import Layer, Mirror, Trust
-from luxusbd.catalog.schema import parse_document, validate
+from luxusbd.catalog.schema import parse_document, read_document, validate
 from luxusbd.errors import CatalogError
 
 
@@ -277,3 +277,79 @@ def test_where_keys_and_metalinks_are() -> None:
         "https://example.org/m",
         "c" * 128,
     )
+
+
+STRANGE = [
+    "1" * 5000, "-" + "9" * 400, "1e999", "-1e999", "1e308", "0.1e-400", "NaN", "Infinity", "-Infinity", "-0", "true",
+    '"\\ud800"', '"\\udc00\\ud800"', '"\\u0000"', '"\\u202e"', '"' + "x" * 100_000 + '"', '{"a": 1, "a": 2}', "[]",
+    "[" * 3000 + "]" * 3000, "[" * 200_000, '{"a":' * 3000 + "1" + "}" * 3000, '"' + "../" * 50_000 + '"', "\u00e9",
+    "{}", "'x'",
+]  # fmt: skip
+
+
+def refusal(data: bytes) -> str:
+    try:
+        read_document(data, "x.json", Layer.USER)
+    except CatalogError as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize("text", STRANGE, ids=range(len(STRANGE)))
+@pytest.mark.parametrize("minor", ["2.0", "2.9"])
+def test_strange_values_in_every_place_are_taken_or_refused(text: str, minor: str) -> None:
+    template = document(
+        size=1, edition="x", sums_url="https://x.example/s", mirror_list="debian", mirror_path="x", surprise=1
+    )
+    template["version"] = minor
+    template["distributions"][0].update(feed="https://x.example/f", surprise=1)
+    whole = json.dumps(template)
+    places = [template, template["distributions"][0], template["distributions"][0]["releases"][0]]
+    count = 0
+    for place in places:
+        for key in list(place):
+            before = place[key]
+            place[key] = "@@"
+            data = json.dumps(template).replace('"@@"', text).encode("utf-8", "surrogatepass")
+            place[key] = before
+            said = refusal(data)
+            assert all(line.startswith("x.json: ") and line.isprintable() for line in said.splitlines())
+            assert len(said) < 20_000
+            count += 1
+    assert count > 20
+    assert json.dumps(template) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"version": "2.0", "version": "2.0"}', "the key 'version' twice"),
+        ('[{"a": {"b": 1, "b": 2}}]', "the key 'b' twice"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(text: str, path: str) -> None:
+    with pytest.raises(CatalogError, match=path):
+        parse_document(text.encode(), "x", Layer.USER)
+
+
+def test_what_a_newer_version_added_is_a_warning_and_nothing_else() -> None:
+    data = document(colour="red")
+    data["version"] = "2.7"
+    data["motto"] = "x"
+    for index in range(30):
+        data["distributions"].append({**data["distributions"][0], "id": f"more{index}"})
+    found = read_document(json.dumps(data).encode(), "x.json", Layer.ADMIN)
+    assert len(found.distributions) == 31
+    assert found.warnings[0] == (
+        "x.json: $: found the unknown field 'motto', which a newer version may have added; it is ignored"
+    )
+    assert found.warnings[-1] == "x.json: and 12 more"
+    data["version"] = "2.0"
+    with pytest.raises(CatalogError, match="unknown field 'motto', expected only"):
+        read_document(json.dumps(data).encode(), "x.json", Layer.ADMIN)
+
+
+@pytest.mark.parametrize("size_mb", [0, 1, 700, 9_999_999])
+def test_the_hint_of_the_size_is_never_compared(size_mb: int) -> None:
+    (entry,) = validate(document(size_mb=size_mb, size=5), "x", Layer.ADMIN)
+    assert (entry.releases[0].size_mb, entry.releases[0].size) == (size_mb, 5)

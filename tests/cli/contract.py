@@ -56,6 +56,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "hide_end_of_life": "b",
         "sort": "s",
     },
+    "UpdateCatalog": {"feeds": "b", "ids": "as"},
     "Download": {"priority": "i", "bandwidth": "t"},
     "ImportImage": {"sha256": "s", "size": "t", "sums": "h", "sums_name": "s", "signature": "h", "key": "h"},
     "InspectImage": {"sha256": "s"},
@@ -80,6 +81,8 @@ OPTIONS: dict[str, dict[str, str]] = {
     "SetMirrorPreference": {"mode": "s", "url": "s", "prefer": "as", "exclude": "as"},
     "ListJobs": {"unfinished": "b", "all_users": "b", "limit": "u"},
     "GetSettings": {"origins": "b"},
+    "GetDistribution": {"origins": "b"},
+    "ImportCatalog": {"name": "s"},
     "Cancel": {"keep_partial": "b"},
     "Modify": {"priority": "i", "bandwidth": "t"},
 }

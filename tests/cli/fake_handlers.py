@@ -35,6 +35,12 @@ class Handlers(Jobs):
         self.settings = world.settings()
         self.origins: dict[str, str] = {}
         self.catalog_status = world.catalog_status()
+        self.update_options: dict[str, Variant] = {}
+        """Of the last update of the catalogue."""
+        self.own_catalogues: list[tuple[str, bytes]] = []
+        """Name and bytes of what was imported."""
+        self.refuses_catalogues = ""
+        """Why no catalogue is taken."""
         self.plans: dict[str, tuple[list[str], list[str]]] = {}
         self.plan_changes: dict[str, Variant] = {}
         """Keys that replace those of every plan."""
@@ -95,7 +101,7 @@ class Handlers(Jobs):
             case "ListDistributions":
                 return self._list_distributions(options)
             case "GetDistribution":
-                return self._distribution(body[0])
+                return world.traced(self._distribution(body[0]), origins="origins" in options)
             case "Download":
                 name = str(body[0]).removeprefix("distro:")
                 self._distribution(name.partition("@")[0].partition("/")[0])
@@ -154,11 +160,17 @@ class Handlers(Jobs):
                 self._distribution(body[0])
                 return b"\x89PNG logo"
             case "UpdateCatalog":
-                return self.new_job("update-catalog", "the catalogue", outcome=world.updated()).path
+                self.update_options = body[0]
+                asked = world.asked() if "feeds" in body[0] else {}
+                return self.new_job("update-catalog", "the catalogue", outcome={**world.updated(), **asked}).path
             case "GetCatalogStatus":
                 return self.catalog_status
             case "ImportCatalog":
                 data = os.pread(fds[body[0]], 1 << 20, 0)
+                self.own_catalogues.append((options["name"].value, data))
+                if self.refuses_catalogues:
+                    raise RefusalError(f"{ERROR}InvalidCatalog", self.refuses_catalogues)
+                self.catalog_status["own"] = Variant("s", hashlib.sha256(data).hexdigest())
                 return len(json.loads(data)["distributions"])
             case "ListMirrors":
                 self._distribution(body[0].partition("@")[0])
@@ -283,6 +295,7 @@ class Handlers(Jobs):
             "initrds": Variant("as", ["/live/initrd.img"]),
             "parameters": Variant("as", ["boot=live", "findiso={iso}", "root={data_uuid}"]),
             "firmware": Variant("as", ["bios", "uefi"]),
+            "signer": Variant("s", "debian"),
         }
         report = {
             "label": Variant("s", "MY_LABEL"),

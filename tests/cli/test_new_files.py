@@ -11,6 +11,8 @@ from dbus_next.signature import Variant
 
 from luxusbd.catalog.model import Layer
 from luxusbd.catalog.schema import parse_document
+from tests.catalog.test_migrate import old
+from tests.catalog.test_schema import document
 from tests.cli import world
 from tests.cli.conftest import Run, Spawn
 from tests.cli.fake_daemon import FakeDaemon
@@ -137,14 +139,72 @@ def test_catalog_check(luxusb: Run, tmp_path: Path) -> None:
     assert document["error"]["name"] == "org.luxusb.Error.InvalidCatalog"
 
 
+def test_catalog_check_warns_of_what_is_newer(luxusb: Run, tmp_path: Path) -> None:
+    newer, later, major = (tmp_path / name for name in ("newer.json", "later.json", "major.json"))
+    newer.write_text(json.dumps({**document(), "version": "2.1", "motto": "x"}))
+    later.write_text(json.dumps({**document(), "version": "2.1"}))
+    major.write_text(json.dumps({**document(), "version": "3.0"}))
+    done = luxusb("catalog", "check", newer, later)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        f"Warning: {newer}: $: found the unknown field 'motto', which a newer version may have added; it is ignored",
+        f"{newer}: good, 1 distribution",
+        f"{later}: good, 1 distribution",
+    ]
+    assert [
+        len(entry["warnings"]) for entry in luxusb("catalog", "check", newer, later, "--json").document["files"]
+    ] == [1, 0]
+    refused = luxusb("catalog", "check", newer, major, tmp_path)
+    assert refused.code == 1
+    assert refused.err.startswith("luxusb: 2 problems were found\n")
+    assert f"{major}: $.version: found 3.0, expected 2.x; update luxusbd to read this catalogue" in refused.err
+    assert f"{tmp_path}: Is a directory" in refused.err
+
+
+def test_catalog_show_says_where_everything_comes_from(luxusb: Run, daemon: FakeDaemon) -> None:
+    shown = luxusb("catalog", "show", "debian-live", "--origin").out
+    assert [line.split() for line in shown.splitlines()[-4:]] == [
+        ["name", "packaged", "/usr/share/luxusb/data/distros.json"],
+        ["description", "packaged", "/usr/share/luxusb/data/distros.json"],
+        ["debian-live@12.5/xfce", "amd64", "packaged", "/usr/share/luxusb/data/distros.json"],
+        ["debian-live@12.4", "amd64", "packaged", "/usr/share/luxusb/data/distros.json"],
+    ]
+    without = luxusb("catalog", "show", "debian-live")
+    assert "DOCUMENT" not in without.out
+    assert luxusb("catalog", "show", "debian-live", "--json").document["origins"] is None
+    assert "Did you mean ubuntu" in luxusb("catalog", "show", "ubunut").err
+    assert luxusb("catalog", "show", "--origin").code == 2
+
+
+def test_catalog_migrate(luxusb: Run, tmp_path: Path) -> None:
+    place, out = tmp_path / "distros", tmp_path / "out.json"
+    place.mkdir()
+    (place / "garden.json").write_text(json.dumps(old()))
+    (place / "lost.json").write_text(json.dumps(old("lost", sha256="")))
+    (place / "off.json.disabled").write_text("{")
+    done = luxusb("catalog", "migrate", place, "-o", out)
+    assert (done.code, done.err) == (0, "")
+    assert f'{place}/lost.json: $.releases[0].sha256: found "", expected the full SHA-256' in done.out
+    assert done.out.splitlines()[-2:] == ["2 entries were left out.", f"Saved as {out}, 1 distribution."]
+    assert luxusb("catalog", "check", out).out == f"{out}: good, 1 distribution\n"
+    again = luxusb("catalog", "migrate", place, "-o", out)
+    assert (again.code, "is there already" in again.err) == (1, True)
+    assert luxusb("catalog", "migrate", place, "-o", out, "--force").code == 0
+    empty = luxusb("catalog", "migrate", place / "lost.json", "-o", tmp_path / "none.json", "--json")
+    assert (empty.code, len([note for note in empty.document["notes"] if note["dropped"]])) == (1, 2)
+    assert not (tmp_path / "none.json").exists()
+    missing = luxusb("catalog", "migrate", tmp_path / "nothing", "-o", tmp_path / "none.json")
+    assert (missing.code, "No such file or directory" in missing.err) == (1, True)
+
+
 def test_catalog_show_and_import(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:
     daemon.do(lambda: daemon.distros[0].update(origin=Variant("s", "user")))
     assert [line.split() for line in luxusb("catalog", "show").out.splitlines()[1:]] == [
-        ["user", "1", "2"],
-        ["packaged", "2", "2"],
+        ["user", "1", "0"],
+        ["packaged", "2", "4"],
     ]
     file = tmp_path / "mine.json"
-    file.write_text('{"distributions": [1]}')
+    file.write_text(json.dumps(document()))
     assert luxusb("catalog", "import", file).out == "1 distribution was added.\n"
     wrong = luxusb("catalog", "chekc", file)
     assert wrong.code == 2

@@ -52,6 +52,30 @@ def test_an_update_says_what_changed(luxusb: Run, daemon: FakeDaemon) -> None:
     ]
 
 
+def test_the_makers_are_asked_too(luxusb: Run, daemon: FakeDaemon) -> None:
+    said = luxusb("catalog", "update", "--feeds", "kali", "distro:arch")
+    assert said.code == 0
+    assert {name: value.value for name, value in daemon.update_options.items()} == {
+        "feeds": True,
+        "ids": ["kali", "arch"],
+    }
+    problem, summary, last = said.out.splitlines()[-3:]
+    assert problem.startswith("feed gparted: the key of its maker is not at hand")
+    assert "\x1b" not in problem
+    assert summary == "54 feeds were asked: 3 with newer releases, 50 without, 1 failed."
+    assert last == "The catalogue was updated (serial 7)."
+    assert luxusb("catalog", "update").code == 0
+    assert daemon.update_options == {}
+    status = {line.partition("  ")[0]: line.split()[-1] for line in luxusb("catalog", "status").out.splitlines()}
+    assert (status["failed"], status["feeds"]) == ("gparted", "releases")
+
+
+def test_an_id_without_feeds_is_a_mistake(luxusb: Run, daemon: FakeDaemon) -> None:
+    said = luxusb("catalog", "update", "kali")
+    assert said.code == 2
+    assert "give --feeds, too" in said.err
+
+
 @pytest.fixture(scope="module")
 def keys() -> Iterator[Keys]:
     # the agent's socket needs a short path

@@ -17,6 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from luxusb_cli.app import cli
 
+from tests.catalog.test_migrate import old
 from tests.cli import schemas, world
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon
@@ -61,6 +62,9 @@ COMMANDS: dict[str, list[str]] = {
     "catalog-import": ["catalog", "import", "CATALOGUE"],
     "catalog-export": ["catalog", "export", "NEW"],
     "catalog-check": ["catalog", "check", "CATALOGUE"],
+    "recipes-list": ["recipes", "list"],
+    "recipes-check": ["recipes", "check", "RECIPE"],
+    "catalog-migrate": ["catalog", "migrate", "OLD", "--output", "NEW"],
     "update": ["update", "--device", "sdc", "--check"],
     "repair": ["repair", "--device", "sdc"],
     "persistence": ["persistence", "arch.iso", "4GiB", "--device", "sdc"],
@@ -71,7 +75,9 @@ COMMANDS: dict[str, list[str]] = {
     "try": ["try", "ISO"],
     "report": ["report"],
 }
-OFFLINE = {"version", "catalog-check", "catalog-sign", "try", "report"}
+OFFLINE = frozenset(
+    ["version", "catalog-check", "catalog-migrate", "catalog-sign", "recipes-list", "recipes-check", "try", "report"]
+)
 """What works without a daemon."""
 NO_JSON: frozenset[str] = frozenset({"completion"})
 """Commands that print something that is no document."""
@@ -109,7 +115,10 @@ def documents(luxusb: Run, daemon: FakeDaemon, iso: Path, arguments: list[str]) 
 def fill(arguments: list[str], iso: Path) -> list[str]:
     """With real files in the place of their names; a NEW one is another one every time."""
     new = iso.with_name(f"new{len(list(iso.parent.iterdir()))}")
-    known = {"ISO": iso, "CATALOGUE": ROOT / "data" / "distros.json", "NEW": new}
+    older = iso.with_name("garden.json")
+    older.write_text(json.dumps(old()))
+    known = {"ISO": iso, "CATALOGUE": ROOT / "data" / "distros.json", "NEW": new, "OLD": older}
+    known["RECIPE"] = ROOT / "data" / "recipes" / "casper.json"
     return [str(known.get(argument, argument)) for argument in arguments]
 
 

@@ -102,6 +102,7 @@ def release(version: str, edition: str = "", size: int = 3 * GIB, end_of_life: s
         "sha256": Variant("s", SHA_A),
         "url": Variant("s", "https://example.org/a.iso"),
         "trust": Variant("s", "signed"),
+        "origin": Variant("s", "packaged"),
         "family": Variant("s", "debian-live"),
         "secure_boot": Variant("s", "yes" if size else "unknown"),
         "end_of_life": Variant("s", end_of_life),
@@ -122,6 +123,19 @@ def distro(name: str, title: str, rank: int, category: str, *releases: Dict) -> 
         "popularity_rank": Variant("u", rank),
         "origin": Variant("s", "packaged"),
         "releases": Variant("aa{sv}", list(releases)),
+    }
+
+
+def traced(found: Dict, *, origins: bool) -> Dict:
+    """A distribution with where it comes from, if that was asked for."""
+    if not origins:
+        return found
+    place = {"origin": Variant("s", "packaged"), "document": Variant("s", "/usr/share/luxusb/data/distros.json")}
+    releases = [{**release, "document": place["document"]} for release in found["releases"].value]
+    return {
+        **found,
+        "releases": Variant("aa{sv}", releases),
+        "origins": Variant("aa{sv}", [{"field": Variant("s", name), **place} for name in ("name", "description")]),
     }
 
 
@@ -194,6 +208,21 @@ def catalog_status() -> Dict:
         "fingerprint": Variant("s", "AB" * 20),
         "previous": Variant("b", False),
         "problems": Variant("as", []),
+        "feeds": Variant("t", 54),
+        "feeds_asked": Variant("t", 1_800_086_400),
+        "feeds_failed": Variant("as", ["gparted"]),
+    }
+
+
+def asked() -> Dict:
+    """What feeds add to the result of an update."""
+    return {
+        "feeds_asked": Variant("t", 54),
+        "feeds_changed": Variant("t", 3),
+        "feeds_unchanged": Variant("t", 50),
+        "feeds_failed": Variant("t", 1),
+        "failed_feeds": Variant("as", ["gparted"]),
+        "feed_problems": Variant("as", ["feed gparted: the key of its maker is not at hand \x1b[2J"]),
     }
 
 
@@ -264,6 +293,9 @@ def inspected() -> dict[str, Variant]:
         "uuid": Variant("s", "2024-02-10-11-27-00-00"),
         "recipe_version": Variant("t", 2),
         "minimum_memory": Variant("t", 512 << 20),
+        "toram": Variant("s", "entry"),
+        "persistence": Variant("s", "file"),
+        "persistence_filesystems": Variant("as", ["ext4"]),
         "container": Variant("s", "iso9660+udf"),
         "names": Variant("s", "rock-ridge"),
         "partition_table": Variant("s", "mbr"),

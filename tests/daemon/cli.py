@@ -62,7 +62,8 @@ class Cli:
     async def start(self, *arguments: str | Path) -> asyncio.subprocess.Process:
         """Begin a command."""
         settings = {key: value for key, value in environment().items() if not key.startswith(("LC_", "LANG"))}
-        settings |= {"DBUS_SYSTEM_BUS_ADDRESS": self.address, "LANG": "C.UTF-8", "XDG_CACHE_HOME": str(self._home)}
+        settings |= {"DBUS_SYSTEM_BUS_ADDRESS": self.address, "LANG": "C.UTF-8"}
+        settings |= {"XDG_CACHE_HOME": str(self._home), "XDG_CONFIG_HOME": str(self._home / "config")}
         other: dict[str, Any] = {}
         if self._uid is not None:
             other = {"user": self._uid, "group": self._uid, "extra_groups": []}

@@ -88,9 +88,22 @@ async def found() -> AsyncIterator[Remote]:
 async def test_an_update_comes_and_stays(found: Remote) -> None:
     async with place_of(found) as place:
         before = await place.caller.client.distributions()
-        assert await place.status() == CatalogStatus(
-            f"{found.server.base}{NAME}", 0, 0, 0, 0, 0, "", previous=False, problems=()
+        now = await place.status()
+        assert now == CatalogStatus(
+            f"{found.server.base}{NAME}",
+            0,
+            0,
+            0,
+            0,
+            0,
+            "",
+            previous=False,
+            problems=(),
+            migrated=(),
+            own="",
+            feeds=now.feeds,
         )
+        assert now.feeds >= 40
         first = found.edition("school", "exam")
         found.publish(first)
         result = await place.updated()

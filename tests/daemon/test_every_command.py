@@ -13,11 +13,14 @@ import pytest
 import pytest_asyncio
 from luxusb_cli.app import cli
 
+from tests.catalog.test_migrate import old
+from tests.catalog.test_schema import document
 from tests.cli import schemas
 from tests.daemon.cli import ERROR
 from tests.daemon.images import MIB, Images
 from tests.daemon.remote import remote
 from tests.daemon.shared import World, world_of
+from tests.harness.service import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -115,6 +118,11 @@ async def downloading(world: World, *options: str) -> int:
     return number
 
 
+def own_catalogue(world: World) -> Path:
+    """What the command keeps for its user."""
+    return world.place / "home" / "config" / "luxusb" / "custom_distros.json"
+
+
 def succeeded(document: Any) -> bool:
     return bool(document["job"]["state"] == "succeeded")
 
@@ -132,7 +140,7 @@ plain(
     holds=lambda found: len(found["distributions"]) == 1,
 )
 plain("info", "alpha", says=["alpha@1.0"], holds=lambda found: found["distribution"]["id"] == "alpha")
-plain("catalog show")
+plain("catalog show", "alpha", "--origin", says=["alpha@1.0", "catalogue.json"], holds=lambda found: found["origins"])
 plain("settings", says=["authorization.backend"], holds=lambda found: "limits.jobs" in found["settings"])
 plain("completion", "bash", says=["luxusb"])
 plain("report", says=["luxusbd"], holds=lambda found: bool(found["report"]))
@@ -170,9 +178,11 @@ async def _catalog_sign(world: World) -> Arguments:
     return file, "--key", world.remote.maker, "--output", world.place / "signed"
 
 
-@case("catalog import", feature="ImportCatalog")
+@case("catalog import", says=["added"], holds=lambda found: found["distributions"] == 1)
 async def _catalog_import(world: World) -> Arguments:
-    return (world.place / "catalogue.json",)
+    world.undo.close()
+    world.undo.callback(own_catalogue(world).unlink)
+    return (world.file("own.json", json.dumps(document()).encode()),)
 
 
 @case("catalog export", holds=lambda found: found["file"].endswith("out.json"))
@@ -180,9 +190,25 @@ async def _catalog_export(world: World) -> Arguments:
     return (await new_file(world, "out.json"),)
 
 
+@case("catalog migrate", says=["Saved as", "no size"], holds=lambda found: found["releases"] == 1)
+async def _catalog_migrate(world: World) -> Arguments:
+    world.undo.close()
+    return world.file("old.json", json.dumps(old(size_mb=0)).encode()), "-o", await new_file(world, "migrated.json")
+
+
 @case("catalog check", says=["catalogue.json: good"])
 async def _catalog_check(world: World) -> Arguments:
     return (world.place / "catalogue.json",)
+
+
+@case("recipes list", says=["debian-netboot"], holds=lambda found: len(found["recipes"]) > 40)
+async def _recipes_list(world: World) -> Arguments:
+    return ("--directory", world.place / "recipes.d")
+
+
+@case("recipes check", says=["casper.json: good"])
+async def _recipes_check(world: World) -> Arguments:
+    return (ROOT / "data" / "recipes" / "casper.json",)
 
 
 @case("images", says=["beta.iso"], holds=lambda found: "beta.iso" in {image["name"] for image in found["images"]})

@@ -211,6 +211,45 @@ async def test_nobody_sees_what_root_does(
     await root.succeeded(await root.client.download("distro:rescue"))
 
 
+async def test_a_catalogue_of_ones_own_is_nothing_to_others(
+    service: Daemon, root: Caller, nobody: OtherUser, address: str, mirror: Mirror, images: Images, place: Path
+) -> None:
+    document = catalogue([images.beta.for_catalogue(), images.large.for_catalogue()], [mirror])
+    document["distributions"][0].update(id="secret", name="Secret", popularity_rank=1)
+    # and another image under the name of one that all know
+    document["distributions"][1].update(id="alpha", name="Alpha")
+    assert await root.client.import_catalog_bytes(json.dumps(document).encode(), "own.json") == 2
+    assert "secret" in {distro.id for distro in await root.client.distributions()}
+    assert (await root.client.distribution("alpha")).releases[0].sha256 == images.large.sha256
+    assert (await root.client.catalog_status()).own
+    assert not (await nobody.call("GetCatalogStatus", "a{sv}", {}))["body"][0]["own"]
+    listed = (await nobody.call("ListDistributions", "a{sv}", {}))["body"][0]
+    assert "secret" not in {distro["id"] for distro in listed}
+    assert {distro["origin"] for distro in listed}.isdisjoint({"user"})
+    answer = await nobody.call("GetDistribution", "sa{sv}", "secret", {})
+    assert answer["error"] == ERROR + "DistributionNotFound"
+    assert "secret" not in answer["text"].replace("'secret'", "")
+    alpha = (await nobody.call("GetDistribution", "sa{sv}", "alpha", {}))["body"][0]
+    assert [release["sha256"] for release in alpha["releases"]] == [images.alpha.sha256]
+    async with mocked_polkit(address, "download"):
+        await root.succeeded(await root.client.download("distro:secret"))
+        await root.succeeded(await root.client.download("distro:alpha"))
+        assert {image.source for image in await root.client.images()} == {"custom:secret@1.0", "custom:alpha@1.0"}
+        # neither the image nor its name is there for others, who get the real one
+        assert (await nobody.call("ListImages", "a{sv}", {}))["body"][0] == []
+        theirs = await path_of(await nobody.call("Download", "sa{sv}", "distro:alpha", {}))
+        await root.succeeded(theirs)
+        (image,) = (await nobody.call("ListImages", "a{sv}", {}))["body"][0]
+        assert (image["sha256"], image["source"]) == (images.alpha.sha256, "distro:alpha@1.0")
+    told = json.dumps(await nobody.signals()).lower()
+    assert "secret" not in told
+    assert "own.json" not in told
+    # an empty one takes it away
+    document["distributions"] = []
+    assert await root.client.import_catalog_bytes(json.dumps(document).encode(), "own.json") == 0
+    assert "secret" not in {distro.id for distro in await root.client.distributions()}
+
+
 async def test_the_real_polkit(
     service: Daemon, root: Caller, nobody: OtherUser, address: str, place: Path, images: Images
 ) -> None:

@@ -18,7 +18,7 @@ from luxusb_cli.inspection import InspectReport
 from luxusb_cli.results import VerifyResult
 from luxusb_cli.wire import ProtocolError, wire_of
 
-from luxusbd import config, configfile
+from luxusbd import config, configfile, resources
 from luxusbd.catalog import update
 from luxusbd.catalog.cache import state_from
 from luxusbd.catalog.mirrorlists import expanded, parse_lists
@@ -26,14 +26,20 @@ from luxusbd.catalog.model import Layer
 from luxusbd.catalog.schema import parse_document, read_document
 from luxusbd.errors import CatalogError, ConfigError, FailedError, InterruptedJobError, VerificationError
 from luxusbd.images.authenticode import signers
-from luxusbd.images.details import Container, Details, Inspection, PartitionInfo, ProgramInfo
+from luxusbd.images.codec import boot_entry_from_json, boot_entry_to_json
+from luxusbd.images.derive import derive
+from luxusbd.images.details import Container, Details, Inspection, Keeps, PartitionInfo, ProgramInfo, Toram
 from luxusbd.images.details_codec import inspection_from_json, inspection_to_json
 from luxusbd.images.eltorito import BootRecord
+from luxusbd.images.match import apply
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
+from luxusbd.images.recipebook import read_documents
+from luxusbd.images.recipes import STICK_PLACEHOLDERS, placeholders
 from luxusbd.transfer.pairmodel import PairRequest, pair_from_json
 from luxusbd.transfer.vouch import vouched_from_json
 from tests.fuzz.engine import Target
 from tests.fuzz.mutate import mutate, mutate_text
+from tests.images.builders import DictTree
 
 _LONG = b"9" * 5000
 _TOML = (
@@ -171,6 +177,9 @@ def _inspection() -> Inspection:
         partitions=(PartitionInfo(1, "83", "root", "ext4", 0, 1, active=False),),
         boot_records=(BootRecord("bios", "", bootable=True, start=0, size=0),),
         programs=(ProgramInfo("/a", "amd64", signed=True, signers=("x",)),),
+        toram=Toram.ALWAYS,
+        persistence=Keeps.PARTITION,
+        persistence_on=frozenset({"ext4"}),
     )
     return Inspection(recognition, details)
 
@@ -293,7 +302,57 @@ def _check_update(data: bytes) -> None:
         assert all(record.edition for record in state_from(data))
 
 
+_MENU = (
+    b"\n", b"{", b"}", b"'", b'"', b"\\", b"$", b"${a}", b"$a$a", b"set a=", b"linux /k ", b"initrd /i", b"menuentry ",
+    b"boot=live", b"root=live:CDLABEL=", b"archisobasedir=x", b"#", b";", b"(loop)", b"/../", b"\0", b"\xff",
+    b"append ", b"label x\n", b"kernel ", b"options ", b"title ", b"a" * 3000, b"\nset a=$a$a" * 60, b"{iso}",
+    b"\xe2\x80\xae",
+)  # fmt: skip
+_GRUB = b"""set d=/k
+menuentry 'A "b"' --class x {
+  if [ -e /a ]; then linux ($root)$d/vmlinuz boot=live findiso=${iso_path} q="a b" --- ; fi
+  initrd /k/initrd.img
+}
+"""
+_SYSLINUX = b"label a\n menu label ^A\n kernel vmlinuz\n append initrd=initrd.img root=live:CDLABEL=A\\x20B quiet\n"
+
+
+def _menu_corpus() -> tuple[bytes, ...]:
+    return (_GRUB, _SYSLINUX, b"title A\nlinux /k/vmlinuz\ninitrd /k/initrd.img\noptions archisobasedir=a quiet\n")
+
+
+def _mutate_menu(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
+    return mutate_text(rng, data, corpus, _MENU)
+
+
+def _check_menu(data: bytes) -> None:
+    """Whatever a menu holds, what is made of it passes the strict reader of the core, and GRUB changes none of it."""
+    for file in ("/boot/grub/grub.cfg", "/k/boot/syslinux/syslinux.cfg", "/loader/entries/a.conf"):
+        found = derive(DictTree({"/k/vmlinuz": b"", "/k/initrd.img": b"", file: data}, "LABEL")).match
+        if found is None:
+            continue
+        for entry in found.entries:
+            assert boot_entry_from_json(boot_entry_to_json(entry)) == entry
+            assert entry.kernel == "/k/vmlinuz"
+            for word in entry.parameters:
+                assert not set(word) & set("'\"\\$`")
+                assert set(placeholders(word)) <= STICK_PLACEHOLDERS
+
+
+def _recipe_corpus() -> tuple[bytes, ...]:
+    return tuple(path.read_bytes() for path in sorted(resources.data("recipes").glob("*.json"))[::8])
+
+
+def _check_recipe(data: bytes) -> None:
+    layer = read_documents([_json_of(data)])
+    assert len(layer.recipes) + bool(layer.problems) >= 1
+    for recipe in layer.recipes:
+        apply(DictTree({"/live/vmlinuz": b"", "/.disk/info": "Debian 12 amd64"}, "LABEL"), recipe)
+
+
 TARGETS = (
+    Target("menus", _menu_corpus, _mutate_menu, _check_menu, ("luxusbd/images",)),
+    Target("recipes", _recipe_corpus, mutate_json, _check_recipe, ("luxusbd/images",)),
     Target("config", _config_corpus, _mutate_toml, _check_config, ("luxusbd/config",)),
     Target("catalog", _catalog_corpus, mutate_json, _check_catalog, ("luxusbd/catalog",)),
     Target("catalog-mirrors", _lists_corpus, mutate_json, _check_lists, ("luxusbd/catalog",)),

@@ -219,7 +219,7 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
     unit = (destination / "usr/lib/systemd/system/luxusb-stick@.service").read_text()
     assert "ExecStart=/opt/lux/libexec/luxusb-stick\n" in unit
     unit = (destination / "usr/lib/systemd/system/luxusb-catalog-update.service").read_text()
-    assert "ExecStart=/opt/lux/bin/luxusb --json catalog update\n" in unit
+    assert unit.count("exec /opt/lux/bin/luxusb --json catalog update") == 2
     service = (destination / "usr/share/dbus-1/system-services/org.luxusb.Manager.service").read_text()
     assert "Exec=/opt/lux/sbin/luxusbd\n" in service
     command = destination / "opt/lux/bin/luxusb"

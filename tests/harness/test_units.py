@@ -153,9 +153,11 @@ def test_the_update_asks_from_where(tmp_path: Path) -> None:
     command = re.fullmatch(r"/bin/sh -c '(.*)'", condition)
     assert command is not None
     stand_in = tmp_path / "busctl"
-    for url, status in (("", 1), ("https://one.example/c.json", 0), ("http://127.0.0.1:8001/c.json", 0), ("c.json", 1)):
+    urls = (("", 1), ("https://one.example/c.json", 0), ("http://127.0.0.1:8001/c.json", 0), ("c.json", 1))
+    for url, feeds, status in [*((url, "false", status) for url, status in urls), ("", "true", 0)]:
         # as busctl prints a dictionary: each value behind its type
-        said = f'a{{sv}} 3 "a.b" s "http" "catalog.update_url" s "{url}" "catalog.update_key" s "http"'
+        said = f'a{{sv}} 4 "a.b" s "http" "catalog.update_url" s "{url}" "catalog.update_key" s "http"'
+        said += f' "catalog.update_feeds" b {feeds}'
         stand_in.write_text(f"#!/bin/sh\necho '{said}'\n")
         stand_in.chmod(0o755)
         done = subprocess.run(
@@ -163,6 +165,21 @@ def test_the_update_asks_from_where(tmp_path: Path) -> None:
             env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, "names no http or https address" in done.stdout) == (status, status == 1)
+
+
+@pytest.mark.parametrize(("feeds", "options"), [("true", " --feeds"), ("false", "")])
+def test_the_update_asks_makers_where_that_is_configured(tmp_path: Path, feeds: str, options: str) -> None:
+    (start,) = settings("luxusb-catalog-update.service")["ExecStart"]
+    command = re.fullmatch(r"/bin/sh -c '(.*)'", start)
+    assert command is not None
+    for name, said in (("busctl", f"""'a{{sv}} 1 "catalog.update_feeds" b {feeds}'"""), ("luxusb", '"$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {said}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-c", command[1].replace("/usr/bin/luxusb", "luxusb")],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"--json catalog update{options}\n")
 
 
 @pytest.mark.parametrize("unit", ["luxusb-transfer.service", "luxusb-check@.service"])

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from luxusbd.errors import MalformedImageError
 from luxusbd.images.globs import path_regex
 from luxusbd.images.match import Match
 from luxusbd.images.recipes import Recipe
@@ -45,6 +46,8 @@ class DictTree:
         return [path for path in self._paths if regex.fullmatch(path)]
 
     def read(self, path: str, limit: int, offset: int = 0) -> bytes:
+        if path not in self.files:
+            raise MalformedImageError(f"the image has no file {path}")
         return self.files[path][offset : offset + limit]
 
 

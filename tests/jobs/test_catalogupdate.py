@@ -22,6 +22,7 @@ from luxusbd.config import CatalogConfig
 from luxusbd.errors import ConfigError, FailedError, InterruptedJobError, LuxusbError, VerificationError
 from luxusbd.jobs import catalogupdate
 from luxusbd.jobs.catalogupdate import CatalogUpdates, Remote, pinned_fingerprints
+from luxusbd.jobs.feeds import Feeds
 from luxusbd.transfer.pairmodel import Pair, PairRequest
 from luxusbd.transfer.vouch import Vouched
 from tests.catalog.test_catalog import named
@@ -82,7 +83,7 @@ class Context:
     """A job that only listens."""
 
     def __init__(self) -> None:
-        self.job = SimpleNamespace(id=1)
+        self.job = SimpleNamespace(id=1, params={})
         self.notes: list[str] = []
         self.note = self.notes.append
 
@@ -109,7 +110,8 @@ class Setting:
         self.transfer, self.checker = Transfer(data), Checker(answer)
         self.changed: list[str] = []
         self.updates = CatalogUpdates(
-            None, self.transfer, self.checker, self.catalog, self.sources, self.config, self.changed.append  # type: ignore[arg-type]
+            None, self.transfer, self.checker, self.catalog, self.sources, self.config, self.changed.append,  # type: ignore[arg-type]
+            Feeds(self.transfer, None, self.catalog, self.sources, self.changed.append),  # type: ignore[arg-type]
         )  # fmt: skip
 
     async def run(self) -> Any:

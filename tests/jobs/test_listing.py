@@ -24,7 +24,7 @@ from luxusbd.stick.model import MIB, StickOptions
 
 ME, OTHER = 1000, 1001
 HINTS = {
-    "live": RecipeHint("debian-live", frozenset({"Debian Secure Boot"})),
+    "live": RecipeHint("debian-live", frozenset({"debian"})),
     "casper": RecipeHint("casper", frozenset()),
 }
 STICK = DeviceIdentity("usb-stick", 7, 2048 * MIB)

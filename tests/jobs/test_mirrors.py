@@ -195,9 +195,9 @@ async def test_damaged_rows_do_no_harm(store: Store, clock: Clock) -> None:
 
 def test_jobs_keep_their_mirrors() -> None:
     distribution = entry("debian", FAST, OTHER)
-    params = params_of(distribution, distribution.releases[0])
+    params = params_of(distribution.releases[0])
     assert mirrors_of(params) == (FAST, OTHER)
     assert params["shared"] is True
-    assert params_of(replace(distribution, layer=Layer.USER), distribution.releases[0])["shared"] is False
+    assert params_of(replace(distribution.releases[0], layer=Layer.USER))["shared"] is False
     # of an older version of this program
     assert mirrors_of({"urls": [FAST.url]}) == (Mirror(FAST.url),)

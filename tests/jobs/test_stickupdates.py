@@ -64,7 +64,7 @@ def view(*images: ManifestImage, free: int = 1 << 40) -> DeviceView:
 
 class Bench:
     def __init__(self, place: Path, *entries: Distribution, minimum: Trust = Trust.NONE) -> None:
-        catalog = Catalog(entries)
+        self.catalog = catalog = Catalog(entries)
         policy = TrustPolicy(Keyring(place / "admin", place / "kept"), minimum)
         store = ImageStore(place / "images")
         self.comparer = StickComparer(catalog, policy, lambda: TODAY)
@@ -143,6 +143,17 @@ def test_less_trust_has_to_be_allowed(tmp_path: Path) -> None:
         assert len(bench.plan(only, check=True, **wishes).skipped) == 1
     demanding = Bench(tmp_path / "other", distribution("beta", release("1.2")), minimum=Trust.SIGNED)
     assert demanding.names(shown) == []
+
+
+def test_a_name_of_a_users_own_catalogue_means_nothing_to_others(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, distribution("alpha", release("2.0")))
+    custom = replace(on_stick("alpha"), source="custom:alpha@1.0")
+    assert bench.names(view(custom)) == []
+    bench.catalog.import_layer(ME.uid, [distribution("alpha", release("1.7"))])
+    assert bench.comparer.updates([custom]) == ()
+    assert [found.release.version for found in bench.comparer.find([custom], ME.uid)] == ["2.0"]
+    assert bench.comparer.find([custom], ME.uid + 1) == ()
+    assert bench.names(view(custom), images=("distro:alpha@1.0",)) == ["alpha.iso"]
 
 
 def test_the_room_that_is_needed(tmp_path: Path) -> None:

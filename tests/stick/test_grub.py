@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from luxusbd import process
 from luxusbd.errors import ToolFailedError, ToolMissingError
 from luxusbd.images.model import Firmware
 from luxusbd.stick import bios, bootfiles, esp, grub, layout
-from luxusbd.stick.model import MIB, StickOptions
+from luxusbd.stick.model import MIB, PartitionRole, StickOptions
 from tests.stick import helpers
 
 PLANNED = layout.plan(helpers.SIZE, StickOptions())
@@ -88,3 +89,20 @@ async def test_missing_tools_name_their_package(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(process, "find_program", without)
     with pytest.raises(ToolMissingError, match=package.debian):
         await esp.build(PLANNED, SERIAL, helpers.UUID, tmp_path)
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_memdisk_is_on_the_stick_where_the_machine_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    memdisk = tmp_path / "memdisk"
+    if there:
+        memdisk.write_bytes(b"the program")
+    monkeypatch.setattr(esp, "MEMDISK", memdisk)
+    image = tmp_path / "copy.img"
+    image.write_bytes(await esp.build(PLANNED, SERIAL, helpers.UUID, tmp_path))
+    with image.open("r+b") as file:
+        file.truncate(PLANNED.partition(PartitionRole.ESP).size)
+    said = await process.run(["mtype", "-i", str(image), "::/boot/grub/memdisk"], check=False, env=esp._MTOOLS)
+    assert said.stdout == (b"the program" if there else b"")
+    assert (said.returncode == 0) == there

@@ -277,3 +277,11 @@ def test_grub_shows_the_titles_and_runs_nothing_in_them(tmp_path: Path) -> None:
     for title in titles:
         assert title in shown
     assert "PWNED" not in shown.replace("'; echo PWNED; '", "")
+
+
+def test_memdisk_takes_the_whole_image_and_says_when_it_is_not_there() -> None:
+    entry = helpers.entry("D", method=BootMethod.MEMDISK, firmware=frozenset({Firmware.BIOS}), kernel="/x", initrds=())
+    text = _one(helpers.image("dos.iso", "DOS", entries=(entry,)))
+    assert 'if linux16 "$prefix/memdisk" iso raw; then if initrd16 "($data)/iso/dos.iso"; then true;' in text
+    assert "This stick has no memdisk: install syslinux-common" in text
+    script_check(text)

@@ -40,6 +40,7 @@ from luxusbd.transfer.localcopy import LocalFile
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 from luxusbd.transfer.network import Network, to_json
 from luxusbd.transfer.network import Proxy as ProxyAt
+from tests.images.builders import build_iso, x86_kernel
 from tests.transfer.conftest import DATA, FAST, SHA256
 from tests.transfer.fault_server import FaultServer, file, half, status
 from tests.transfer.proxies import Proxy
@@ -446,7 +447,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
         vars(made).update(members)
         monkeypatch.setitem(sys.modules, name, made)
 
-    module("luxusbd.images.recognise", recognise=lambda fd: room.recognise(fd))
+    module("luxusbd.images.recognise", recognise=lambda fd, _recipes: room.recognise(fd))
     module("luxusbd.images.codec", recognition_to_json=lambda value: {"recognised": value})
     module(
         "luxusbd.stick.reader",
@@ -469,6 +470,28 @@ async def test_explain(core: Core, tmp_path: Path) -> None:
     with (tmp_path / "disk.img").open("rb") as one:
         answer = await core.channel.request("explain", {}, [one.fileno()])
     assert (answer["container"], answer["recognition"]["family"]) == ("filesystem", "disk-image")
+
+
+async def test_the_administrators_recipes_count_at_the_next_look(core: Core, tmp_path: Path) -> None:
+    recipes = tmp_path / "recipes.d"
+    recipes.mkdir()
+    image = build_iso(tmp_path / "mine.iso", {"only-here": x86_kernel()}, "-R")
+    await core.channel.request("configure", {**SETUP, "recipes": str(recipes)})
+
+    async def seen() -> tuple[str, str]:
+        with image.open("rb") as one:
+            answer = await core.channel.request("inspect", {}, [one.fileno()])
+        return answer["recipe"], answer["system"]
+
+    assert (await seen())[0] == ""
+    variant = {"id": "main", "method": "linux", "firmware": ["bios"], "kernel": ["/only-here"]}
+    fields = {"id": "mine", "version": 1, "family": "mine", "priority": 50, "system": "Mine"}
+    document = {**fields, "match": {"all": ["/only-here"]}, "variants": [variant]}
+    (recipes / "mine.json").write_text(json.dumps(document))
+    (recipes / "torn.json").write_text("{")
+    assert await seen() == ("mine", "Mine")
+    with pytest.raises(InvalidArgumentError, match="absolute path"):
+        await core.channel.request("configure", {**SETUP, "recipes": "recipes.d"})
 
 
 async def test_inspect_that_never_ends(

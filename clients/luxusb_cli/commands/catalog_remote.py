@@ -57,8 +57,19 @@ def _print_status(found: CatalogStatus) -> None:
         )
     else:
         say(_("The catalogue came with the program and is not updated: no remote is configured (catalog.update_url)."))
+    if found.feeds_asked:
+        told = found.feeds - len(found.feeds_failed)
+        fields(
+            [
+                (_("makers asked"), date(found.feeds_asked)),
+                (_("feeds"), _("{told} of {count} told of their releases").format(told=told, count=found.feeds)),
+                (_("failed"), ", ".join(map(clean, found.feeds_failed))),
+            ]
+        )
     if found.previous:
         say(_("The newest edition cannot be read; the one before it is in force."), "yellow")
+    for note in found.migrated:
+        say(clean(note))
     for problem in found.problems:
         say(clean(problem), "yellow")
 

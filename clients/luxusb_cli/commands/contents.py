@@ -15,7 +15,7 @@ from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.model import JobInfo, StickImage
 from luxusb_cli.params import consent_options, target_options
-from luxusb_cli.render import date, firmware_names, hardware, say, table
+from luxusb_cli.render import badged, date, firmware_names, hardware, say, table
 from luxusb_cli.results import VerifyResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
@@ -70,7 +70,7 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
 def _row(image: StickImage) -> tuple[str, ...]:
     return (
         image.name,
-        image.title,
+        badged(image.title, custom=image.custom),
         format_size(image.size),
         image.reference[: len("image:") + 12],
         firmware_names(image.firmware),

@@ -18,7 +18,7 @@ from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import _
 from luxusb_cli.images import ImageInfo
 from luxusb_cli.params import throttle_options, to_duration
-from luxusb_cli.render import badge, date, say, table
+from luxusb_cli.render import badge, custom_badge, date, say, table
 from luxusb_cli.runner import JobOptions, job_options, run_jobs
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
@@ -83,7 +83,7 @@ def _row(image: ImageInfo) -> tuple[str, ...]:
         image.name,
         format_size(image.size),
         image.system,
-        badge(image.trust),
+        " ".join(filter(None, (badge(image.trust), custom_badge(image.custom)))),
         date(image.added),
         date(image.last_used),
         ", ".join(note for note in notes if note),

@@ -1,16 +1,21 @@
-"""Reads the descriptions of feeds (`data/feeds.json`). The format is enforced by `data/schemas/feeds.schema.json`."""
+"""Reads the descriptions of feeds (`data/feeds.json` and the administrator's).
+
+The format is enforced by `data/schemas/feeds.schema.json`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from luxusbd import resources
-from luxusbd.catalog.feeds.model import Feed, ImagePattern, Listing, Rows, SignatureKind, Signing, Strategy
+from luxusbd.catalog.feeds.model import Description, Feed, ImagePattern, Listing, Rows, SignatureKind, Signing, Strategy
 from luxusbd.errors import CatalogError
 
 MAX_FILE = 1024 * 1024
@@ -21,7 +26,7 @@ _BEHIND_NAME = frozenset({"file", "stem", "path", "version", "edition"})
 _NO_ROWS = Rows((), {})
 
 
-def parse_feeds(data: bytes, name: str) -> tuple[Feed, ...]:
+def parse_descriptions(data: bytes, name: str) -> tuple[Description, ...]:
     """Check and read a file of descriptions; `name` is what errors call it.
 
     Raises:
@@ -41,7 +46,7 @@ def parse_feeds(data: bytes, name: str) -> tuple[Feed, ...]:
         detail = f"expected {expected}; {fault.message}" if expected else fault.message
         raise CatalogError(f"{name}: {fault.json_path}: {detail[:300]}")
     assert isinstance(document, dict)
-    feeds: dict[str, Feed] = {}
+    feeds: dict[str, Description] = {}
     for index, entry in enumerate(document["feeds"]):
         at = f"{name}: $.feeds[{index}]"
         try:
@@ -54,28 +59,62 @@ def parse_feeds(data: bytes, name: str) -> tuple[Feed, ...]:
             raise CatalogError(f"{at}: {problem}")
         if feed.id in feeds:
             raise CatalogError(f"{at}.id: found {feed.id!r} again, expected an id that no other feed has")
-        feeds[feed.id] = feed
+        digest = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+        feeds[feed.id] = Description(feed, entry, digest)
     return tuple(feeds.values())
 
 
+def parse_feeds(data: bytes, name: str) -> tuple[Feed, ...]:
+    """The same, without the texts; raises as `parse_descriptions`."""
+    return tuple(each.feed for each in parse_descriptions(data, name))
+
+
 def parse_feed(entry: object, name: str) -> Feed:
-    """Check and read one description, as it stands in `feeds` of a file. Raises as `parse_feeds`."""
+    """Check and read one description, as it stands in `feeds` of a file. Raises as `parse_descriptions`."""
     return parse_feeds(json.dumps({"version": 1, "feeds": [entry]}).encode(), name)[0]
 
 
 @cache
-def packaged_feeds() -> tuple[Feed, ...]:
+def packaged_descriptions() -> tuple[Description, ...]:
     """The feeds that come with this version.
 
     Raises:
         CatalogError: the file cannot be read or is malformed.
     """
-    path = resources.data("feeds.json")
+    return read_feeds(resources.data("feeds.json"))
+
+
+def packaged_feeds() -> tuple[Feed, ...]:
+    """The same, without the texts; raises as `packaged_descriptions`."""
+    return tuple(each.feed for each in packaged_descriptions())
+
+
+def read_feeds(path: Path) -> tuple[Description, ...]:
+    """Read a file of descriptions.
+
+    Raises:
+        CatalogError: it cannot be read or is malformed.
+    """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
     except OSError as error:
         raise CatalogError(f"{path}: {error.strerror}") from error
-    return parse_feeds(data, str(path))
+    return parse_descriptions(data, str(path))
+
+
+def all_descriptions(files: Sequence[Path]) -> tuple[tuple[Description, ...], tuple[str, ...]]:
+    """The packaged feeds and those of `files`, later ones win by id; and a line about each file that is no use."""
+    feeds: dict[str, Description] = {}
+    problems: list[str] = []
+    ways: list[Callable[[], tuple[Description, ...]]] = [packaged_descriptions]
+    ways += [partial(read_feeds, path) for path in files]
+    for read in ways:
+        try:
+            feeds.update({each.feed.id: each for each in read()})
+        except CatalogError as error:
+            problems += error.message.splitlines()
+    return tuple(feeds.values()), tuple(problems)
 
 
 @cache

@@ -6,6 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+MAX_CHOSEN = 64
+"""Releases of one feed."""
+MAX_SIZE = 1 << 40
+"""Bytes of an image; who tells of more is wrong."""
 
 
 class Strategy(StrEnum):
@@ -132,6 +138,17 @@ class Feed:
         if self.strategy in (Strategy.JSON_API, Strategy.YAML):
             return not self.sums and not self.probe and self.rows is not None and "sums" not in self.rows.fields
         return self.strategy is Strategy.DIRECTORY_INDEX and not self.directories and self.listing is Listing.SUMS
+
+
+@dataclass(frozen=True)
+class Description:
+    """A feed with the text that describes it: what reads feeds checks the text for itself."""
+
+    feed: Feed
+    entry: Mapping[str, Any]
+    """As it stands in the file."""
+    digest: str
+    """SHA-256 of the entry: another one may find other releases."""
 
 
 @dataclass(frozen=True)

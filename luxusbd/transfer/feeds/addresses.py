@@ -1,4 +1,4 @@
-"""Addresses in feeds: filling in templates, and which addresses a feed may lead to."""
+"""Addresses in feeds: filling in templates, and what stands in them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote, urljoin, urlsplit
 
-from luxusbd.catalog.feeds.model import Feed
 from luxusbd.errors import CatalogError
 
-MAX_URL = 2000
 MAX_NAME = 255
 SOURCEFORGE = "sourceforge.net"
 _FIELD = re.compile(r"\{([a-z_]+)\}")
@@ -29,37 +27,6 @@ def fill(template: str, values: Mapping[str, str]) -> str:
         return values[found[1]]
 
     return _FIELD.sub(value, template)
-
-
-def leads_to(feed: Feed, base: str, reference: str) -> str:
-    """The absolute address of a reference in a document, when the feed may lead there; empty for anything else.
-
-    A feed leads to https and to the hosts that its description names, so that a taken-over page cannot send this
-    machine's requests to wherever it likes.
-    """
-    if not reference or len(reference) > MAX_URL or not reference.isascii() or not reference.isprintable():
-        return ""
-    try:
-        url = urljoin(base, reference.strip())
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return ""
-    if (
-        parts.scheme != "https"
-        or parts.username is not None
-        or authority(parts.hostname, port) not in feed.hosts
-        or parts.fragment
-        or any(char in url for char in ' "<>\\^`{|}')
-        or len(url) > MAX_URL
-    ):
-        return ""
-    return url
-
-
-def authority(host: str | None, port: int | None) -> str:
-    """A host with its port, as `Feed.hosts` has it."""
-    return (host or "") if port in (None, 443) else f"{host}:{port}"
 
 
 def file_name(url: str) -> str:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from luxusbd.catalog.feeds.model import Feed, ImagePattern
+from luxusbd.catalog.feeds.model import MAX_CHOSEN, Feed, ImagePattern
+from luxusbd.catalog.feeds.reach import leads_to
 from luxusbd.errors import CatalogError
 from luxusbd.text import clean, natural_key
-from luxusbd.transfer.feeds.addresses import MAX_NAME, file_name, fill, leads_to, path_of
+from luxusbd.transfer.feeds.addresses import MAX_NAME, file_name, fill, path_of
 from luxusbd.transfer.feeds.found import Found, date_of
 
-MAX_CHOSEN = 64
 _LABEL = re.compile(r"[^/@\x00-\x1f\x7f]{0,64}")
 """As the catalogue's schema has editions and versions."""
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from luxusbd.catalog.feeds.model import Feed, Rows, Strategy
+from luxusbd.catalog.feeds.reach import leads_to
 from luxusbd.errors import CatalogError, LuxusbError
 from luxusbd.text import clean
-from luxusbd.transfer.feeds.addresses import file_name, key_of, leads_to
+from luxusbd.transfer.feeds.addresses import file_name, key_of
 from luxusbd.transfer.feeds.flatyaml import parse_flat_yaml
 from luxusbd.transfer.feeds.found import Found, date_of, hex_digest, tagged_digest, whole
 from luxusbd.transfer.feeds.rss import parse_items

@@ -7,9 +7,10 @@ import datetime
 
 from luxusbd.catalog.feeds.model import Feed, Outcome
 from luxusbd.errors import MalformedImageError, NetworkError, ToolFailedError, ToolMissingError, VerificationError
+from luxusbd.transfer.feeds.keys import KeyRing
 from luxusbd.transfer.feeds.machine import FeedRun
 from luxusbd.transfer.feeds.requests import Answer, Body, Check, Checked, Fetch, Gone, Refused, Request, Same, Size
-from luxusbd.transfer.openpgp import Wording, verify
+from luxusbd.transfer.openpgp import Fault, SignatureError, Signed, Wording, verify
 from luxusbd.transfer.small import NotThereError, SmallFiles, Version
 
 FEED_TIMEOUT = 240.0
@@ -18,14 +19,14 @@ _WORDING = Wording("the list of hashes", "; the releases stay as they are")
 
 
 async def read_feed(
-    files: SmallFiles, feed: Feed, keys: bytes, today: datetime.date, known: Version, patience: float = FEED_TIMEOUT
+    files: SmallFiles, feed: Feed, ring: KeyRing, today: datetime.date, known: Version, patience: float = FEED_TIMEOUT
 ) -> Outcome:
     """Read a feed.
 
     Args:
         files: what fetches.
         feed: what to read.
-        keys: OpenPGP keys; those that the feed pins have to be among them, or nothing that they sign is believed.
+        ring: OpenPGP keys; those that the feed pins have to be among them, or nothing that they sign is believed.
         today: for makers whose releases have to be guessed by the calendar.
         known: of the first document, from the last outcome.
         patience: seconds for all of it.
@@ -39,15 +40,15 @@ async def read_feed(
     try:
         async with asyncio.timeout(patience):
             while not isinstance(step, Outcome):
-                step = run.answer(await _answer(files, step, keys))
+                step = run.answer(await _answer(files, step, ring))
     except TimeoutError:
         raise NetworkError(f"feed {feed.id}: was not read within {patience:g} seconds") from None
     return step
 
 
-async def _answer(files: SmallFiles, request: Request, keys: bytes) -> Answer:
+async def _answer(files: SmallFiles, request: Request, ring: KeyRing) -> Answer:
     if isinstance(request, Check):
-        return await _check(request, keys)
+        return await _check(request, ring)
     try:
         if isinstance(request, Fetch):
             found = await files.get_if_changed(request.url, request.most, Version(request.etag, request.last_modified))
@@ -67,11 +68,21 @@ async def _size(files: SmallFiles, url: str) -> int:
         return 0
 
 
-async def _check(request: Check, keys: bytes) -> Answer:
-    if not keys:
+async def _check(request: Check, ring: KeyRing) -> Answer:
+    if not ring.keys:
         return Refused("the key of its maker is not at hand")
     try:
-        signed = await verify(request.data, request.signature, keys, pinned=request.keys, wording=_WORDING)
+        try:
+            signed = await _verify(request, ring)
+        except SignatureError as error:
+            # a newer copy may live longer, or have the subkey that signed
+            if error.fault not in (Fault.EXPIRED, Fault.OTHER_KEY) or not await ring.refresh():
+                raise
+            signed = await _verify(request, ring)
     except (VerificationError, MalformedImageError, ToolMissingError, ToolFailedError) as error:
         return Refused(error.message)
     return Checked(signed.data, signed.fingerprint)
+
+
+async def _verify(request: Check, ring: KeyRing) -> Signed:
+    return await verify(request.data, request.signature, ring.keys, pinned=request.keys, wording=_WORDING)

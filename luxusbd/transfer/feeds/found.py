@@ -7,7 +7,8 @@ import email.utils
 import re
 from dataclasses import dataclass
 
-MAX_SIZE = 1 << 40
+from luxusbd.catalog.feeds.model import MAX_SIZE
+
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _DATE = re.compile(r"(\d{4})[-._]?(\d\d)[-._]?(\d\d)(?:[T ].*)?", re.DOTALL | re.ASCII)
 _SHORT_DATE = re.compile(r"(\d\d)(\d\d)(\d\d)", re.ASCII)

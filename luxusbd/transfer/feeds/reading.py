@@ -21,9 +21,10 @@ from luxusbd.catalog.feeds.model import (
     SignatureKind,
     Strategy,
 )
+from luxusbd.catalog.feeds.reach import leads_to
 from luxusbd.errors import CatalogError
 from luxusbd.text import natural_key
-from luxusbd.transfer.feeds.addresses import beside, file_name, fill, leads_to
+from luxusbd.transfer.feeds.addresses import beside, file_name, fill
 from luxusbd.transfer.feeds.choice import Wanted, day_of, judge, matches, newest, some_names
 from luxusbd.transfer.feeds.documents import directories_of, files_of, titles
 from luxusbd.transfer.feeds.found import Found

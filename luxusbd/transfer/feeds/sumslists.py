@@ -6,9 +6,10 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
 from luxusbd.catalog.feeds.model import Feed, HashTrust, SignatureKind
+from luxusbd.catalog.feeds.reach import leads_to
 from luxusbd.errors import CatalogError
 from luxusbd.text import clean
-from luxusbd.transfer.feeds.addresses import beside, file_name, fill, leads_to
+from luxusbd.transfer.feeds.addresses import beside, file_name, fill
 from luxusbd.transfer.feeds.documents import size_hints, sums_of
 from luxusbd.transfer.feeds.requests import Answer, Body, Check, Checked, Fetch, Refused, Request
 from luxusbd.transfer.openpgp import MAX_SIGNATURE

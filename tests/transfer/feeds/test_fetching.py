@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import socket
 import ssl
@@ -14,16 +15,17 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from luxusbd.catalog.feeds.codec import outcome_from_json, outcome_to_json
 from luxusbd.catalog.feeds.definitions import parse_feed
 from luxusbd.catalog.feeds.model import Feed, HashTrust, Outcome
 from luxusbd.children.protocol import Channel
 from luxusbd.children.transfer_main import TransferChild
 from luxusbd.config import NetworkConfig
-from luxusbd.errors import CatalogError, InterruptedJobError, InvalidArgumentError, NetworkError
+from luxusbd.errors import CatalogError, InvalidArgumentError, NetworkError
 from luxusbd.transfer import network as ways
 from luxusbd.transfer.feeds import fetching
-from luxusbd.transfer.feeds.codec import outcome_from_json, outcome_to_json
 from luxusbd.transfer.feeds.fetching import read_feed
+from luxusbd.transfer.feeds.keys import KeyRing
 from luxusbd.transfer.feeds.requests import Check, Checked
 from luxusbd.transfer.network import to_json
 from luxusbd.transfer.openpgp import Signed
@@ -74,6 +76,15 @@ async def internet(authority: Authority) -> AsyncIterator[tuple[Internet, SmallF
     await runner.cleanup()
 
 
+async def read_with(
+    files: SmallFiles, feed: Feed, keys: bytes, today: datetime.date, known: Version, patience: float = 30.0
+) -> Outcome:
+    """Read a feed with exactly these keys."""
+    ring = KeyRing(files, feed, {}, {})
+    ring._keys[""] = keys
+    return await read_feed(files, feed, ring, today, known, patience)
+
+
 @pytest.mark.parametrize("name", sorted(SHAPES))
 async def test_every_feed_from_a_server(
     name: str, internet: tuple[Internet, SmallFiles], monkeypatch: pytest.MonkeyPatch
@@ -88,7 +99,7 @@ async def test_every_feed_from_a_server(
 
     monkeypatch.setattr(fetching, "verify", verify)
     web_.pages = {url: page if isinstance(page, bytes) else page.encode() for url, page in SHAPES[name].pages.items()}
-    outcome = await read_feed(files, feed, b"keys", TODAY, Version())
+    outcome = await read_with(files, feed, b"keys", TODAY, Version())
     assert outcome == read(feed, Web(SHAPES[name].pages))
     assert outcome_from_json(json.loads(json.dumps(outcome_to_json(outcome))), feed) == outcome
 
@@ -121,13 +132,13 @@ async def test_a_list_that_gpg_signed(maker: Maker, files: SmallFiles, keys: Key
     maker.put("iso/SHA256SUMS", sums)
     maker.put("iso/SHA256SUMS.gpg", keys.sign(sums, pinned))
     maker.put("iso/" + NAME, bytes(777))
-    outcome = await read_feed(files, feed_at(maker, "detached", pinned), keys.export(pinned), TODAY, Version())
+    outcome = await read_with(files, feed_at(maker, "detached", pinned), keys.export(pinned), TODAY, Version())
     (release,) = outcome.releases
     assert (release.sha256, release.size, release.trust, release.signed_by) == (
         sha256(NAME), 777, HashTrust.SIGNED, pinned
     )  # fmt: skip
     assert outcome.problems == ()
-    again = await read_feed(files, feed_at(maker, "detached", pinned), b"", TODAY, Version(outcome.etag))
+    again = await read_with(files, feed_at(maker, "detached", pinned), b"", TODAY, Version(outcome.etag))
     assert again.unchanged
 
 
@@ -136,9 +147,38 @@ async def test_a_subkey_signs_for_its_key(maker: Maker, files: SmallFiles, keys:
     subkey = keys.add_subkey(primary)
     maker.put("iso/" + NAME, bytes(5))
     maker.put("iso/SHA256SUMS", keys.clearsign(bsd(NAME).encode(), subkey))
-    outcome = await read_feed(files, feed_at(maker, "inline", primary), keys.export(primary), TODAY, Version())
+    outcome = await read_with(files, feed_at(maker, "inline", primary), keys.export(primary), TODAY, Version())
     assert outcome.problems == ()
     assert outcome.releases[0].signed_by == primary
+
+
+@pytest.mark.parametrize("served", ["newer", "the same", "another", "nothing"])
+async def test_a_copy_of_before_is_exchanged_for_a_newer_one(
+    maker: Maker, files: SmallFiles, keys: Keys, pinned: str, served: str
+) -> None:
+    """The maker signs with a subkey that the copy at hand does not have yet."""
+    primary = keys.make("renewed " + served.replace(" ", "-"))
+    before = keys.export(primary)
+    subkey = keys.add_subkey(primary)
+    maker.put("iso/" + NAME, bytes(5))
+    maker.put("iso/SHA256SUMS", keys.clearsign(gnu(NAME).encode(), subkey))
+    copies = {"newer": keys.export(primary, armor=True), "the same": before, "another": keys.export(pinned)}
+    if served in copies:
+        maker.put("key", copies[served])
+    feed = feed_at(maker, "inline", primary)
+    ring = KeyRing(files, feed, {primary: before}, {primary: maker.at("key")})
+    await ring.gather()
+    assert "key" not in maker.paths()
+    outcome = await read_feed(files, feed, ring, TODAY, Version())
+    assert maker.paths().count("key") == 1
+    if served == "newer":
+        assert [one.signed_by for one in outcome.releases] == [primary]
+        assert ring.fetched == {primary: keys.export(primary)}
+        return
+    assert (outcome.releases, len(outcome.problems)) == ((), 1)
+    said = {"the same": 0, "another": "holds is not the key", "nothing": "answered 404"}[served]
+    assert [problem for problem in ring.problems if not said or str(said) in problem] == ring.problems
+    assert len(ring.problems) == (0 if served == "the same" else 1)
 
 
 @pytest.mark.parametrize("trouble", ["another key", "other bytes", "no key", "no signature", "not there"])
@@ -152,7 +192,7 @@ async def test_a_list_that_is_not_genuine_gives_nothing(
     if trouble != "not there":
         maker.put("iso/SHA256SUMS.gpg", b"<html>" if trouble == "no signature" else signature)
     known = b"" if trouble == "no key" else keys.export(pinned) + (keys.export(stranger) if stranger != pinned else b"")
-    outcome = await read_feed(files, feed_at(maker, "detached", pinned), known, TODAY, Version())
+    outcome = await read_with(files, feed_at(maker, "detached", pinned), known, TODAY, Version())
     assert outcome.releases == ()
     assert len(outcome.problems) == 1
     said = {
@@ -168,17 +208,17 @@ async def test_a_list_that_is_not_genuine_gives_nothing(
 async def test_a_server_that_is_no_server(maker: Maker, files: SmallFiles, pinned: str) -> None:
     feed = feed_at(maker, "detached", pinned)
     with pytest.raises(CatalogError, match=r"feed x: .*is not there"):
-        await read_feed(files, feed, b"", TODAY, Version())
+        await read_with(files, feed, b"", TODAY, Version())
     maker.put("iso/SHA256SUMS", bytes(5 << 20))
     with pytest.raises(NetworkError, match="has more than"):
-        await read_feed(files, feed, b"", TODAY, Version())
+        await read_with(files, feed, b"", TODAY, Version())
     maker.silent.add("iso/SHA256SUMS")
     with pytest.raises(NetworkError, match="feed x: was not read within"):
-        await read_feed(files, feed, b"", TODAY, Version(), patience=0.2)
+        await read_with(files, feed, b"", TODAY, Version(), patience=0.2)
     maker.silent.clear()
     maker.redirects["iso/SHA256SUMS"] = "http://127.0.0.1/x"
     with pytest.raises(NetworkError, match="no https address"):
-        await read_feed(files, feed, b"", TODAY, Version())
+        await read_with(files, feed, b"", TODAY, Version())
 
 
 async def test_sizes(maker: Maker, files: SmallFiles) -> None:
@@ -210,7 +250,7 @@ async def test_the_transfer_process_reads_feeds(
     try:
         await channel.request("configure", setup)
         with (tmp_path / "keys").open("rb") as file:
-            told = await channel.request("feed", {"feed": feed, "key": True}, [file.fileno()])
+            told = await channel.request("feed", {"feed": feed, "keys": [pinned]}, [file.fileno()])
         outcome = outcome_from_json(told, feed_at(maker, "detached", pinned))
         assert [(one.version, one.size, one.signed_by) for one in outcome.releases] == [("1", 777, pinned)]
         told = await channel.request("feed", {"feed": feed, "etag": outcome.etag})
@@ -219,7 +259,7 @@ async def test_the_transfer_process_reads_feeds(
             ({"feed": 1}, InvalidArgumentError, "must be an object"),
             ({"feed": {**feed, "url": "http://x/"}}, CatalogError, "expected an https URL"),
             ({"feed": feed, "etag": 1}, InvalidArgumentError, "must be texts"),
-            ({"feed": feed, "key": True}, InvalidArgumentError, "1 descriptors are needed"),
+            ({"feed": feed, "keys": [pinned]}, InvalidArgumentError, "1 descriptors are needed"),
             ({"feed": {**feed, "url": maker.at("none/")}}, CatalogError, "feed x: .*is not there"),
         ):
             with pytest.raises(error, match=said):
@@ -252,7 +292,7 @@ def test_nonsense_of_the_process_is_refused(field: str, value: object) -> None:
     told = outcome_to_json(outcome)
     assert outcome_from_json(told, feed) == outcome
     releases = [{**told["releases"][0], field: value}]
-    with pytest.raises(InterruptedJobError, match="nonsense"):
+    with pytest.raises(InvalidArgumentError, match="nonsense"):
         outcome_from_json({**told, "releases": releases}, feed)
 
 
@@ -266,7 +306,7 @@ def test_nonsense_of_the_process_is_refused(field: str, value: object) -> None:
 def test_nonsense_around_the_releases_is_refused(change: dict[str, Any]) -> None:
     feed, outcome = some_outcome()
     told = {**outcome_to_json(outcome), **change}
-    with pytest.raises(InterruptedJobError, match="nonsense"):
+    with pytest.raises(InvalidArgumentError, match="nonsense"):
         outcome_from_json(told, feed)
-    with pytest.raises(InterruptedJobError, match="nonsense"):
+    with pytest.raises(InvalidArgumentError, match="nonsense"):
         outcome_from_json([], feed)

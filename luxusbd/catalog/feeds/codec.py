@@ -1,18 +1,29 @@
-"""What a feed said, as JSON between the transfer process and the core, which reads it as the words of a stranger."""
+"""What a feed said, as JSON: between the transfer process and the core, and in the core's file of what feeds said.
+
+Either is read as the words of a stranger: nothing that the feed's description does not allow comes out of it.
+"""
 
 from __future__ import annotations
 
+import base64
+import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from luxusbd.catalog.feeds.model import Feed, FeedRelease, HashTrust, Outcome, SignatureKind
-from luxusbd.errors import InterruptedJobError
+from luxusbd.catalog.feeds.model import (
+    MAX_CHOSEN,
+    MAX_SIZE,
+    Feed,
+    FeedRelease,
+    HashTrust,
+    Outcome,
+    SignatureKind,
+)
+from luxusbd.catalog.feeds.reach import leads_to
+from luxusbd.errors import InvalidArgumentError
 from luxusbd.text import clean
-from luxusbd.transfer.feeds.addresses import leads_to
-from luxusbd.transfer.feeds.choice import MAX_CHOSEN
-from luxusbd.transfer.feeds.found import MAX_SIZE, date_of
 
 MAX_PROBLEMS = 100
 MAX_PROBLEM = 1000
@@ -32,23 +43,62 @@ def outcome_from_json(value: object, feed: Feed) -> Outcome:
     """The outcome of `feed` in a JSON object.
 
     Raises:
-        InterruptedJobError: it is none, or none of this feed.
+        InvalidArgumentError: it is none, or none of this feed.
     """
     if not isinstance(value, Mapping) or value.get("feed") != feed.id:
         raise _nonsense()
-    releases, problems, unchanged = value.get("releases"), value.get("problems"), value.get("unchanged")
-    if not isinstance(releases, list) or len(releases) > MAX_CHOSEN or type(unchanged) is not bool:
-        raise _nonsense()
-    if not isinstance(problems, list) or len(problems) > MAX_PROBLEMS or (unchanged and (releases or problems)):
+    unchanged = value.get("unchanged")
+    releases, problems = releases_from_json(value.get("releases"), feed), problems_from_json(value.get("problems"))
+    if type(unchanged) is not bool or (unchanged and (releases or problems)):
         raise _nonsense()
     return Outcome(
         feed=feed.id,
-        releases=tuple(_release(each, feed) for each in releases),
-        problems=tuple(clean(_text(each), MAX_PROBLEM) for each in problems),
+        releases=releases,
+        problems=problems,
         unchanged=unchanged,
-        etag=_validator(value.get("etag")),
-        last_modified=_validator(value.get("last_modified")),
+        etag=validator_from_json(value.get("etag")),
+        last_modified=validator_from_json(value.get("last_modified")),
     )
+
+
+def releases_from_json(value: object, feed: Feed) -> tuple[FeedRelease, ...]:
+    """Releases that `feed` may have told of; raises as `outcome_from_json`."""
+    if not isinstance(value, list) or len(value) > MAX_CHOSEN:
+        raise _nonsense()
+    return tuple(_release(each, feed) for each in value)
+
+
+def problems_from_json(value: object) -> tuple[str, ...]:
+    """Lines about a feed; raises as `outcome_from_json`."""
+    if not isinstance(value, list) or len(value) > MAX_PROBLEMS:
+        raise _nonsense()
+    return tuple(clean(_text(each), MAX_PROBLEM) for each in value)
+
+
+def validator_from_json(value: object) -> str:
+    """What goes back to a server as a header; raises as `outcome_from_json`."""
+    text = _text(value)
+    if len(text) > MAX_VALIDATOR or not text.isprintable():
+        raise _nonsense()
+    return text
+
+
+def keys_to_json(keys: Mapping[str, bytes]) -> dict[str, str]:
+    """Keys by fingerprint."""
+    return {fingerprint: base64.b64encode(key).decode() for fingerprint, key in keys.items()}
+
+
+def keys_from_json(value: object, wanted: frozenset[str]) -> Mapping[str, bytes]:
+    """Keys by fingerprint, of those that are `wanted`; raises as `outcome_from_json`.
+
+    That they are those keys is proven whenever one is used.
+    """
+    if not isinstance(value, Mapping) or not value.keys() <= wanted:
+        raise _nonsense()
+    try:
+        return {name: base64.b64decode(_text(key), validate=True) for name, key in value.items()}
+    except ValueError:
+        raise _nonsense() from None
 
 
 def _release(value: object, feed: Feed) -> FeedRelease:
@@ -69,7 +119,7 @@ def _release(value: object, feed: Feed) -> FeedRelease:
         or not _SHA512.fullmatch(text["sha512"])
         or not (text["sha256"] or text["sha512"])
         or not all(_leads(feed, text[key], empty=key != "iso_url") for key in _ADDRESSES)
-        or (text["release_date"] and date_of(text["release_date"]) != text["release_date"])
+        or not _is_day(text["release_date"])
         or type(size) is not int
         or type(hint) is not int
         or not (0 <= size <= MAX_SIZE and 0 <= hint <= MAX_SIZE)
@@ -106,12 +156,12 @@ def _text(value: object) -> str:
     return value
 
 
-def _validator(value: object) -> str:
-    text = _text(value)
-    if len(text) > MAX_VALIDATOR or not text.isprintable():
-        raise _nonsense()
-    return text
+def _is_day(text: str) -> bool:
+    try:
+        return not text or datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
-def _nonsense() -> InterruptedJobError:
-    return InterruptedJobError("the transfer process sent nonsense for a feed")
+def _nonsense() -> InvalidArgumentError:
+    return InvalidArgumentError("nonsense in what a feed said")

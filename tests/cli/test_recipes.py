@@ -1,0 +1,56 @@
+"""`luxusb recipes`: without a daemon."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from luxusbd.images.recipes import packaged_recipes
+from tests.cli.conftest import Run
+from tests.cli.process import ROOT
+from tests.images.test_recipes import minimal
+
+CASPER = ROOT / "data" / "recipes" / "casper.json"
+
+
+def test_good_files(luxusb: Run) -> None:
+    said = luxusb("recipes", "check", CASPER)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"{CASPER}: good, for Ubuntu Server, Ubuntu MATE")
+
+
+def test_bad_files_are_told_with_the_place(luxusb: Run, tmp_path: Path) -> None:
+    bad = tmp_path / "mine.json"
+    bad.write_text(json.dumps(minimal(extras=[{"of": "main", "title": "x", "add": ["a'b"]}])))
+    said = luxusb("recipes", "check", CASPER, bad, tmp_path / "none.json")
+    assert said.code == 1
+    assert said.err.splitlines() == [
+        "luxusb: 2 problems were found",
+        (f'  why: {bad}: $.extras[0].add[0]: found "a\'b", expected a word without quotes, backslashes, $ and `'),
+        f"    {tmp_path / 'none.json'}: No such file or directory",
+        "  what to do: The format is described in data/schemas/recipe.schema.json.",
+    ]
+    document = luxusb("recipes", "check", CASPER, bad, "--json").document
+    assert [file["problems"] != [] for file in document["files"]] == [False, True]
+    assert document["error"]["name"].endswith("InvalidCatalog")
+
+
+def test_the_list_names_where_each_comes_from(luxusb: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps(minimal(priority=100)))
+    (tmp_path / "torn.json").write_text("{")
+    said = luxusb("recipes", "list", "--directory", tmp_path)
+    assert said.code == 0
+    assert said.out.splitlines()[1].split() == ["mine", "1", "administrator", "yes", "Mine"]
+    assert said.err.startswith(f"Not used: {tmp_path / 'torn.json'}: not valid JSON")
+    document = luxusb("recipes", "list", "--directory", tmp_path, "--json").document
+    assert len(document["recipes"]) == len(packaged_recipes()) + 1
+    shown = {recipe["id"]: recipe for recipe in document["recipes"]}
+    assert (shown["mine"]["origin"], shown["casper"]["origin"]) == ("admin", "packaged")
+    assert (shown["casper"]["toram"], shown["casper"]["persistence"]) == ("entry", "partition")
+    assert (shown["core"]["toram"], shown["windows"]["bootable"]) == ("always", False)
+    assert len(document["problems"]) == 1
+
+
+def test_an_absent_directory_is_no_problem(luxusb: Run, tmp_path: Path) -> None:
+    said = luxusb("recipes", "list", "--directory", tmp_path / "none", "--json")
+    assert said.document["problems"] == []
