@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-vm lint bench fuzz fuzz-bus man install uninstall clean
+.PHONY: help setup demo test test-vm lint bench fuzz fuzz-bus power-cut man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ fuzz: setup ## Feed mutated images and documents to everything that reads foreig
 
 fuzz-bus: setup ## Send random D-Bus messages of two users to the service, as root (FUZZ_MESSAGES, FUZZ_SEED)
 	@$(PYTHON) -m tests.bus.fuzz --messages $(FUZZ_MESSAGES) --seed $(FUZZ_SEED)
+
+POWER_CUTS ?= 60
+POWER_CUT_SEED ?= 1
+power-cut: setup ## Cut the power in the middle of create, add, remove, update and refresh, as root (POWER_CUTS of each, POWER_CUT_SEED)
+	@LUXUSB_POWER_CUTS=$(POWER_CUTS) LUXUSB_POWER_CUT_SEED=$(POWER_CUT_SEED) unshare --mount --propagation slave \
+		sh -c 'mount --make-rshared / && exec "$$@"' sh $(PYTHON) -m pytest -q -s -m 'chaos and not boot' tests/stick/test_power_cut.py
 
 man: ## Write the manual pages to build/man
 	@packaging/setup.sh demo

@@ -64,6 +64,16 @@ def patch_boot(boot: bytes, core_sector: int) -> bytes:
     return bytes(patched[:BOOT_CODE_SIZE])
 
 
+def led_to(code: bytes, core_sector: int) -> bytes:
+    """Boot code of `build` that loads the core image from another LBA."""
+    return code[:_KERNEL_SECTOR] + struct.pack("<Q", core_sector) + code[_KERNEL_SECTOR + 8 :]
+
+
+def core_sector(code: bytes) -> int:
+    """The LBA from which boot code loads the core image."""
+    return int(struct.unpack_from("<Q", code, _KERNEL_SECTOR)[0])
+
+
 def patch_core(core: bytes, core_sector: int) -> bytes:
     """The core image, filled up to whole sectors, whose first sector knows where the rest is."""
     padded = bytearray(core + bytes(-len(core) % SECTOR))

@@ -13,6 +13,9 @@ from luxusbd.stick import bios, esp, grub
 from luxusbd.stick.blockio import CHUNK, MediumReader, in_thread, sync, write_all
 from luxusbd.stick.model import Layout, PartitionRole
 
+ESP, BIOS_CORE, BIOS_BOOT_CODE = "esp", "bios-core", "bios-boot-code"
+"""What the pieces are called, in manifests too."""
+
 
 @dataclass(frozen=True)
 class BootPiece:
@@ -58,17 +61,20 @@ async def build(layout: Layout, esp_serial: str, data_uuid: str, *, serial_conso
     with tempfile.TemporaryDirectory(prefix="luxusb-boot-") as name:
         work = Path(name)
         system = await esp.build(layout, esp_serial, data_uuid, work, serial_console=serial_console)
-        pieces.append(BootPiece("esp", layout.partition(PartitionRole.ESP).start, system))
+        pieces.append(BootPiece(ESP, layout.partition(PartitionRole.ESP).start, system))
         if Firmware.BIOS in firmware:
             code = await bios.build(layout, esp_serial, work)
-            pieces.append(BootPiece("bios-core", layout.partition(PartitionRole.BIOS_BOOT).start, code.core))
+            pieces.append(BootPiece(BIOS_CORE, layout.partition(PartitionRole.BIOS_BOOT).start, code.core))
             # last, so that sector 0 never leads to a core image that is not there yet
-            pieces.append(BootPiece("bios-boot-code", 0, code.boot_code))
+            pieces.append(BootPiece(BIOS_BOOT_CODE, 0, code.boot_code))
     return BootFiles(tuple(pieces), firmware)
 
 
 async def write(fd: int, files: BootFiles) -> None:
-    """Write what differs from what is on the medium, and flush after each piece."""
+    """Write to a stick that does not start yet what differs from what is on the medium, and flush after each piece.
+
+    What starts is written anew by `bootswap.replace`.
+    """
     for piece in files.pieces:
         if not await in_thread(_matches, fd, piece):
             await in_thread(write_all, fd, piece.data, piece.start)

@@ -27,7 +27,7 @@ from luxusbd.errors import (
     NewerStickError,
     ToolMissingError,
 )
-from luxusbd.stick import bootfiles, esp, fsck, gptmend, lostfound, making, planned, reader, target, work
+from luxusbd.stick import bootfiles, bootswap, esp, fsck, gptmend, lostfound, making, planned, reader, target, work
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.condition import Condition, examine, options_of
@@ -382,12 +382,8 @@ class _Repair:
             )
         except ToolMissingError as error:
             return None, error
-        self._progress.expect(self._progress.done + 2 * files.size)
         self._progress.stage("boot-files")
-        await bootfiles.write(self._order.fd, files)
-        self._progress.advance(files.size)
-        await bootfiles.read_back(self._order.fd, files)
-        self._progress.advance(files.size)
+        await bootswap.replace(self._order.fd, session.layout, files, self._progress)
         self._after_step("boot-files")
         if bad:
             self._findings.note(Area.BOOT_FILES, f"the boot files were damaged: {', '.join(bad)}", "written anew")

@@ -20,6 +20,7 @@ from luxusbd.errors import (
 )
 from luxusbd.stick import (
     bootfiles,
+    bootswap,
     esp,
     layout,
     making,
@@ -208,12 +209,8 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
             manifest.data_uuid,
             serial_console=manifest.options.serial_console,
         )
-        progress.expect(2 * files.size)
         progress.stage("boot-files")
-        await bootfiles.write(order.fd, files)
-        progress.advance(files.size)
-        await bootfiles.read_back(order.fd, files)
-        progress.advance(files.size)
+        await bootswap.replace(order.fd, session.layout, files, progress)
         after_step("boot-files")
         manifest = await work.commit(
             session, dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records)

@@ -60,13 +60,14 @@ def test_a_recipe_of_debian_does_not_make_the_kernel_of_another_maker_signed() -
     packaged = {entry.id: entry for entry in read_layer(resources.data("distros.json"), Layer.PACKAGED).distributions}
     states = {
         key: {secure_boot(shown, recipe_hints()) for shown in packaged[key].releases}
-        for key in ("debian-live", "parrot", "ubuntu", "void")
+        for key in ("debian-live", "parrot", "ubuntu", "void", "truenas")
     }
     assert states == {
         "debian-live": {SecureBoot.YES},
         "parrot": {SecureBoot.UNKNOWN},
         "ubuntu": {SecureBoot.UNKNOWN},
-        "void": {SecureBoot.UNKNOWN},
+        "void": {SecureBoot.NO},
+        "truenas": {SecureBoot.UNKNOWN},
     }
 
 

@@ -122,10 +122,10 @@ class Snapshots:
         self.taken.append((step, path))
 
 
-def grub_read(medium: Path, path: str) -> bytes | None:
-    """A file of the data partition as GRUB's own filesystem code reads it."""
+def grub_read(medium: Path, path: str, *, partition: int = 3) -> bytes | None:
+    """A file of the data partition, or of another one, as GRUB's own filesystem code reads it."""
     done = subprocess.run(
-        ["grub-fstest", medium, "cat", f"(loop0,gpt3){path}"], capture_output=True, check=False, timeout=60
+        ["grub-fstest", medium, "cat", f"(loop0,gpt{partition}){path}"], capture_output=True, check=False, timeout=60
     )
     return done.stdout if done.returncode == 0 and not done.stderr else None
 
@@ -164,8 +164,8 @@ def check_boots(medium: Path, sources: dict[str, Path]) -> tuple[int, frozenset[
 
 
 @contextmanager
-def loop_device(path: Path) -> Iterator[str]:
-    done = subprocess.run(["losetup", "-fP", "--show", path], check=True, capture_output=True, text=True)
+def loop_device(path: Path, *options: str) -> Iterator[str]:
+    done = subprocess.run(["losetup", "-fP", "--show", *options, path], check=True, capture_output=True, text=True)
     node = done.stdout.strip()
     try:
         yield node

@@ -234,7 +234,6 @@ DAMAGES = [
     Damage("ESP", lambda stick: stick.zero(2 * MIB, MIB), {"boot-files"}),
     Damage("ESP's contents", lambda stick: stick.flip(2 * MIB + 700_000), {"boot-files"}),
     Damage("superblock", lambda stick: stick.zero(DATA + 1024, 1024), {"filesystem"}, "cannot be read"),
-    Damage("superblock's checksum", lambda stick: stick.flip(DATA + 1024 + 1020), {"filesystem"}),
     Damage("descriptors", lambda stick: stick.flip(DATA + 4096 + 8), {"filesystem"}, "no manifest"),
     Damage("journal to replay", lambda stick: stick.debugfs("feature needs_recovery"), {"filesystem"}),
     Damage("errors noted", lambda stick: stick.debugfs("ssv state 2"), {"filesystem"}, "has errors"),
