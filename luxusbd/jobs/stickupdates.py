@@ -216,7 +216,7 @@ class StickUpdates:
             work = functools.partial(self._workshop.work, context, identity, overall=overall, target=target)
             for old, image in zip(new, images, strict=True):
                 context.note(f"{old}: {image.title}")
-                overall.next_order(2 * sum(other.size for other in images[done + 1 :]))
+                overall.next_order(2 * image.size, 2 * sum(other.size for other in images[done + 1 :]))
                 first = wishes.replace and bytes_needed([image.size]) > free
                 order = StickOperation.REPLACE if first else StickOperation.UPDATE
                 made = await work(order, images=(image,), remove=(old,))

@@ -59,12 +59,12 @@ class Overall:
         self.written[device_id] = (progress.bytes_done, progress.bytes_total)
         self._report(progress.stage)
 
-    def next_order(self, later: int) -> None:
-        """The orders under way are done, and the next ones begin; `later` is what comes after these."""
+    def next_order(self, expected: int, later: int) -> None:
+        """The orders under way are done, and the next ones begin: `expected` bytes each, and `later` after them."""
         done = sum(part[0] for part in self.written.values())
         self.fetched = (self.fetched[0] + done, self.fetched[1] + done)
         self.written.clear()
-        self.expected = max(0, self.later - later)
+        self.expected = expected
         self.later = later
 
     def _report(self, stage: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,14 @@ async def test_one_of_two_images(caller: Caller, target: Target, images: Images,
     nothing = await updated(caller, device)
     assert (nothing.result["updates"], nothing.bytes_total) == ([], 0)
     assert sticks.grub_menu(target.file)[0] == generation, "nothing is written"
+
+
+@pytest.mark.root
+async def test_a_stick_that_is_plugged_in(caller: Caller, attach: Callable[[Path], str], stick: Path) -> None:
+    await caller.created([await caller.target(stick)], ["distro:alpha@1.0"])
+    device = await caller.disk(attach(stick))
+    updates = await caller.until(lambda _heard: caller.announced(device.path, DEVICE).get("Updates") or None)
+    assert told(updates) == [("alpha.iso", "1.0", "2.0", False)]
 
 
 async def test_images_that_are_named(
