@@ -1,4 +1,4 @@
-"""The child that checks one signed catalogue: `python -P -m luxusbd.children.check_main FD`, or by its socket unit.
+"""The child that checks one signed catalogue or one feed: `python -P -m luxusbd.children.check_main FD`, or its unit.
 
 It is a process of its own, not the one that fetches: that one speaks to the network all day, and whoever took it over
 could call a forged catalogue genuine. This one lives for one check, without network, and knows the bytes alone.
@@ -8,6 +8,8 @@ Requests (see `protocol` for the wire):
 method      params                                     result
 ==========  =========================================  ====================================================
 check       pinned, name (document, signature, keys)   fields of Vouched
+check-feed  feed, today, etag, last_modified, keys     fields of Outcome, by the transcript alone
+            (which they should be; transcript, keys)
 hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -24,13 +26,19 @@ from dataclasses import asdict
 from typing import Any
 
 from luxusbd import journal
+from luxusbd.catalog.feeds.codec import outcome_to_json
+from luxusbd.catalog.feeds.definitions import parse_feed
 from luxusbd.catalog.schema import MAX_DOCUMENT
+from luxusbd.children.params import day, descriptors, mapping, strings, text
 from luxusbd.children.protocol import Channel, Params
 from luxusbd.children.sandbox import drop_privileges, limit_memory
 from luxusbd.errors import InvalidArgumentError, LuxusbError
 from luxusbd.systemd import connection_of_core
+from luxusbd.transfer.feeds.again import read_again
+from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.proof import read_small
+from luxusbd.transfer.smallmodel import Version
 from luxusbd.transfer.vouch import vouch
 
 
@@ -44,6 +52,21 @@ async def check(params: Params, fds: Sequence[int]) -> dict[str, Any]:
     given = (("the catalogue", MAX_DOCUMENT), ("its signature", MAX_SIGNATURE), ("catalog.update_key", MAX_KEY))
     document, signature, keys = (read_small(fd, most, what) for fd, (what, most) in zip(fds, given, strict=True))
     return asdict(await vouch(document, signature, keys, frozenset(pinned), name))
+
+
+async def check_feed(params: Params, fds: Sequence[int]) -> dict[str, Any]:
+    """Read a feed once more from what the network is said to have said, and check who signed its lists."""
+    names = strings(params, "keys") if params.get("keys") else ()
+    transcript, *files = descriptors(fds, len(names) + 1)
+    keys = {name: read_small(fd, MAX_KEY, "a file of keys") for name, fd in zip(names, files, strict=True)}
+    outcome = await read_again(
+        read_small(transcript, MAX_TRANSCRIPT, "the transcript"),
+        parse_feed(mapping(params, "feed"), "the description of the feed"),
+        keys,
+        day(params, "today"),
+        Version(text(params, "etag"), text(params, "last_modified")),
+    )
+    return outcome_to_json(outcome)
 
 
 async def serve(sock: socket.socket) -> None:
@@ -61,7 +84,7 @@ async def serve(sock: socket.socket) -> None:
         limit_memory(memory)
         return {}
 
-    await Channel(sock, handlers={"check": check, "hello": hello, "limit": limit}).run()
+    await Channel(sock, handlers={"check": check, "check-feed": check_feed, "hello": hello, "limit": limit}).run()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

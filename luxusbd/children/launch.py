@@ -45,7 +45,7 @@ class Launcher(Protocol):
         """A worker for one stick; `directory` is where it may put temporary files."""
 
     def check(self) -> AbstractAsyncContextManager[Child]:
-        """A process that checks a signed catalogue, without network and apart from the transfer process."""
+        """A process that checks a signed catalogue or feed, without network and apart from the transfer process."""
 
 
 class Spawner:

@@ -5,6 +5,7 @@ All of them raise InvalidArgumentError.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,14 @@ def strings(params: Params, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def text(params: Params, key: str) -> str:
+    """A text, empty when there is none."""
+    value = params.get(key, "")
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"`{key}` must be a text, not {value!r}")
+    return value
+
+
 def directory(params: Params, key: str) -> Path | None:
     """An absolute path, or None where nothing, or an empty text, is given."""
     value = params.get(key, "")
@@ -58,6 +67,14 @@ def file_name(params: Params) -> str:
     if not isinstance(name, str):
         raise InvalidArgumentError("`name` must be the name of a file")
     return name
+
+
+def day(params: Params, key: str) -> datetime.date:
+    """A day, as YYYY-MM-DD."""
+    try:
+        return datetime.date.fromisoformat(params.get(key, ""))
+    except (ValueError, TypeError):
+        raise InvalidArgumentError(f"`{key}` must be a day such as 2026-10-01, not {params.get(key)!r}") from None
 
 
 def descriptors(fds: Sequence[int], count: int) -> tuple[int, ...]:

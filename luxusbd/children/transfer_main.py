@@ -34,8 +34,9 @@ vouch       key (is the descriptor of a key there),    fields of MakersWord
 metalink    url, name, digests, size                   fields of Directions
 feed        feed (its description), keys (of which     fields of Outcome, and fetched: the keys that
             there are descriptors, by fingerprint),    were not at hand, by fingerprint
-            key_urls (where copies are), etag,
-            last_modified (from the last outcome)
+            key_urls (where copies are), today, etag,  transcript: bytes of what the network said, in
+            last_modified (from the last outcome);     the room behind the last descriptor
+            behind the keys a room to write to
 fetch-pair  job, and the fields of PairRequest (where  fields of Pair
             document and signature are written to)
 hello       optional log_level                         pid

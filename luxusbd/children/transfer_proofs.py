@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -11,7 +11,7 @@ from typing import Any
 
 from luxusbd.catalog.feeds.codec import keys_to_json, outcome_to_json
 from luxusbd.catalog.feeds.definitions import parse_feed
-from luxusbd.children.params import descriptors, file_name, integer, mapping, strings
+from luxusbd.children.params import day, descriptors, file_name, integer, mapping, strings, text
 from luxusbd.children.protocol import Params
 from luxusbd.children.transfer_threads import Threads
 from luxusbd.errors import InvalidArgumentError
@@ -19,12 +19,14 @@ from luxusbd.transfer.codec import digests_from_json
 from luxusbd.transfer.directions import find_directions
 from luxusbd.transfer.feeds.fetching import read_feed
 from luxusbd.transfer.feeds.keys import KeyRing
+from luxusbd.transfer.feeds.transcript import Recording
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.proof import name_behind, prove, read_small
-from luxusbd.transfer.small import SmallFiles, Version
+from luxusbd.transfer.small import SmallFiles
+from luxusbd.transfer.smallmodel import Version
 from luxusbd.transfer.source import default_session
 from luxusbd.transfer.sums import MAX_SUMS
 
@@ -85,11 +87,8 @@ class ProofRequests:
     async def feed(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """Which releases a feed tells of."""
         names = strings(params, "keys") if params.get("keys") else ()
-        given = descriptors(fds, len(names))
+        *given, room = descriptors(fds, len(names) + 1)
         feed = parse_feed(mapping(params, "feed"), "the description of the feed")
-        known = [params.get(key, "") for key in ("etag", "last_modified")]
-        if not all(isinstance(text, str) for text in known):
-            raise InvalidArgumentError("`etag` and `last_modified` must be texts")
         copies = {
             name: await self._threads.look(fd, partial(read_small, most=MAX_KEY, what="the file of keys"))
             for name, fd in zip(names, given, strict=True)
@@ -97,8 +96,12 @@ class ProofRequests:
         places = mapping(params, "key_urls") if "key_urls" in params else {}
         ring = KeyRing(self._small, feed, copies, places)
         await ring.gather()
-        today = datetime.datetime.now(datetime.UTC).date()
-        outcome = await read_feed(self._small, feed, ring, today, Version(*known))
+        recording = Recording(self._small)
+        known = Version(text(params, "etag"), text(params, "last_modified"))
+        outcome = await read_feed(recording, feed, ring, day(params, "today"), known)
         if not outcome.unchanged:
             outcome = replace(outcome, problems=(*ring.problems, *outcome.problems))
-        return {**outcome_to_json(outcome), "fetched": keys_to_json(ring.fetched)}
+        written = 0
+        if feed.has_signed_lists and not outcome.unchanged:
+            written = os.pwrite(room, recording.transcript(), 0)
+        return {**outcome_to_json(outcome), "fetched": keys_to_json(ring.fetched), "transcript": written}

@@ -8,15 +8,13 @@ it. Whatever goes wrong, the catalogue in force stays.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import itertools
 import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,6 @@ from luxusbd.catalog.cache import CatalogCache, Record
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.catalog.model import Layer
 from luxusbd.catalog.schema import MAX_DOCUMENT, read_document
-from luxusbd.children.launch import Launcher
 from luxusbd.config import CatalogConfig
 from luxusbd.errors import (
     ConfigError,
@@ -40,6 +37,7 @@ from luxusbd.errors import (
     host_error,
 )
 from luxusbd.jobs.api import CatalogStatus
+from luxusbd.jobs.checking import Checker, sealed_room
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.feedupdate import MAX_LINE, FeedUpdates
 from luxusbd.jobs.model import Job, Operation
@@ -48,18 +46,15 @@ from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.text import clean, without_secrets
 from luxusbd.transfer.model import DownloadProgress
-from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE, in_memory
+from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.pairmodel import PairRequest
-from luxusbd.transfer.vouch import Vouched, vouched_from_json
+from luxusbd.transfer.vouch import Vouched
 
 log = logging.getLogger(__name__)
 
 PAIRS = 3
 """How often document and signature are fetched anew when they do not belong together: the remote may be changing."""
 PAIR_WAIT = 2.0
-CHECK_TIMEOUT = 120.0
-CHECKS = 2
-"""Processes that may die over one document before it is taken for what kills them."""
 MAX_NAMES = 500
 """Ids of one kind in a job's result."""
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
@@ -121,7 +116,7 @@ class CatalogUpdates:
         self,
         queue: JobQueue,
         transfers: Transfers,
-        launcher: Launcher,
+        checker: Checker,
         catalog: Catalog,
         sources: Sources,
         config: CatalogConfig,
@@ -133,7 +128,7 @@ class CatalogUpdates:
         self._feed_updates = FeedUpdates(feeds)
         self._queue = queue
         self._transfers = transfers
-        self._launcher = launcher
+        self._checker = checker
         self._catalog = catalog
         self._sources = sources
         self._config = config
@@ -365,27 +360,12 @@ class CatalogUpdates:
             )
 
     async def _check(self, remote: Remote, keys: bytes, fetched: _Fetched) -> Vouched:
-        params = {"pinned": sorted(remote.pinned), "name": without_secrets(remote.url)}
-        for _death in range(CHECKS):
-            with ExitStack() as stack:
-                fds = [
-                    stack.enter_context(in_memory(name, data))
-                    for name, data in (
-                        ("catalogue", fetched.document),
-                        ("signature", fetched.signature),
-                        ("keys", keys),
-                    )
-                ]
-                try:
-                    async with asyncio.timeout(CHECK_TIMEOUT), self._launcher.check() as running:
-                        return vouched_from_json(await running.channel.request("check", params, fds))
-                except MalformedImageError as error:
-                    raise ConfigError(f"catalog.update_key: {remote.key}: {error}") from error
-                except TimeoutError:
-                    raise FailedError(f"checking the catalogue took longer than {CHECK_TIMEOUT:g} seconds") from None
-                except InterruptedJobError as error:
-                    log.warning("the check of a catalogue is done anew: %s", error)
-        raise FailedError("the process that checks the catalogue died over it; the catalogue stays as it is")
+        try:
+            return await self._checker.catalogue(
+                fetched.document, fetched.signature, keys, remote.pinned, without_secrets(remote.url)
+            )
+        except MalformedImageError as error:
+            raise ConfigError(f"catalog.update_key: {remote.key}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -397,18 +377,6 @@ class _Fetched:
 
     def same_as(self, other: _Fetched) -> bool:
         return (self.document, self.signature) == (other.document, other.signature)
-
-
-@contextmanager
-def sealed_room(name: str, size: int) -> Iterator[int]:
-    """A file in memory that whoever writes to it can make neither longer nor shorter (F_ADD_SEALS, fcntl(2))."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(fd, size)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _read_keys(path: Path) -> bytes:

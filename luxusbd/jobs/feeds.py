@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import logging
 import os
 import time
@@ -17,12 +18,17 @@ from dataclasses import dataclass, replace
 from luxusbd.catalog import update
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.catalog.feedcache import FeedCache, FeedRecord
+from luxusbd.catalog.feeds.codec import MAX_PROBLEMS
 from luxusbd.catalog.feeds.merge import merge
-from luxusbd.catalog.feeds.model import Description, Feed, SignatureKind
+from luxusbd.catalog.feeds.model import Description, Feed, Outcome
 from luxusbd.catalog.model import Distribution, Layer
 from luxusbd.errors import DistributionNotFoundError, InvalidArgumentError, LuxusbError, NetworkError, host_error
+from luxusbd.jobs.checking import Checker, sealed_room
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
+from luxusbd.transfer.openpgp import MAX_KEY
+from luxusbd.transfer.proof import read_small
 
 PATIENCE = 300.0
 """Seconds for one feed of an update, the wait for the transfer process included, which has limits of its own."""
@@ -47,6 +53,7 @@ class Feeds:
     def __init__(
         self,
         transfers: Transfers,
+        checker: Checker,
         keyring: Keyring,
         catalog: Catalog,
         sources: Sources,
@@ -54,6 +61,7 @@ class Feeds:
     ) -> None:
         """`sources` is what `catalog` was loaded from; `changed` is told of a layer that was loaded anew."""
         self._transfers = transfers
+        self._checker = checker
         self._keyring = keyring
         self._catalog = catalog
         self._sources = sources
@@ -128,8 +136,8 @@ class Feeds:
     async def _ask(self, description: Description, known: FeedRecord, patience: float) -> Asked:
         feed = description.feed
         try:
-            async with asyncio.timeout(patience), self._keys(feed) as keys:
-                outcome, fetched = await self._transfers.feed(description, known, keys, self._key_urls(feed))
+            async with asyncio.timeout(patience):
+                outcome, fetched = await self._read(description, known)
         except TimeoutError:
             late = _late(feed, patience)
             return Asked(known.broken(late.message, int(time.time())), error=late)
@@ -151,11 +159,29 @@ class Feeds:
             replace(record, problems=(*record.problems, *notes)), changed=_images(entry) != _images(merged.distribution)
         )
 
+    async def _read(self, description: Description, known: FeedRecord) -> tuple[Outcome, Mapping[str, bytes]]:
+        """What a feed said, where it is signed by the word of the process that checks; and keys that were fetched."""
+        feed = description.feed
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        asked = {"today": today, "etag": known.etag, "last_modified": known.last_modified}
+        async with self._keys(feed) as keys:
+            with sealed_room("transcript", MAX_TRANSCRIPT) as room:
+                told = await self._transfers.feed(description, asked, keys, self._key_urls(feed), room)
+                # the other process still holds the descriptor: what is checked is a copy of our own
+                transcript = await asyncio.to_thread(os.pread, room, told.transcript, 0)
+            if not feed.has_signed_lists or told.outcome.unchanged:
+                return told.outcome, told.fetched
+            copies = {name: await asyncio.to_thread(read_small, fd, MAX_KEY, "a key") for name, fd in keys.items()}
+        outcome = await self._checker.feed(description, transcript, {**copies, **told.fetched}, asked)
+        # why a key cannot be had is known to the one with the network alone
+        problems = tuple(dict.fromkeys([*told.outcome.problems, *outcome.problems]))[:MAX_PROBLEMS]
+        return replace(outcome, problems=problems), told.fetched
+
     @contextlib.asynccontextmanager
     async def _keys(self, feed: Feed) -> AsyncIterator[Mapping[str, int]]:
         keys: dict[str, int] = {}
         try:
-            for fingerprint in sorted(feed.signing.keys) if _has_lists(feed) else ():
+            for fingerprint in sorted(feed.signing.keys) if feed.has_signed_lists else ():
                 fd = await asyncio.to_thread(self._keyring.open, fingerprint)
                 if fd is not None:
                     keys[fingerprint] = fd
@@ -166,7 +192,7 @@ class Feeds:
 
     def _key_urls(self, feed: Feed) -> Mapping[str, str]:
         """Where the catalogue says that copies of the feed's keys are."""
-        if not _has_lists(feed):
+        if not feed.has_signed_lists:
             return {}
         return {
             release.key_fingerprint: release.key_url
@@ -199,11 +225,6 @@ def _write(cache: FeedCache, records: Mapping[str, FeedRecord]) -> None:
 
 def _late(feed: Feed, patience: float) -> NetworkError:
     return NetworkError(f"feed {feed.id}: did not answer within {patience:g} seconds")
-
-
-def _has_lists(feed: Feed) -> bool:
-    """Whether a signature is checked while the feed is read."""
-    return feed.signing.kind in (SignatureKind.DETACHED, SignatureKind.INLINE)
 
 
 def _images(entry: Distribution) -> frozenset[tuple[str, str, str, str]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from luxusbd.catalog.catalog import Catalog
 from luxusbd.catalog.own import MAX_OWN, read_own
-from luxusbd.jobs.catalogupdate import sealed_room
+from luxusbd.jobs.checking import sealed_room
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.text import clean
 

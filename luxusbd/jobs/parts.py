@@ -20,6 +20,7 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.catalogupdate import CatalogUpdates
+from luxusbd.jobs.checking import Checker
 from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.holds import Holds
@@ -115,7 +116,8 @@ class Parts:
         comparer = StickComparer(catalog, self.policy)
         self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks), comparer.updates)
         catalog.renewed.append(self.registry.compare_again)
-        feeds = Feeds(self.transfers, keyring, catalog, sources, self._catalog_changed)
+        checker = Checker(launcher)
+        feeds = Feeds(self.transfers, checker, keyring, catalog, sources, self._catalog_changed)
         self.listing = Listing(catalog, keyring, self.registry)
         self.planner = Planner(catalog, self.images, self.registry, self.policy)
         holds = Holds(self.queue, self.planner, self.images)
@@ -154,7 +156,7 @@ class Parts:
         )
         self._listeners: list[Listener] = []
         self.updates = CatalogUpdates(
-            self.queue, self.transfers, launcher, catalog, sources, config.catalog, self._catalog_changed, feeds
+            self.queue, self.transfers, checker, catalog, sources, config.catalog, self._catalog_changed, feeds
         )
         self.own_catalogs = OwnCatalogs(self.transfers, catalog)
         self.unmounting = Unmounting(self.registry, launcher, self._staging)

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
-from luxusbd.catalog.feedcache import FeedRecord
 from luxusbd.catalog.feeds.codec import keys_from_json, outcome_from_json
 from luxusbd.catalog.feeds.model import Description, Outcome
 from luxusbd.catalog.own import MAX_OWN
@@ -28,6 +27,7 @@ from luxusbd.stick.losses import Loss
 from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
 from luxusbd.transfer.codec import digests_from_json, result_from_json, sources_from_json
+from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
 from luxusbd.transfer.importmodel import Order, Received
 from luxusbd.transfer.limits import TransferLimits
@@ -81,6 +81,17 @@ class TransferSetup:
             "network": network_to_json(self.network),
             "recipes": self.recipes,
         }
+
+
+@dataclass(frozen=True)
+class FeedAnswer:
+    """What came of reading a feed."""
+
+    outcome: Outcome
+    fetched: Mapping[str, bytes]
+    """Keys that came over the network, by fingerprint."""
+    transcript: int
+    """Bytes that were written of what the network said."""
 
 
 class Transfers:
@@ -255,15 +266,22 @@ class Transfers:
         return _sane(directions_from_json, await self._alone_if_deadly("metalink", params, []))
 
     async def feed(
-        self, description: Description, known: FeedRecord, keys: Mapping[str, int], key_urls: Mapping[str, str]
-    ) -> tuple[Outcome, Mapping[str, bytes]]:
-        """Read a feed: what it tells of, and keys that were fetched for it, by fingerprint.
+        self,
+        description: Description,
+        asked: Mapping[str, str],
+        keys: Mapping[str, int],
+        key_urls: Mapping[str, str],
+        room: int,
+    ) -> FeedAnswer:
+        """Read a feed.
 
         Args:
             description: the feed.
-            known: what it said before; when that holds still, it is not read again.
+            asked: `today` as YYYY-MM-DD, and `etag` and `last_modified` of what is known; when that holds still, it is
+                not read again.
             keys: descriptors of files with keys, by the fingerprint that should be in them.
             key_urls: where copies of the others may be had.
+            room: a file of `MAX_TRANSCRIPT` bytes, for the transcript of what the network said.
 
         Raises:
             CatalogError: a document is not what it has to be.
@@ -271,16 +289,16 @@ class Transfers:
         """
         params = {
             "feed": dict(description.entry),
-            "etag": known.etag,
-            "last_modified": known.last_modified,
+            **asked,
             "key_urls": dict(key_urls),
             **({"keys": list(keys)} if keys else {}),
         }
-        answer = await self._alone_if_deadly("feed", params, list(keys.values()))
+        answer = await self._alone_if_deadly("feed", params, [*keys.values(), room])
         outcome = _sane(lambda told: outcome_from_json(told, description.feed), answer)
-        if outcome.unchanged and not (known.etag or known.last_modified):
+        if outcome.unchanged and not (asked["etag"] or asked["last_modified"]):
             raise InterruptedJobError("the transfer process sent nonsense: a feed is as before, which nobody asked")
-        return outcome, _sane(lambda told: keys_from_json(told, frozenset(key_urls)), answer.get("fetched"))
+        fetched = _sane(lambda told: keys_from_json(told, frozenset(key_urls)), answer.get("fetched"))
+        return FeedAnswer(outcome, fetched, min(_int(answer, "transcript"), MAX_TRANSCRIPT))
 
     async def fetch_pair(
         self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback

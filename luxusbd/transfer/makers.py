@@ -24,7 +24,8 @@ from luxusbd.transfer.model import DIGESTS, Claim, Digest, MakersWord
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE, Fault, SignatureError, Signed, Wording, verify, verify_file
 from luxusbd.transfer.pinned import pinned_key
 from luxusbd.transfer.proof import text_of
-from luxusbd.transfer.small import Small, SmallFiles, Version
+from luxusbd.transfer.small import SmallFiles
+from luxusbd.transfer.smallmodel import Small, Version
 from luxusbd.transfer.sums import MAX_SUMS, all_sums
 
 MAX_PAIRS = 32

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +14,7 @@ from yarl import URL
 from luxusbd.errors import NetworkError
 from luxusbd.text import clean, without_secrets
 from luxusbd.transfer.network import Network
+from luxusbd.transfer.smallmodel import NotThereError, Small, Version
 from luxusbd.transfer.source import REDIRECTS, SessionFactory, credentials, default_session
 
 PATIENCE = 20.0
@@ -23,28 +23,6 @@ MAX_REDIRECTS = 5
 NOT_MODIFIED = 304
 GONE = frozenset({404, 410})
 _LINE = 16384
-
-
-class NotThereError(NetworkError):
-    """The server answers, and says that it has no such file."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """By what a server tells whether a file has changed."""
-
-    etag: str = ""
-    last_modified: str = ""
-
-
-@dataclass(frozen=True)
-class Small:
-    """A fetched file."""
-
-    data: bytes
-    url: str
-    """Where it came from, behind all redirects."""
-    version: Version
 
 
 class SmallFiles:

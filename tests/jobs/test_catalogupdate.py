@@ -20,7 +20,7 @@ import pytest
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.config import CatalogConfig
 from luxusbd.errors import ConfigError, FailedError, InterruptedJobError, LuxusbError, VerificationError
-from luxusbd.jobs import catalogupdate
+from luxusbd.jobs import catalogupdate, checking
 from luxusbd.jobs.catalogupdate import CatalogUpdates, Remote, pinned_fingerprints
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.transfer.pairmodel import Pair, PairRequest
@@ -109,9 +109,10 @@ class Setting:
         self.catalog = Catalog.load(self.sources)
         self.transfer, self.checker = Transfer(data), Checker(answer)
         self.changed: list[str] = []
+        checker = checking.Checker(self.checker)  # type: ignore[arg-type]
         self.updates = CatalogUpdates(
-            None, self.transfer, self.checker, self.catalog, self.sources, self.config, self.changed.append,  # type: ignore[arg-type]
-            Feeds(self.transfer, None, self.catalog, self.sources, self.changed.append),  # type: ignore[arg-type]
+            None, self.transfer, checker, self.catalog, self.sources, self.config, self.changed.append,  # type: ignore[arg-type]
+            Feeds(self.transfer, checker, None, self.catalog, self.sources, self.changed.append),  # type: ignore[arg-type]
         )  # fmt: skip
 
     async def run(self) -> Any:

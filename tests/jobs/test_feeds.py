@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,15 @@ from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.catalog.feedcache import FeedCache, FeedRecord
 from luxusbd.catalog.feeds.codec import outcome_to_json
 from luxusbd.catalog.feeds.model import Description, Outcome
-from luxusbd.errors import InterruptedJobError, LuxusbError, NetworkError, NotEnoughSpaceError
+from luxusbd.errors import (
+    CatalogError,
+    InterruptedJobError,
+    InvalidArgumentError,
+    LuxusbError,
+    NetworkError,
+    NotEnoughSpaceError,
+)
+from luxusbd.jobs.checking import Checker
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.transfers import Transfers, TransferSetup
@@ -25,6 +35,7 @@ from tests.catalog.test_feedcache import KEY, MINE, document, entry, told
 
 OTHER = "CD" * 20
 PLACE = "https://x.example/key"
+TRANSCRIPT = b"what the network said"
 
 
 class Setting:
@@ -52,16 +63,36 @@ class Setting:
         self.wait.set()
         keyring = Keyring(directory / "keys", directory / "cache" / "keys", directory / "none")
         self.kept = directory / "cache" / "keys" / f"{KEY}.gpg"
-        self.feeds = Feeds(self.transfers, keyring, self.catalog, self.sources, self.changed.append)
+        self.checked: list[dict[str, Any]] = []
+        self.verdict: Any = None
+        """What the process that checks answers; None for the same as the other one said."""
+        checker = Checker(self)  # type: ignore[arg-type]
+        self.feeds = Feeds(self.transfers, checker, keyring, self.catalog, self.sources, self.changed.append)
 
     async def _request(self, method: str, params: Mapping[str, Any], fds: Sequence[int] = ()) -> Any:
         assert method == "feed"
-        self.asked.append({**params, "files": [os.pread(fd, 100, 0) for fd in fds]})
+        *files, room = fds
+        self.asked.append({**params, "files": [os.pread(fd, 100, 0) for fd in files]})
         await self.wait.wait()
         answer = self.answers.pop(0)
         if isinstance(answer, LuxusbError):
             raise answer
-        return answer
+        os.pwrite(room, TRANSCRIPT, 0)
+        self.said = answer
+        return {"transcript": len(TRANSCRIPT), **answer}
+
+    @contextlib.asynccontextmanager
+    async def check(self) -> AsyncIterator[Any]:
+        """In the place of the launcher: the process that checks is this object too."""
+        yield SimpleNamespace(channel=self)
+
+    async def request(self, method: str, params: Mapping[str, Any], fds: Sequence[int]) -> Any:
+        """In the place of its channel."""
+        assert method == "check-feed"
+        self.checked.append({**params, "files": [os.pread(fd, 100, 0) for fd in fds]})
+        if isinstance(self.verdict, LuxusbError):
+            raise self.verdict
+        return self.said if self.verdict is None else self.verdict
 
     @property
     def mine(self) -> Description:
@@ -100,6 +131,39 @@ async def test_what_it_said_is_stored_before_it_is_in_force(tmp_path: Path) -> N
     assert setting.changed == ["feed"]
 
 
+async def test_what_is_signed_counts_as_the_process_that_checks_says(tmp_path: Path) -> None:
+    setting = Setting(tmp_path)
+    forged = outcome_to_json(Outcome("mine", (told("2", sha256="f" * 64),), ("of the network",)))
+    setting.answers = [{**forged, "fetched": {}}]
+    setting.verdict = outcome_to_json(Outcome("mine", (told("2"),), ("of the list",), etag='"e"'))
+    asked = await setting.feeds.ask(setting.mine)
+    assert asked.record.releases == (told("2"),)
+    assert asked.record.problems == ("feed mine: of the network", "feed mine: of the list")
+    (checked,) = setting.checked
+    assert checked["files"] == [TRANSCRIPT, b"the key"]
+    assert (checked["keys"], checked["feed"]) == ([KEY], MINE.entry)
+    assert {key: checked[key] for key in ("today", "etag")} == {key: setting.asked[0][key] for key in ("today", "etag")}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (CatalogError("feed mine: names nothing"), "names nothing"),
+        (InvalidArgumentError("it does not fit"), "it does not fit; the releases stay"),
+        ({"feed": "other"}, "died over it"),
+        (InterruptedJobError("gone"), "died over it"),
+    ],
+)
+async def test_what_cannot_be_checked_does_not_count(tmp_path: Path, verdict: Any, said: str) -> None:
+    setting = Setting(tmp_path)
+    setting.answers = [answer("2")]
+    setting.verdict = verdict
+    asked = await setting.feeds.ask(setting.mine)
+    assert (asked.record.failed, asked.record.releases) == (True, ())
+    assert asked.error is not None
+    assert said in asked.record.problems[0]
+
+
 async def test_a_key_that_was_fetched_is_kept(tmp_path: Path) -> None:
     setting = Setting(tmp_path, key=False)
     setting.answers = [answer("2", fetched={KEY: base64.b64encode(b"fresh").decode()})]
@@ -107,6 +171,7 @@ async def test_a_key_that_was_fetched_is_kept(tmp_path: Path) -> None:
     assert "keys" not in setting.asked[0]
     assert setting.asked[0]["key_urls"] == {KEY: PLACE}
     assert setting.kept.read_bytes() == b"fresh"
+    assert setting.checked[0]["files"] == [TRANSCRIPT, b"fresh"]
 
 
 @pytest.mark.parametrize(

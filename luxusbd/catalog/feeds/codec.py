@@ -19,7 +19,6 @@ from luxusbd.catalog.feeds.model import (
     FeedRelease,
     HashTrust,
     Outcome,
-    SignatureKind,
 )
 from luxusbd.catalog.feeds.reach import leads_to
 from luxusbd.errors import InvalidArgumentError
@@ -124,7 +123,7 @@ def _release(value: object, feed: Feed) -> FeedRelease:
         or type(hint) is not int
         or not (0 <= size <= MAX_SIZE and 0 <= hint <= MAX_SIZE)
         or text["trust"] not in set(HashTrust)
-        or signed != (feed.signing.kind in (SignatureKind.DETACHED, SignatureKind.INLINE))
+        or signed != feed.has_signed_lists
         or (text["signed_by"] in feed.signing.keys) != signed
         or (not signed and text["signed_by"])
         or value.get("rolling") is not feed.rolling

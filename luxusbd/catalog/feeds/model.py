@@ -130,6 +130,11 @@ class Feed:
     """Whether the files change so often that the feed has to be asked again before each download."""
 
     @property
+    def has_signed_lists(self) -> bool:
+        """Whether signatures are checked while it is read."""
+        return self.signing.kind in (SignatureKind.DETACHED, SignatureKind.INLINE)
+
+    @property
     def complete(self) -> bool:
         """Whether the first document alone says all that there is, so that an unchanged one means that nothing is new.
 

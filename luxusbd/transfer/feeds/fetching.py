@@ -11,7 +11,7 @@ from luxusbd.transfer.feeds.keys import KeyRing
 from luxusbd.transfer.feeds.machine import FeedRun
 from luxusbd.transfer.feeds.requests import Answer, Body, Check, Checked, Fetch, Gone, Refused, Request, Same, Size
 from luxusbd.transfer.openpgp import Fault, SignatureError, Signed, Wording, verify
-from luxusbd.transfer.small import NotThereError, SmallFiles, Version
+from luxusbd.transfer.smallmodel import NotThereError, SmallSource, Version
 
 FEED_TIMEOUT = 240.0
 """Seconds for one feed, however many documents it has."""
@@ -19,7 +19,7 @@ _WORDING = Wording("the list of hashes", "; the releases stay as they are")
 
 
 async def read_feed(
-    files: SmallFiles, feed: Feed, ring: KeyRing, today: datetime.date, known: Version, patience: float = FEED_TIMEOUT
+    files: SmallSource, feed: Feed, ring: KeyRing, today: datetime.date, known: Version, patience: float = FEED_TIMEOUT
 ) -> Outcome:
     """Read a feed.
 
@@ -46,7 +46,7 @@ async def read_feed(
     return step
 
 
-async def _answer(files: SmallFiles, request: Request, ring: KeyRing) -> Answer:
+async def _answer(files: SmallSource, request: Request, ring: KeyRing) -> Answer:
     if isinstance(request, Check):
         return await _check(request, ring)
     try:
@@ -58,7 +58,7 @@ async def _answer(files: SmallFiles, request: Request, ring: KeyRing) -> Answer:
         return Gone()
 
 
-async def _size(files: SmallFiles, url: str) -> int:
+async def _size(files: SmallSource, url: str) -> int:
     """Bytes of an image; a server that does not tell is no reason to do without the release."""
     try:
         return await files.size(url)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from luxusbd.catalog.feeds.model import Feed, SignatureKind
+from luxusbd.catalog.feeds.model import Feed
 from luxusbd.errors import MalformedImageError, NetworkError
 from luxusbd.text import clean, without_secrets
 from luxusbd.transfer.openpgp import MAX_KEY
 from luxusbd.transfer.pinned import pinned_key
-from luxusbd.transfer.small import SmallFiles
+from luxusbd.transfer.smallmodel import SmallSource
 
 
 class KeyRing:
     """The keys of one feed, for one reading."""
 
     def __init__(
-        self, files: SmallFiles, feed: Feed, copies: Mapping[str, bytes], places: Mapping[str, object]
+        self, files: SmallSource, feed: Feed, copies: Mapping[str, bytes], places: Mapping[str, object]
     ) -> None:
         """Prepare, without looking at anything.
 
@@ -46,7 +46,7 @@ class KeyRing:
 
     async def gather(self) -> None:
         """Find each key, at hand first."""
-        if self._feed.signing.kind not in (SignatureKind.DETACHED, SignatureKind.INLINE):
+        if not self._feed.has_signed_lists:
             # nothing is checked before the image is there
             return
         for fingerprint in sorted(self._feed.signing.keys):

@@ -90,7 +90,7 @@ class SumsLists:
         data, signature, signature_url, signed_by = answer.data, None, "", ""
         validators = answer.etag, answer.last_modified
         kind = feed.signing.kind
-        if kind in (SignatureKind.DETACHED, SignatureKind.INLINE):
+        if feed.has_signed_lists:
             signature_url = url
             if kind is SignatureKind.DETACHED:
                 address = fill(feed.signing.address, {**values, "sums": file_name(url)})

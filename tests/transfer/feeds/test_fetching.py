@@ -7,7 +7,8 @@ import datetime
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from luxusbd.config import NetworkConfig
 from luxusbd.errors import CatalogError, InvalidArgumentError, NetworkError
 from luxusbd.transfer import network as ways
 from luxusbd.transfer.feeds import fetching
+from luxusbd.transfer.feeds.again import read_again
 from luxusbd.transfer.feeds.fetching import read_feed
 from luxusbd.transfer.feeds.keys import KeyRing
 from luxusbd.transfer.feeds.requests import Check, Checked
 from luxusbd.transfer.network import to_json
 from luxusbd.transfer.openpgp import Signed
-from luxusbd.transfer.small import NotThereError, SmallFiles, Version
+from luxusbd.transfer.small import SmallFiles
+from luxusbd.transfer.smallmodel import NotThereError, Version
 from luxusbd.transfer.source import default_session
 from tests.harness.maker import Maker
 from tests.harness.names import Names
@@ -232,8 +235,15 @@ async def test_sizes(maker: Maker, files: SmallFiles) -> None:
         await files.size(maker.at("c"))
 
 
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Closes what a test opens."""
+    with ExitStack() as found:
+        yield found
+
+
 async def test_the_transfer_process_reads_feeds(
-    maker: Maker, keys: Keys, pinned: str, authority: Authority, tmp_path: Path
+    maker: Maker, keys: Keys, pinned: str, authority: Authority, tmp_path: Path, stack: ExitStack
 ) -> None:
     sums = gnu(NAME).encode()
     maker.put("iso/SHA256SUMS", sums)
@@ -247,23 +257,33 @@ async def test_the_transfer_process_reads_feeds(
     running = asyncio.create_task(channel.run())
     network = to_json(ways.load(NetworkConfig(ca_file=str(authority.file))))
     setup = {"bandwidth": 0, "host_connections": 1, "connections": 2, "network": network}
+    room = stack.enter_context((tmp_path / "room").open("w+b"))
     try:
         await channel.request("configure", setup)
         with (tmp_path / "keys").open("rb") as file:
-            told = await channel.request("feed", {"feed": feed, "keys": [pinned]}, [file.fileno()])
+            asked = {"feed": feed, "keys": [pinned], "today": TODAY.isoformat()}
+            told = await channel.request("feed", asked, [file.fileno(), room.fileno()])
         outcome = outcome_from_json(told, feed_at(maker, "detached", pinned))
         assert [(one.version, one.size, one.signed_by) for one in outcome.releases] == [("1", 777, pinned)]
-        told = await channel.request("feed", {"feed": feed, "etag": outcome.etag})
-        assert outcome_from_json(told, feed_at(maker, "detached", pinned)).unchanged
+        # whoever has the transcript and the key alone reads the same
+        transcript = (tmp_path / "room").read_bytes()
+        assert told["transcript"] == len(transcript)
+        copies = {pinned: (tmp_path / "keys").read_bytes()}
+        again = await read_again(transcript, feed_at(maker, "detached", pinned), copies, TODAY, Version())
+        assert again == outcome
+        asked = {"feed": feed, "etag": outcome.etag, "today": TODAY.isoformat()}
+        told = await channel.request("feed", asked, [room.fileno()])
+        assert (told["unchanged"], told["transcript"]) == (True, 0)
         for params, error, said in (
             ({"feed": 1}, InvalidArgumentError, "must be an object"),
             ({"feed": {**feed, "url": "http://x/"}}, CatalogError, "expected an https URL"),
-            ({"feed": feed, "etag": 1}, InvalidArgumentError, "must be texts"),
-            ({"feed": feed, "keys": [pinned]}, InvalidArgumentError, "1 descriptors are needed"),
+            ({"feed": feed, "etag": 1}, InvalidArgumentError, "must be a text"),
+            ({"feed": feed, "today": "2026-13-01"}, InvalidArgumentError, "must be a day"),
+            ({"feed": feed, "keys": [pinned]}, InvalidArgumentError, "2 descriptors are needed"),
             ({"feed": {**feed, "url": maker.at("none/")}}, CatalogError, "feed x: .*is not there"),
         ):
             with pytest.raises(error, match=said):
-                await channel.request("feed", params)
+                await channel.request("feed", {"today": TODAY.isoformat(), **params}, [room.fileno()])
     finally:
         channel.close()
         await running
