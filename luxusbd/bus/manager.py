@@ -222,6 +222,8 @@ class ManagerMethods:
             label=given[members.LABEL],
             timeout=given[members.TIMEOUT],
             serial_console=given[members.SERIAL_CONSOLE],
+            companion=given[members.COMPANION],
+            share=given[members.SHARE],
         )
         made = await self._engine.plan_stick(
             call.caller, identities, references, wanted, allow_large=given[members.ALLOW_LARGE]

@@ -56,9 +56,11 @@ URL = Option("url", "s", "", maximum=2000)
 PREFER = Option("prefer", "as", _NO_STRINGS, maximum=300)
 EXCLUDE = Option("exclude", "as", _NO_STRINGS, maximum=300)
 MOST = Option("most", "u", 16, minimum=1, maximum=32)
-FILESYSTEM = Option("filesystem", "s", "ext4", choices=("ext4",))
+FILESYSTEM = Option("filesystem", "s", "ext4", choices=("ext4", "exfat", "fat32"))
 SERIAL_CONSOLE = Option("serial_console", "b", default=False)
 TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
+COMPANION = Option("companion", "t", 0, maximum=1 << 50)
+SHARE = Option("share", "t", 0, maximum=1 << 50)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 THOROUGH = Option("thorough", "b", default=False)
@@ -102,7 +104,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListMirrors"): Rule(None),
     (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD, (MOST,)),
     (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),
-    (MANAGER, "PlanStick"): Rule(None, (FILESYSTEM, SERIAL_CONSOLE, TIMEOUT, LABEL, ALLOW_LARGE)),
+    (MANAGER, "PlanStick"): Rule(None, (FILESYSTEM, COMPANION, SHARE, SERIAL_CONSOLE, TIMEOUT, LABEL, ALLOW_LARGE)),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "RemoveImages"): Rule(Action.WRITE_DEVICE),

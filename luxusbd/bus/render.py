@@ -321,6 +321,7 @@ def _planned_image(item: PlannedImage) -> Entry:
         "warnings": strings(item.warnings),
         "download": item.download,
         "trust": item.trust.value,
+        "partition": item.partition.value,
         "custom": item.custom,
     }
 

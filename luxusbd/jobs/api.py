@@ -19,8 +19,9 @@ from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
-from luxusbd.stick.model import Layout, ManifestImage, StickOptions
+from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, StickOptions
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,10 @@ class DeviceView:
     """What is broken on a damaged stick, for people, else empty."""
     updates: tuple[ImageUpdate, ...] = ()
     """Newer releases for the images, in menu order, as everybody's catalogue has them."""
+    filesystem: Kind = Kind.EXT4
+    """Of the data partition of a stick."""
+    companion: bool = False
+    """Whether a stick has a companion partition."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -191,6 +196,8 @@ class PlannedImage:
     """Whether it has to be downloaded first."""
     trust: Trust
     """Of a stored image; else what its download can reach at best."""
+    partition: PartitionRole = PartitionRole.DATA
+    """Where it goes, as far as that is known before a download."""
     custom: bool = False
     """Whether the caller's own catalogue names it, and no other."""
 

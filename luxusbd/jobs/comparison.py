@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import ManifestImage
 
 MAX_SKIPPED = 200
@@ -31,6 +32,8 @@ class How:
     """Bytes that differ in a file that nobody touched are damage, not another image."""
     newcomers: bool = True
     """Give files entries that never had one."""
+    kind: Kind | None = None
+    """The filesystem that all of them are on; None where that differs or does not matter."""
 
 
 class Fate(Enum):

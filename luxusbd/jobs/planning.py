@@ -23,13 +23,15 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.downloads import file_name, release_title
 from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.stick import layout as stick_layout
-from luxusbd.stick.model import MIB, Layout, ManifestImage, StickOptions
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.model import MIB, Layout, ManifestImage, PartitionRole, StickOptions
 from luxusbd.stick.text import sanitise_name
 from luxusbd.stick.tools import require_all
 from luxusbd.text import size_text
@@ -62,6 +64,11 @@ class Wanted:
     release: Release | None = None
     called: str = ""
     """Its own name, where the one on the stick (`name`) may have had to be another."""
+
+    @property
+    def guest(self) -> fitting.Guest:
+        """What has to be known of it to choose a filesystem."""
+        return fitting.Guest(self.name, self.size, self.stored.recognition.filesystems if self.stored else ())
 
     def manifest_image(self, stored: StoredImage, added: int) -> ManifestImage:
         """The manifest's entry, once the image is stored; `added` is 0 until it is on the stick."""
@@ -173,9 +180,12 @@ class Planner:
         if not allow_large:
             for view, _layout in layouts:
                 _check_large(view)
-        firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts))
+        kind = Kind(options.filesystem)
+        firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts), kind=kind)
         images = self.resolve(caller, references)
-        planned_images = tuple(_planned(wanted, firmware) for wanted in images)
+        companion = options.companion > 0
+        fitting.check(kind, [wanted.guest for wanted in images], companion=companion, planned=True)
+        planned_images = tuple(_planned(wanted, firmware, options) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         warnings += _renamed(images)
         warnings += [
@@ -183,6 +193,7 @@ class Planner:
             for view, _layout in layouts
             for mount in view.device.mounts
         ]
+        warnings += _weaker(kind, companion=companion)
         if Firmware.UEFI not in firmware:
             warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
         if Firmware.BIOS not in firmware:
@@ -190,7 +201,7 @@ class Planner:
         plan = Plan(
             token=secrets.token_urlsafe(24),
             expires=int(time.time()) + LIFETIME,
-            devices=tuple(self._planned_device(view, layout, images) for view, layout in layouts),
+            devices=tuple(self._planned_device(view, layout, images, options) for view, layout in layouts),
             images=planned_images,
             options=options,
             firmware=firmware,
@@ -306,9 +317,16 @@ class Planner:
         except NotEnoughSpaceError as error:
             raise NotEnoughSpaceError(f"{name_of(view)} is too small: {error}; take a larger one") from None
 
-    def _planned_device(self, view: DeviceView, layout: Layout, images: Sequence[Wanted]) -> PlannedDevice:
-        needed = stick_layout.bytes_needed([wanted.size for wanted in images])
-        capacity = stick_layout.capacity(layout)
+    def _planned_device(
+        self, view: DeviceView, layout: Layout, images: Sequence[Wanted], options: StickOptions
+    ) -> PlannedDevice:
+        kind = Kind(options.filesystem)
+        homes: dict[PartitionRole, list[int]] = {PartitionRole.DATA: [], PartitionRole.COMPANION: []}
+        for wanted in images:
+            homes[fitting.home(kind, wanted.guest, companion=options.companion > 0)].append(wanted.size)
+        check_companion(name_of(view), homes[PartitionRole.COMPANION], layout)
+        needed = stick_layout.bytes_needed(homes[PartitionRole.DATA], kind)
+        capacity = stick_layout.capacity(layout, kind)
         if needed > capacity:
             raise NotEnoughSpaceError(
                 f"{name_of(view)} is too small: the images need {size_text(needed)} and it has room for"
@@ -356,6 +374,35 @@ def recognised_title(recognition: Recognition, fallback: str) -> str:
     return " ".join(part for part in (recognition.system, recognition.version) if part) or fallback
 
 
+def check_companion(name: str, sizes: Sequence[int], layout: Layout) -> None:
+    """Refuse images that do not fit onto the companion partition.
+
+    Raises:
+        NotEnoughSpaceError: with the figures.
+    """
+    needed = stick_layout.bytes_needed(sizes) if sizes else 0
+    if needed > (capacity := stick_layout.companion_capacity(layout)):
+        raise NotEnoughSpaceError(
+            f"{name}: the images that go onto the companion partition need {size_text(needed)} and it has room for"
+            f" {size_text(capacity)}; plan with a larger one (option companion; --companion)"
+        )
+
+
+def _weaker(kind: Kind, *, companion: bool) -> list[str]:
+    """What a stick with this filesystem does less well than one with ext4."""
+    warnings: list[str] = []
+    if kind is Kind.EXFAT:
+        warnings.append(
+            "exfat: no signed GRUB reads it, so that the stick will not start under Secure Boot; choose fat32 or ext4"
+            " for that"
+        )
+    if kind is not Kind.EXT4 and not companion:
+        warnings.append(
+            f"{kind}: an image whose system cannot be started from it is refused, if need be after its download"
+        )
+    return warnings
+
+
 def _renamed(images: Sequence[Wanted]) -> list[str]:
     """What is said of images whose name another one has already."""
     plain = [sanitise_name(image.called) for image in images]
@@ -366,7 +413,7 @@ def _renamed(images: Sequence[Wanted]) -> list[str]:
     ]
 
 
-def _planned(wanted: Wanted, served: frozenset[Firmware]) -> PlannedImage:
+def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions) -> PlannedImage:
     warnings: list[str] = []
     firmware: frozenset[Firmware] = frozenset()
     if wanted.stored is not None:
@@ -374,7 +421,12 @@ def _planned(wanted: Wanted, served: frozenset[Firmware]) -> PlannedImage:
         warnings += [f"does not start under {missing}" for missing in sorted(served - firmware)]
     if not wanted.exact:
         warnings.append("its exact size is not known before the download")
+    kind = Kind(options.filesystem)
+    home = fitting.home(kind, wanted.guest, companion=options.companion > 0)
+    if home is PartitionRole.COMPANION:
+        warnings.append(f"goes onto the ext4 companion partition: {fitting.obstacle(kind, wanted.guest)}")
     return PlannedImage(
+        partition=home,
         reference=wanted.reference,
         name=wanted.name,
         title=wanted.title,

@@ -30,6 +30,7 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs.api import Caller, DeviceView, ImageUpdate, Listener
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import ManifestImage
 
@@ -393,6 +394,8 @@ class DeviceRegistry:
                 unlisted_images=contents.unlisted,
                 damage=contents.damage,
                 updates=self._compare(contents.manifest.images),
+                filesystem=Kind(contents.manifest.options.filesystem),
+                companion=bool(contents.manifest.companion_uuid),
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

@@ -21,6 +21,7 @@ from luxusbd.errors import (
     MalformedImageError,
 )
 from luxusbd.images.model import Recognition
+from luxusbd.jobs import fitting
 from luxusbd.jobs.comparison import Comparison, Fate, How, LostImage, Skipped
 from luxusbd.jobs.downloads import release_title
 from luxusbd.jobs.planning import MAX_IMAGES, recognised_title, why_not_bootable
@@ -220,7 +221,10 @@ class Rescan:
             seen = await self._reader.recognise(file.name)
         except MalformedImageError as error:
             return error.message
-        return seen if seen.bootable else why_not_bootable(seen)
+        if not seen.bootable:
+            return why_not_bootable(seen)
+        guest = fitting.Guest(file.name, file.size, seen.filesystems)
+        return (fitting.obstacle(self._how.kind, guest) if self._how.kind is not None else "") or seen
 
     async def _again(self, image: ManifestImage, file: FoundFile) -> ManifestImage | None:
         """A listed image as its file is now: the same object when nothing changed, None when it cannot be started."""

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from luxusbd.devices.model import DeviceIdentity, DeviceState
@@ -22,12 +23,13 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.model import Job, Operation
-from luxusbd.jobs.planning import Planner, Wanted, check_bootable
+from luxusbd.jobs.planning import Planner, Wanted, check_bootable, check_companion
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
@@ -38,8 +40,10 @@ from luxusbd.jobs.together import Overall, combine
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.workshop import AGAIN, Workshop
 from luxusbd.stick import layout as stick_layout
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import (
     ManifestImage,
+    PartitionRole,
     StickOperation,
     StickOptions,
 )
@@ -107,7 +111,10 @@ class Sticks:
         for image in images:
             if any(there.sha256 == image.content for there in view.images):
                 raise AlreadyExistsError(f"{image.title} is on {name_of(view)} already")
-        needed = stick_layout.bytes_needed([image.size for image in images])
+        kind = view.filesystem
+        fitting.check(kind, [image.guest for image in images], companion=view.companion, planned=False)
+        here = [image.size for image in images if not view.companion or not fitting.obstacle(kind, image.guest)]
+        needed = stick_layout.bytes_needed(here, kind)
         if needed > view.free_bytes:
             raise NotEnoughSpaceError(
                 f"{name_of(view)} has {size_text(view.free_bytes)} free and the images need"
@@ -116,7 +123,7 @@ class Sticks:
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
-            sources = await self._fetch(context, caller, images, overall)
+            sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
             return await self._workshop.work(context, identity, StickOperation.ADD, overall, images=sources)
 
         return await self._submit(
@@ -179,12 +186,14 @@ class Sticks:
                 device_ids=(identity.id,),
             )
         images = plan.images
+        kind = view.filesystem
+        fitting.check(kind, [image.guest for image in images], companion=view.companion, planned=False)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             if not images:
                 return plan.result()
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
-            sources = await self._fetch(context, caller, images, overall)
+            sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
             return await self._updates.run(context, identity, overall, plan, sources)
 
         return await self._submit(
@@ -209,7 +218,7 @@ class Sticks:
     async def rescan(self, caller: Caller, identity: DeviceIdentity, *, thorough: bool) -> Job:
         """Start making manifest and menu fit the files on the stick."""
         view = self._stick(identity, damaged=True)
-        how = How(thorough=thorough)
+        how = How(thorough=thorough, kind=None if view.companion else view.filesystem)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 0, 1)
@@ -316,10 +325,15 @@ class Sticks:
         options: StickOptions,
     ) -> Mapping[str, Any]:
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
-        sources = await self._fetch(context, caller, images, overall)
+        kind = Kind(options.filesystem)
+        sources = await self._fetch(context, caller, images, overall, kind, companion=options.companion > 0)
         for identity in identities:
-            capacity = stick_layout.capacity(stick_layout.plan(identity.size, options))
-            needed = stick_layout.bytes_needed([image.size for image in sources])
+            layout = stick_layout.plan(identity.size, options)
+            capacity = stick_layout.capacity(layout, kind)
+            guests = [image.size for image in sources if image.partition is PartitionRole.COMPANION]
+            check_companion("the new stick", guests, layout)
+            here = [image.size for image in sources if image.partition is PartitionRole.DATA]
+            needed = stick_layout.bytes_needed(here, kind)
             if needed > capacity:
                 raise NotEnoughSpaceError(
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
@@ -345,7 +359,14 @@ class Sticks:
         return combine(identities, outcomes)
 
     async def _fetch(
-        self, context: JobContext, caller: Caller, images: Sequence[Wanted], overall: Overall
+        self,
+        context: JobContext,
+        caller: Caller,
+        images: Sequence[Wanted],
+        overall: Overall,
+        kind: Kind,
+        *,
+        companion: bool,
     ) -> tuple[ManifestImage, ...]:
         children = [
             await self._downloads.download(caller.uid, image.distribution, image.release, parent=context.job.id)
@@ -354,8 +375,15 @@ class Sticks:
         ]
         if children:
             await wait_for_children(self._queue, children, overall.downloads)
+        stored = [self._stored(caller, image) for image in images]
+        # what was downloaded meanwhile is known only now
+        guests = [fitting.Guest(image.name, image.size, image.recognition.filesystems) for image in stored]
+        fitting.check(kind, guests, companion=companion, planned=True)
         # the worker notes when it is on the stick; a file that was changed after that is found by a rescan
-        return tuple(image.manifest_image(self._stored(caller, image), 0) for image in images)
+        return tuple(
+            replace(image.manifest_image(there, 0), partition=fitting.home(kind, guest, companion=companion))
+            for image, there, guest in zip(images, stored, guests, strict=True)
+        )
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, self._store.named(image.content))

@@ -63,17 +63,17 @@ class UpdatePlan:
     @property
     def beside(self) -> int:
         """Bytes that have to be free to write all before any goes."""
-        return bytes_needed([image.size for image in self.images]) if self.chosen else 0
+        return bytes_needed([image.size for image in self.images], self.view.filesystem) if self.chosen else 0
 
     @property
     def one_at_a_time(self) -> int:
         """Bytes that have to be free to write each before its old one goes, one after the other."""
-        return self._most(lambda size, _old: bytes_needed([size]))
+        return self._most(lambda size, _old: bytes_needed([size], self.view.filesystem))
 
     @property
     def replacing(self) -> int:
         """Bytes that have to be free when each old one goes before the new one is written."""
-        return self._most(lambda size, old: bytes_needed([size]) - old)
+        return self._most(lambda size, old: bytes_needed([size], self.view.filesystem) - old)
 
     def _most(self, needed: Callable[[int, int], int]) -> int:
         grown = most = 0
@@ -217,7 +217,7 @@ class StickUpdates:
             for old, image in zip(new, images, strict=True):
                 context.note(f"{old}: {image.title}")
                 overall.next_order(2 * image.size, 2 * sum(other.size for other in images[done + 1 :]))
-                first = wishes.replace and bytes_needed([image.size]) > free
+                first = wishes.replace and bytes_needed([image.size], plan.view.filesystem) > free
                 order = StickOperation.REPLACE if first else StickOperation.UPDATE
                 made = await work(order, images=(image,), remove=(old,))
                 free, done = int(made["free_bytes"]), done + 1

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from luxusbd.errors import DeviceError, VerificationError
 from luxusbd.images.model import Firmware
-from luxusbd.stick import bios, esp, grub
+from luxusbd.stick import bios, esp, grub, kinds
 from luxusbd.stick.blockio import CHUNK, MediumReader, in_thread, sync, write_all
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import Layout, PartitionRole
 
 ESP, BIOS_CORE, BIOS_BOOT_CODE = "esp", "bios-core", "bios-boot-code"
@@ -49,14 +50,16 @@ class BootFiles:
         return tuple(piece.record for piece in self.pieces)
 
 
-async def build(layout: Layout, esp_serial: str, data_uuid: str, *, serial_console: bool) -> BootFiles:
+async def build(
+    layout: Layout, esp_serial: str, data_uuid: str, *, serial_console: bool, kind: Kind = Kind.EXT4
+) -> BootFiles:
     """Make the boot files for the firmware that this machine has GRUB for.
 
     Raises:
         ToolMissingError: no GRUB at all, or a tool is missing.
         ToolFailedError: a tool failed.
     """
-    firmware = grub.require_any()
+    firmware = kinds.served(kind, grub.require_any(kind))
     pieces: list[BootPiece] = []
     with tempfile.TemporaryDirectory(prefix="luxusb-boot-") as name:
         work = Path(name)

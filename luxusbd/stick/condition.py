@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luxusbd.errors import DeviceDamagedError, MalformedImageError, NewerStickError
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick import menu, planned, reader
-from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.isofiles import PARTIAL, PENDING
 from luxusbd.stick.model import Manifest, StickOptions
 from luxusbd.stick.text import IMAGE_NAME
@@ -24,6 +24,7 @@ class Condition:
     broken: str
     """Why there is no manifest, or what is wrong with it."""
     planned: Manifest | None
+    kind: Kind
     uuid: str
     label: str
     directories: bool
@@ -44,7 +45,7 @@ class Condition:
         return self.broken_menus or self.menus.newest < found.generation or found.data_uuid != self.uuid
 
 
-def examine(filesystem: Ext4) -> Condition:
+def examine(filesystem: DataFilesystem) -> Condition:
     """Look at everything but the contents of the images.
 
     Raises:
@@ -78,6 +79,7 @@ def examine(filesystem: Ext4) -> Condition:
         manifest=found,
         broken=broken,
         planned=planned.load(filesystem),
+        kind=filesystem.kind,
         uuid=filesystem.uuid,
         label=filesystem.label,
         directories=all(_is_there(filesystem, path) for path in ("/iso", "/luxusb")),
@@ -89,11 +91,11 @@ def examine(filesystem: Ext4) -> Condition:
     )
 
 
-def _is_there(filesystem: Ext4, path: str) -> bool:
+def _is_there(filesystem: DataFilesystem, path: str) -> bool:
     return filesystem.lookup(path) is not None
 
 
-def _is_whole(filesystem: Ext4, path: str) -> bool:
+def _is_whole(filesystem: DataFilesystem, path: str) -> bool:
     try:
         data = filesystem.read_file(path, manifests.LIMIT)
         return data is not None and bool(manifests.decode(data))
@@ -106,6 +108,7 @@ def options_of(look: Condition) -> StickOptions:
     usual = StickOptions()
     timeout = _TIMEOUT.search(look.menu)
     return StickOptions(
+        filesystem=look.kind,
         label=look.label or usual.label,
         timeout=int(timeout.group(1)) if timeout else usual.timeout,
         serial_console=menu.SERIAL[0] in look.menu,

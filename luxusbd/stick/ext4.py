@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from luxusbd.errors import MalformedImageError
 from luxusbd.stick.blockio import ReadAt
+from luxusbd.stick.filesystem import Extent, Kind
 
 MAGIC = 0xEF53
 ROOT_INODE = 2
@@ -70,17 +71,6 @@ class Inode:
         return stat.S_ISREG(self.mode)
 
 
-@dataclass(frozen=True)
-class Extent:
-    """A contiguous piece of a file; all figures in blocks of the filesystem."""
-
-    logical: int
-    physical: int
-    length: int
-    initialised: bool
-    """False for space that is allocated and reads as zeros."""
-
-
 class Ext4:
     """An ext4 filesystem.
 
@@ -91,6 +81,8 @@ class Ext4:
     Raises:
         MalformedImageError: here and in every method: this is no ext4 that GRUB could read, or it is inconsistent.
     """
+
+    kind = Kind.EXT4
 
     def __init__(self, read: ReadAt, size: int) -> None:
         self._read = read

@@ -8,6 +8,7 @@ from pathlib import Path
 from luxusbd import process
 from luxusbd.errors import ToolMissingError
 from luxusbd.images.model import Firmware
+from luxusbd.stick.filesystem import Kind
 
 MODULE_ROOT = Path("/usr/lib/grub")
 FONTS = (Path("/usr/share/grub/unicode.pf2"), Path("/boot/grub/fonts/unicode.pf2"))
@@ -92,9 +93,14 @@ UEFI = Platform(
 )
 
 
-def available_firmware() -> frozenset[Firmware]:
-    """For which firmware this machine can make boot files; empty when no GRUB is installed."""
-    return frozenset(platform.firmware for platform in (BIOS, UEFI) if is_available(platform))
+MODULES = {Kind.EXT4: "ext2", Kind.EXFAT: "exfat", Kind.FAT32: "fat"}
+"""Which module reads a filesystem."""
+
+
+def available_firmware(kind: Kind = Kind.EXT4) -> frozenset[Firmware]:
+    """For which firmware this machine can make boot files that read a filesystem; empty when no GRUB is installed."""
+    able = (platform for platform in (BIOS, UEFI) if is_available(platform) and _has(platform, MODULES[kind]))
+    return frozenset(platform.firmware for platform in able)
 
 
 def is_available(platform: Platform) -> bool:
@@ -102,13 +108,17 @@ def is_available(platform: Platform) -> bool:
     return not _missing(platform)
 
 
-def require_any() -> frozenset[Firmware]:
+def require_any(kind: Kind = Kind.EXT4) -> frozenset[Firmware]:
     """`available_firmware`, when it holds any.
 
     Raises:
         ToolMissingError: it does not; the text names the packages.
     """
-    firmware = available_firmware()
+    firmware = available_firmware(kind)
+    if not firmware and available_firmware():
+        raise ToolMissingError(
+            f"the GRUB of this machine has no module {MODULES[kind]}, so that it cannot read {kind}; choose ext4"
+        )
     if not firmware:
         raise ToolMissingError(
             "no GRUB boot files are installed, so that no stick can be made; install the package "

@@ -13,7 +13,8 @@ from luxusbd import process
 from luxusbd.errors import InternalError, NotEnoughSpaceError, ToolFailedError
 from luxusbd.stick import fsck, reader, room
 from luxusbd.stick.blockio import finish, in_thread, read_at, sync, write_all
-from luxusbd.stick.ext4 import Ext4, Extent
+from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import Extent
 from luxusbd.stick.model import Layout, PartitionRole
 from luxusbd.text import size_text
 

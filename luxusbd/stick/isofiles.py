@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from luxusbd.errors import CancelledError, DeviceError, DeviceFailingError, MalformedImageError
 from luxusbd.stick.blockio import CHUNK
-from luxusbd.stick.ext4 import Ext4, Extent
+from luxusbd.stick.filesystem import DataFilesystem, Extent
 
 DIRECTORY = "/iso"
 PARTIAL = ".lux-part"
@@ -99,7 +99,7 @@ class StickFile:
         MalformedImageError: there is none of that name, or the filesystem is inconsistent.
     """
 
-    def __init__(self, filesystem: Ext4, path: str) -> None:
+    def __init__(self, filesystem: DataFilesystem, path: str) -> None:
         inode = filesystem.lookup(path)
         if inode is None or not inode.is_file:
             raise MalformedImageError("there is no such file on the stick any more")
@@ -163,7 +163,7 @@ class StickFile:
         return hasher.hexdigest()
 
 
-def image_file(filesystem: Ext4, name: str) -> StickFile:
+def image_file(filesystem: DataFilesystem, name: str) -> StickFile:
     """A file in /iso, by a name that may come from anywhere.
 
     Raises:
@@ -174,7 +174,7 @@ def image_file(filesystem: Ext4, name: str) -> StickFile:
     return StickFile(filesystem, f"{DIRECTORY}/{name}")
 
 
-def list_files(filesystem: Ext4) -> tuple[FoundFile, ...]:
+def list_files(filesystem: DataFilesystem) -> tuple[FoundFile, ...]:
     """What lies in /iso, at most `MAX_FILES` entries, in the order of the directory.
 
     Raises:
@@ -187,7 +187,7 @@ def list_files(filesystem: Ext4) -> tuple[FoundFile, ...]:
     return tuple(found)
 
 
-def unlisted(filesystem: Ext4, listed: Collection[str]) -> int:
+def unlisted(filesystem: DataFilesystem, listed: Collection[str]) -> int:
     """How many image files lie in /iso that are not among `listed`: cheap, by two reads a file.
 
     Raises:
@@ -203,7 +203,7 @@ def unlisted(filesystem: Ext4, listed: Collection[str]) -> int:
     return count
 
 
-def pending(filesystem: Ext4) -> frozenset[str]:
+def pending(filesystem: DataFilesystem) -> frozenset[str]:
     """Names in /iso that a job which was cut was about to add or remove."""
     try:
         data = filesystem.read_file(PENDING, PENDING_LIMIT) or b""
@@ -212,7 +212,7 @@ def pending(filesystem: Ext4) -> frozenset[str]:
     return frozenset(data.decode("ascii", "replace").splitlines())
 
 
-def looks_like_an_image(filesystem: Ext4, path: str) -> bool:
+def looks_like_an_image(filesystem: DataFilesystem, path: str) -> bool:
     """Whether a file anywhere on the data partition begins like an ISO 9660 image."""
     try:
         return StickFile(filesystem, path).read(_VOLUME_MAGIC, 5) == b"CD001"

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
-from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError, NotSupportedError
+from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError
+from luxusbd.stick import kinds
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import MIB, Layout, PartitionRole, PlannedPartition, StickOptions
 from luxusbd.text import size_text
 
@@ -31,9 +34,15 @@ BACKUP_TABLE = 33 * SECTOR
 TYPE_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 TYPE_ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 TYPE_LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+TYPE_BASIC_DATA = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
+"""What Windows and macOS mount."""
 
 DATA_NAME = "LUXDATA"
 """GPT name of the data partition; it stays the same whatever label the filesystem gets."""
+COMPANION_NAME = "LUXEXT4"
+SHARE_NAME = "LUXSHARE"
+MINIMUM_EXTRA = 16 * MIB
+"""Bytes of the smallest share or companion partition."""
 MAXIMUM_TIMEOUT = 30
 
 RESERVE = 2 * MIB
@@ -47,12 +56,9 @@ def check_options(options: StickOptions) -> None:
 
     Raises:
         InvalidArgumentError: timeout or label is out of range, or the filesystem is unknown.
-        NotSupportedError: the filesystem is known, but cannot be made yet.
     """
-    if options.filesystem in ("exfat", "fat32"):
-        raise NotSupportedError(f"a data partition with {options.filesystem} cannot be made yet; choose ext4")
-    if options.filesystem != "ext4":
-        raise InvalidArgumentError(f"unknown filesystem {options.filesystem!r}; choose ext4")
+    if options.filesystem not in tuple(Kind):
+        raise InvalidArgumentError(f"unknown filesystem {options.filesystem!r}; choose {', '.join(Kind)}")
     if not 0 <= options.timeout <= MAXIMUM_TIMEOUT:
         raise InvalidArgumentError(f"the timeout is {options.timeout} s; it has to be from 0 to {MAXIMUM_TIMEOUT}")
     if not _LABEL.match(options.label):
@@ -60,6 +66,16 @@ def check_options(options: StickOptions) -> None:
             f"the label {options.label!r} has to be 1 to 16 letters, digits, '_', '.' or '-', "
             "with a letter or digit first"
         )
+    kind = Kind(options.filesystem)
+    if kind is not Kind.EXT4 and len(options.label) > kinds.LABEL_LIMIT:
+        raise InvalidArgumentError(f"a label on {kind} has at most {kinds.LABEL_LIMIT} characters")
+    if kind is Kind.FAT32 and "." in options.label:
+        raise InvalidArgumentError("a label on fat32 has no '.'")
+    if kind is Kind.EXT4 and options.companion:
+        raise InvalidArgumentError("with ext4 there is nothing that a companion partition would be for; leave it out")
+    for what, extra in (("companion", options.companion), ("share", options.share)):
+        if extra and extra < MINIMUM_EXTRA:
+            raise InvalidArgumentError(f"a {what} partition has at least {size_text(MINIMUM_EXTRA)}")
 
 
 def plan(size: int, options: StickOptions) -> Layout:
@@ -67,19 +83,36 @@ def plan(size: int, options: StickOptions) -> Layout:
 
     Raises:
         NotEnoughSpaceError: it is smaller than any stick can be.
-        InvalidArgumentError, NotSupportedError: as `check_options`.
+        InvalidArgumentError: as `check_options`, or it is bigger than the filesystem can be.
     """
     check_options(options)
     end = (size - BACKUP_TABLE) // MIB * MIB
+    extras = [
+        (PartitionRole.COMPANION, COMPANION_NAME, TYPE_LINUX, options.companion),
+        (PartitionRole.SHARE, SHARE_NAME, TYPE_BASIC_DATA, options.share),
+    ]
+    behind: list[PlannedPartition] = []
+    for role, name, type_guid, wanted in reversed(extras):
+        if wanted:
+            length = -(-wanted // MIB) * MIB
+            end -= length
+            behind.append(PlannedPartition(0, role, name, type_guid, end, length))
     if end - DATA_START < MINIMUM_DATA:
-        needed = minimum_size()
-        raise NotEnoughSpaceError(f"the disk has {size_text(size)}; a stick needs at least {size_text(needed)}")
+        needed = minimum_size() + sum(part.size for part in behind)
+        raise NotEnoughSpaceError(f"the disk has {size_text(size)}; such a stick needs at least {size_text(needed)}")
+    kind = Kind(options.filesystem)
+    if kind is Kind.FAT32 and end - DATA_START > kinds.FAT32_LARGEST_PARTITION:
+        raise InvalidArgumentError(
+            f"the disk has {size_text(size)}, and fat32 reaches to {size_text(kinds.FAT32_LARGEST_PARTITION)};"
+            " choose exfat or ext4"
+        )
     return Layout(
         size,
         (
             PlannedPartition(1, PartitionRole.BIOS_BOOT, "LUXBIOS", TYPE_BIOS_BOOT, BIOS_START, BIOS_SIZE),
             PlannedPartition(2, PartitionRole.ESP, "LUXESP", TYPE_ESP, ESP_START, ESP_SIZE),
-            PlannedPartition(3, PartitionRole.DATA, DATA_NAME, TYPE_LINUX, DATA_START, end - DATA_START),
+            PlannedPartition(3, PartitionRole.DATA, DATA_NAME, type_of(kind), DATA_START, end - DATA_START),
+            *(replace(part, number=number) for number, part in enumerate(reversed(behind), start=4)),
         ),
     )
 
@@ -101,12 +134,20 @@ def inode_count(size: int) -> int:
     return max(2048, size // MIB)
 
 
-def bytes_needed(sizes: Iterable[int]) -> int:
+def type_of(kind: Kind) -> str:
+    """The type of a data partition."""
+    return TYPE_LINUX if kind is Kind.EXT4 else TYPE_BASIC_DATA
+
+
+def bytes_needed(sizes: Iterable[int], filesystem: str = Kind.EXT4) -> int:
     """Bytes that images of these sizes take on the data partition, with their extent trees.
 
     A whole extent maps at most 32768 blocks (Linux, Documentation/filesystems/ext4/ifork.rst) and group metadata
     splits it at most once more; a block of the tree holds 340 extents.
     """
+    kind = Kind(filesystem)
+    if kind is not Kind.EXT4:
+        return 2 * RESERVE + sum(kinds.bytes_of(kind, size) for size in sizes)
     total = RESERVE
     for size in sizes:
         blocks = -(-size // BLOCK)
@@ -115,12 +156,33 @@ def bytes_needed(sizes: Iterable[int]) -> int:
     return total
 
 
-def capacity(layout: Layout) -> int:
+def capacity(layout: Layout, filesystem: str = Kind.EXT4) -> int:
     """Bytes that the data filesystem has for files: what is left beside its own metadata.
 
     It is never more than what mke2fs leaves free with `journal_size` and `inode_count`.
     """
-    return filesystem_capacity(layout.partition(PartitionRole.DATA).size)
+    kind = Kind(filesystem)
+    size = layout.partition(PartitionRole.DATA).size
+    return filesystem_capacity(size) if kind is Kind.EXT4 else kinds.capacity(kind, size)
+
+
+def companion_capacity(layout: Layout) -> int:
+    """As `capacity`, of the companion partition; 0 where there is none."""
+    if not layout.has(PartitionRole.COMPANION):
+        return 0
+    return filesystem_capacity(layout.partition(PartitionRole.COMPANION).size)
+
+
+def companion_view(layout: Layout) -> Layout:
+    """The layout as it looks to whoever works on the companion partition and knows only data partitions."""
+    kept = [part for part in layout.partitions if part.role in (PartitionRole.BIOS_BOOT, PartitionRole.ESP)]
+    part = layout.partition(PartitionRole.COMPANION)
+    return Layout(layout.size, (*kept, replace(part, role=PartitionRole.DATA)))
+
+
+def data_view(layout: Layout) -> Layout:
+    """The layout without its companion."""
+    return Layout(layout.size, tuple(part for part in layout.partitions if part.role is not PartitionRole.COMPANION))
 
 
 def filesystem_capacity(size: int) -> int:

@@ -12,7 +12,7 @@ from luxusbd.errors import DeviceDamagedError, MalformedImageError
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick import menu
 from luxusbd.stick.blockio import in_thread
-from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.isofiles import looks_like_an_image
 from luxusbd.stick.model import Manifest
 from luxusbd.stick.session import Session, hash_file
@@ -59,7 +59,7 @@ async def restore_manifest(session: Session) -> bool:
 async def restore_images(session: Session, manifest: Manifest) -> tuple[str, ...]:
     """Bring back images of the manifest that have no file in /iso, told by their hash; their names."""
 
-    def missing(filesystem: Ext4) -> list[str]:
+    def missing(filesystem: DataFilesystem) -> list[str]:
         return [image.name for image in manifest.images if filesystem.lookup(f"/iso/{image.name}") is None]
 
     wanted = set(await in_thread(session.on_medium, missing))
@@ -85,7 +85,7 @@ async def restore_images(session: Session, manifest: Manifest) -> tuple[str, ...
 async def restore_unknown_images(session: Session) -> tuple[str, ...]:
     """Move what looks like an image to /iso, under made-up names, when no manifest tells which ones there were."""
 
-    def look(filesystem: Ext4) -> list[LostFile]:
+    def look(filesystem: DataFilesystem) -> list[LostFile]:
         return [file for file in files(filesystem) if looks_like_an_image(filesystem, file.path)]
 
     found: list[str] = []
@@ -96,7 +96,7 @@ async def restore_unknown_images(session: Session) -> tuple[str, ...]:
     return tuple(found)
 
 
-def files(filesystem: Ext4) -> tuple[LostFile, ...]:
+def files(filesystem: DataFilesystem) -> tuple[LostFile, ...]:
     """The regular files in /lost+found under the names that e2fsck gives."""
     return tuple(
         LostFile(name.decode("ascii", "replace"), inode.size)
@@ -105,7 +105,7 @@ def files(filesystem: Ext4) -> tuple[LostFile, ...]:
     )
 
 
-def _directories(filesystem: Ext4) -> list[tuple[str, str]]:
+def _directories(filesystem: DataFilesystem) -> list[tuple[str, str]]:
     moves: list[tuple[str, str]] = []
     for raw, inode in filesystem.entries(DIRECTORY, MAX_ENTRIES):
         name = raw.decode("ascii", "replace")
@@ -125,7 +125,7 @@ def _directories(filesystem: Ext4) -> list[tuple[str, str]]:
     return moves
 
 
-def _manifest(filesystem: Ext4) -> LostFile | None:
+def _manifest(filesystem: DataFilesystem) -> LostFile | None:
     found: list[tuple[int, LostFile]] = []
     for file in files(filesystem):
         if file.size > manifests.LIMIT:

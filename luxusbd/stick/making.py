@@ -8,19 +8,20 @@ looks like one that was destroyed. It lies in the last sector of the BIOS boot p
 from __future__ import annotations
 
 from luxusbd.stick.blockio import MediumReader, ReadAt, sync, write_all
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.model import Layout, PartitionRole
 
-_MARK = b"LUXUSB: this stick is being made\n".ljust(SECTOR, b"\0")
+_MARK = b"LUXUSB: this stick is being made\n"
 
 
-def mark(fd: int, layout: Layout) -> None:
-    """Say that the stick has no filesystem with a manifest yet.
+def mark(fd: int, layout: Layout, kind: Kind = Kind.EXT4) -> None:
+    """Say that the stick has no filesystem with a manifest yet, and which one it is to get.
 
     Raises:
         DeviceError: here and in `unmark`: the disk cannot be written.
     """
-    write_all(fd, _MARK, _place(layout))
+    write_all(fd, (_MARK + kind.encode() + b"\n").ljust(SECTOR, b"\0"), _place(layout))
     sync(fd)
 
 
@@ -35,7 +36,14 @@ def unmark(fd: int, layout: Layout) -> None:
 
 def is_marked(read: ReadAt, layout: Layout) -> bool:
     """Whether the making of the stick never came to its first menu."""
-    return read(_place(layout), SECTOR) == _MARK
+    return read(_place(layout), SECTOR).startswith(_MARK)
+
+
+def wanted_kind(read: ReadAt, layout: Layout) -> Kind | None:
+    """Which filesystem the stick is to get that is being made; None where that is not said."""
+    sector = read(_place(layout), SECTOR)
+    said = sector.removeprefix(_MARK).split(b"\n")[0].decode("ascii", "replace")
+    return Kind(said) if sector.startswith(_MARK) and said in tuple(Kind) else None
 
 
 def _place(layout: Layout) -> int:

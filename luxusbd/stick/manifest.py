@@ -15,7 +15,7 @@ from luxusbd import resources
 from luxusbd.catalog.model import Trust
 from luxusbd.errors import DeviceDamagedError, NewerStickError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
-from luxusbd.stick.model import Manifest, ManifestImage, StickOptions
+from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, StickOptions
 
 FORMAT = 1
 LIMIT = 4 * 1024 * 1024
@@ -67,6 +67,8 @@ def from_json(document: object) -> Manifest:
     names = [image.name.lower() for image in images]
     if len(set(names)) != len(names):
         raise DeviceDamagedError(f"{PATH} names an image twice")
+    if not document.get("companion_uuid") and any(image.partition is not PartitionRole.DATA for image in images):
+        raise DeviceDamagedError(f"{PATH} has an image on a partition that it does not know")
     return Manifest(
         stick_id=document["stick_id"],
         data_uuid=document["data_uuid"],
@@ -81,6 +83,7 @@ def from_json(document: object) -> Manifest:
         ),
         images=images,
         luxusbd=document["luxusbd"],
+        companion_uuid=document.get("companion_uuid", ""),
     )
 
 
@@ -103,6 +106,7 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
         ],
         "images": [image_to_json(image) for image in manifest.images],
         "luxusbd": manifest.luxusbd,
+        **({"companion_uuid": manifest.companion_uuid} if manifest.companion_uuid else {}),
     }
 
 
@@ -113,6 +117,8 @@ def options_to_json(options: StickOptions) -> dict[str, Any]:
         "label": options.label,
         "timeout": options.timeout,
         "serial_console": options.serial_console,
+        **({"companion": options.companion} if options.companion else {}),
+        **({"share": options.share} if options.share else {}),
     }
 
 
@@ -123,6 +129,8 @@ def options_from_json(document: dict[str, Any]) -> StickOptions:
         label=document["label"],
         timeout=int(document["timeout"]),
         serial_console=document["serial_console"],
+        companion=int(document.get("companion", 0)),
+        share=int(document.get("share", 0)),
     )
 
 
@@ -154,6 +162,7 @@ def image_to_json(image: ManifestImage) -> dict[str, Any]:
             for entry in image.entries
         ],
         **({"trust": image.trust.value} if image.trust else {}),
+        **({"partition": image.partition.value} if image.partition is not PartitionRole.DATA else {}),
     }
 
 
@@ -190,6 +199,7 @@ def image_from_json(document: dict[str, Any]) -> ManifestImage:
             for entry in document["entries"]
         ),
         trust=Trust(document["trust"]) if "trust" in document else None,
+        partition=PartitionRole(document.get("partition", PartitionRole.DATA)),
     )
 
 

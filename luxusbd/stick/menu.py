@@ -137,15 +137,23 @@ def _check(manifest: Manifest) -> None:
     for image in manifest.images:
         if not IMAGE_NAME.match(image.name):
             raise InternalError(f"{image.name!r} cannot be the name of an image on a stick")
-    if not _UUID.match(manifest.data_uuid):
-        raise InternalError(f"{manifest.data_uuid!r} is no filesystem UUID")
+    for uuid in (manifest.data_uuid, *([manifest.companion_uuid] if manifest.companion_uuid else [])):
+        if not _UUID.match(uuid):
+            raise InternalError(f"{uuid!r} is no filesystem UUID")
+
+
+def _file(image: ManifestImage) -> str:
+    return f"(${image.partition})/iso/{image.name}"
 
 
 def _terminal(manifest: Manifest) -> list[str]:
     # the message of a failing rmmod is gone from the screen once the terminal is set up
     lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi']
     lines += SERIAL if manifest.options.serial_console else _GRAPHICS
-    return [*lines, "export data"]
+    lines.append("export data")
+    if manifest.companion_uuid:
+        lines += [f"search --no-floppy --set=companion --fs-uuid {manifest.companion_uuid}", "export companion"]
+    return lines
 
 
 def _defaults(manifest: Manifest) -> list[str]:
@@ -176,7 +184,7 @@ def _entry_id(image: ManifestImage, entry: BootEntry) -> str:
 
 def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
     variants = [(platform, _entries(image, firmware)) for platform, firmware in _PLATFORMS]
-    lines = [f'if [ -e "($data)/iso/{image.name}" ]; then']
+    lines = [f'if [ -e "{_file(image)}" ]; then']
     if variants[0][1] == variants[1][1]:
         lines += _indent(_variant(manifest, image, variants[0][1]))
     else:
@@ -209,7 +217,7 @@ def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry,
 
 
 def _start(manifest: Manifest, image: ManifestImage, entry: BootEntry) -> list[str]:
-    file = f'"($data)/iso/{image.name}"'
+    file = f'"{_file(image)}"'
     kernel = _inside(entry.kernel)
     lines = [
         "if [ -e (loop) ]; then loopback -d loop; fi",
@@ -235,7 +243,7 @@ def _start(manifest: Manifest, image: ManifestImage, entry: BootEntry) -> list[s
             lines += [
                 f"  set iso_path='/iso/{image.name}'",
                 f"  set isofile='/iso/{image.name}'",
-                f"  set rootuuid='{manifest.data_uuid}'",
+                f"  set rootuuid='{manifest.uuid_of(image)}'",
                 "  set loopback=loop",
                 "  export iso_path isofile rootuuid loopback",
                 "  set root=(loop)",
@@ -299,7 +307,7 @@ def _inside(path: str) -> str:
 def _substitute(word: str, manifest: Manifest, image: ManifestImage) -> str:
     values = {
         "iso": f"/iso/{image.name}",
-        "data_uuid": manifest.data_uuid,
+        "data_uuid": manifest.uuid_of(image),
         "iso_uuid": image.iso_uuid,
         "volume_id": image.volume_id,
     }

@@ -17,6 +17,10 @@ class PartitionRole(StrEnum):
     BIOS_BOOT = "bios-boot"
     ESP = "esp"
     DATA = "data"
+    COMPANION = "companion"
+    """ext4 beside a data partition of another kind, for the images that this kind cannot start."""
+    SHARE = "share"
+    """exFAT for the user's own files; empty when it is made, and never touched again."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Layout:
         """The partition with this role."""
         return next(part for part in self.partitions if part.role is role)
 
+    def has(self, role: PartitionRole) -> bool:
+        """Whether there is a partition with this role."""
+        return any(part.role is role for part in self.partitions)
+
 
 @dataclass(frozen=True)
 class StickOptions:
@@ -52,6 +60,10 @@ class StickOptions:
     timeout: int = 10
     """Seconds until the first image starts, 0 to 30."""
     serial_console: bool = False
+    companion: int = 0
+    """Bytes of the companion partition, 0 for none."""
+    share: int = 0
+    """Bytes of the share partition, 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,8 @@ class ManifestImage:
     entries: tuple[BootEntry, ...]
     trust: Trust | None = None
     """How sure its bytes were when they came onto the stick; None when nobody knows."""
+    partition: PartitionRole = PartitionRole.DATA
+    """DATA or COMPANION: in whose /iso it is."""
 
     @property
     def reference(self) -> str:
@@ -116,6 +130,12 @@ class Manifest:
     images: tuple[ManifestImage, ...] = ()
     luxusbd: str = ""
     """Version of the program that wrote it."""
+    companion_uuid: str = ""
+    """Filesystem UUID of the companion partition; empty where there is none."""
+
+    def uuid_of(self, image: ManifestImage) -> str:
+        """Filesystem UUID of the partition that an image is on."""
+        return self.companion_uuid if image.partition is PartitionRole.COMPANION else self.data_uuid
 
 
 class StickOperation(StrEnum):

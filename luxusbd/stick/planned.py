@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from luxusbd.errors import DeviceDamagedError, MalformedImageError
 from luxusbd.stick import manifest as manifests
-from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.model import Manifest, ManifestImage
 
 PATH = "/luxusb/planned.json"
@@ -18,7 +18,7 @@ NAMED = 5
 """Images that the sentence about an unfinished stick names."""
 
 
-def load(filesystem: Ext4) -> Manifest | None:
+def load(filesystem: DataFilesystem) -> Manifest | None:
     """The manifest that was planned; None when there is none, or none that can be read."""
     try:
         data = filesystem.read_file(PATH, manifests.LIMIT)

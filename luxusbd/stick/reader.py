@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError, NewerStickError
-from luxusbd.stick import gpt, gptmend, isofiles, manifest, menu, planned
+from luxusbd.stick import gpt, gptmend, isofiles, making, manifest, menu, planned
 from luxusbd.stick.blockio import ReadAt, read_at
+from luxusbd.stick.detect import kind_of, open_as
 from luxusbd.stick.ext4 import Ext4, backup_superblock
+from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.layout import BLOCK
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, Manifest, PartitionRole, StickContents
+from luxusbd.stick.pair import PairFilesystem
 
 MENU_LIMIT = 16 * 1024 * 1024
 
@@ -40,8 +43,11 @@ class Menus:
 class Superblock:
     """What can be told of a data partition without looking through it."""
 
+    kind: Kind
+    """Which filesystem it has, or seems to have had."""
+
     readable: bool
-    """Whether it begins like an ext4 that GRUB can read."""
+    """Whether it begins like a filesystem that GRUB can read."""
     clean: bool
     """Whether it was unmounted in order, without errors."""
     backup: int
@@ -102,16 +108,20 @@ def superblock(read: ReadAt, layout: Layout) -> Superblock:
     def inside(offset: int, length: int) -> bytes:
         return read(part.start + offset, length)
 
+    kind = kind_of(inside, part)
     try:
-        clean = Ext4(inside, part.size).clean
+        clean = open_as(kind, inside, part.size).clean
         readable = True
     except MalformedImageError:
         clean = readable = False
+    if not readable:
+        kind = making.wanted_kind(read, layout) or kind
     blank = not readable and not any(inside(0, min(MIB, part.size)))
-    return Superblock(readable, clean, backup_superblock(inside, part.size, BLOCK), blank)
+    backup = backup_superblock(inside, part.size, BLOCK) if kind is Kind.EXT4 else 0
+    return Superblock(kind, readable, clean, backup, blank)
 
 
-def open_stick(fd: int, size: int) -> Ext4:
+def open_stick(fd: int, size: int) -> DataFilesystem:
     """The data filesystem of a stick.
 
     Args:
@@ -130,17 +140,26 @@ def open_stick(fd: int, size: int) -> Ext4:
     return open_data(read, layout)
 
 
-def open_data(read: ReadAt, layout: Layout) -> Ext4:
+def open_data(read: ReadAt, layout: Layout) -> DataFilesystem:
     """The filesystem of the data partition.
 
     Raises:
         MalformedImageError: it is none.
     """
     part = layout.partition(PartitionRole.DATA)
-    return Ext4(lambda offset, length: read(part.start + offset, length), part.size)
+
+    def inside(offset: int, length: int) -> bytes:
+        return read(part.start + offset, length)
+
+    found = open_as(kind_of(inside, part), inside, part.size)
+    if not layout.has(PartitionRole.COMPANION):
+        return found
+    extra = layout.partition(PartitionRole.COMPANION)
+    companion = Ext4(lambda offset, length: read(extra.start + offset, length), extra.size)
+    return PairFilesystem(found, companion, inside, extra.start - part.start)
 
 
-def load_manifest(filesystem: Ext4) -> Manifest:
+def load_manifest(filesystem: DataFilesystem) -> Manifest:
     """The manifest that fits the menu: a new one counts as soon as its menu is complete, whatever it is called yet.
 
     So the one write that completes a menu changes both at once, and a writer that is stopped anywhere leaves a stick
@@ -168,7 +187,7 @@ def load_manifest(filesystem: Ext4) -> Manifest:
     return found[0]
 
 
-def load_menus(filesystem: Ext4) -> Menus:
+def load_menus(filesystem: DataFilesystem) -> Menus:
     """Which of the two menus are complete."""
 
     def generation(path: str) -> int | None:
@@ -180,7 +199,7 @@ def load_menus(filesystem: Ext4) -> Menus:
     return Menus(generation(menu.MENU_A), generation(menu.MENU_B))
 
 
-def content_damage(filesystem: Ext4, found: Manifest) -> list[str]:
+def content_damage(filesystem: DataFilesystem, found: Manifest) -> list[str]:
     """What is wrong with the files that the manifest names, a sentence each; their bytes are not compared."""
     damage = []
     for image in found.images:

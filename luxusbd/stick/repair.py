@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import os
 import tempfile
 import time
@@ -27,14 +28,27 @@ from luxusbd.errors import (
     NewerStickError,
     ToolMissingError,
 )
-from luxusbd.stick import bootfiles, bootswap, esp, fsck, gptmend, lostfound, making, planned, reader, target, work
+from luxusbd.stick import (
+    bootfiles,
+    bootswap,
+    esp,
+    fsck,
+    gptmend,
+    kinds,
+    lostfound,
+    making,
+    planned,
+    reader,
+    target,
+    work,
+)
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.condition import Condition, examine, options_of
-from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.findings import Area, Findings
 from luxusbd.stick.isofiles import PARTIAL, check_beginning, pieces
-from luxusbd.stick.layout import SECTOR
+from luxusbd.stick.layout import COMPANION_NAME, SECTOR, companion_view, data_view
 from luxusbd.stick.model import (
     Layout,
     Manifest,
@@ -44,6 +58,7 @@ from luxusbd.stick.model import (
     StickOptions,
     StickOrder,
 )
+from luxusbd.stick.pair import companion_of, located
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import IMAGES_MODE, DataRoom
 from luxusbd.stick.session import AfterStep, Session, hash_file
@@ -87,9 +102,10 @@ class _Repair:
         layout, unmade = await self._mend_table()
         await work.show_partitions(self._order, layout)
         with tempfile.TemporaryDirectory(prefix="luxusb-work-") as name:
-            room = work.data_room(self._order, layout, Path(name))
+            room = await in_thread(work.data_room, self._order, layout, Path(name))
             session = Session(self._order.fd, layout, room, self._progress, self._after_step)
             self._progress.stage("filesystem")
+            await self._make_companion(room, layout)
             fresh, coming = await self._mend_filesystem(room, layout, unmade=unmade)
             look = await self._look(session)
             if coming is not None:
@@ -137,6 +153,21 @@ class _Repair:
             self._findings.note(Area.TABLE, problem, "written anew from what is whole of the table")
         return state.layout, unmade
 
+    async def _make_companion(self, room: DataRoom, layout: Layout) -> None:
+        """Make the companion's filesystem where the making of the stick was cut before that."""
+        if not layout.has(PartitionRole.COMPANION):
+            return
+
+        def blank() -> bool:
+            with MediumReader(self._order.fd) as medium:
+                return reader.superblock(medium.read_at, companion_view(layout)).blank
+
+        if await in_thread(blank):
+            await companion_of(room).make_companion(kinds.new_uuid(Kind.EXT4), COMPANION_NAME)
+            self._findings.note(
+                Area.FILESYSTEM, "there is nothing on the companion partition", "an empty filesystem was made"
+            )
+
     async def _mend_filesystem(self, room: DataRoom, layout: Layout, *, unmade: bool) -> tuple[bool, Manifest | None]:
         """Whether it was made anew, and the manifest that was planned for the stick then."""
 
@@ -145,7 +176,7 @@ class _Repair:
                 state = reader.superblock(medium.read_at, layout)
                 if not state.readable:
                     return state, False, None
-                filesystem = reader.open_data(medium.read_at, layout)
+                filesystem = reader.open_data(medium.read_at, data_view(layout))
                 try:
                     reader.load_manifest(filesystem)
                 except NewerStickError:
@@ -156,9 +187,9 @@ class _Repair:
 
         state, complete, coming = await in_thread(look)
         if state.blank or (unmade and not complete):
-            options = coming.options if coming is not None else StickOptions()
-            await in_thread(making.mark, self._order.fd, layout)
-            await room.make_filesystem(str(uuid.uuid4()), options.label)
+            options = coming.options if coming is not None else StickOptions(filesystem=state.kind)
+            await in_thread(making.mark, self._order.fd, layout, state.kind)
+            await room.make_filesystem(kinds.new_uuid(state.kind), options.label)
             self._after_step("filesystem")
             cut = "the making of the stick was cut before its data partition had a filesystem"
             gone = "there is nothing at the beginning of the data partition, and so no trace of its files"
@@ -167,15 +198,14 @@ class _Repair:
         if not await room.is_sound():
             mended = await room.mend()
             self._after_step("filesystem-mended")
-            self._note_mended(mended, clean=state.clean)
+            self._note_mended(mended, state)
         return False, None
 
-    def _note_mended(self, mended: fsck.Mended, *, clean: bool) -> None:
+    def _note_mended(self, mended: fsck.Mended, state: reader.Superblock) -> None:
         self._findings.log += mended.lines
-        if not mended.forced and not clean:
-            self._findings.note(
-                Area.FILESYSTEM, "the stick was pulled while it was written", "the journal was replayed"
-            )
+        if not mended.forced and not state.clean:
+            done = "the journal was replayed" if state.kind is Kind.EXT4 else "what that left behind was cleared away"
+            self._findings.note(Area.FILESYSTEM, "the stick was pulled while it was written", done)
         else:
             self._findings.note(
                 Area.FILESYSTEM,
@@ -225,6 +255,7 @@ class _Repair:
             self._findings.note(Area.MENU, "a boot menu was incomplete or too old", "written anew")
         if self._order.operation is StickOperation.REBUILD:
             await session.check_found(self._order.found)
+        manifest = await in_thread(session.on_medium, functools.partial(located, manifest))
         if stale or manifest != look.manifest:
             manifest = dataclasses.replace(
                 manifest,
@@ -337,7 +368,7 @@ class _Repair:
     async def _whole_file(self, session: Session, image: ManifestImage) -> str:
         """Path of a file that holds the whole image, under its name or the one it has while it is written; or empty."""
 
-        def candidates(filesystem: Ext4) -> list[str]:
+        def candidates(filesystem: DataFilesystem) -> list[str]:
             found = []
             for path in (f"/iso/{image.name}", f"/iso/{image.name}{PARTIAL}"):
                 inode = filesystem.lookup(path)
@@ -379,6 +410,7 @@ class _Repair:
                 manifest.esp_serial,
                 manifest.data_uuid,
                 serial_console=manifest.options.serial_console,
+                kind=Kind(manifest.options.filesystem),
             )
         except ToolMissingError as error:
             return None, error

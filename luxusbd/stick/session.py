@@ -17,7 +17,7 @@ from luxusbd.errors import AlreadyExistsError, DeviceChangedError, LuxusbError, 
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick import menu, reader
 from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
-from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.isofiles import PARTIAL, PENDING, check_beginning, pending, pieces
 from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
@@ -141,7 +141,7 @@ class Session:
             DeviceChangedError: one is gone, or was changed after its `added`.
         """
 
-        def check(filesystem: Ext4) -> None:
+        def check(filesystem: DataFilesystem) -> None:
             for image in images:
                 inode = filesystem.lookup(f"/iso/{image.name}")
                 if inode is None or not inode.is_file or inode.size != image.size or inode.changed > image.added:
@@ -241,7 +241,7 @@ class Session:
     def _in_place(self, manifest: Manifest) -> bool:
         """Whether the manifest that counts has its name."""
 
-        def whole(filesystem: Ext4) -> bool:
+        def whole(filesystem: DataFilesystem) -> bool:
             data = filesystem.read_file(manifests.PATH, manifests.LIMIT)
             return data is not None and manifests.decode(data) == manifest
 
@@ -250,7 +250,7 @@ class Session:
         except LuxusbError:
             return False
 
-    def on_medium(self, look: Callable[[Ext4], T]) -> T:
+    def on_medium(self, look: Callable[[DataFilesystem], T]) -> T:
         """What `look` says of the data filesystem as it is on the medium; blocks."""
         with self.medium() as medium:
             return look(reader.open_data(medium.read_at, self.layout))
@@ -295,7 +295,7 @@ def _copy(fd: int, sink: Sink, offset: int, count: int, update: Callable[[bytes]
     return len(data)
 
 
-def _all_whole(filesystem: Ext4, images: Sequence[ManifestImage]) -> None:
+def _all_whole(filesystem: DataFilesystem, images: Sequence[ManifestImage]) -> None:
     for image in images:
         inode = filesystem.lookup(f"/iso/{image.name}")
         if inode is None or inode.size != image.size:

@@ -25,7 +25,7 @@ from luxusbd.errors import (
 )
 from luxusbd.stick import layout, work
 from luxusbd.stick.blockio import CHUNK, in_thread
-from luxusbd.stick.model import Manifest, ManifestImage, SourceImage, StickOrder
+from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage, StickOrder
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.session import AfterStep, Session
 from luxusbd.text import size_text
@@ -45,6 +45,7 @@ _OF_THE_NEW = (
     "added",
     "entries",
     "trust",
+    "partition",
 )
 """Fields that say what an image is. The others are what a user wants of the place that it has, and stay."""
 
@@ -61,8 +62,7 @@ async def update(order: StickOrder, progress: Progress, after_step: AfterStep) -
     async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
         _check_order(manifest, order, beside=True)
-        needed = layout.bytes_needed(source.image.size for source in order.add) - layout.RESERVE // 2
-        if needed > (free := await session.free_bytes()):
+        if (needed := _needed(manifest, order)) > (free := await session.free_bytes()):
             raise NotEnoughSpaceError(
                 f"the new images need {size_text(needed)} beside the old ones and the stick has {size_text(free)} left;"
                 " update one at a time, or remove an image first"
@@ -88,10 +88,12 @@ async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) 
     async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
         _check_order(manifest, order, beside=False)
-        old = [image for image in manifest.images if image.name in order.remove]
-        needed = layout.bytes_needed(source.image.size for source in order.add) - layout.RESERVE // 2
-        free = await session.free_bytes() + sum(image.size for image in old)
-        if needed > free:
+        free = await session.free_bytes() + sum(
+            image.size
+            for image in manifest.images
+            if image.name in order.remove and image.partition is PartitionRole.DATA
+        )
+        if (needed := _needed(manifest, order)) > free:
             raise NotEnoughSpaceError(
                 f"the new images need {size_text(needed)} and the stick has {size_text(free)} without the old ones;"
                 " remove an image first"
@@ -118,6 +120,12 @@ async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) 
                 f" starts everything else: add {', '.join(source.image.source for source in order.add)}",
             ) from error
         return await work.result(session, manifest, size)
+
+
+def _needed(manifest: Manifest, order: StickOrder) -> int:
+    """Bytes that the new images take on the data partition."""
+    here = [source.image.size for source in order.add if source.image.partition is PartitionRole.DATA]
+    return layout.bytes_needed(here, manifest.options.filesystem) - layout.RESERVE // 2
 
 
 def _pairs(order: StickOrder) -> Mapping[str, SourceImage]:

@@ -12,11 +12,15 @@ from typing import Any
 
 import luxusbd
 from luxusbd.errors import DeviceError
-from luxusbd.stick import making, partition, target
+from luxusbd.stick import clustermake, kinds, making, partition, reader, target
 from luxusbd.stick.blockio import MediumReader, in_thread
+from luxusbd.stick.clusterroom import ClusterRoom
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.imagefile import FileRoom
+from luxusbd.stick.layout import COMPANION_NAME, SHARE_NAME, companion_view, data_view
 from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, StickOrder
 from luxusbd.stick.mounted import MountedRoom
+from luxusbd.stick.pair import PairRoom, companion_of, located
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom
 from luxusbd.stick.session import AfterStep, Session
@@ -26,7 +30,7 @@ async def commit(session: Session, manifest: Manifest, added: Sequence[ManifestI
     """Write the manifest as the next generation, with its menu; see `Session.commit`."""
     current, menus = await session.look()
     manifest = dataclasses.replace(
-        manifest,
+        await in_thread(session.on_medium, lambda filesystem: located(manifest, filesystem)),
         generation=max(current.generation, menus.newest) + 1,
         updated=int(time.time()),
         luxusbd=luxusbd.__version__,
@@ -88,8 +92,26 @@ async def show_partitions(order: StickOrder, found: Layout) -> None:
             await partition.reread(order.fd, found)
 
 
-def data_room(order: StickOrder, found: Layout, work: Path) -> DataRoom:
-    """The data partition of a disk or an image file; `work` is for temporary files."""
+def data_room(order: StickOrder, found: Layout, work: Path, kind: Kind | None = None) -> DataRoom:
+    """The data partition of a disk or an image file, as a room.
+
+    Args:
+        order: for the disk.
+        found: where the partition is.
+        work: a directory for temporary files.
+        kind: which filesystem it is to get; None for the one that it has.
+    """
+    if found.has(PartitionRole.COMPANION):
+        guests = [source.image.name for source in order.add if source.image.partition is PartitionRole.COMPANION]
+        inside = work / "companion"
+        inside.mkdir(exist_ok=True)
+        companion = data_room(order, companion_view(found), inside, Kind.EXT4)
+        return PairRoom(data_room(order, data_view(found), work, kind), companion, guests)
+    if kind is None:
+        with MediumReader(order.fd) as medium:
+            kind = reader.superblock(medium.read_at, found).kind
+    if kind is not Kind.EXT4:
+        return ClusterRoom(order.fd, found, kind, work, disk=bool(order.node))
     return MountedRoom(order.fd, found) if order.node else FileRoom(order.fd, found, work)
 
 
@@ -103,9 +125,16 @@ async def session(
 ) -> AsyncIterator[Session]:
     """A session on the data partition, on a filesystem that is made for `make`, or else brought in order first."""
     with tempfile.TemporaryDirectory(prefix="luxusb-work-") as work:
-        room = data_room(order, found, Path(work))
+        kind = Kind(make.options.filesystem) if make is not None else None
+        room = await in_thread(data_room, order, found, Path(work), kind)
         if make is not None:
             await room.make_filesystem(make.data_uuid, make.options.label)
+            if make.companion_uuid:
+                await companion_of(room).make_companion(make.companion_uuid, COMPANION_NAME)
+            if found.has(PartitionRole.SHARE):
+                part = found.partition(PartitionRole.SHARE)
+                share = kinds.new_uuid(Kind.EXFAT)
+                await clustermake.make(order.fd, part, Kind.EXFAT, share, SHARE_NAME, Path(work))
             after_step("filesystem")
         else:
             await room.check()

@@ -22,6 +22,7 @@ from luxusbd.stick import (
     bootfiles,
     bootswap,
     esp,
+    kinds,
     layout,
     making,
     menu,
@@ -35,10 +36,12 @@ from luxusbd.stick import (
 )
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import (
     Layout,
     Manifest,
     ManifestImage,
+    PartitionRole,
     SourceImage,
     StickOperation,
     StickOrder,
@@ -101,21 +104,29 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
 
 async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
     table = layout.plan(order.size, order.options)
-    needed = layout.bytes_needed(source.image.size for source in order.add)
-    if needed > (capacity := layout.capacity(table)):
+    kind = Kind(order.options.filesystem)
+    guests = [source.image.size for source in order.add if source.image.partition is PartitionRole.COMPANION]
+    if guests and layout.bytes_needed(guests) > layout.companion_capacity(table):
+        raise NotEnoughSpaceError(
+            f"the images for the companion partition need {size_text(layout.bytes_needed(guests))} and it has room for"
+            f" {size_text(layout.companion_capacity(table))}; make it bigger"
+        )
+    here = [source.image.size for source in order.add if source.image.partition is PartitionRole.DATA]
+    needed = layout.bytes_needed(here, kind)
+    if needed > (capacity := layout.capacity(table, kind)):
         raise NotEnoughSpaceError(
             f"the images need {size_text(needed)} and the stick"
             f" has room for {size_text(capacity)}; leave some out or take a bigger one"
         )
     esp_serial = esp.new_serial()
-    data_uuid = str(uuid.uuid4())
+    data_uuid = kinds.new_uuid(kind)
     # everything that can fail without the disk comes before the first write to it
-    files = await bootfiles.build(table, esp_serial, data_uuid, serial_console=order.options.serial_console)
+    files = await bootfiles.build(table, esp_serial, data_uuid, serial_console=order.options.serial_console, kind=kind)
     progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
     progress.stage("partition")
     with target.exclusive(order):
         await partition.write_table(order.fd, table, str(uuid.uuid4()))
-        await in_thread(making.mark, order.fd, table)
+        await in_thread(making.mark, order.fd, table, kind)
         after_step("table")
         progress.stage("boot-files")
         await bootfiles.write(order.fd, files)
@@ -137,6 +148,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         firmware=files.firmware,
         boot_files=files.records,
         luxusbd=luxusbd.__version__,
+        companion_uuid=kinds.new_uuid(Kind.EXT4) if table.has(PartitionRole.COMPANION) else "",
     )
     progress.stage("filesystem")
     async with work.session(order, table, progress, after_step, make=manifest) as session:
@@ -166,7 +178,9 @@ async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> 
 async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manifest:
     manifest, _menus = await session.look()
     _check_new(manifest, sources)
-    needed = layout.bytes_needed(source.image.size for source in sources) - layout.RESERVE // 2
+    kind = Kind(manifest.options.filesystem)
+    here = [source.image.size for source in sources if source.image.partition is PartitionRole.DATA]
+    needed = layout.bytes_needed(here, kind) - layout.RESERVE // 2
     if needed > (free := await session.free_bytes()):
         raise NotEnoughSpaceError(
             f"the images need {size_text(needed)} and the stick has {size_text(free)} left; remove some first"
@@ -208,6 +222,7 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
             manifest.esp_serial,
             manifest.data_uuid,
             serial_console=manifest.options.serial_console,
+            kind=Kind(manifest.options.filesystem),
         )
         progress.stage("boot-files")
         await bootswap.replace(order.fd, session.layout, files, progress)

@@ -63,6 +63,8 @@ OPTIONS: dict[str, dict[str, str]] = {
     "PruneImages": {"dry_run": "b", "older_than": "t", "imports": "b", "only": "as"},
     "PlanStick": {
         "filesystem": "s",
+        "companion": "t",
+        "share": "t",
         "serial_console": "b",
         "timeout": "u",
         "label": "s",

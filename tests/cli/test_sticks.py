@@ -48,7 +48,20 @@ def test_a_warning_of_an_image_is_told_once(luxusb: Run, daemon: FakeDaemon) -> 
 
 
 def test_plan_json_and_options(luxusb: Run, daemon: FakeDaemon) -> None:
-    stick = ["--filesystem", "ext4", "--label", "MINE", "--menu-timeout", "5", "--serial-console", "--allow-large"]
+    stick = [
+        "--filesystem",
+        "exfat",
+        "--companion",
+        "1GiB",
+        "--share",
+        "512MiB",
+        "--label",
+        "MINE",
+        "--menu-timeout",
+        "5",
+        "--serial-console",
+        "--allow-large",
+    ]
     document = luxusb("plan", "--device", world.USB_ID, "image:b2b2b2", *stick, "--json").document
     assert document["plan"]["token"] == "token-1"
     assert document["plan"]["devices"][0]["lost"] == ['partition 1, vfat "PHOTOS", 16 GiB']
@@ -57,7 +70,9 @@ def test_plan_json_and_options(luxusb: Run, daemon: FakeDaemon) -> None:
     (call,) = daemon.called("PlanStick")
     assert call.body[:2] == [[world.USB], [f"image:{world.SHA_B}"]]
     assert {key: value.value for key, value in call.body[2].items()} == {
-        "filesystem": "ext4",
+        "filesystem": "exfat",
+        "companion": 1 << 30,
+        "share": 512 << 20,
         "label": "MINE",
         "timeout": 5,
         "serial_console": True,

@@ -14,7 +14,7 @@ from tests.fuzz import engine
 from tests.fuzz.__main__ import TARGETS
 from tests.fuzz.engine import Target, fuzz, save
 
-RUNS = {"iso": 250, "udf": 250, "disk": 250, "ext4": 500}
+RUNS = {"iso": 250, "udf": 250, "disk": 250, "ext4": 500, "fat32": 250, "exfat": 100}
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,9 +17,11 @@ from luxusbd.errors import (
     InvalidArgumentError,
     LargeDiskError,
     LimitExceededError,
+    NotBootableError,
     NotEnoughSpaceError,
     PlanExpiredError,
 )
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import planning
 from luxusbd.jobs.api import Caller, DeviceView, Plan
@@ -26,7 +30,7 @@ from luxusbd.jobs.planning import LIFETIME, MAX_PLANS_PER_UID, Planner
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.stick.losses import Loss
-from luxusbd.stick.model import MIB, StickOptions
+from luxusbd.stick.model import MIB, PartitionRole, StickOptions
 
 ME, OTHER = Caller(1000, ":1.1"), Caller(1001, ":1.2")
 
@@ -159,3 +163,105 @@ def test_plans_that_make_no_sense(planner: Planner) -> None:
         make(planner, devices=[identity(), identity()])
     with pytest.raises(NotEnoughSpaceError):
         make(planner, devices=[identity(200 * MIB)])
+
+
+def stored(name: str, size: int, *filesystems: str) -> Any:
+    """An image in the store whose system reads it from these filesystems."""
+    entry = BootEntry("Start", BootMethod.LINUX, frozenset({Firmware.BIOS}), "/vmlinuz")
+    recognition = Recognition(size, "", "", "r", "f", name, "1", "amd64", (entry,), frozenset(filesystems))
+    return StoredImage(hashlib.sha256(name.encode()).hexdigest(), name, size, 0, "import", Trust.HASH, recognition)
+
+
+class Shelf:
+    """A store with images that need not exist."""
+
+    def __init__(self, *images: StoredImage) -> None:
+        self._images = {image.sha256: image for image in images}
+
+    def get(self, _uid: int, sha256: str) -> StoredImage:
+        return self._images[sha256]
+
+    def references(self) -> list[str]:
+        return [f"image:{sha256}" for sha256 in self._images]
+
+
+@pytest.fixture
+def shelf(planner: Planner) -> Callable[..., Shelf]:
+    def fill(*images: StoredImage) -> Shelf:
+        made = Shelf(*images)
+        planner._store = cast("ImageStore", made)
+        return made
+
+    return fill
+
+
+GIB = 1024 * MIB
+
+
+def test_images_that_the_filesystem_cannot_start_are_named_before_anything_is_done(
+    planner: Planner, shelf: Callable[..., Shelf]
+) -> None:
+    made = shelf(
+        stored("casper.iso", GIB, "ext4", "fat32"), stored("arch.iso", GIB, "ext4", "exfat"), stored("any.iso", 1)
+    )
+    with pytest.raises(NotBootableError, match=r"casper\.iso: .*ext4 or fat32, not from exfat; choose ext4 or fat32"):
+        make(planner, references=made.references(), options=StickOptions(filesystem="exfat"))
+    with pytest.raises(NotBootableError) as refused:
+        make(planner, references=made.references(), options=StickOptions(filesystem="fat32"))
+    assert "arch.iso" in str(refused.value)
+    assert "casper.iso" not in str(refused.value)
+    assert "--companion" in str(refused.value)
+    plan = make(planner, references=made.references())
+    assert {image.partition for image in plan.images} == {PartitionRole.DATA}
+
+
+def test_a_file_of_4_gib_is_nothing_for_fat32(planner: Planner, shelf: Callable[..., Shelf]) -> None:
+    options = StickOptions(filesystem="fat32")
+    just = shelf(stored("just.iso", (1 << 32) - 1, "fat32", "ext4"))
+    make(planner, references=just.references(), options=options)
+    above = shelf(stored("above.iso", 1 << 32, "fat32", "ext4"))
+    with pytest.raises(NotBootableError, match=r"above\.iso: it has 4\.0 GiB, and a file on fat32 has less"):
+        make(planner, references=above.references(), options=options)
+
+
+def test_a_companion_takes_what_the_data_partition_cannot_start(planner: Planner, shelf: Callable[..., Shelf]) -> None:
+    made = shelf(stored("casper.iso", GIB, "ext4", "fat32"), stored("arch.iso", GIB, "ext4", "exfat"))
+    options = StickOptions(filesystem="exfat", companion=2 * GIB, share=GIB)
+    plan = make(planner, references=made.references(), options=options)
+    assert [image.partition.value for image in plan.images] == ["companion", "data"]
+    assert any("companion" in warning for warning in plan.images[0].warnings)
+    (device,) = plan.devices
+    assert [part.name for part in device.layout.partitions] == ["LUXBIOS", "LUXESP", "LUXDATA", "LUXEXT4", "LUXSHARE"]
+    assert device.bytes_needed < 1.1 * GIB
+    with pytest.raises(NotEnoughSpaceError, match="companion partition need"):
+        make(planner, references=made.references(), options=replace(options, companion=GIB))
+    odd = shelf(stored("odd.iso", GIB, "btrfs"))
+    with pytest.raises(NotBootableError, match=r"odd\.iso: .*none of ours"):
+        make(planner, references=odd.references(), options=options)
+
+
+def test_exfat_never_promises_secure_boot(
+    planner: Planner, shelf: Callable[..., Shelf], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = shelf(stored("any.iso", MIB)).references()
+    monkeypatch.setattr("luxusbd.stick.tools.require_any", lambda _kind: frozenset(Firmware))
+    assert (
+        Firmware.UEFI_SECURE_BOOT
+        in make(planner, references=references, options=StickOptions(filesystem="fat32")).firmware
+    )
+    plan = make(planner, references=references, options=StickOptions(filesystem="exfat"))
+    assert plan.firmware == {Firmware.BIOS, Firmware.UEFI}
+    assert not plan.secure_boot
+    assert any("Secure Boot" in warning for warning in plan.warnings)
+
+
+def test_a_companion_beside_ext4_and_tiny_parts_are_refused(planner: Planner) -> None:
+    for options in (
+        StickOptions(companion=GIB),
+        StickOptions(share=MIB),
+        StickOptions(filesystem="exfat", companion=MIB),
+    ):
+        with pytest.raises(InvalidArgumentError):
+            make(planner, options=options)
+    with pytest.raises(NotEnoughSpaceError):
+        make(planner, options=StickOptions(share=8 * GIB))

@@ -21,7 +21,7 @@ MEMTEST = Path("/usr/lib/memtest86+/memtest86+x64.iso")
 RESCUE = Path("/usr/lib/grub-rescue/grub-rescue-cdrom.iso")
 
 
-async def make(path: Path) -> None:
+async def make(path: Path, filesystem: str = "ext4") -> None:
     fd = helpers.empty_target(path)
     rescue = helpers.source(
         RESCUE,
@@ -45,7 +45,7 @@ async def make(path: Path) -> None:
         StickOperation.CREATE,
         fd,
         add=(rescue, memtest),
-        options=StickOptions(timeout=2, serial_console=True),
+        options=StickOptions(filesystem=filesystem, timeout=2, serial_console=True),
     )
     try:
         await writer.execute(order, lambda _progress: None)
@@ -69,6 +69,17 @@ async def test_a_stick_boots_under_uefi(tmp_path: Path) -> None:
     await make(tmp_path / "stick.img")
     shown = boot(tmp_path / "stick.img", tmp_path, "/EndEntire", uefi=True)
     assert "(not with this firmware) Rescue isn't $(reboot) `hard`" in shown
+    assert "Booting `Memory test'" in shown
+    assert "File(\\EFI\\BOOT)" in shown
+
+
+@pytest.mark.parametrize("filesystem", ["fat32", "exfat"])
+async def test_a_stick_with_another_filesystem_boots(tmp_path: Path, filesystem: str) -> None:
+    await make(tmp_path / "stick.img", filesystem)
+    shown = boot(tmp_path / "stick.img", tmp_path, "GNU (aka GNU/Hurd)", uefi=False)
+    assert "Rescue isn't $(reboot) `hard`" in shown
+    assert "error:" not in shown
+    shown = boot(tmp_path / "stick.img", tmp_path, "/EndEntire", uefi=True)
     assert "Booting `Memory test'" in shown
     assert "File(\\EFI\\BOOT)" in shown
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError, NotSupportedError
-from luxusbd.stick import layout, room
+from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError
+from luxusbd.stick import gpt, kinds, layout, room
 from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.gpt import GptEntry
 from luxusbd.stick.model import MIB, PartitionRole, StickOptions
 from luxusbd.text import size_text
 
@@ -50,7 +53,7 @@ def test_the_smallest_disk_is_really_the_smallest() -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (StickOptions(filesystem="exfat"), NotSupportedError),
+        (StickOptions(filesystem="exfat", label="x" * 12), InvalidArgumentError),
         (StickOptions(filesystem="ntfs"), InvalidArgumentError),
         (StickOptions(timeout=31), InvalidArgumentError),
         (StickOptions(timeout=-1), InvalidArgumentError),
@@ -112,3 +115,37 @@ def test_capacity_is_never_more_than_mke2fs_leaves(tmp_path: Path, size: int) ->
     assert capacity <= free
     # conservative, not wasteful: at most a fiftieth of the partition is written off
     assert free - capacity < max(size // 50, 2 * MIB)
+
+
+@given(st.sampled_from(("ext4", "exfat", "fat32")), st.integers(2, 2000), st.integers(0, 900), st.integers(0, 900))
+def test_extra_partitions_lie_behind_the_data_and_come_back(
+    filesystem: str, gigabytes: int, companion: int, share: int
+) -> None:
+    options = StickOptions(
+        filesystem=filesystem,
+        companion=0 if filesystem == "ext4" or companion < 16 else companion * MIB + 1,
+        share=0 if share < 16 else share * MIB,
+    )
+    size = gigabytes * GIB
+    planned = layout.plan(size, options)
+    parts = planned.partitions
+    assert [part.number for part in parts] == list(range(1, len(parts) + 1))
+    for before, after in itertools.pairwise(parts):
+        assert before.start + before.size == after.start
+    assert parts[-1].start + parts[-1].size <= size - layout.BACKUP_TABLE
+    assert all(part.start % MIB == part.size % MIB == 0 for part in parts)
+    rows = [GptEntry(part.number, part.type_guid, "", part.name, part.start, part.size) for part in parts]
+    assert gpt.stick_layout_of(rows, size) == planned
+    if options.companion:
+        assert layout.companion_view(planned).partition(PartitionRole.DATA).size >= options.companion
+
+
+@given(st.sampled_from((Kind.FAT32, Kind.EXFAT)), st.integers(64, 2 << 20))
+def test_clusters_fit_what_the_filesystem_asks_for(kind: Kind, mebibytes: int) -> None:
+    size = mebibytes * MIB
+    cluster = kinds.cluster_size(kind, size)
+    assert cluster in (512, 1024, 2048, 4096, 8192, 16384, 32768, 131072)
+    assert 0.85 * size < kinds.capacity(kind, size) < size
+    if kind is Kind.FAT32:
+        assert 65525 <= kinds.capacity(kind, size) // cluster < 1 << 28
+        assert cluster <= 32768

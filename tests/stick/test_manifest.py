@@ -15,6 +15,7 @@ from luxusbd.stick import codec, manifest
 from luxusbd.stick.model import (
     Manifest,
     ManifestImage,
+    PartitionRole,
     SourceImage,
     StickContents,
     StickOperation,
@@ -155,3 +156,20 @@ def test_progress_and_contents_survive_the_way_to_the_core() -> None:
     assert codec.progress_from_json(json.loads(json.dumps(codec.progress_to_json(progress)))) == progress
     contents = StickContents(helpers.manifest(helpers.image()), 77, "a menu is missing")
     assert codec.contents_from_json(json.loads(json.dumps(codec.contents_to_json(contents)))) == contents
+
+
+def test_partitions_of_images_come_back_and_have_to_be_known() -> None:
+    image = helpers.image(partition=PartitionRole.COMPANION)
+    options = StickOptions(filesystem="exfat", companion=64 << 20, share=32 << 20)
+    made = dataclasses.replace(
+        helpers.manifest(image, options=options), data_uuid="1A2B-3C4D", companion_uuid=helpers.UUID
+    )
+    assert manifest.decode(manifest.encode(made)) == made
+    assert made.uuid_of(image) == helpers.UUID
+    assert made.uuid_of(helpers.image()) == "1A2B-3C4D"
+    with pytest.raises(DeviceDamagedError, match="partition"):
+        manifest.decode(manifest.encode(dataclasses.replace(made, companion_uuid="")))
+    # what an older version wrote says nothing of either
+    plain = manifest.encode(helpers.manifest(helpers.image()))
+    assert b"companion" not in plain
+    assert b"partition" not in plain

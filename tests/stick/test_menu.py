@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from luxusbd.errors import InternalError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.stick import menu
-from luxusbd.stick.model import Manifest, ManifestImage, StickOptions
+from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, StickOptions
 from tests.stick import grubemu, helpers
 
 NASTY = st.one_of(
@@ -277,6 +277,29 @@ def test_grub_shows_the_titles_and_runs_nothing_in_them(tmp_path: Path) -> None:
     for title in titles:
         assert title in shown
     assert "PWNED" not in shown.replace("'; echo PWNED; '", "")
+
+
+def test_an_image_on_the_companion_is_looked_for_there() -> None:
+    beside = helpers.image(
+        "beside.iso",
+        partition=PartitionRole.COMPANION,
+        entries=(helpers.entry(parameters=("findiso={iso}", "img_dev={data_uuid}")),),
+    )
+    uuid = "22222222-2222-3333-4444-555555555555"
+    manifest = dataclasses.replace(
+        helpers.manifest(helpers.image("here.iso"), beside), data_uuid="1A2B-3C4D", companion_uuid=uuid
+    )
+    text = menu.render(manifest)
+    assert f"search --no-floppy --set=companion --fs-uuid {uuid}; export companion" in text
+    assert '[ -e "($companion)/iso/beside.iso" ]' in text
+    assert 'loopback loop "($companion)/iso/beside.iso"' in text
+    assert f"'img_dev={uuid}'" in text
+    assert '[ -e "($data)/iso/here.iso" ]' in text
+    assert menu.generation_of(text.encode()) == manifest.generation
+    script_check(text)
+    assert "1A2B-3C4D" in menu.stub(manifest.data_uuid)
+    with pytest.raises(InternalError):
+        menu.render(dataclasses.replace(manifest, companion_uuid="'; reboot"))
 
 
 def test_memdisk_takes_the_whole_image_and_says_when_it_is_not_there() -> None:

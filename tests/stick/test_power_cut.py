@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(3000)]
 CUTS = int(os.environ.get("LUXUSB_POWER_CUTS", "13"))
 SEED = int(os.environ.get("LUXUSB_POWER_CUT_SEED", "1"))
 KEPT = Path("build/power-cut")
-FILESYSTEMS = ("ext4",)
+FILESYSTEMS = ("ext4", "fat32", "exfat")
 GO_ON = 6
 """One cut in so many is followed by the same job once more."""
 

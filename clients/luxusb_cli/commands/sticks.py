@@ -13,7 +13,7 @@ from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import _
-from luxusb_cli.params import consent_options, target_options
+from luxusb_cli.params import consent_options, target_options, to_size
 from luxusb_cli.render import plan_text, say
 from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
@@ -32,6 +32,8 @@ def _stick_options(command: F) -> F:
     def wrapper(
         *args: Any,
         filesystem: str | None,
+        companion: int | None,
+        share: int | None,
         label: str | None,
         menu_timeout: int | None,
         serial_console: bool,
@@ -43,6 +45,10 @@ def _stick_options(command: F) -> F:
         stick: dict[str, Typed] = {}
         if filesystem is not None:
             stick["filesystem"] = Typed("s", filesystem)
+        if companion is not None:
+            stick["companion"] = Typed("t", companion)
+        if share is not None:
+            stick["share"] = Typed("t", share)
         if label is not None:
             stick["label"] = Typed("s", label)
         if menu_timeout is not None:
@@ -64,7 +70,23 @@ def _stick_options(command: F) -> F:
             help="Time until the first image starts, 0 to 30.",
         ),
         click.option("--label", help="Label of the data partition."),
-        click.option("--filesystem", metavar="NAME", help="Filesystem of the data partition; ext4 if left out."),
+        click.option(
+            "--share",
+            callback=to_size,
+            metavar="SIZE",
+            help="Add an empty exFAT partition for files of your own, such as 4GiB.",
+        ),
+        click.option(
+            "--companion",
+            callback=to_size,
+            metavar="SIZE",
+            help="Add an ext4 partition for images that exfat or fat32 cannot start.",
+        ),
+        click.option(
+            "--filesystem",
+            type=click.Choice(("ext4", "exfat", "fat32")),
+            help="Filesystem of the data partition; ext4 if left out.",
+        ),
     ):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]

@@ -1,0 +1,86 @@
+"""Makes an empty FAT32 or exFAT in a partition of a disk or an image file, without root."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from luxusbd import process
+from luxusbd.stick import exfat, kinds
+from luxusbd.stick.blockio import finish, in_thread, sync, write_all
+from luxusbd.stick.clusters import SECTOR
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.model import PlannedPartition
+
+_PIECE = 1024 * 1024
+_TIMEOUT = 1800
+
+
+async def make(fd: int, part: PlannedPartition, kind: Kind, uuid: str, label: str, work: Path) -> None:
+    """Make it, and flush.
+
+    Args:
+        fd: the disk or image file, opened for writing.
+        part: where it goes.
+        kind: FAT32 or EXFAT.
+        uuid: the serial it gets, such as 1A2B-3C4D.
+        label: the label it gets.
+        work: a directory for a temporary file.
+
+    Raises:
+        ToolMissingError, ToolFailedError: mkfs.fat or mkfs.exfat.
+        DeviceError: the disk cannot be written.
+    """
+    if kind is Kind.FAT32:
+        await _make_fat32(fd, part, uuid, label)
+    else:
+        await _make_exfat(fd, part, uuid, label, work)
+    await in_thread(sync, fd)
+
+
+async def _make_fat32(fd: int, part: PlannedPartition, uuid: str, label: str) -> None:
+    cluster = kinds.cluster_size(Kind.FAT32, part.size)
+    command = ["mkfs.fat", "-I", "-F", "32", "-s", str(cluster // SECTOR), "-S", str(SECTOR)]
+    command += ["-h", str(part.start // SECTOR), "-i", uuid.replace("-", "")]
+    command += ["-n", kinds.label(Kind.FAT32, label), f"--offset={part.start // SECTOR}"]
+    command += [f"/proc/self/fd/{fd}", str(part.size // 1024)]
+    await finish(process.run(command, pass_fds=(fd,), timeout=_TIMEOUT))
+
+
+async def _make_exfat(fd: int, part: PlannedPartition, uuid: str, label: str, work: Path) -> None:
+    # mkfs.exfat knows no place inside of a file, and no serial number
+    path = work / "exfat"
+    await in_thread(_sparse, path, part.size)
+    try:
+        cluster = kinds.cluster_size(Kind.EXFAT, part.size)
+        command = ["mkfs.exfat", "-c", str(cluster), "-L", kinds.label(Kind.EXFAT, label), str(path)]
+        await finish(process.run(command, timeout=_TIMEOUT))
+        await in_thread(_bring, path, fd, part, uuid)
+    finally:
+        await in_thread(path.unlink)
+
+
+def _bring(path: Path, fd: int, part: PlannedPartition, uuid: str) -> None:
+    """Write what was made, up to its last byte that is none of a hole."""
+    length = exfat.BOOT_SECTORS * SECTOR
+    with path.open("r+b") as file:
+        made = file.fileno()
+        region = exfat.with_serial(os.pread(made, length, 0), uuid)
+        for start in (0, length):
+            os.pwrite(made, region, start)
+        end = 0
+        while end < part.size:
+            try:
+                end = os.lseek(made, os.lseek(made, end, os.SEEK_DATA), os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                break
+        for at in range(0, end, _PIECE):
+            write_all(fd, os.pread(made, min(_PIECE, end - at), at), part.start + at)
+
+
+def _sparse(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
