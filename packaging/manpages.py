@@ -29,6 +29,7 @@ _EXIT_STATUS = {
     ExitCode.NOT_AUTHORIZED: "Not authorised.",
     ExitCode.NO_DAEMON: "The daemon, or the bus, cannot be reached.",
     ExitCode.CANCELLED: "The job was cancelled, or the question was not answered with yes.",
+    ExitCode.UPDATES: "`luxusb update --check` found newer releases.",
     ExitCode.INTERRUPTED: "Interrupted by Ctrl-C; the job goes on.",
 }
 _ENVIRONMENT = {

@@ -30,7 +30,7 @@ Examples:
 
 \b
 Exit codes: 0 done, 1 failed, 2 usage, 3 not authorised, 4 no daemon,
-5 cancelled, 130 interrupted by Ctrl-C while the job goes on.
+5 cancelled, 6 newer releases (update --check), 130 interrupted by Ctrl-C while the job goes on.
 """
 
 

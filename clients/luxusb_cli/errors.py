@@ -24,6 +24,8 @@ class ExitCode(IntEnum):
     NOT_AUTHORIZED = 3
     NO_DAEMON = 4
     CANCELLED = 5
+    UPDATES = 6
+    """`luxusb update --check` found newer releases."""
     INTERRUPTED = 130
     """Ctrl-C ended the command, not the job: 128 + SIGINT, as shells count."""
 

@@ -171,3 +171,71 @@ class RepairResult:
                 for item in wires(wire.get("lost", []), "lost")
             ),
         )
+
+
+@dataclass(frozen=True)
+class UpdatedImage:
+    """An image for which there is a newer release."""
+
+    name: str
+    title: str
+    reference: str
+    """Of the newer release."""
+    from_version: str
+    to_version: str
+    size: int
+    respin: bool
+    series_change: bool
+    end_of_life: str
+    ended: bool
+    trust: str
+    less_trust: bool
+    new_name: str
+    """File name of the new one on the stick, where it is there."""
+    reason: str
+    """Why it was left alone, or empty."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> UpdatedImage:
+        """From an entry of a device's Updates, or of updates or skipped."""
+        return cls(
+            name=text(wire, "name"),
+            title=text(wire, "title"),
+            reference=text(wire, "reference"),
+            from_version=text(wire, "from_version"),
+            to_version=text(wire, "to_version"),
+            size=number(wire, "size"),
+            respin=flag(wire, "respin"),
+            series_change=flag(wire, "series_change"),
+            end_of_life=text(wire, "end_of_life"),
+            ended=flag(wire, "ended"),
+            trust=text(wire, "trust"),
+            less_trust=flag(wire, "less_trust"),
+            new_name=text(wire, "new_name"),
+            reason=text(wire, "reason"),
+        )
+
+
+@dataclass(frozen=True)
+class StickUpdateResult:
+    """What UpdateStick did, or would do."""
+
+    updates: tuple[UpdatedImage, ...]
+    skipped: tuple[UpdatedImage, ...]
+    bytes_needed: int
+    """Free bytes that it takes to write all before any goes."""
+    bytes_needed_one_at_a_time: int
+    bytes_needed_replacing: int
+    free_bytes: int
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> StickUpdateResult:
+        """From the Result of an update job."""
+        return cls(
+            tuple(UpdatedImage.from_wire(item) for item in wires(wire.get("updates", []), "updates")),
+            tuple(UpdatedImage.from_wire(item) for item in wires(wire.get("skipped", []), "skipped")),
+            number(wire, "bytes_needed"),
+            number(wire, "bytes_needed_one_at_a_time"),
+            number(wire, "bytes_needed_replacing"),
+            number(wire, "free_bytes"),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from luxusbd.bus import render
 from luxusbd.bus.contract import DEVICE, interfaces
 from luxusbd.bus.dispatcher import Getter, Implementation
 from luxusbd.bus.tree import job_path
@@ -28,8 +29,7 @@ _GETTERS: Mapping[str, Getter] = {
     "FreeBytes": lambda view: view.free_bytes,
     "UnlistedImages": lambda view: view.unlisted_images,
     "Damage": lambda view: view.damage,
-    # UpdateStick has no engine, so that nothing is known to be newer.
-    "Updates": lambda _view: (),
+    "Updates": lambda view: [render.image_update(update) for update in view.updates],
     "BlockedReason": lambda view: view.device.blocked_reason,
     "Mounts": lambda view: [{"node": mount.node, "point": mount.point} for mount in view.device.mounts],
     "CurrentJob": lambda view: job_path(view.current_job),

@@ -15,7 +15,7 @@ from luxusbd.bus.shown import ShownSystems
 from luxusbd.bus.standard import as_variants
 from luxusbd.bus.tree import Tree, device_path, job_path
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.jobs.api import DeviceView, Engine, ImportOptions, PruneOptions
+from luxusbd.jobs.api import DeviceView, Engine, ImportOptions, PruneOptions, UpdateWishes
 from luxusbd.jobs.listed import CatalogQuery, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
@@ -76,6 +76,7 @@ class ManagerMethods:
             "CreateStick": self._create_stick,
             "AddImages": self._add_images,
             "RemoveImages": self._remove_images,
+            "UpdateStick": self._update_stick,
             "RefreshStick": self._refresh_stick,
             "RepairStick": self._repair_stick,
             "VerifyStick": self._verify_stick,
@@ -249,6 +250,20 @@ class ManagerMethods:
         view = self._device(call, path)
         await self._gate.authorise(call, given, device.details([view]))
         return _job(await self._engine.remove_images(call.caller, view.device.identity, names))
+
+    async def _update_stick(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        wishes = UpdateWishes(
+            images=given[members.IMAGES],
+            check=given[members.CHECK],
+            one_at_a_time=given[members.ONE_AT_A_TIME],
+            same_series=given[members.SAME_SERIES],
+            less_trust=given[members.LESS_TRUST],
+            replace=given[members.REPLACE],
+        )
+        if not wishes.check:
+            await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.update_stick(call.caller, view.device.identity, wishes))
 
     async def _refresh_stick(self, call: Call, given: Options) -> Answer:
         view = self._device(call, call.args[0])

@@ -65,6 +65,11 @@ LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 THOROUGH = Option("thorough", "b", default=False)
 CHECK = Option("check", "b", default=False)
+IMAGES = Option("images", "as", _NO_STRINGS, maximum=256)
+ONE_AT_A_TIME = Option("one_at_a_time", "b", default=False)
+SAME_SERIES = Option("same_series", "b", default=False)
+LESS_TRUST = Option("less_trust", "b", default=False)
+REPLACE = Option("replace", "b", default=False)
 UNFINISHED = Option("unfinished", "b", default=False)
 ALL_USERS = Option("all_users", "b", default=False)
 LIMIT = Option("limit", "u", 0)
@@ -103,7 +108,10 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "RemoveImages"): Rule(Action.WRITE_DEVICE),
-    (MANAGER, "UpdateStick"): Rule(Action.WRITE_DEVICE, (CHECK,)),
+    # A check writes nothing, and nobody is asked.
+    (MANAGER, "UpdateStick"): Rule(
+        Action.WRITE_DEVICE, (CHECK, IMAGES, ONE_AT_A_TIME, SAME_SERIES, LESS_TRUST, REPLACE)
+    ),
     (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "RepairStick"): Rule(Action.WRITE_DEVICE),
     # Writes nothing, but locks the disk and lets the kernel mount it, which only an authorised job may.

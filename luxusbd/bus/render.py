@@ -10,7 +10,7 @@ from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition
-from luxusbd.jobs.api import CatalogStatus, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.api import CatalogStatus, ImageUpdate, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
 from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.stick.losses import Loss
@@ -245,6 +245,11 @@ def mirror(item: Standing) -> Entry:
         "reason": item.reason,
         "preferred": item.preferred,
     }
+
+
+def image_update(update: ImageUpdate) -> Entry:
+    """A newer release for an image on a stick."""
+    return update.to_json()
 
 
 def stick_image(image: ManifestImage) -> Entry:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,6 +112,8 @@ class Catalog:
         """What was wrong with the layers that were skipped, a line each."""
         self.cached = cached
         """The edition of the cached update that is in it, where its keys are known."""
+        self.renewed: list[Callable[[], None]] = []
+        """Are called when `renew` has put another one in its place."""
         self.feeds = feeds or FeedLayer()
         """The feeds that there are, and what they said."""
 
@@ -160,6 +162,8 @@ class Catalog:
         self._shared, self.problems, self.cached = loaded._shared, loaded.problems, loaded.cached
         self._lists, self.feeds = loaded._lists, loaded.feeds
         self._views = {uid: self._merged(entries) for uid, entries in self._users.items()}
+        for told in self.renewed:
+            told()
 
     def import_layer(self, uid: int, distributions: Sequence[Distribution]) -> None:
         """Replace what `uid` imported, here and for all who keep this object; an empty sequence takes it away."""

@@ -7,7 +7,7 @@ The bus layer decodes and authorises a call, then calls one of these methods; it
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -34,6 +34,55 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class ImageUpdate:
+    """A newer release for an image on a stick."""
+
+    name: str
+    """File name of the image on the stick."""
+    title: str
+    reference: str
+    """The `distro:` reference of the newer release."""
+    from_version: str
+    to_version: str
+    size: int
+    """Bytes of the newer one; from the rounded hint of the catalogue when nothing better is known."""
+    respin: bool
+    """The same version with other bytes."""
+    series_change: bool
+    """Another series, as 26.04 after 24.04."""
+    end_of_life: str
+    """When support of the one on the stick ends or ended, YYYY-MM-DD, or empty."""
+    ended: bool
+    """Whether that is over."""
+    trust: Trust
+    """What a download of the newer one can reach."""
+    less_trust: bool
+    """Whether that is less than what the one on the stick had."""
+
+    def to_json(self) -> dict[str, str | int | bool]:
+        """As JSON values, by the names that it has on the bus."""
+        return {**asdict(self), "trust": self.trust.value}
+
+
+@dataclass(frozen=True)
+class UpdateWishes:
+    """What an update of a stick is to do."""
+
+    images: tuple[str, ...] = ()
+    """References or file names of those to update; empty for all."""
+    check: bool = False
+    """Only say what would be done."""
+    one_at_a_time: bool = False
+    """Every image on its own: less room is needed."""
+    same_series: bool = False
+    """No other series."""
+    less_trust: bool = False
+    """Also releases that are less sure than what is on the stick."""
+    replace: bool = False
+    """Remove an image before the new one is written, where there is no room for both."""
+
+
+@dataclass(frozen=True)
 class DeviceView:
     """A disk or an image file as a device object shows it."""
 
@@ -46,6 +95,8 @@ class DeviceView:
     """Image files on the stick that have no entry in its menu."""
     damage: str = ""
     """What is broken on a damaged stick, for people, else empty."""
+    updates: tuple[ImageUpdate, ...] = ()
+    """Newer releases for the images, in menu order, as everybody's catalogue has them."""
     filesystem: Kind = Kind.EXT4
     """Of the data partition of a stick."""
     companion: bool = False
@@ -373,6 +424,9 @@ class Engine(Protocol):
 
     async def remove_images(self, caller: Caller, device: DeviceIdentity, names: Sequence[str]) -> Job:
         """Remove images, named by reference or file name."""
+
+    async def update_stick(self, caller: Caller, device: DeviceIdentity, wishes: UpdateWishes) -> Job:
+        """Put newer releases in the places of images on a stick; with `check` only say which."""
 
     async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Write boot files and menu anew."""

@@ -23,6 +23,7 @@ from luxusbd.jobs.api import (
     Power,
     Pruned,
     PruneOptions,
+    UpdateWishes,
 )
 from luxusbd.jobs.downloads import release_title
 from luxusbd.jobs.imports import readable_size
@@ -54,6 +55,7 @@ FEATURES = (
     "CreateStick",
     "AddImages",
     "RemoveImages",
+    "UpdateStick",
     "RefreshStick",
     "RepairStick",
     "VerifyStick",
@@ -223,6 +225,11 @@ class LuxusbEngine:
         """Remove images from a stick."""
         await self._parts.registry.looked_at([device])
         return await self._parts.sticks.remove(caller, device, names)
+
+    async def update_stick(self, caller: Caller, device: DeviceIdentity, wishes: UpdateWishes) -> Job:
+        """Put newer releases in the places of images on a stick."""
+        await self._parts.registry.looked_at([device])
+        return await self._parts.sticks.update(caller, device, wishes)
 
     async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Write boot files and menu anew."""

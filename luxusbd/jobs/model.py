@@ -16,6 +16,7 @@ class Operation(StrEnum):
     CREATE = "create"
     ADD = "add"
     REMOVE = "remove"
+    UPDATE = "update"
     REFRESH = "refresh"
     VERIFY = "verify"
     RESCAN = "rescan"

@@ -39,7 +39,9 @@ from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
 from luxusbd.jobs.steering import Steering, slots
+from luxusbd.jobs.stickcomparison import StickComparer
 from luxusbd.jobs.sticks import Sticks
+from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.storekeeper import StoreKeeper
 from luxusbd.jobs.transfers import Transfers, TransferSetup
 from luxusbd.jobs.trust import TrustPolicy
@@ -109,9 +111,11 @@ class Parts:
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
         )
-        self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks))
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
+        comparer = StickComparer(catalog, self.policy)
+        self.registry = DeviceRegistry(self.transfers, _policy(config), OwnedMarks(owned_marks), comparer.updates)
+        catalog.renewed.append(self.registry.compare_again)
         checker = Checker(launcher)
         feeds = Feeds(self.transfers, checker, keyring, catalog, sources, self._catalog_changed)
         self.listing = Listing(catalog, keyring, self.registry)
@@ -173,6 +177,7 @@ class Parts:
             workshop,
             holds=holds,
             unmounting=self.unmounting,
+            updates=StickUpdates(comparer, self.planner, workshop),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)

@@ -87,6 +87,7 @@ class Wanted:
             iso_uuid=recognition.iso_uuid,
             added=added,
             entries=recognition.entries,
+            trust=stored.trust,
         )
 
 
@@ -138,6 +139,16 @@ class Planner:
             names.append(name)
             found.append(replace(wanted, name=name, called=wanted.name))
         return tuple(found)
+
+    def release(self, caller: Caller, distribution: Distribution, release: Release, taken: Sequence[str]) -> Wanted:
+        """One release as an image for a stick; `taken` are names that it cannot have there.
+
+        Raises:
+            NotBootableError: it is stored, and cannot be started from a file.
+            UntrustedError: it cannot become as sure as the administrator demands.
+        """
+        wanted = self._of_release(caller, distribution, release)
+        return replace(wanted, name=sanitise_name(wanted.name, taken), called=wanted.name)
 
     def make(
         self,
@@ -264,7 +275,9 @@ class Planner:
             stored = self._store.get(caller.uid, reference.removeprefix("image:"))
             self._policy.check_image(stored)
             return self._of_stored(stored)
-        distribution, release = self._catalog.resolve(reference, caller.uid)
+        return self._of_release(caller, *self._catalog.resolve(reference, caller.uid))
+
+    def _of_release(self, caller: Caller, distribution: Distribution, release: Release) -> Wanted:
         held = self._store.held(caller.uid, release.content)
         # one that is not sure enough is downloaded again, which asks its maker and finds the bytes
         if held is not None and held.trust.reaches(self._policy.minimum):

@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import stat
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from luxusbd.errors import (
     SystemDeviceError,
     from_name,
 )
-from luxusbd.jobs.api import Caller, DeviceView, Listener
+from luxusbd.jobs.api import Caller, DeviceView, ImageUpdate, Listener
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
@@ -41,6 +41,8 @@ MAX_TARGETS = 16
 SECTOR = 512
 NAMED_IMAGES = 8
 """Images of a stick that the line about its loss names."""
+Compare = Callable[[Sequence[ManifestImage]], tuple[ImageUpdate, ...]]
+"""Which newer releases there are for the images of a stick."""
 _BUSES = ("usb", "mmc", "loop", "file")
 """What a stick can be attached by."""
 
@@ -59,8 +61,15 @@ class _Known:
 class DeviceRegistry:
     """All devices by id."""
 
-    def __init__(self, transfers: Transfers, policy: GuardPolicy, marks: OwnedMarks | None = None) -> None:
+    def __init__(
+        self,
+        transfers: Transfers,
+        policy: GuardPolicy,
+        marks: OwnedMarks | None = None,
+        compare: Compare = lambda _images: (),
+    ) -> None:
         self._transfers = transfers
+        self._compare = compare
         self._marks = marks or OwnedMarks(None)
         self._policy = policy
         self._monitor = DeviceMonitor(policy, self._event)
@@ -117,6 +126,13 @@ class DeviceRegistry:
                 if known.look.done():
                     break
                 await asyncio.wait({known.look})
+
+    def compare_again(self) -> None:
+        """The catalogue is another one: see for every stick what is newer now."""
+        for known in tuple(self._known.values()):
+            updates = self._compare(known.view.images)
+            if updates != known.view.updates:
+                self._set(known, replace(known.view, updates=updates))
 
     def losses(self, identity: DeviceIdentity) -> tuple[str, ...]:
         """What an erase would destroy, a line each."""
@@ -366,7 +382,9 @@ class DeviceRegistry:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:
                 state = DeviceState.DAMAGED
-            known.view = replace(known.view, state=state, images=(), free_bytes=0, unlisted_images=0, damage=broken)
+            known.view = replace(
+                known.view, state=state, images=(), free_bytes=0, unlisted_images=0, damage=broken, updates=()
+            )
         else:
             known.view = replace(
                 known.view,
@@ -375,6 +393,7 @@ class DeviceRegistry:
                 free_bytes=contents.free_bytes,
                 unlisted_images=contents.unlisted,
                 damage=contents.damage,
+                updates=self._compare(contents.manifest.images),
                 filesystem=Kind(contents.manifest.options.filesystem),
                 companion=bool(contents.manifest.companion_uuid),
             )

@@ -1,4 +1,4 @@
-"""The stick operations: create, add, remove, refresh, verify, rescan and repair."""
+"""The stick operations: create, add, remove, update, refresh, verify, rescan and repair."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from luxusbd.catalog.catalog import PREFIX
 from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import (
     AlreadyExistsError,
     DeviceDamagedError,
     DeviceNotLuxusbError,
-    ImageNotFoundError,
     InterruptedJobError,
     InvalidArgumentError,
     LuxusbError,
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.images.model import CUSTOM, StoredImage
+from luxusbd.images.model import StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
-from luxusbd.jobs.api import Caller, DeviceView
+from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.holds import Holds
@@ -36,6 +34,8 @@ from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane, Runner
+from luxusbd.jobs.sticknames import files_named
+from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.together import Overall, combine
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.workshop import AGAIN, Workshop
@@ -66,6 +66,7 @@ class Sticks:
         *,
         holds: Holds,
         unmounting: Unmounting,
+        updates: StickUpdates,
     ) -> None:
         self._holds = holds
         self._unmounting = unmounting
@@ -76,6 +77,7 @@ class Sticks:
         self._planner = planner
         self._workshop = workshop
         self._repairs = Repairs(workshop)
+        self._updates = updates
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -142,13 +144,7 @@ class Sticks:
         view = self._stick(identity)
         if not names:
             raise InvalidArgumentError("no image was named")
-        files: list[str] = []
-        for name in names:
-            match = [image.name for image in view.images if name in (image.name, image.reference, *_sources(image))]
-            if not match:
-                there = ", ".join(image.name for image in view.images) or "no images"
-                raise ImageNotFoundError(f"{name} is not on {name_of(view)}, which holds {there}")
-            files += [file for file in match if file not in files]
+        files = files_named(view, names)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 0, 1)
@@ -161,6 +157,52 @@ class Sticks:
             run,
             title=f"{', '.join(files)} from {name_of(view)}",
             params={"names": files},
+        )
+
+    async def update(self, caller: Caller, identity: DeviceIdentity, wishes: UpdateWishes) -> Job:
+        """Start putting newer releases in the places of images on a stick, or finding out which there are.
+
+        Raises:
+            LuxusbError: the stick is none or damaged, an image that was named is not there, there is no room, or all
+                newer releases are less sure than what is on the stick.
+        """
+        view = self._stick(identity, damaged=wishes.check, idle=not wishes.check)
+        plan = self._updates.plan(caller, view, wishes)
+        title = f"newer images for {name_of(view)}"
+
+        if wishes.check:
+
+            async def check(_context: JobContext) -> Mapping[str, Any]:
+                return self._updates.plan(caller, self._stick(identity, damaged=True, idle=False), wishes).result()
+
+            # nothing is written, so that the device is left to others; what the catalogue says after an update counts
+            return await self._queue.submit(
+                Operation.UPDATE,
+                Lane.CATALOG,
+                check,
+                owner_uid=caller.uid,
+                params={"check": True},
+                title=title,
+                device_ids=(identity.id,),
+            )
+        images = plan.images
+        kind = view.filesystem
+        fitting.check(kind, [image.guest for image in images], companion=view.companion, planned=False)
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            if not images:
+                return plan.result()
+            overall = Overall(context, 2 * sum(image.size for image in images), 1)
+            sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
+            return await self._updates.run(context, identity, overall, plan, sources)
+
+        return await self._submit(
+            Operation.UPDATE,
+            caller,
+            [identity],
+            run,
+            title=f"{_count(images)} on {name_of(view)}" if images else title,
+            params={"images": [image.content for image in images], "references": _references(images)},
         )
 
     async def refresh(self, caller: Caller, identity: DeviceIdentity) -> Job:
@@ -211,7 +253,11 @@ class Sticks:
         """What is said of a stick job that a restart of the daemon cut."""
         return InterruptedJobError(
             f"the daemon ended while job {job.id} was at the step {job.stage or 'waiting'!r}; {AGAIN[job.operation]}"
-            + ("; what was downloaded is kept" if job.operation in (Operation.CREATE, Operation.ADD) else "")
+            + (
+                "; what was downloaded is kept"
+                if job.operation in (Operation.CREATE, Operation.ADD, Operation.UPDATE)
+                else ""
+            )
         )
 
     async def _simple(self, caller: Caller, view: DeviceView, operation: Operation, order: StickOperation) -> Job:
@@ -363,8 +409,3 @@ def _references(images: Sequence[Wanted]) -> list[str]:
 
 def _count(images: Sequence[object]) -> str:
     return f"{len(images)} image" if len(images) == 1 else f"{len(images)} images"
-
-
-def _sources(image: ManifestImage) -> tuple[str, ...]:
-    """What its source may be called: a reference says nothing of whose catalogue it is looked up in."""
-    return (image.source, image.source.replace(CUSTOM, PREFIX, 1)) if image.custom else (image.source,)

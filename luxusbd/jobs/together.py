@@ -24,6 +24,8 @@ class Overall:
     fetched: tuple[int, int] = (0, 0)
     written: dict[str, tuple[int, int]] = field(default_factory=dict)
     hooks: dict[str, Callable[[bool], None]] = field(default_factory=dict)
+    later: int = 0
+    """Bytes that orders will take which come after the ones under way."""
 
     def __post_init__(self) -> None:
         # in place, without ending the task: the downloads are jobs of their own, and workers are stopped by signal
@@ -57,10 +59,18 @@ class Overall:
         self.written[device_id] = (progress.bytes_done, progress.bytes_total)
         self._report(progress.stage)
 
+    def next_order(self, expected: int, later: int) -> None:
+        """The orders under way are done, and the next ones begin: `expected` bytes each, and `later` after them."""
+        done = sum(part[0] for part in self.written.values())
+        self.fetched = (self.fetched[0] + done, self.fetched[1] + done)
+        self.written.clear()
+        self.expected = expected
+        self.later = later
+
     def _report(self, stage: str) -> None:
         waiting = max(0, self.devices - len(self.written)) * self.expected
         done = self.fetched[0] + sum(part[0] for part in self.written.values())
-        total = self.fetched[1] + sum(part[1] for part in self.written.values()) + waiting
+        total = self.fetched[1] + sum(part[1] for part in self.written.values()) + waiting + self.later
         self.context.report(done, total, stage=stage)
 
 

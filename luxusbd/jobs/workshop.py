@@ -33,6 +33,7 @@ AGAIN = {
     Operation.CREATE: "the stick is not complete: create it again",
     Operation.ADD: "the stick still starts what was on it before: add the images again",
     Operation.REMOVE: "the stick still starts: remove the images again",
+    Operation.UPDATE: "the stick starts what it can with whole images, old ones or new ones: update it again",
     Operation.REFRESH: "refresh the stick again",
     Operation.VERIFY: "nothing was written: verify again",
     Operation.RESCAN: "the stick still starts what it started before: rescan it again",

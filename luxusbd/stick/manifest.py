@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 
 from luxusbd import resources
+from luxusbd.catalog.model import Trust
 from luxusbd.errors import DeviceDamagedError, NewerStickError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, StickOptions
@@ -160,6 +161,7 @@ def image_to_json(image: ManifestImage) -> dict[str, Any]:
             }
             for entry in image.entries
         ],
+        **({"trust": image.trust.value} if image.trust else {}),
         **({"partition": image.partition.value} if image.partition is not PartitionRole.DATA else {}),
     }
 
@@ -196,6 +198,7 @@ def image_from_json(document: dict[str, Any]) -> ManifestImage:
             )
             for entry in document["entries"]
         ),
+        trust=Trust(document["trust"]) if "trust" in document else None,
         partition=PartitionRole(document.get("partition", PartitionRole.DATA)),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from luxusbd.catalog.model import Trust
 from luxusbd.images.model import CUSTOM, BootEntry, Firmware
 
 MIB = 1024 * 1024
@@ -86,6 +87,8 @@ class ManifestImage:
     added: int
     """Unix seconds."""
     entries: tuple[BootEntry, ...]
+    trust: Trust | None = None
+    """How sure its bytes were when they came onto the stick; None when nobody knows."""
     partition: PartitionRole = PartitionRole.DATA
     """DATA or COMPANION: in whose /iso it is."""
 
@@ -141,6 +144,10 @@ class StickOperation(StrEnum):
     CREATE = "create"
     ADD = "add"
     REMOVE = "remove"
+    UPDATE = "update"
+    """Write images beside those whose places they take, then remove these."""
+    REPLACE = "replace"
+    """As UPDATE, where there is no room for both: what has to go goes first."""
     REFRESH = "refresh"
     VERIFY = "verify"
     CHECK = "check"
@@ -179,7 +186,7 @@ class StickOrder:
     options: StickOptions = field(default_factory=StickOptions)
     add: tuple[SourceImage, ...] = ()
     remove: tuple[str, ...] = ()
-    """File names in /iso."""
+    """File names in /iso; for UPDATE and REPLACE one for each of `add`, whose place that takes."""
     found: tuple[ManifestImage, ...] = ()
     """Images that lie in /iso already; `added` is not before the last change of their file."""
 

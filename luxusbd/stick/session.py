@@ -121,9 +121,9 @@ class Session:
             await finish(self._drop([source.image.name + PARTIAL for source in sources]))
             raise
 
-    async def publish(self, sources: Sequence[SourceImage]) -> None:
-        """Give written images their names."""
-        await self.announce([source.image.name for source in sources])
+    async def publish(self, sources: Sequence[SourceImage], leaving: Sequence[str] = ()) -> None:
+        """Give written images their names; `leaving` are names in /iso that are to go with the next commit."""
+        await self.announce([*(source.image.name for source in sources), *leaving])
         for source in sources:
             name = source.image.name
             await self.room.publish(f"/iso/{name}{PARTIAL}", f"/iso/{name}")

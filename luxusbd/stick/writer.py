@@ -31,6 +31,7 @@ from luxusbd.stick import (
     reader,
     repair,
     target,
+    updating,
     work,
 )
 from luxusbd.stick import manifest as manifests
@@ -79,6 +80,10 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 return await _add(order, progress, after_step)
             case StickOperation.REMOVE:
                 return await _remove(order, progress, after_step)
+            case StickOperation.UPDATE:
+                return await updating.update(order, progress, after_step)
+            case StickOperation.REPLACE:
+                return await updating.replace(order, progress, after_step)
             case StickOperation.REFRESH:
                 return await _refresh(order, progress, after_step)
             case StickOperation.VERIFY:

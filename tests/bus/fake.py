@@ -34,6 +34,7 @@ from luxusbd.jobs.api import (
     Pruned,
     PrunedKind,
     PruneOptions,
+    UpdateWishes,
 )
 from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import MirrorState, Standing
@@ -62,6 +63,7 @@ FEATURES = (
     "CreateStick",
     "AddImages",
     "RemoveImages",
+    "UpdateStick",
     "RefreshStick",
     "VerifyStick",
     "RescanStick",
@@ -370,6 +372,10 @@ class FakeEngine:
     async def remove_images(self, caller: Caller, device: DeviceIdentity, names: Sequence[str]) -> Job:
         self.calls.append(("remove_images", device, tuple(names)))
         return self.new_job(caller, Operation.REMOVE, device.id)
+
+    async def update_stick(self, caller: Caller, device: DeviceIdentity, wishes: UpdateWishes) -> Job:
+        self.calls.append(("update_stick", device, wishes))
+        return self.new_job(caller, Operation.UPDATE, device.id)
 
     async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         return self.new_job(caller, Operation.REFRESH, device.id)

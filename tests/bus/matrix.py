@@ -55,6 +55,8 @@ def rows() -> Iterator[Row]:
         yield Row(interface, member, rule.action, others=others)
         if member == "PruneImages":
             yield Row(interface, member, None, option="dry_run", options={"dry_run": True})
+        if member == "UpdateStick":
+            yield Row(interface, member, None, others=others, option="check", options={"check": True})
         if member == "ListJobs":
             yield Row(interface, member, Action.MANAGE_ALL_JOBS, option="all_users", options={"all_users": True})
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from luxusbd.bus._lib import Variant
+from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import DeviceIdentity
-from luxusbd.jobs.api import PruneOptions
+from luxusbd.jobs.api import ImageUpdate, PruneOptions, UpdateWishes
 from luxusbd.jobs.listed import CatalogQuery, Fit, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.stick.model import StickOptions
@@ -318,6 +319,7 @@ async def test_plans_are_bounded(client: Client) -> None:
         ("RefreshStick", "oa{sv}", []),
         ("VerifyStick", "oa{sv}", []),
         ("RescanStick", "oa{sv}", []),
+        ("UpdateStick", "oa{sv}", []),
     ],
 )
 async def test_jobs_on_a_stick(client: Client, member: str, signature: str, args: list[Any]) -> None:
@@ -329,6 +331,20 @@ async def test_jobs_on_a_stick(client: Client, member: str, signature: str, args
 async def test_a_rescan_takes_its_option(client: Client, engine: FakeEngine) -> None:
     await client.call("RescanStick", "oa{sv}", DEVICE, {"thorough": Variant("b", True)})
     assert engine.calls[-1] == ("rescan_stick", IDENTITY, True)
+
+
+async def test_an_update_takes_its_options(client: Client, engine: FakeEngine) -> None:
+    for flag, wishes in (
+        ("check", UpdateWishes(check=True)),
+        ("one_at_a_time", UpdateWishes(one_at_a_time=True)),
+        ("same_series", UpdateWishes(same_series=True)),
+        ("less_trust", UpdateWishes(less_trust=True)),
+        ("replace", UpdateWishes(replace=True)),
+    ):
+        await client.call("UpdateStick", "oa{sv}", DEVICE, {flag: Variant("b", True)})
+        assert engine.calls[-1] == ("update_stick", IDENTITY, wishes)
+    await client.call("UpdateStick", "oa{sv}", DEVICE, {"images": Variant("as", ["a.iso", "image:0"])})
+    assert engine.calls[-1] == ("update_stick", IDENTITY, UpdateWishes(("a.iso", "image:0")))
 
 
 async def test_what_is_on_a_stick(client: Client) -> None:
@@ -427,6 +443,41 @@ async def test_the_device_shows_what_its_stick_holds(client: Client, engine: Fak
     assert shown["Images"] == [{"name": "debian.iso", "title": "Debian", "sha256": SHA, "size": 42}]
     assert (shown["UnlistedImages"], shown["Damage"]) == (3, "no menu")
     assert (shown["FreeBytes"], shown["DiskSeq"], shown["Updates"], shown["State"]) == (99, 7, [], "luxusb")
+
+
+async def test_newer_releases_for_a_stick(client: Client, engine: FakeEngine) -> None:
+    newer = ImageUpdate(
+        "debian.iso",
+        "Debian",
+        "distro:debian@13",
+        "12",
+        "13",
+        4 << 30,
+        respin=False,
+        series_change=True,
+        end_of_life="2026-06-10",
+        ended=True,
+        trust=Trust.HASH,
+        less_trust=True,
+    )
+    engine.put_device(view("other", updates=(newer,)))
+    shown = await client.get_all("/org/luxusb/devices/other", "org.luxusb.Device")
+    assert shown["Updates"] == [
+        {
+            "name": "debian.iso",
+            "title": "Debian",
+            "reference": "distro:debian@13",
+            "from_version": "12",
+            "to_version": "13",
+            "size": 4 << 30,
+            "respin": False,
+            "series_change": True,
+            "end_of_life": "2026-06-10",
+            "ended": True,
+            "trust": "hash",
+            "less_trust": True,
+        }
+    ]
 
 
 async def test_mirrors(client: Client, engine: FakeEngine) -> None:

@@ -48,6 +48,7 @@ class Handlers(Jobs):
         self.repaired: dict[str, Variant] = {"sound": Variant("b", True)}
         """Result of a repair."""
         self.rescanned: dict[str, Variant] = {}
+        self.updated: dict[str, Variant] = {}
         """Result of a rescan."""
         self.inspected: dict[str, Variant] = {}
         self.imported: dict[str, Variant] = {}
@@ -218,7 +219,7 @@ class Handlers(Jobs):
             case "RescanStick":
                 job = self.new_job("rescan", title, devices=[path], outcome=self.rescanned)
             case "UpdateStick":
-                job = self.new_job("update", title, devices=[path])
+                job = self.new_job("update", title, devices=[path], outcome=self.updated)
             case "RepairStick":
                 job = self.new_job("repair", title, devices=[path], outcome=self.repaired)
             case "SetPersistence":

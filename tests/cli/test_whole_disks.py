@@ -1,4 +1,4 @@
-"""`write-raw`, `restore`, `probe`, `eject`, `update`, `repair`, `persistence`, `mirrors`, `settings KEY=VALUE`."""
+"""`write-raw`, `restore`, `probe`, `eject`, `repair`, `persistence`, `mirrors`, `settings KEY=VALUE`."""
 
 from __future__ import annotations
 
@@ -72,13 +72,10 @@ def test_eject(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:
     assert luxusb("eject", "--image-file", tmp_path / "x").code == 2
 
 
-def test_update_and_repair(luxusb: Run, daemon: FakeDaemon) -> None:
-    assert luxusb("update", "--device", "sdc", "--check").out.endswith("/dev/sdc was looked through.\n")
-    assert luxusb("update", "--device", "sdc").out.endswith("/dev/sdc is up to date.\n")
-    options = [{key: value.value for key, value in call.body[1].items()} for call in daemon.called("UpdateStick")]
-    assert options == [{"check": True}, {}]
+def test_repair(luxusb: Run, daemon: FakeDaemon) -> None:
     assert luxusb("repair", "--device", "sdc").out.endswith("Nothing is wrong with /dev/sdc; it was not changed.\n")
     assert luxusb("repair", "--device", "sdb").code == 1
+    assert [call.body[0] for call in daemon.called("RepairStick")] == [world.STICK, world.USB]
 
 
 def test_repair_tells_what_it_found_and_what_is_lost(luxusb: Run, daemon: FakeDaemon) -> None:

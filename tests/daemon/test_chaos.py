@@ -41,6 +41,7 @@ LONGEST = {
     "create": 1.5,
     "add": 0.8,
     "remove": 0.5,
+    "update": 1.2,
     "refresh": 0.8,
     "verify": 0.5,
     "rescan": 1.0,

@@ -292,7 +292,7 @@ async def _verify(world: World) -> Arguments:
     return await stick(world, "alpha")
 
 
-@case("update", feature="UpdateStick")
+@case("update", says=["There is nothing newer"], holds=lambda found: found["job"]["result"]["updates"] == [])
 async def _update(world: World) -> Arguments:
     return await stick(world, "alpha")
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luxusbd.catalog.model import Trust
 from luxusbd.errors import DeviceDamagedError, InternalError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.stick import codec, manifest
@@ -50,6 +51,7 @@ IMAGES = st.builds(
     iso_uuid=TEXT,
     added=st.integers(0, 1 << 33),
     entries=st.lists(ENTRIES, max_size=3).map(tuple),
+    trust=st.sampled_from((None, *Trust)),
 )
 
 

@@ -164,6 +164,48 @@ async def test_remove(bench: Bench) -> None:
     await cut_a_change(bench, "remove", job)
 
 
+@pytest.mark.chaos
+async def test_update(bench: Bench) -> None:
+    await bench.do(StickOperation.CREATE, add=[bench.source(name, 20_000) for name in names(12)])
+    new = [bench.source("newer.iso", 3 * MIB), bench.source("small.iso", 70_000)]
+
+    async def job(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.UPDATE, step, add=new, remove=(names(12)[3], names(12)[9]))
+
+    await cut_a_change(bench, "update", job)
+
+
+@pytest.mark.chaos
+async def test_replace(bench: Bench) -> None:
+    """With the old image, without it, or with the new one; then it can be added."""
+    old = [bench.source(name, 20_000) for name in names(3)]
+    await bench.do(StickOperation.CREATE, add=old)
+    new = bench.source("newer.iso", 2 * MIB)
+
+    async def job(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.REPLACE, step, add=[new], remove=(names(3)[1],))
+
+    log = await record(bench, job)
+    before, without = log.before.images, log.before.images - {names(3)[1]}
+    states = tuple(
+        (log.before.generation + more, each) for more, each in enumerate((before, without, log.after.images))
+    )
+    assert log.after.menu == states[2]
+
+    async def check(disk: Path, chance: random.Random) -> None:
+        found = bench.look(disk)
+        expect(found.menu in states, f"the menu is {found.menu}")
+        manifest = bench.replay(disk)
+        expect(manifest in states, f"the manifest is {manifest}")
+        expect(bench.look(disk).menu == manifest, f"after the replay the menu is not that of the manifest: {manifest}")
+        if not chance.randrange(GO_ON) and manifest != states[2]:
+            await bench.do(StickOperation.ADD, disk, add=[new])
+            ended = bench.look(disk).images
+            expect(ended == manifest[1] | {"newer.iso"}, f"added once more, the menu has {ended}")
+
+    await cut_everywhere(bench, "replace", log, check)
+
+
 async def with_older_boot_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a stick whose boot files are of other sizes than those of today."""
     with monkeypatch.context() as older:

@@ -24,6 +24,7 @@ from luxusb_cli.commands import (
     settings,
     sticks,
     tryout,
+    updates,
     upkeep,
 )
 
@@ -41,6 +42,7 @@ _MODULES = (
     sticks,
     contents,
     rescan,
+    updates,
     upkeep,
     disks,
     jobs,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.commands.devices import damage_note, unlisted_note
+from luxusb_cli.commands.devices import damage_note, unlisted_note, updates_note
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
@@ -52,6 +52,8 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
             say(damage_note(target.device), "red")
         if target.device.unlisted_images:
             say(unlisted_note(target.device), "yellow")
+        if target.device.updates:
+            say(updates_note(target.device))
         if not found:
             say(_("There is no image on it. Add one with `luxusb add`."))
         else:

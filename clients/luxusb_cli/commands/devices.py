@@ -88,6 +88,8 @@ def _note(device: DeviceInfo) -> str:
         notes.append(_("{free_bytes} free").format(free_bytes=format_size(device.free_bytes)))
     if device.unlisted_images:
         notes.append(unlisted_note(device))
+    if device.updates:
+        notes.append(updates_note(device))
     return ", ".join(notes)
 
 
@@ -103,6 +105,13 @@ def unlisted_note(device: DeviceInfo) -> str:
         "{count} image files are not in its menu (luxusb rescan)",
         device.unlisted_images,
     ).format(count=device.unlisted_images)
+
+
+def updates_note(device: DeviceInfo) -> str:
+    """That there are newer releases for images on a stick, and what takes them."""
+    return ngettext(
+        "{count} newer release (luxusb update)", "{count} newer releases (luxusb update)", len(device.updates)
+    ).format(count=len(device.updates))
 
 
 COMMANDS = (devices,)

@@ -1,4 +1,4 @@
-"""`update`, `repair`, `persistence`: sticks that need something."""
+"""`repair`, `persistence`: sticks that need something."""
 
 from __future__ import annotations
 
@@ -24,36 +24,6 @@ from luxusb_cli.units import format_size
 if TYPE_CHECKING:
     from luxusb_cli.client import Client
     from luxusb_cli.targets import Target
-
-
-@click.command(short_help="Replace the images of a stick by newer releases.")
-@target_options()
-@click.option("--check", is_flag=True, help="Only say what would be done.")
-@job_options
-@json_option
-@pass_state
-def update(state: State, choice: TargetChoice, check: bool, options: JobOptions) -> ExitCode:
-    """Replace the images of a stick by newer releases, where there are some.
-
-    \b
-    Examples:
-      luxusb update --device /dev/sdb --check
-      luxusb update --device /dev/sdb
-    """
-
-    async def body(client: Client) -> ExitCode:
-        from luxusb_cli.client import Work
-        from luxusb_cli.connection import Typed
-        from luxusb_cli.targets import open_targets
-
-        async with open_targets(client, choice) as (target,):
-            asked = {"check": Typed("b", True)} if check else {}
-            start = partial(client.work_on, target.device.path, Work.UPDATE, asked)
-            done = _("{device} was looked through.") if check else _("{device} is up to date.")
-            return await one_job(state, client, target, start, options, done.format(device=target.name))
-
-    choice.check()
-    return run(state, body)
 
 
 @click.command(short_help="Mend a damaged stick.")
@@ -166,4 +136,4 @@ def persistence(
     return run(state, body)
 
 
-COMMANDS = (update, repair, persistence)
+COMMANDS = (repair, persistence)

@@ -1,0 +1,236 @@
+"""Newer releases in the places of images on a stick: what is to be done, whether there is room, and doing it."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from luxusbd.devices.model import DeviceIdentity
+from luxusbd.errors import (
+    LuxusbError,
+    NotBootableError,
+    NotEnoughSpaceError,
+    UntrustedError,
+    from_name,
+)
+from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
+from luxusbd.jobs.planning import Planner, Wanted
+from luxusbd.jobs.registry import name_of
+from luxusbd.jobs.running import JobContext
+from luxusbd.jobs.stickcomparison import Found, StickComparer
+from luxusbd.jobs.sticknames import files_named
+from luxusbd.jobs.together import Overall
+from luxusbd.jobs.workshop import Workshop
+from luxusbd.stick.layout import bytes_needed
+from luxusbd.stick.model import ManifestImage, StickOperation
+from luxusbd.text import size_text
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An image on the stick, and the one that takes its place."""
+
+    found: Found
+    image: Wanted
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that has a newer release and is left alone."""
+
+    found: Found
+    reason: LuxusbError
+
+
+@dataclass(frozen=True)
+class UpdatePlan:
+    """All that an update is to do."""
+
+    chosen: tuple[Chosen, ...]
+    """In the order in which they are done one at a time: those that give room come first."""
+    skipped: tuple[Skipped, ...]
+    wishes: UpdateWishes
+    view: DeviceView
+
+    @property
+    def images(self) -> tuple[Wanted, ...]:
+        """The new ones."""
+        return tuple(chosen.image for chosen in self.chosen)
+
+    @property
+    def beside(self) -> int:
+        """Bytes that have to be free to write all before any goes."""
+        return bytes_needed([image.size for image in self.images], self.view.filesystem) if self.chosen else 0
+
+    @property
+    def one_at_a_time(self) -> int:
+        """Bytes that have to be free to write each before its old one goes, one after the other."""
+        return self._most(lambda size, _old: bytes_needed([size], self.view.filesystem))
+
+    @property
+    def replacing(self) -> int:
+        """Bytes that have to be free when each old one goes before the new one is written."""
+        return self._most(lambda size, old: bytes_needed([size], self.view.filesystem) - old)
+
+    def _most(self, needed: Callable[[int, int], int]) -> int:
+        grown = most = 0
+        for chosen in self.chosen:
+            old = chosen.found.image.size
+            most = max(most, grown + needed(chosen.image.size, old))
+            grown += chosen.image.size - old
+        return most
+
+    def check_room(self) -> None:
+        """Refuse what cannot fit, before anything is fetched.
+
+        Raises:
+            NotEnoughSpaceError: with what would be needed, and what else can be done.
+        """
+        name, free, wishes = name_of(self.view), self.view.free_bytes, self.wishes
+        if not self.chosen or self._needed() <= free:
+            return
+        count = len(self.chosen)
+        what = "the new image" if count == 1 else f"the {count} new images"
+        text = f"{name} has {size_text(free)} free, and {what} need{'s' if count == 1 else ''}"
+        if wishes.replace:
+            raise NotEnoughSpaceError(
+                f"{text} {size_text(self.replacing)} even when the old ones go first; remove an image, or update fewer"
+            )
+        if not wishes.one_at_a_time:
+            text += f" {size_text(self.beside)} beside the old"
+            if count > 1:
+                text += f", or {size_text(self.one_at_a_time)} one at a time"
+        else:
+            text += f" {size_text(self.one_at_a_time)} one at a time"
+        if not wishes.one_at_a_time and self.one_at_a_time <= free:
+            advice = "update one at a time (one_at_a_time, --one-at-a-time)"
+        elif self.replacing <= free:
+            advice = (
+                "remove an image, or let old images go before the new ones are written (replace, --replace-first), so"
+                " that the stick is without them for that time"
+            )
+        else:
+            advice = "remove an image, or update fewer"
+        raise NotEnoughSpaceError(f"{text}; {advice}")
+
+    def _needed(self) -> int:
+        if self.wishes.replace:
+            return self.replacing
+        return self.one_at_a_time if self.wishes.one_at_a_time else self.beside
+
+    def result(self, done: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What the job answers; `done` are the file names of the new images by those of the old ones."""
+        new = done or {}
+        return {
+            "updates": [
+                {**chosen.found.update.to_json(), "size": chosen.image.size, "new_name": new.get(_old(chosen), "")}
+                for chosen in self.chosen
+            ],
+            "skipped": [
+                {**skipped.found.update.to_json(), "reason": skipped.reason.message} for skipped in self.skipped
+            ],
+            "bytes_needed": self.beside,
+            "bytes_needed_one_at_a_time": self.one_at_a_time,
+            "bytes_needed_replacing": max(0, self.replacing),
+            "free_bytes": self.view.free_bytes,
+        }
+
+
+class StickUpdates:
+    """Plans and runs the jobs that update sticks."""
+
+    def __init__(self, comparer: StickComparer, planner: Planner, workshop: Workshop) -> None:
+        self._comparer = comparer
+        self._planner = planner
+        self._workshop = workshop
+
+    def plan(self, caller: Caller, view: DeviceView, wishes: UpdateWishes) -> UpdatePlan:
+        """What there is to do for a stick.
+
+        Raises:
+            ImageNotFoundError: the stick has no image of a name.
+            NotEnoughSpaceError: it does not fit; not for a check.
+            LuxusbError: nothing that was asked for can be done, as the first reason says; not for a check.
+        """
+        found = self._comparer.find(view.images, caller.uid, same_series=wishes.same_series)
+        if wishes.images:
+            named = files_named(view, wishes.images)
+            found = tuple(one for one in found if one.image.name in named)
+        taken = [image.name for image in view.images]
+        chosen: list[Chosen] = []
+        skipped: list[Skipped] = []
+        for one in found:
+            try:
+                image = self._wanted(caller, one, taken, wishes)
+            except (UntrustedError, NotBootableError) as error:
+                skipped.append(Skipped(one, error))
+                continue
+            taken.append(image.name)
+            chosen.append(Chosen(one, image))
+        chosen.sort(key=lambda each: each.image.size - each.found.image.size)
+        plan = UpdatePlan(tuple(chosen), tuple(skipped), wishes, view)
+        if not wishes.check:
+            if skipped and (wishes.images or not chosen):
+                raise skipped[0].reason
+            plan.check_room()
+        return plan
+
+    def _wanted(self, caller: Caller, found: Found, taken: Sequence[str], wishes: UpdateWishes) -> Wanted:
+        if found.update.less_trust and not wishes.less_trust:
+            before = found.known.trust.value if found.known.trust else ""
+            raise UntrustedError(
+                f"{found.image.name} has the trust {before!r}, and {found.update.reference} cannot become surer than"
+                f" {found.update.trust.value!r}; if that is enough, allow it (less_trust, --less-trust)"
+            )
+        image = self._planner.release(caller, found.distribution, found.release, taken)
+        return replace(image, title=found.title(image.title))
+
+    async def run(
+        self,
+        context: JobContext,
+        identity: DeviceIdentity,
+        overall: Overall,
+        plan: UpdatePlan,
+        images: Sequence[ManifestImage],
+    ) -> Mapping[str, Any]:
+        """Write what was fetched: `images` are those of the plan, in its order.
+
+        Raises:
+            LuxusbError: what the worker says. What was updated before that stays so.
+        """
+        wishes = plan.wishes
+        new = {_old(chosen): image.name for chosen, image in zip(plan.chosen, images, strict=True)}
+        if not (wishes.one_at_a_time or wishes.replace):
+            made = await self._workshop.work(
+                context, identity, StickOperation.UPDATE, overall, images=images, remove=tuple(new)
+            )
+            return {**plan.result(new), **made}
+        made = {}
+        free, done = plan.view.free_bytes, 0
+        # held over all steps, so that nobody else changes the disk between two images
+        target = await self._workshop.open(identity)
+        try:
+            work = functools.partial(self._workshop.work, context, identity, overall=overall, target=target)
+            for old, image in zip(new, images, strict=True):
+                context.note(f"{old}: {image.title}")
+                overall.next_order(2 * image.size, 2 * sum(other.size for other in images[done + 1 :]))
+                first = wishes.replace and bytes_needed([image.size], plan.view.filesystem) > free
+                order = StickOperation.REPLACE if first else StickOperation.UPDATE
+                made = await work(order, images=(image,), remove=(old,))
+                free, done = int(made["free_bytes"]), done + 1
+        except LuxusbError as error:
+            if not done:
+                raise
+            raise from_name(
+                error.dbus_name, f"{done} of {len(images)} images were updated, and then: {error}"
+            ) from error
+        finally:
+            os.close(target)
+        return {**plan.result(new), **made}
+
+
+def _old(chosen: Chosen) -> str:
+    return chosen.found.image.name

@@ -1,0 +1,194 @@
+"""Newer images in the places of older ones: the work of the stick worker for an update.
+
+Beside each other, where there is room for both: the one commit that names the new images takes the old ones out, so
+that the stick starts the old images or the new ones wherever it is cut. Without that room the old ones go first, which
+only a user can decide: a stick that is cut then has neither, and its menu says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from luxusbd.errors import (
+    AlreadyExistsError,
+    ImageNotFoundError,
+    InvalidArgumentError,
+    LuxusbError,
+    NotEnoughSpaceError,
+    VerificationError,
+    from_name,
+)
+from luxusbd.stick import layout, work
+from luxusbd.stick.blockio import CHUNK, in_thread
+from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage, StickOrder
+from luxusbd.stick.progress import Progress
+from luxusbd.stick.session import AfterStep, Session
+from luxusbd.text import size_text
+
+_OF_THE_NEW = (
+    "name",
+    "title",
+    "sha256",
+    "size",
+    "source",
+    "recipe",
+    "family",
+    "version",
+    "architecture",
+    "volume_id",
+    "iso_uuid",
+    "added",
+    "entries",
+    "trust",
+    "partition",
+)
+"""Fields that say what an image is. The others are what a user wants of the place that it has, and stay."""
+
+
+async def update(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
+    """Write images beside those whose places they take, let one commit put them there, then remove the old ones.
+
+    Raises:
+        LuxusbError: as for `writer.execute`; `NotEnoughSpaceError` when there is no room for both.
+    """
+    _check_pairs(order)
+    size = sum(source.image.size for source in order.add)
+    progress.expect(2 * size)
+    async with work.existing(order, progress, after_step) as session:
+        manifest, _menus = await session.look()
+        _check_order(manifest, order, beside=True)
+        if (needed := _needed(manifest, order)) > (free := await session.free_bytes()):
+            raise NotEnoughSpaceError(
+                f"the new images need {size_text(needed)} beside the old ones and the stick has {size_text(free)} left;"
+                " update one at a time, or remove an image first"
+            )
+        await session.add(order.add)
+        await session.publish(order.add, order.remove)
+        manifest = await _put_in_place(session, manifest.images, _pairs(order))
+        await _remove(session, order.remove)
+        return await work.result(session, manifest, size)
+
+
+async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
+    """Remove images, then write those that take their places.
+
+    Nothing is removed before the new ones were read whole and found right, and are sure to fit.
+
+    Raises:
+        LuxusbError: as for `writer.execute`.
+    """
+    _check_pairs(order)
+    size = sum(source.image.size for source in order.add)
+    progress.expect(3 * size)
+    async with work.existing(order, progress, after_step) as session:
+        manifest, _menus = await session.look()
+        _check_order(manifest, order, beside=False)
+        free = await session.free_bytes() + sum(
+            image.size
+            for image in manifest.images
+            if image.name in order.remove and image.partition is PartitionRole.DATA
+        )
+        if (needed := _needed(manifest, order)) > free:
+            raise NotEnoughSpaceError(
+                f"the new images need {size_text(needed)} and the stick has {size_text(free)} without the old ones;"
+                " remove an image first"
+            )
+        for source in order.add:
+            progress.stage("read-image", source.image.name)
+            await _check_source(source, progress)
+        await session.announce(order.remove)
+        kept = tuple(image for image in manifest.images if image.name not in order.remove)
+        await work.commit(session, dataclasses.replace(manifest, images=kept))
+        await _remove(session, order.remove)
+        # the room of what was removed is there only once that is on the medium
+        await session.room.checkpoint()
+        after_step("old-images-gone")
+        try:
+            await session.add(order.add)
+            await session.publish(order.add)
+            manifest = await _put_in_place(session, manifest.images, _pairs(order))
+            await session.settle()
+        except LuxusbError as error:
+            raise from_name(
+                error.dbus_name,
+                f"{error}; {', '.join(order.remove)} had to go before that and is not on the stick any more, which"
+                f" starts everything else: add {', '.join(source.image.source for source in order.add)}",
+            ) from error
+        return await work.result(session, manifest, size)
+
+
+def _needed(manifest: Manifest, order: StickOrder) -> int:
+    """Bytes that the new images take on the data partition."""
+    here = [source.image.size for source in order.add if source.image.partition is PartitionRole.DATA]
+    return layout.bytes_needed(here, manifest.options.filesystem) - layout.RESERVE // 2
+
+
+def _pairs(order: StickOrder) -> Mapping[str, SourceImage]:
+    return dict(zip(order.remove, order.add, strict=True))
+
+
+async def _put_in_place(
+    session: Session, images: Sequence[ManifestImage], pairs: Mapping[str, SourceImage]
+) -> Manifest:
+    """Commit a manifest in which new images have the places of old ones."""
+    now = int(time.time())
+    new = {name: dataclasses.replace(source.image, added=source.image.added or now) for name, source in pairs.items()}
+    listed = tuple(_in_place_of(image, new[image.name]) if image.name in new else image for image in images)
+    current, _menus = await session.look()
+    return await work.commit(session, dataclasses.replace(current, images=listed), tuple(new.values()))
+
+
+def _in_place_of(old: ManifestImage, new: ManifestImage) -> ManifestImage:
+    return dataclasses.replace(old, **{name: getattr(new, name) for name in _OF_THE_NEW})
+
+
+async def _remove(session: Session, names: Sequence[str]) -> None:
+    for name in names:
+        await session.room.remove(f"/iso/{name}")
+        session.after_step(f"image-removed {name}")
+    await session.settle()
+
+
+async def _check_source(source: SourceImage, progress: Progress) -> None:
+    """Make sure that an image is whole before anything goes for it.
+
+    Raises:
+        VerificationError: it is not.
+    """
+    image = source.image
+    wanted = {"sha256": image.sha256, **({"sha512": source.sha512} if source.sha512 else {})}
+    hashers = {name: hashlib.new(name) for name in wanted}
+    done = 0
+    while data := await in_thread(os.pread, source.fd, CHUNK, done):
+        for hasher in hashers.values():
+            await in_thread(hasher.update, data)
+        done += len(data)
+        progress.advance(len(data))
+    if done != image.size or {name: hasher.hexdigest() for name, hasher in hashers.items()} != wanted:
+        raise VerificationError(f"{image.name}: the file is not what it should be; download it again")
+
+
+def _check_pairs(order: StickOrder) -> None:
+    if not order.add or len(order.add) != len(order.remove):
+        raise InvalidArgumentError("an update needs a new image for every old one")
+    if len(set(order.remove)) != len(order.remove):
+        raise InvalidArgumentError("an image cannot be updated twice at once")
+
+
+def _check_order(manifest: Manifest, order: StickOrder, *, beside: bool) -> None:
+    there = {image.name: image for image in manifest.images}
+    for name in order.remove:
+        if name not in there:
+            raise ImageNotFoundError(f"the stick has no image {name}; it has {', '.join(there) or 'none'}")
+    hashes = {image.sha256: image.name for image in manifest.images}
+    taken = {name.lower() for name in there if beside or name not in order.remove}
+    for source in order.add:
+        if source.image.sha256 in hashes:
+            raise AlreadyExistsError(f"{source.image.name} is on the stick already, as {hashes[source.image.sha256]}")
+        if source.image.name.lower() in taken:
+            raise AlreadyExistsError(f"the stick has another image called {source.image.name}")
