@@ -8,13 +8,12 @@ import errno
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from luxusbd.catalog.catalog import PREFIX, parse_reference, reference_to
+from luxusbd.catalog.catalog import parse_reference
 from luxusbd.catalog.model import SHA512_KEY, Distribution, Mirror, Release, Trust
 from luxusbd.errors import (
     CancelledError,
@@ -27,56 +26,34 @@ from luxusbd.errors import (
     from_name,
     host_error,
 )
-from luxusbd.images.model import CUSTOM, Recognition, StoredImage
+from luxusbd.images.model import Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import partials
+from luxusbd.jobs.downloadwords import (
+    Examined,
+    further_digests,
+    image_result,
+    params_for,
+    release_title,
+    shown,
+    source_of,
+    unrecognised,
+)
 from luxusbd.jobs.mirrorchoice import CANDIDATES
-from luxusbd.jobs.mirrors import Mirrors, is_custom, mirrors_of, params_of
-from luxusbd.jobs.model import Job, JobState, MirrorShare, Operation, PauseReason
+from luxusbd.jobs.mirrors import Mirrors, is_custom, mirrors_of
+from luxusbd.jobs.model import Job, JobState, Operation, PauseReason
 from luxusbd.jobs.queue import JobQueue
-from luxusbd.jobs.renewal import Renewals, renewal_params_of
+from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import HeldError, JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
-from luxusbd.jobs.vouching import Makers, Verdict, Word, word_params_of
-from luxusbd.text import clean
-from luxusbd.transfer.codec import digests_from_json
+from luxusbd.jobs.vouching import Makers, Verdict, Word
 from luxusbd.transfer.model import Digest, DownloadProgress, DownloadRequest, DownloadStage, SourceShare
 
 log = logging.getLogger(__name__)
 
-HOST_LIMIT = 253
-"""Characters of a host's name (RFC 1035, section 2.3.4)."""
-MIB = 1024 * 1024
 REPORT_INTERVAL = 0.25
 """Seconds between two looks at the downloads of a stick."""
-
-
-def release_title(distribution: Distribution, release: Release) -> str:
-    """A release's name for people."""
-    parts = [distribution.name, release.version, release.edition]
-    return " ".join(part for part in parts if part)
-
-
-def source_of(params: Mapping[str, Any]) -> str:
-    """The source of the image that a download brings, see `StoredImage.source`."""
-    reference = str(params["reference"])
-    return reference.replace(PREFIX, CUSTOM, 1) if is_custom(params) else reference
-
-
-def file_name(url: str) -> str:
-    """The last part of a URL's path, as a name for the image."""
-    return PurePosixPath(unquote(urlsplit(url).path)).name or "image.iso"
-
-
-@dataclass(frozen=True)
-class Examined:
-    """What a look at the bytes of a file says."""
-
-    sha256: str
-    recognition: Recognition
-    sha512: str = ""
-    """Where it was asked for."""
 
 
 class Downloads:
@@ -141,7 +118,7 @@ class Downloads:
             Lane.DOWNLOAD,
             self.run_download,
             owner_uid=owner_uid,
-            params=_params(distribution, release),
+            params=params_for(distribution, release),
             title=release_title(distribution, release),
             parent=parent,
             priority=priority,
@@ -218,7 +195,7 @@ class Downloads:
             return False
         before = partials.content_of(job.params)
         context.note(f"from {job.title} to {title}, of which its maker tells now")
-        context.replace(_params(found.distribution, found.release), title)
+        context.replace(params_for(found.distribution, found.release), title)
         if gone is not None and before not in self._locks:
             try:
                 await self.discard(before)
@@ -283,7 +260,7 @@ class Downloads:
             bandwidth=context.job.bandwidth,
             priority=context.job.priority,
             hints=choice.hints,
-            digests=_further(params),
+            digests=further_digests(params),
         )
 
     async def discard(self, content: str) -> None:
@@ -425,64 +402,8 @@ class Downloads:
         return await self._room.store(context, promise, size, moved), verdict
 
 
-def _params(distribution: Distribution, release: Release) -> dict[str, Any]:
-    """What a download job keeps of its release."""
-    return {
-        "reference": reference_to(distribution, release),
-        "sha256": release.sha256,
-        "content": release.content,
-        "size": release.size,
-        "expected": release.size or release.size_mb * MIB,
-        "name": file_name(release.iso_url),
-        **params_of(release),
-        **word_params_of(release),
-        **renewal_params_of(release),
-    }
-
-
-def _further(params: Mapping[str, Any]) -> tuple[Digest, ...]:
-    """The hashes beside the sha256 that the image of a job has to have."""
-    return tuple(digest for digest in digests_from_json(params.get("digests", [])) if digest.algorithm != "sha256")
-
-
 def _held(error: LuxusbError) -> HeldError:
     return HeldError(PauseReason.SPACE, f"{error}. It goes on by itself when there is room")
-
-
-def shown(sources: Sequence[SourceShare], mirrors: Sequence[Mirror]) -> tuple[MirrorShare, ...]:
-    """What the mirrors of a job do, for people; `mirrors` are all that it may ask."""
-    countries = {mirror.url: mirror.country for mirror in mirrors}
-    return tuple(
-        MirrorShare(
-            clean(source.host, HOST_LIMIT),
-            countries.get(source.url, ""),
-            source.state.value,
-            source.rate,
-            source.bytes_done,
-        )
-        for source in sources
-    )
-
-
-def unrecognised(size: int, error: MalformedImageError) -> Recognition:
-    """What is said of a file that cannot be read as an image."""
-    return Recognition(
-        size=size,
-        volume_id="",
-        iso_uuid="",
-        recipe="",
-        family="",
-        system="",
-        version="",
-        architecture="",
-        reason=error.message,
-        advice="Check that the download is complete and that it is an ISO image.",
-    )
-
-
-def image_result(image: StoredImage) -> Mapping[str, Any]:
-    """The Result of a job that brought an image in."""
-    return {"image": image.reference, "name": image.name, "size": image.size, "trust": image.trust.value}
 
 
 async def wait_for_children(queue: JobQueue, children: Sequence[Job], report: Callable[[int, int], None]) -> None:

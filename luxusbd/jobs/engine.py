@@ -25,7 +25,7 @@ from luxusbd.jobs.api import (
     PruneOptions,
     UpdateWishes,
 )
-from luxusbd.jobs.downloads import release_title
+from luxusbd.jobs.downloadwords import release_title
 from luxusbd.jobs.imports import readable_size
 from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing

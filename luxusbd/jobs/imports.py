@@ -19,7 +19,7 @@ from luxusbd.errors import InvalidArgumentError, JobStateError, MalformedImageEr
 from luxusbd.images.names import check_name
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.api import ImportOptions
-from luxusbd.jobs.downloads import image_result, release_title
+from luxusbd.jobs.downloadwords import image_result, release_title
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Room

@@ -25,7 +25,7 @@ from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
-from luxusbd.jobs.downloads import file_name, release_title
+from luxusbd.jobs.downloadwords import file_name, release_title
 from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.trust import TrustPolicy

@@ -9,7 +9,8 @@ from typing import Any
 from luxusbd.catalog.catalog import reference_to
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.errors import AlreadyExistsError, NetworkError
-from luxusbd.jobs.downloads import Downloads, release_title, shown
+from luxusbd.jobs.downloads import Downloads
+from luxusbd.jobs.downloadwords import release_title, shown
 from luxusbd.jobs.mirrors import Mirrors, mirrors_of, params_of
 from luxusbd.jobs.mirrorstats import host_of, reason_of
 from luxusbd.jobs.model import Job, Operation

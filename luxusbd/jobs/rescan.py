@@ -23,7 +23,7 @@ from luxusbd.errors import (
 from luxusbd.images.model import Recognition
 from luxusbd.jobs import fitting
 from luxusbd.jobs.comparison import Comparison, Fate, How, LostImage, Skipped
-from luxusbd.jobs.downloads import release_title
+from luxusbd.jobs.downloadwords import release_title
 from luxusbd.jobs.planning import MAX_IMAGES, recognised_title, why_not_bootable
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.stick.isofiles import PARTIAL, FileKind, FoundFile

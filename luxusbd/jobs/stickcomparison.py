@@ -12,7 +12,7 @@ from luxusbd.catalog.model import Distribution, Release
 from luxusbd.catalog.newer import Known
 from luxusbd.images.model import CUSTOM
 from luxusbd.jobs.api import ImageUpdate
-from luxusbd.jobs.downloads import release_title
+from luxusbd.jobs.downloadwords import release_title
 from luxusbd.jobs.keyring import reachable
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.stick.model import MIB, ManifestImage

@@ -15,7 +15,7 @@ from luxusbd.images.sidecar import ROOT, Record
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import partials
 from luxusbd.jobs.api import Caller, ImageView, Pruned, PrunedKind, PruneOptions
-from luxusbd.jobs.downloads import release_title
+from luxusbd.jobs.downloadwords import release_title
 from luxusbd.jobs.holds import Holds, reason
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.room import Room

@@ -9,7 +9,8 @@ from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Trust
 from luxusbd.errors import LuxusbError
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.downloads import Downloads, file_name
+from luxusbd.jobs.downloads import Downloads
+from luxusbd.jobs.downloadwords import file_name
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 
 log = logging.getLogger(__name__)
