@@ -56,6 +56,15 @@ class BootEntry:
     Secure Boot it starts with the shim and GRUB of the same vendor only, or after that vendor's key was enrolled;
     UEFI_SECURE_BOOT is in `firmware` where a stick can carry that shim."""
 
+    @property
+    def own_menu(self) -> bool:
+        """Whether it leads to a menu of the image, so that nobody knows what that starts."""
+        return self.method in (BootMethod.CONFIGFILE, BootMethod.LOOPBACK_CFG)
+
+    def trusted_by(self, shim: str) -> bool:
+        """Whether it starts under Secure Boot through the shim of this vendor, with no further key enrolled."""
+        return Firmware.UEFI_SECURE_BOOT in self.firmware and self.signer == shim != ""
+
 
 @dataclass(frozen=True)
 class Recognition:

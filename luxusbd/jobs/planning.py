@@ -23,12 +23,13 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs import fitting
+from luxusbd.jobs import fitting, planfirmware
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.downloadwords import file_name, release_title
 from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.trust import TrustPolicy
+from luxusbd.stick import grub
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import MIB, Layout, ManifestImage, PartitionRole, StickOptions
@@ -185,7 +186,9 @@ class Planner:
         images = self.resolve(caller, references)
         companion = options.companion > 0
         fitting.check(kind, [wanted.guest for wanted in images], companion=companion, planned=True)
-        planned_images = tuple(_planned(wanted, firmware, options) for wanted in images)
+        signed = grub.signed()
+        shim = signed.loaders.vendor if signed.loaders and Firmware.UEFI_SECURE_BOOT in firmware else ""
+        planned_images = tuple(_planned(wanted, firmware, options, shim) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         warnings += _renamed(images)
         warnings += [
@@ -194,10 +197,7 @@ class Planner:
             for mount in view.device.mounts
         ]
         warnings += _weaker(kind, companion=companion)
-        if Firmware.UEFI not in firmware:
-            warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
-        if Firmware.BIOS not in firmware:
-            warnings.append("the stick will not start on BIOS: install grub-pc-bin and plan again")
+        warnings += planfirmware.of_stick(firmware, kind, signed)
         plan = Plan(
             token=secrets.token_urlsafe(24),
             expires=int(time.time()) + LIFETIME,
@@ -413,12 +413,11 @@ def _renamed(images: Sequence[Wanted]) -> list[str]:
     ]
 
 
-def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions) -> PlannedImage:
+def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions, shim: str) -> PlannedImage:
     warnings: list[str] = []
     firmware: frozenset[Firmware] = frozenset()
     if wanted.stored is not None:
-        firmware = wanted.stored.recognition.firmware
-        warnings += [f"does not start under {missing}" for missing in sorted(served - firmware)]
+        firmware, warnings = planfirmware.of_image(wanted.stored.recognition.entries, served, shim)
     if not wanted.exact:
         warnings.append("its exact size is not known before the download")
     kind = Kind(options.filesystem)

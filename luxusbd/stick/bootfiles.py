@@ -38,6 +38,8 @@ class BootFiles:
 
     pieces: tuple[BootPiece, ...]
     firmware: frozenset[Firmware]
+    shim: str = ""
+    """The vendor whose shim they hold; empty for none."""
 
     @property
     def size(self) -> int:
@@ -55,6 +57,9 @@ async def build(
 ) -> BootFiles:
     """Make the boot files for the firmware that this machine has GRUB for.
 
+    Under UEFI the stick starts through shim and the GRUB that it trusts, where this machine has both and that GRUB
+    reads the data partition; else through an unsigned GRUB.
+
     Raises:
         ToolMissingError: no GRUB at all, or a tool is missing.
         ToolFailedError: a tool failed.
@@ -63,14 +68,15 @@ async def build(
     pieces: list[BootPiece] = []
     with tempfile.TemporaryDirectory(prefix="luxusb-boot-") as name:
         work = Path(name)
-        system = await esp.build(layout, esp_serial, data_uuid, work, serial_console=serial_console)
+        loaders = grub.signed().loaders if Firmware.UEFI_SECURE_BOOT in firmware else None
+        system = await esp.build(layout, esp_serial, data_uuid, work, serial_console=serial_console, loaders=loaders)
         pieces.append(BootPiece(ESP, layout.partition(PartitionRole.ESP).start, system))
         if Firmware.BIOS in firmware:
             code = await bios.build(layout, esp_serial, work)
             pieces.append(BootPiece(BIOS_CORE, layout.partition(PartitionRole.BIOS_BOOT).start, code.core))
             # last, so that sector 0 never leads to a core image that is not there yet
             pieces.append(BootPiece(BIOS_BOOT_CODE, 0, code.boot_code))
-    return BootFiles(tuple(pieces), firmware)
+    return BootFiles(tuple(pieces), firmware, loaders.vendor if loaders else "")
 
 
 async def write(fd: int, files: BootFiles) -> None:

@@ -11,6 +11,7 @@ from luxusbd.errors import InternalError, ToolFailedError
 from luxusbd.stick import grub, menu
 from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.model import MIB, Layout, PartitionRole
+from luxusbd.stick.secureboot import Loaders
 
 LABEL = "LUXESP"
 MEMDISK = Path("/usr/lib/syslinux/memdisk")
@@ -19,7 +20,15 @@ _SERIAL = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}\Z")
 _DIRECTORIES = ("EFI", "EFI/BOOT", "boot", "boot/grub", "boot/grub/fonts")
 
 
-async def build(layout: Layout, esp_serial: str, data_uuid: str, work: Path, *, serial_console: bool = False) -> bytes:
+async def build(
+    layout: Layout,
+    esp_serial: str,
+    data_uuid: str,
+    work: Path,
+    *,
+    serial_console: bool = False,
+    loaders: Loaders | None = None,
+) -> bytes:
     """The used beginning of the ESP, in whole MiB; what follows it on the partition holds nothing and may stay.
 
     Args:
@@ -28,6 +37,7 @@ async def build(layout: Layout, esp_serial: str, data_uuid: str, work: Path, *, 
         data_uuid: filesystem UUID of the data partition, for the stub.
         work: a directory for temporary files.
         serial_console: whether the stub speaks on the serial port too.
+        loaders: what UEFI starts; without them it is an unsigned GRUB, where this machine has one.
 
     Raises:
         ToolMissingError: GRUB, mtools or dosfstools is not installed.
@@ -37,7 +47,13 @@ async def build(layout: Layout, esp_serial: str, data_uuid: str, work: Path, *, 
         raise InternalError(f"{esp_serial!r} is no FAT volume serial")
     part = layout.partition(PartitionRole.ESP)
     files: list[tuple[str, Path]] = []
-    if grub.is_available(grub.UEFI):
+    if loaders is not None:
+        files.append(("EFI/BOOT/BOOTX64.EFI", loaders.shim))
+        # the names that shim asks for
+        files.append(("EFI/BOOT/grubx64.efi", loaders.grub))
+        if loaders.mok_manager is not None:
+            files.append(("EFI/BOOT/mmx64.efi", loaders.mok_manager))
+    elif grub.is_available(grub.UEFI):
         program = work / "BOOTX64.EFI"
         program.write_bytes(await grub.make_image(grub.UEFI, grub.early_config(esp_serial), work))
         files.append(("EFI/BOOT/BOOTX64.EFI", program))

@@ -8,6 +8,7 @@ from pathlib import Path
 from luxusbd import process
 from luxusbd.errors import ToolMissingError
 from luxusbd.images.model import Firmware
+from luxusbd.stick import secureboot
 from luxusbd.stick.filesystem import Kind
 
 MODULE_ROOT = Path("/usr/lib/grub")
@@ -95,12 +96,24 @@ UEFI = Platform(
 
 MODULES = {Kind.EXT4: "ext2", Kind.EXFAT: "exfat", Kind.FAT32: "fat"}
 """Which module reads a filesystem."""
+READ_BY_SIGNED = frozenset({Kind.EXT4, Kind.FAT32})
+"""What the signed images of Debian and Ubuntu have a module for; under Secure Boot they load no other."""
+SIGNED = "x86_64-efi-signed"
+"""Directory of the signed images below `MODULE_ROOT`."""
 
 
 def available_firmware(kind: Kind = Kind.EXT4) -> frozenset[Firmware]:
     """For which firmware this machine can make boot files that read a filesystem; empty when no GRUB is installed."""
     able = (platform for platform in (BIOS, UEFI) if is_available(platform) and _has(platform, MODULES[kind]))
-    return frozenset(platform.firmware for platform in able)
+    firmware = {platform.firmware for platform in able}
+    if kind in READ_BY_SIGNED and signed().loaders is not None:
+        firmware |= {Firmware.UEFI, Firmware.UEFI_SECURE_BOOT}
+    return frozenset(firmware)
+
+
+def signed() -> secureboot.Search:
+    """The loaders of this machine that start under Secure Boot, or why there are none."""
+    return secureboot.search(MODULE_ROOT / SIGNED)
 
 
 def is_available(platform: Platform) -> bool:

@@ -84,6 +84,7 @@ def from_json(document: object) -> Manifest:
         images=images,
         luxusbd=document["luxusbd"],
         companion_uuid=document.get("companion_uuid", ""),
+        shim=document.get("shim", ""),
     )
 
 
@@ -107,6 +108,7 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
         "images": [image_to_json(image) for image in manifest.images],
         "luxusbd": manifest.luxusbd,
         **({"companion_uuid": manifest.companion_uuid} if manifest.companion_uuid else {}),
+        **({"shim": manifest.shim} if manifest.shim else {}),
     }
 
 

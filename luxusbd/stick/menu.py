@@ -26,13 +26,18 @@ SERIAL = (
     "terminal_output serial console",
 )
 _GRAPHICS = (
-    'if loadfont "$prefix/fonts/unicode.pf2"; then',
+    'set lux_font="$prefix/fonts/unicode.pf2"',
+    # under Secure Boot GRUB takes fonts from inside itself alone
+    'if [ "$lockdown" = y -a -e (memdisk)/fonts/unicode.pf2 ]; then set lux_font=(memdisk)/fonts/unicode.pf2; fi',
+    'if loadfont "$lux_font"; then',
     "  set gfxmode=1024x768,auto",
     "  terminal_output gfxterm",
     "fi",
 )
 _PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id)\}")
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
+_UNTRUSTED = '"${lux_untrusted}"'
+"""Before the titles of entries whose key the shim of the stick does not have."""
 _PLATFORMS = (
     ("pc", frozenset({Firmware.BIOS})),
     ("efi", frozenset({Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})),
@@ -151,6 +156,13 @@ def _terminal(manifest: Manifest) -> list[str]:
     lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi']
     lines += SERIAL if manifest.options.serial_console else _GRAPHICS
     lines.append("export data")
+    if manifest.shim:
+        # such an entry stays: whoever has enrolled its vendor's key with MokManager starts it
+        lines += [
+            "set lux_untrusted=",
+            "if [ \"$lockdown\" = y ]; then set lux_untrusted='(not with Secure Boot) '; fi",
+            "export lux_untrusted",
+        ]
     if manifest.companion_uuid:
         lines += [f"search --no-floppy --set=companion --fs-uuid {manifest.companion_uuid}", "export companion"]
     return lines
@@ -164,10 +176,21 @@ def _defaults(manifest: Manifest) -> list[str]:
     for platform, firmware in _PLATFORMS:
         for image in manifest.images:
             if entries := _entries(image, firmware):
-                path = _image_id(image) if len(entries) == 1 else f"{_image_id(image)}>{_entry_id(image, entries[0])}"
+                path = _path(image, entries[0], firmware)
                 lines.append(f'if [ "$grub_platform" = {platform} ]; then set default={quote(path)}; fi')
                 break
+    trusted = (
+        (image, entry) for image in manifest.images for entry in image.entries if entry.trusted_by(manifest.shim)
+    )
+    if first := next(trusted, None):
+        lines.append(f'if [ "$lockdown" = y ]; then set default={quote(_path(*first, _PLATFORMS[1][1]))}; fi')
     return lines
+
+
+def _path(image: ManifestImage, entry: BootEntry, firmware: frozenset[Firmware]) -> str:
+    """Where GRUB finds an entry that is not a menu's first one."""
+    alone = len(_entries(image, firmware)) == 1
+    return _image_id(image) if alone else f"{_image_id(image)}>{_entry_id(image, entry)}"
 
 
 def _entries(image: ManifestImage, firmware: frozenset[Firmware]) -> tuple[BootEntry, ...]:
@@ -202,18 +225,25 @@ def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry,
             clean_title(f"(not with this firmware) {title}", image.name),
             "This image cannot be started in this mode of the firmware (BIOS or UEFI). Try the other one.",
         )
+    mark = _UNTRUSTED if all(_untrusted(manifest, entry) for entry in entries) else ""
     if len(entries) == 1:
         return [
-            f"menuentry {quote(title)} --id {quote(_image_id(image))} {{",
+            f"menuentry {mark}{quote(title)} --id {quote(_image_id(image))} {{",
             *_indent(_start(manifest, image, entries[0])),
             "}",
         ]
-    lines = [f"submenu {quote(title)} --id {quote(_image_id(image))} {{"]
+    lines = [f"submenu {mark}{quote(title)} --id {quote(_image_id(image))} {{"]
     for entry in entries:
-        lines.append(f"  menuentry {quote(clean_title(entry.title, title))} --id {quote(_entry_id(image, entry))} {{")
+        mark = _UNTRUSTED if _untrusted(manifest, entry) else ""
+        shown = quote(clean_title(entry.title, title))
+        lines.append(f"  menuentry {mark}{shown} --id {quote(_entry_id(image, entry))} {{")
         lines += _indent(_indent(_start(manifest, image, entry)))
         lines.append("  }")
     return [*lines, "}"]
+
+
+def _untrusted(manifest: Manifest, entry: BootEntry) -> bool:
+    return manifest.shim != "" and not entry.own_menu and not entry.trusted_by(manifest.shim)
 
 
 def _start(manifest: Manifest, image: ManifestImage, entry: BootEntry) -> list[str]:
@@ -338,6 +368,11 @@ def _tools() -> list[str]:
         "    menuentry 'Firmware setup' --id firmware-setup {",
         "      fwsetup",
         "    }",
+        '    if [ -e "$cmdpath/mmx64.efi" ]; then',
+        "      menuentry 'Enrol keys for Secure Boot' --id mok-manager {",
+        '        chainloader "$cmdpath/mmx64.efi"',
+        "      }",
+        "    fi",
         "  fi",
         "}",
     ]

@@ -132,6 +132,8 @@ class Manifest:
     """Version of the program that wrote it."""
     companion_uuid: str = ""
     """Filesystem UUID of the companion partition; empty where there is none."""
+    shim: str = ""
+    """The vendor whose shim is on the ESP: debian or ubuntu; empty where there is none."""
 
     def uuid_of(self, image: ManifestImage) -> str:
         """Filesystem UUID of the partition that an image is on."""

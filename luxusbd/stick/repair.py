@@ -249,7 +249,7 @@ class _Repair:
             bad = await self._bad_boot_files(manifest)
         files, refused = await self._mend_boot_files(session, manifest, bad)
         if files is not None:
-            manifest = dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records)
+            manifest = dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records, shim=files.shim)
         stale = look.broken_menus or look.menus.newest < manifest.generation
         if stale and look.manifest is not None:
             self._findings.note(Area.MENU, "a boot menu was incomplete or too old", "written anew")

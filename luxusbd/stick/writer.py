@@ -147,6 +147,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         options=order.options,
         firmware=files.firmware,
         boot_files=files.records,
+        shim=files.shim,
         luxusbd=luxusbd.__version__,
         companion_uuid=kinds.new_uuid(Kind.EXT4) if table.has(PartitionRole.COMPANION) else "",
     )
@@ -228,7 +229,8 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
         await bootswap.replace(order.fd, session.layout, files, progress)
         after_step("boot-files")
         manifest = await work.commit(
-            session, dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records)
+            session,
+            dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records, shim=files.shim),
         )
         return await work.result(session, manifest, files.size)
 

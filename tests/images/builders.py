@@ -69,8 +69,8 @@ def run_mkisofs(target: Path, *arguments: str) -> None:
     )
 
 
-def x86_kernel(*, bits: int = 64, signer: bytes = b"") -> bytes:
-    """The first page of a bzImage with an EFI stub, and a certificate table that names `signer`."""
+def x86_kernel(*, bits: int = 64, signer: bytes = b"", sbat: str = "") -> bytes:
+    """The first page of a bzImage with an EFI stub, SBAT levels, and a certificate table that names `signer`."""
     image = bytearray(4096)
     image[0:2] = b"MZ"
     struct.pack_into("<I", image, 0x3C, 0x80)
@@ -81,6 +81,11 @@ def x86_kernel(*, bits: int = 64, signer: bytes = b"") -> bytes:
     image[0x202:0x206] = b"HdrS"
     struct.pack_into("<H", image, 0x206, 0x20F)
     struct.pack_into("<H", image, 0x236, 1 if bits == 64 else 0)
+    if sbat:
+        struct.pack_into("<H", image, 0x86, 1)
+        struct.pack_into("<H", image, 0x94, 240)
+        struct.pack_into("<8sIIII", image, 0x98 + 240, b".sbat", len(sbat), 0, 512, len(image))
+        image += sbat.encode().ljust(512, b"\0")
     if signer:
         table = struct.pack("<IHH", 8 + len(signer), 0x200, 2) + signer
         struct.pack_into("<II", image, 0x98 + 112 + 32, len(image), len(table))

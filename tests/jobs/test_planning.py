@@ -31,6 +31,7 @@ from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, PartitionRole, StickOptions
+from luxusbd.stick.secureboot import Loaders, Search
 
 ME, OTHER = Caller(1000, ":1.1"), Caller(1001, ":1.2")
 
@@ -253,6 +254,53 @@ def test_exfat_never_promises_secure_boot(
     assert plan.firmware == {Firmware.BIOS, Firmware.UEFI}
     assert not plan.secure_boot
     assert any("Secure Boot" in warning for warning in plan.warnings)
+
+
+def signed(vendor: str, *outdated: str) -> Search:
+    return Search(Loaders(vendor, Path("shim"), Path("grub"), None, outdated))
+
+
+def secured(name: str, *entries: BootEntry) -> StoredImage:
+    image: StoredImage = stored(name, MIB)
+    firmware = frozenset(one for entry in entries for one in entry.firmware)
+    return replace(image, recognition=replace(image.recognition, entries=entries, firmware=firmware))
+
+
+def test_the_plan_tells_what_stays_out_under_secure_boot(
+    planner: Planner, shelf: Callable[..., Shelf], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luxusbd.stick.tools.require_any", lambda _kind: frozenset(Firmware))
+    monkeypatch.setattr("luxusbd.stick.grub.signed", lambda: signed("debian", "grub,4"))
+    everywhere = frozenset(Firmware)
+    plain = frozenset({Firmware.BIOS, Firmware.UEFI})
+    references = shelf(
+        secured("ours.iso", BootEntry("", BootMethod.LINUX, everywhere, "/k", signer="debian")),
+        secured("theirs.iso", BootEntry("", BootMethod.LINUX, everywhere, "/k", signer="ubuntu")),
+        secured("unsigned.iso", BootEntry("", BootMethod.LINUX, plain, "/k")),
+        secured("menu.iso", BootEntry("", BootMethod.CONFIGFILE, plain, "/grub.cfg")),
+        secured("bios.iso", BootEntry("", BootMethod.LINUX16, frozenset({Firmware.BIOS}), "/k")),
+    ).references()
+    plan = make(planner, references=references)
+    ours, theirs, unsigned, menu, bios = plan.images
+    assert plan.secure_boot
+    assert (ours.firmware, ours.warnings) == (everywhere, ())
+    assert theirs.firmware == plain
+    (warning,) = theirs.warnings
+    assert "until the key of ubuntu is enrolled on that computer: the stick has the shim of debian" in warning
+    assert unsigned.warnings == ("does not start under uefi-sb",)
+    assert menu.warnings == ("may not start under uefi-sb: its own menu decides what it loads",)
+    assert bios.warnings == ("does not start under uefi", "does not start under uefi-sb")
+    assert any("outdated (SBAT grub,4)" in warning for warning in plan.warnings)
+
+
+def test_the_plan_says_why_there_is_no_secure_boot(
+    planner: Planner, shelf: Callable[..., Shelf], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luxusbd.stick.grub.signed", lambda: Search(None, "install shim-signed"))
+    plan = make(planner, references=shelf(stored("any.iso", MIB)).references())
+    assert not plan.secure_boot
+    assert "the stick will not start under Secure Boot: install shim-signed, and plan again" in plan.warnings
+    assert not any("uefi-sb" in warning for warning in plan.warnings)
 
 
 def test_a_companion_beside_ext4_and_tiny_parts_are_refused(planner: Planner) -> None:

@@ -15,16 +15,31 @@ _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _OVMF = Path("/usr/share/OVMF")
 
 
-def boot(stick: Path, work: Path, until: str, *, uefi: bool, seconds: float = 150) -> str:
-    """What the serial console shows up to the text `until`; nothing is written to the stick."""
+def boot(stick: Path, work: Path, until: str, *, uefi: bool, secure: bool = False, seconds: float = 150) -> str:
+    """What the serial console shows up to the text `until`; nothing is written to the stick.
+
+    With `secure` the firmware enforces Secure Boot with Microsoft's keys.
+    """
     log = work / "serial.log"
     log.write_bytes(b"")
-    command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "512", "-display", "none"]
+    command = [
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg",
+        "-machine",
+        "q35,smm=on" if secure else "q35",
+        "-m",
+        "512",
+        "-display",
+        "none",
+    ]
     command += ["-serial", f"file:{log}", "-nic", "none", "-monitor", "none", "-no-reboot"]
     if uefi:
         variables = work / "vars.fd"
-        shutil.copy(_OVMF / "OVMF_VARS_4M.fd", variables)
-        command += ["-drive", f"if=pflash,format=raw,readonly=on,file={_OVMF / 'OVMF_CODE_4M.fd'}"]
+        shutil.copy(_OVMF / ("OVMF_VARS_4M.ms.fd" if secure else "OVMF_VARS_4M.fd"), variables)
+        code = _OVMF / ("OVMF_CODE_4M.secboot.fd" if secure else "OVMF_CODE_4M.fd")
+        command += ["-global", "driver=cfi.pflash01,property=secure,value=on"] if secure else []
+        command += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}"]
         command += ["-drive", f"if=pflash,format=raw,file={variables}"]
     command += ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,file={stick},format=raw,snapshot=on"]
     command += ["-device", "usb-storage,drive=stick,removable=on,bootindex=0"]

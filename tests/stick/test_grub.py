@@ -10,6 +10,7 @@ from luxusbd import process
 from luxusbd.errors import ToolFailedError, ToolMissingError
 from luxusbd.images.model import Firmware
 from luxusbd.stick import bios, bootfiles, esp, grub, layout
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import MIB, PartitionRole, StickOptions
 from tests.stick import helpers
 
@@ -17,8 +18,9 @@ PLANNED = layout.plan(helpers.SIZE, StickOptions())
 SERIAL = "1A2B-3C4D"
 
 
-def test_this_machine_serves_both() -> None:
-    assert grub.available_firmware() == {Firmware.BIOS, Firmware.UEFI}
+def test_this_machine_serves_all() -> None:
+    assert grub.available_firmware() == set(Firmware)
+    assert grub.available_firmware(Kind.EXFAT) == {Firmware.BIOS, Firmware.UEFI}
 
 
 def test_the_boot_sector_and_the_core_know_where_they_are() -> None:

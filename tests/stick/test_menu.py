@@ -308,3 +308,62 @@ def test_memdisk_takes_the_whole_image_and_says_when_it_is_not_there() -> None:
     assert 'if linux16 "$prefix/memdisk" iso raw; then if initrd16 "($data)/iso/dos.iso"; then true;' in text
     assert "This stick has no memdisk: install syslinux-common" in text
     script_check(text)
+
+
+def secure(signer: str, title: str = "Start") -> BootEntry:
+    return helpers.entry(title, firmware=frozenset(Firmware), signer=signer)
+
+
+def shown_under(text: str, directory: Path, *, lockdown: bool) -> str:
+    """What GRUB shows of a menu, as if it were in lockdown or not."""
+    (directory / "iso").mkdir(exist_ok=True)
+    for name in re.findall(r"/iso/([a-z]+\.iso)", text):
+        (directory / "iso" / name).write_bytes(b"x")
+    (directory / "menu").write_text(text.replace('"($data)/iso/', f'"($data){directory}/iso/'))
+    config = f"data=host\nset lux_pass=menu\nlockdown={'y' if lockdown else ''}\nexport lockdown\n"
+    config += f"grub_platform=efi\nsource (host){directory}/menu\nset timeout=-1\n"
+    return grubemu.run(directory, config, "Tools")
+
+
+def test_entries_whose_key_the_shim_does_not_have_are_marked_in_lockdown(tmp_path: Path) -> None:
+    mixed = (secure("debian", title="Trusted"), secure("ubuntu", title="Foreign"))
+    own = helpers.entry(method=BootMethod.LOOPBACK_CFG, kernel="/boot/grub/loopback.cfg")
+    images = (
+        helpers.image("foreign.iso", "Foreign image", entries=(secure("ubuntu"),)),
+        helpers.image("unsigned.iso", "Unsigned image", entries=(helpers.entry(),)),
+        helpers.image("menu.iso", "Own image", entries=(own,)),
+        helpers.image("mixed.iso", "Mixed image", entries=mixed),
+    )
+    text = menu.render(dataclasses.replace(helpers.manifest(*images), shim="debian"))
+    script_check(text)
+    mark = "(not with Secure Boot) "
+    locked = shown_under(text, tmp_path, lockdown=True)
+    assert [title in locked for title in (f"{mark}Foreign image", f"{mark}Unsigned image")] == [True, True]
+    assert "Own image" in locked
+    assert f"{mark}Own" not in locked
+    assert f"{mark}Mixed" not in locked
+    assert re.search(r"\*\s*Mixed image", locked)
+    free = shown_under(text, tmp_path, lockdown=False)
+    assert mark not in free
+    assert re.search(r"\*\s*Foreign image", free)
+
+
+def test_an_unsigned_stick_has_no_word_of_secure_boot() -> None:
+    text = menu.render(helpers.manifest(helpers.image(entries=(secure("debian"),))))
+    assert "lux_untrusted" not in text
+    assert "set default" in text
+    assert 'if [ "$lockdown" = y ]; then set default' not in text
+
+
+def test_the_first_trusted_entry_is_the_default_in_lockdown() -> None:
+    image = helpers.image(entries=(secure("ubuntu"), secure("debian")))
+    text = menu.render(dataclasses.replace(helpers.manifest(image), shim="debian"))
+    name = f"image-{image.sha256[:16]}"
+    assert f"""if [ "$lockdown" = y ]; then set default='{name}>{name}-1'; fi""" in text
+
+
+def test_fonts_and_keys_under_secure_boot() -> None:
+    text = menu.render(helpers.manifest())
+    assert "(memdisk)/fonts/unicode.pf2" in text
+    assert 'chainloader "$cmdpath/mmx64.efi"' in text
+    assert 'chainloader "$cmdpath/mmx64.efi"' in menu.stub(helpers.UUID)

@@ -1,0 +1,66 @@
+"""What a plan says of firmware: under which a stick and its images start, and why not under others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from luxusbd.images.model import BootEntry, Firmware
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.secureboot import PACKAGES, Search
+
+_SECURE = Firmware.UEFI_SECURE_BOOT
+
+
+def of_stick(firmware: frozenset[Firmware], kind: Kind, signed: Search) -> list[str]:
+    """Warnings about what the stick itself does not start under.
+
+    Args:
+        firmware: what it serves.
+        kind: its data filesystem; that no signed GRUB reads exFAT is told elsewhere.
+        signed: the loaders for Secure Boot of this machine.
+    """
+    warnings: list[str] = []
+    if Firmware.UEFI not in firmware:
+        warnings.append("the stick will not start on UEFI: install grub-efi-amd64-bin and plan again")
+    elif _SECURE not in firmware and kind is not Kind.EXFAT and signed.reason:
+        warnings.append(f"the stick will not start under Secure Boot: {signed.reason}, and plan again")
+    elif _SECURE in firmware and signed.loaders and signed.loaders.outdated:
+        levels = ", ".join(signed.loaders.outdated)
+        warnings.append(
+            f"the loaders for Secure Boot are outdated (SBAT {levels}), and newer computers refuse them; update the"
+            f" packages {PACKAGES}, and plan again"
+        )
+    if Firmware.BIOS not in firmware:
+        warnings.append("the stick will not start on BIOS: install grub-pc-bin and plan again")
+    return warnings
+
+
+def of_image(
+    entries: Sequence[BootEntry], served: frozenset[Firmware], shim: str
+) -> tuple[frozenset[Firmware], list[str]]:
+    """Under which firmware an image starts from a stick, and warnings about the others that the stick serves.
+
+    Args:
+        entries: of the image.
+        served: by the stick.
+        shim: the vendor whose shim it will have; empty for none.
+    """
+    firmware = frozenset(one for entry in entries for one in entry.firmware)
+    if not any(entry.trusted_by(shim) for entry in entries):
+        firmware -= {_SECURE}
+    warnings = [f"does not start under {missing}" for missing in sorted(served - firmware - {_SECURE})]
+    if _SECURE in served - firmware:
+        warnings.append(_untrusted([entry for entry in entries if Firmware.UEFI in entry.firmware], shim))
+    return firmware, warnings
+
+
+def _untrusted(entries: Sequence[BootEntry], shim: str) -> str:
+    """Why none of the entries for UEFI is known to start through this shim."""
+    if signers := sorted({entry.signer for entry in entries} - {"", shim}):
+        return (
+            f"does not start under {_SECURE} until the key of {' or '.join(signers)} is enrolled on that computer: the"
+            f" stick has the shim of {shim}"
+        )
+    if entries and all(entry.own_menu for entry in entries):
+        return f"may not start under {_SECURE}: its own menu decides what it loads"
+    return f"does not start under {_SECURE}"

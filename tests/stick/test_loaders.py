@@ -1,0 +1,172 @@
+"""Which loaders for Secure Boot are taken, from what they say of themselves."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from luxusbd.images.model import Firmware
+from luxusbd.stick import bootfiles, esp, espswap, grub, layout, secureboot
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.layout import ESP_SIZE
+from luxusbd.stick.model import MIB, PartitionRole, StickOptions
+from luxusbd.stick.secureboot import Search
+from tests.images.builders import x86_kernel
+from tests.stick import helpers
+
+SIGNERS = {
+    "debian": b"Debian Secure Boot Signer 2022 - grub2",
+    "ubuntu": b"Canonical Ltd. Secure Boot Signing (2021 v1)",
+}
+MICROSOFT = b"Microsoft Windows UEFI Driver Publisher"
+FALLBACK = "fbx64.efi"
+
+
+class Machine:
+    """What is installed of the packages."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shims, self._modules = root / "shim", root / "grub"
+        self._signed = self._modules / grub.SIGNED
+        self.shims.mkdir()
+        self._signed.mkdir(parents=True)
+        for platform in (grub.BIOS, grub.UEFI):
+            (self._modules / platform.name).symlink_to(grub.MODULE_ROOT / platform.name)
+        monkeypatch.setattr(secureboot, "SHIM_DIRECTORY", self.shims)
+        monkeypatch.setattr(grub, "MODULE_ROOT", self._modules)
+
+    def shim(self, vendor: str, *, level: int = 4, name: str = "shimx64.efi.signed", signer: bytes = MICROSOFT) -> None:
+        sbat = f"sbat,1,x\nshim,{level},UEFI shim\nshim.{vendor},1,Vendor\n"
+        (self.shims / name).write_bytes(x86_kernel(signer=signer, sbat=sbat))
+
+    def grub(self, vendor: str, *, level: int = 5, signer: bytes | None = None) -> None:
+        sbat = f"sbat,1,x\ngrub,{level},FSF\ngrub.{vendor},5,Vendor\ngrub.{vendor}12,1,Vendor\n"
+        signed = SIGNERS[vendor] if signer is None else signer
+        (self._signed / secureboot.GRUB).write_bytes(x86_kernel(signer=signed, sbat=sbat))
+
+    def mok_manager(self, vendor: str, name: str, *, signed: bool = True) -> None:
+        self.shim(vendor, name=name, signer=SIGNERS[vendor] if signed else b"")
+
+    def remove_unsigned(self) -> None:
+        (self._modules / grub.UEFI.name).unlink()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+async def names(kind: Kind = Kind.EXT4) -> tuple[set[str], bootfiles.BootFiles]:
+    """The files on the ESP that a stick gets here."""
+    planned = layout.plan(helpers.SIZE, StickOptions(filesystem=kind.value))
+    uuid = helpers.UUID if kind is Kind.EXT4 else "1A2B-3C4D"
+    files = await bootfiles.build(planned, "1A2B-3C4D", uuid, serial_console=False, kind=kind)
+    work = Path(secureboot.SHIM_DIRECTORY).parent / "esp.img"
+    work.write_bytes(files.pieces[0].data.ljust(planned.partition(PartitionRole.ESP).size, b"\0"))
+    said = subprocess.run(["mdir", "-b", "-/", "-i", work, "::"], check=True, capture_output=True, text=True).stdout
+    return {name for name in said.split() if not name.endswith("/")}, files
+
+
+@pytest.mark.parametrize("vendor", ["debian", "ubuntu"])
+def test_loaders_of_one_vendor(machine: Machine, vendor: str) -> None:
+    machine.shim(vendor)
+    machine.grub(vendor)
+    found = grub.signed()
+    assert found.loaders is not None
+    assert (found.loaders.vendor, found.loaders.mok_manager, found.loaders.outdated) == (vendor, None, ())
+    machine.mok_manager(vendor, "mmx64.efi")
+    found = grub.signed()
+    assert found.loaders is not None
+    assert found.loaders.mok_manager == machine.shims / "mmx64.efi"
+
+
+def test_vendors_are_never_mixed(machine: Machine) -> None:
+    machine.shim("debian")
+    machine.grub("ubuntu")
+    found = grub.signed()
+    assert found.loaders is None
+    assert "is debian's" in found.reason
+    assert "is ubuntu's" in found.reason
+    assert Firmware.UEFI_SECURE_BOOT not in grub.available_firmware()
+    machine.grub("debian")
+    machine.mok_manager("ubuntu", "mmx64.efi.signed")
+    machine.mok_manager("debian", "mmx64.efi", signed=False)
+    found = grub.signed()
+    assert found.loaders is not None
+    assert found.loaders.mok_manager is None
+
+
+def test_what_is_missing_or_unsigned_is_told(machine: Machine) -> None:
+    assert grub.signed() == Search(None, f"install {secureboot.PACKAGES}")
+    machine.shim("debian", signer=b"")
+    machine.grub("debian")
+    assert "no signed shim of debian or ubuntu" in grub.signed().reason
+    machine.shim("somebody")
+    assert "no signed shim of debian or ubuntu" in grub.signed().reason
+    machine.shim("debian")
+    machine.grub("debian", signer=b"somebody")
+    assert "is not signed by debian" in grub.signed().reason
+    machine.grub("debian")
+    assert grub.signed().loaders is not None
+
+
+def test_old_levels_are_named(machine: Machine) -> None:
+    machine.shim("debian", level=3)
+    machine.grub("debian", level=4)
+    found = grub.signed()
+    assert found.loaders is not None
+    assert found.loaders.outdated == ("shim,3", "grub,4")
+
+
+async def test_the_esp_with_loaders(machine: Machine) -> None:
+    machine.shim("debian")
+    machine.grub("debian")
+    machine.mok_manager("debian", "mmx64.efi.signed")
+    (machine.shims / FALLBACK).write_bytes(b"it would make boot entries")
+    found, files = await names()
+    assert {name for name in found if name.startswith("::/EFI/")} == {
+        "::/EFI/BOOT/BOOTX64.EFI",
+        "::/EFI/BOOT/grubx64.efi",
+        "::/EFI/BOOT/mmx64.efi",
+    }
+    assert files.firmware == set(Firmware)
+    assert files.shim == "debian"
+    machine.remove_unsigned()
+    assert Firmware.UEFI in grub.available_firmware()
+    assert grub.available_firmware(Kind.EXFAT) == {Firmware.BIOS}
+
+
+async def test_exfat_and_machines_without_them_get_the_unsigned_grub(machine: Machine) -> None:
+    found, files = await names()
+    assert {name for name in found if name.startswith("::/EFI/")} == {"::/EFI/BOOT/BOOTX64.EFI"}
+    assert files.shim == ""
+    machine.shim("debian")
+    machine.grub("debian")
+    found, files = await names(Kind.EXFAT)
+    assert {name for name in found if name.startswith("::/EFI/")} == {"::/EFI/BOOT/BOOTX64.EFI"}
+    assert files.shim == ""
+    assert files.firmware == {Firmware.BIOS, Firmware.UEFI}
+    _found, files = await names(Kind.FAT32)
+    assert files.shim == "debian"
+
+
+async def test_the_loaders_of_this_machine_fit_twice_on_the_esp(tmp_path: Path) -> None:
+    found = grub.signed()
+    assert found.loaders is not None, found.reason
+    assert found.loaders.mok_manager is not None
+    planned = layout.plan(helpers.SIZE, StickOptions())
+    plain = await esp.build(planned, "1A2B-3C4D", helpers.UUID, tmp_path)
+    signed = await esp.build(planned, "1A2B-3C4D", helpers.UUID, tmp_path, loaders=found.loaders)
+    assert len(signed) < ESP_SIZE // 4
+    disk = bytearray(ESP_SIZE)
+    disk[: len(plain)] = plain
+    # one stage would mean that the old files are written over
+    stages = espswap.stages(lambda offset, length: bytes(disk[offset : offset + length]), 0, signed)
+    assert len(stages) > 1
+    for stage in stages:
+        for place, data in stage:
+            disk[place : place + len(data)] = data
+    assert disk[: len(signed)] == signed
+    assert len(disk) == 128 * MIB
