@@ -11,7 +11,7 @@ from pathlib import Path
 from luxusbd.images.model import Firmware
 from tests.harness import grubmenu
 from tests.harness.qemu import Machine, MachineError
-from tests.matrix.cases import FIRMWARE_REFUSES, NOT_HERE, Expected, Refuser, Result, Row
+from tests.matrix.cases import FIRMWARE_REFUSES, NOT_HERE, UNTRUSTED, Expected, Refuser, Result, Row
 
 MENU_TIMEOUT = 300.0
 """Seconds from power-on to the menu; 5 to 15 on an idle machine."""
@@ -54,11 +54,10 @@ async def _course(machine: Machine, title: str, row: Row) -> tuple[Result, str]:
         line = await machine.expect(rf"{FIRMWARE_REFUSES}|GNU GRUB", MENU_TIMEOUT)
         return judge(row.expected, line)
     await machine.expect("GNU GRUB", MENU_TIMEOUT)
-    marked = NOT_HERE + title
-    shown = await _title(machine, (title, marked))
-    if shown == marked:
-        return judge(row.expected, marked)
-    await grubmenu.select(machine, title)
+    shown = await _title(machine, (title, NOT_HERE + title, UNTRUSTED + title))
+    if shown.startswith(NOT_HERE):
+        return judge(row.expected, shown)
+    await grubmenu.select(machine, shown)
     since = await grubmenu.start(machine)
     return judge(row.expected, await _sign(machine, row, since))
 

@@ -20,6 +20,8 @@ EVERYWHERE = frozenset(FIRMWARE)
 
 NOT_HERE = "(not with this firmware) "
 """How the menu marks an image that the running firmware cannot start."""
+UNTRUSTED = "(not with Secure Boot) "
+"""How the menu marks an image whose key is not known to be trusted, where Secure Boot is on."""
 FIRMWARE_REFUSES = r"BdsDxe: failed to load Boot\w+ .*(?:Access Denied|Security Violation)"
 """What UEFI firmware says that enforces Secure Boot, of a stick whose boot loader nobody has signed."""
 GRUB_REFUSES = r"error: .*(?:bad shim signature|has invalid signature|Access Denied|Security (?:Policy )?Violation).*"
@@ -60,7 +62,7 @@ class Filesystem:
     """The filesystems on which its images can lie, as recipes call them."""
 
 
-FILESYSTEMS = (Filesystem("ext4", (), WITHOUT_SECURE_BOOT, frozenset({"ext4"})),)
+FILESYSTEMS = (Filesystem("ext4", (), EVERYWHERE, frozenset({"ext4"})),)
 """A stick is made and booted for each; one line more and the matrix has one more part."""
 
 

@@ -16,7 +16,7 @@ LINES = {
     ("debian-mini", "uefi"): "main-menu[290]: INFO: Menu item 'localechooser' selected",
     ("memtest86plus", "uefi"): "Memtest86+ v6.10",
     ("grub-rescue", "uefi"): "(not with this firmware) GRUB rescue",
-    ("memtest86plus", "uefi-sb"): 'BdsDxe: failed to load Boot0001 "UEFI QEMU" from PciRoot(0x0): Access Denied',
+    ("memtest86plus", "uefi-sb"): "error: bad shim signature.",
 }
 
 

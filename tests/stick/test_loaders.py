@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from luxusbd.images.model import Firmware
-from luxusbd.stick import bootfiles, esp, espswap, grub, layout, secureboot
+from luxusbd.stick import bootfiles, esp, espswap, grub, layout, menu, reader, secureboot, writer
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import ESP_SIZE
-from luxusbd.stick.model import MIB, PartitionRole, StickOptions
+from luxusbd.stick.model import MIB, PartitionRole, StickOperation, StickOptions
 from luxusbd.stick.secureboot import Search
 from tests.images.builders import x86_kernel
 from tests.stick import helpers
@@ -150,6 +151,34 @@ async def test_exfat_and_machines_without_them_get_the_unsigned_grub(machine: Ma
     assert files.firmware == {Firmware.BIOS, Firmware.UEFI}
     _found, files = await names(Kind.FAT32)
     assert files.shim == "debian"
+
+
+async def test_a_refresh_brings_them_onto_a_stick_that_was_made_without(machine: Machine, tmp_path: Path) -> None:
+    medium = tmp_path / "stick.img"
+    fd = helpers.empty_target(medium)
+    try:
+        await writer.execute(helpers.order(StickOperation.CREATE, fd), lambda _progress: None)
+        before = reader.read_stick(fd, helpers.SIZE)
+        assert before is not None
+        assert before.manifest.shim == ""
+        assert before.manifest.firmware == {Firmware.BIOS, Firmware.UEFI}
+        machine.shim("debian")
+        machine.grub("debian")
+        await writer.execute(helpers.order(StickOperation.REFRESH, fd), lambda _progress: None)
+        after = reader.read_stick(fd, helpers.SIZE)
+        assert after is not None
+        assert after.manifest.shim == "debian"
+        assert after.manifest.firmware == set(Firmware)
+        text = helpers.grub_read(medium, menu.menu_path(after.manifest.generation))
+        assert text is not None
+        assert b"lux_untrusted" in text
+        said = subprocess.run(
+            ["mdir", "-b", "-i", f"{medium}@@{layout.ESP_START}", "::/EFI/BOOT"], check=True, capture_output=True
+        )
+        assert b"grubx64.efi" in said.stdout
+        await writer.execute(helpers.order(StickOperation.VERIFY, fd), lambda _progress: None)
+    finally:
+        os.close(fd)
 
 
 async def test_the_loaders_of_this_machine_fit_twice_on_the_esp(tmp_path: Path) -> None:

@@ -169,7 +169,12 @@ def test_partitions_of_images_come_back_and_have_to_be_known() -> None:
     assert made.uuid_of(helpers.image()) == "1A2B-3C4D"
     with pytest.raises(DeviceDamagedError, match="partition"):
         manifest.decode(manifest.encode(dataclasses.replace(made, companion_uuid="")))
-    # what an older version wrote says nothing of either
+    signed = dataclasses.replace(made, shim="ubuntu")
+    assert manifest.decode(manifest.encode(signed)) == signed
+    with pytest.raises(DeviceDamagedError, match="shim"):
+        manifest.decode(manifest.encode(dataclasses.replace(made, shim="somebody")))
+    # what an older version wrote says nothing of any
     plain = manifest.encode(helpers.manifest(helpers.image()))
     assert b"companion" not in plain
     assert b"partition" not in plain
+    assert b"shim" not in plain

@@ -11,7 +11,8 @@ from luxusbd.images.model import BootMethod, Firmware
 from luxusbd.images.recognise import recognise
 from luxusbd.stick import writer
 from luxusbd.stick.model import SourceImage, StickOperation, StickOptions
-from tests.harness import tinyinit
+from tests.harness import grubmenu, tinyinit
+from tests.harness.qemu import Machine
 from tests.images.systems import ROWS
 from tests.stick import helpers
 from tests.stick.boot import boot
@@ -26,9 +27,9 @@ def memtest() -> SourceImage:
     return helpers.source(MEMTEST, "memtest.iso", title="Memory test", entries=(entry,))
 
 
-async def make(path: Path, *images: SourceImage, filesystem: str = "ext4") -> None:
+async def make(path: Path, *images: SourceImage, filesystem: str = "ext4", timeout: int = 2) -> None:
     fd = helpers.empty_target(path)
-    options = StickOptions(filesystem=filesystem, timeout=2, serial_console=True)
+    options = StickOptions(filesystem=filesystem, timeout=timeout, serial_console=True)
     try:
         await writer.execute(
             helpers.order(StickOperation.CREATE, fd, add=images, options=options), lambda _progress: None
@@ -66,6 +67,18 @@ async def test_an_unsigned_program_is_refused_by_grub_with_its_reason(tmp_path: 
     shown = boot(tmp_path / "stick.img", tmp_path, "with Secure Boot on, switch that off", uefi=True, secure=True)
     assert "(not with Secure Boot) Memory test" in shown
     assert "bad shim signature" in shown
+
+
+async def test_the_menu_starts_mok_manager(tmp_path: Path) -> None:
+    await make(tmp_path / "stick.img", memtest(), timeout=30)
+    async with Machine(Firmware.UEFI_SECURE_BOOT, disk=tmp_path / "stick.img") as machine:
+        await grubmenu.wait_for_titles(machine, ["Tools"], 150)
+        await grubmenu.select(machine, "Tools")
+        await grubmenu.start(machine)
+        await grubmenu.wait_for_titles(machine, ["Enrol keys for Secure Boot"], 60)
+        await grubmenu.select(machine, "Enrol keys for Secure Boot")
+        await grubmenu.start(machine)
+        await machine.expect("(?i)MOK management", 60)
 
 
 async def test_with_exfat_the_stick_has_no_signature_to_start_with(tmp_path: Path) -> None:

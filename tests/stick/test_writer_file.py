@@ -100,7 +100,7 @@ async def test_the_life_of_a_stick(bench: Bench) -> None:
     one, two = bench.source("one.iso"), bench.source("two.iso", 5 * MIB + 4095)
     made = await bench.do(StickOperation.CREATE, one, options=StickOptions(timeout=3, label="MINE"))
     assert made["images"] == ["one.iso"]
-    assert made["firmware"] == ["bios", "uefi"]
+    assert made["firmware"] == ["bios", "uefi", "uefi-sb"]
     assert made["bytes_written"] > one.image.size
     contents = bench.look()
     assert contents.damage == ""
