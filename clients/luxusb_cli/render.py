@@ -184,7 +184,8 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
     secure = _("with Secure Boot") if plan.secure_boot else _("without Secure Boot")
     say(
         _("It starts under: {firmware} ({secure})").format(
-            firmware=firmware_names(plan.firmware) or _("nothing"), secure=secure
+            firmware=firmware_names([name for name in plan.firmware if name != "uefi-sb"]) or _("nothing"),
+            secure=secure,
         ),
         "bold",
     )

@@ -50,8 +50,15 @@ async def select(machine: Machine, title: str, *, most: int = 40) -> None:
     """Move to an entry with the arrow keys of the machine's keyboard, which also stops the menu's countdown.
 
     Raises:
-        MachineError: the entry was not reached in `most` steps down and up again.
+        MachineError: no entry is highlighted, or the entry was not reached in `most` steps down and up again.
     """
+    try:
+        async with asyncio.timeout(30):
+            # a key that is pressed before the highlight is drawn would be taken for having drawn it
+            while not highlighted(machine.console_text):
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise machine.error(f"no entry is highlighted, so that {title!r} cannot be reached") from None
     for key in (Key.DOWN, Key.UP):
         for _ in range(most):
             if highlighted(machine.console_text) == title:
