@@ -215,13 +215,24 @@ async def test_a_program_that_is_not_installed(images: Images, lacking: Lacking)
 
 async def test_half_a_grub(images: Images) -> None:
     """A stick for one kind of firmware is better than none, and the plan says what is missing."""
-    async with world_of(images, before=EMPTY.format("/usr/lib/grub/x86_64-efi")) as world:
+    without = " && ".join(EMPTY.format(f"/usr/lib/grub/{name}") for name in ("x86_64-efi", "x86_64-efi-signed"))
+    async with world_of(images, before=without) as world:
         stick = world.disk_file("stick")
         plan = (await world.cli.json("plan", "--image-file", stick, "distro:alpha"))["plan"]
         assert plan["firmware"] == ["bios"]
         (warning,) = [line for line in plan["warnings"] if "UEFI" in line]
         assert "install grub-efi-amd64-bin" in warning
         assert warning in await world.cli.text("plan", "--image-file", stick, "distro:alpha")
+
+
+async def test_no_signed_grub(images: Images) -> None:
+    """The stick starts without Secure Boot then, and the plan says what is missing."""
+    async with world_of(images, before=EMPTY.format("/usr/lib/shim")) as world:
+        plan = (await world.cli.json("plan", "--image-file", world.disk_file("stick"), "distro:alpha"))["plan"]
+        assert plan["firmware"] == ["bios", "uefi"]
+        assert plan["secure_boot"] is False
+        (warning,) = [line for line in plan["warnings"] if "Secure Boot" in line]
+        assert "install shim-signed" in warning
 
 
 async def test_no_bus_program(images: Images) -> None:
