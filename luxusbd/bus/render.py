@@ -9,7 +9,7 @@ from typing import Any
 from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
 from luxusbd.images.details import Inspection
-from luxusbd.images.model import BootEntry, Firmware, Recognition
+from luxusbd.images.model import BootEntry, Firmware, Recognition, started_by
 from luxusbd.jobs.api import CatalogStatus, ImageUpdate, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
 from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
@@ -252,7 +252,7 @@ def image_update(update: ImageUpdate) -> Entry:
     return update.to_json()
 
 
-def stick_image(image: ManifestImage) -> Entry:
+def stick_image(image: ManifestImage, shim: str) -> Entry:
     """One image on a stick."""
     return {
         "name": image.name,
@@ -264,7 +264,7 @@ def stick_image(image: ManifestImage) -> Entry:
         "custom": image.custom,
         "recipe": image.recipe,
         "added": image.added,
-        "firmware": firmware(image.firmware),
+        "firmware": firmware(started_by(image.entries, shim)),
     }
 
 

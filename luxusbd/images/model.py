@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -64,6 +65,13 @@ class BootEntry:
     def trusted_by(self, shim: str) -> bool:
         """Whether it starts under Secure Boot through the shim of this vendor, with no further key enrolled."""
         return Firmware.UEFI_SECURE_BOOT in self.firmware and self.signer == shim != ""
+
+
+def started_by(entries: Iterable[BootEntry], shim: str) -> frozenset[Firmware]:
+    """Under which firmware at least one entry starts from a stick with the shim of this vendor; empty for none."""
+    known = tuple(entries)
+    firmware = frozenset(one for entry in known for one in entry.firmware)
+    return firmware if any(entry.trusted_by(shim) for entry in known) else firmware - {Firmware.UEFI_SECURE_BOOT}
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,8 @@ class DeviceView:
     """Of the data partition of a stick."""
     companion: bool = False
     """Whether a stick has a companion partition."""
+    shim: str = ""
+    """The vendor whose shim a stick starts through under Secure Boot; empty for none."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 

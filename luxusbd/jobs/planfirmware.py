@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from luxusbd.images.model import BootEntry, Firmware
+from luxusbd.images.model import BootEntry, Firmware, started_by
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.secureboot import PACKAGES, Search
 
@@ -45,9 +45,7 @@ def of_image(
         served: by the stick.
         shim: the vendor whose shim it will have; empty for none.
     """
-    firmware = frozenset(one for entry in entries for one in entry.firmware)
-    if not any(entry.trusted_by(shim) for entry in entries):
-        firmware -= {_SECURE}
+    firmware = started_by(entries, shim)
     warnings = [f"does not start under {missing}" for missing in sorted(served - firmware - {_SECURE})]
     if _SECURE in served - firmware:
         warnings.append(_untrusted([entry for entry in entries if Firmware.UEFI in entry.firmware], shim))

@@ -396,6 +396,7 @@ class DeviceRegistry:
                 updates=self._compare(contents.manifest.images),
                 filesystem=Kind(contents.manifest.options.filesystem),
                 companion=bool(contents.manifest.companion_uuid),
+                shim=contents.manifest.shim,
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

@@ -102,11 +102,6 @@ class ManifestImage:
         """Whether a user's own catalogue named it."""
         return self.source.startswith(CUSTOM)
 
-    @property
-    def firmware(self) -> frozenset[Firmware]:
-        """All firmware under which it starts."""
-        return frozenset(firmware for entry in self.entries for firmware in entry.firmware)
-
 
 @dataclass(frozen=True)
 class Manifest:

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
+from luxusbd.bus import render
 from luxusbd.bus._lib import Variant
 from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import DeviceIdentity
+from luxusbd.images.model import Firmware
 from luxusbd.jobs.api import ImageUpdate, PruneOptions, UpdateWishes
 from luxusbd.jobs.listed import CatalogQuery, Fit, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.stick.model import StickOptions
 from tests.bus.client import Client
 from tests.bus.fake import DISTRIBUTION, LISTED, SHA, FakeEngine, job, view
+from tests.stick import helpers
 
 DEVICE = "/org/luxusb/devices/usb_2dAcme_5fStick_2d1"
 IDENTITY = DeviceIdentity("usb-Acme_Stick-1", 7, 8 << 30)
@@ -350,6 +353,13 @@ async def test_an_update_takes_its_options(client: Client, engine: FakeEngine) -
 async def test_what_is_on_a_stick(client: Client) -> None:
     (image,) = await client.call("ListStickImages", "oa{sv}", DEVICE, {})
     assert (image["name"], image["firmware"], image["added"]) == ("debian.iso", ["bios", "uefi"], 1)
+
+
+def test_secure_boot_of_an_image_depends_on_the_shim_of_its_stick() -> None:
+    entry = helpers.entry(firmware=frozenset(Firmware), signer="debian")
+    image = helpers.image(entries=(entry,))
+    for shim, names in (("debian", ["bios", "uefi", "uefi-sb"]), ("ubuntu", ["bios", "uefi"]), ("", ["bios", "uefi"])):
+        assert render.stick_image(image, shim)["firmware"] == render.strings(names)
 
 
 async def test_an_image_file_becomes_a_device_until_its_caller_goes(
