@@ -188,7 +188,7 @@ def _defaults(manifest: Manifest) -> list[str]:
 
 
 def _path(image: ManifestImage, entry: BootEntry, firmware: frozenset[Firmware]) -> str:
-    """Where GRUB finds an entry that is not a menu's first one."""
+    """An entry as GRUB's variable `default` names it."""
     alone = len(_entries(image, firmware)) == 1
     return _image_id(image) if alone else f"{_image_id(image)}>{_entry_id(image, entry)}"
 
