@@ -208,7 +208,7 @@ async def test_a_network_that_is_away_blames_nobody(caller: Caller, mirrors: Seq
         mirror.faults = Faults(status=404)
     failed = await caller.finished(await caller.client.race_mirrors("large"))
     assert (failed.state, failed.error_name) == (JobState.FAILED, ERROR + "NetworkFailed")
-    assert failed.error_message.count("404") == len(mirrors)
+    assert failed.error_message.count("answered 404") == len(mirrors)
     for mirror in mirrors:
         mirror.faults = Faults()
     await caller.succeeded(await caller.client.download("large"))

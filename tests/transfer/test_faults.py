@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from luxusbd.errors import LuxusbError, NetworkError, VerificationError
+from luxusbd.errors import GoneError, LuxusbError, NetworkError, VerificationError
 from luxusbd.transfer.limits import TransferLimits
 from tests.transfer.conftest import DATA, FAST, IMPATIENT, Client, Outcome
 from tests.transfer.fault_server import (
@@ -348,7 +348,7 @@ CASES = [
         "48 404 everywhere",
         (status("404 No"),),
         (status("410 Gone"),),
-        error=NetworkError,
+        error=GoneError,
         text="no mirror has this file",
     ),
     Case("49 407", (status("407 Proxy Authentication Required"),), error=NetworkError, text="a proxy on the way"),
