@@ -100,15 +100,16 @@ class Target:
 @pytest.fixture
 def attach() -> Iterator[Callable[[Path], str]]:
     """Puts loop devices over files; they are taken down at the end."""
-    nodes: list[str] = []
+    made: list[tuple[str, Path]] = []
 
     def one(file: Path) -> str:
-        nodes.append(run("losetup", "-P", "-f", "--show", str(file)))
-        return nodes[-1]
+        node = run("losetup", "-P", "-f", "--show", str(file))
+        made.append((node, file))
+        return node
 
     yield one
-    for node in nodes:
-        detach(node)
+    for node, file in made:
+        detach(node, file)
 
 
 @pytest.fixture(params=["file", pytest.param("loop", marks=pytest.mark.root)])

@@ -6,13 +6,20 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.devices.loops import holds
 
-def detach(node: str) -> None:
-    """Take a loop device down, with the partitions that the daemon told the kernel of; again does no harm."""
+
+def detach(node: str, place: Path) -> None:
+    """Take a loop device over a file, or one below a directory, down, with the partitions that the daemon told of.
+
+    Again does no harm: who has got the node since keeps it.
+    """
+    if not holds(node, place):
+        return
     for argv in (["partx", "-d", node], ["losetup", "-d", node]):
         subprocess.run(argv, capture_output=True, check=False, timeout=30)
     # whoever looks at it just now holds it for that moment
     end = time.monotonic() + 30
-    while Path("/sys/block", Path(node).name, "loop/backing_file").exists():
+    while holds(node, place):
         assert time.monotonic() < end, f"{node} is in use"
         time.sleep(0.01)

@@ -57,7 +57,7 @@ class World:
     def attach(self, file: Path, *options: str) -> str:
         """A loop device over a file."""
         node = run("losetup", "-P", "-f", "--show", *options, str(file))
-        self.undo.callback(detach, node)
+        self.undo.callback(detach, node, file)
         return node
 
     async def shown(self, node: str, fits: Callable[[Any], bool] = lambda _device: True) -> str:

@@ -136,7 +136,7 @@ async def test_another_disk_in_place_of_the_planned_one(
     node = attach(stick)
     device = (await caller.disk(node)).path
     plan = await caller.plan([device], ["distro:alpha"])
-    detach(node)
+    detach(node, stick)
     sticks.run("losetup", "-P", node, str(stick))
     # refused at once where the daemon has seen it already, else by the job before it writes anything
     try:
@@ -226,7 +226,7 @@ async def test_one_of_two_disks_is_pulled_during_the_download(
     plan = await caller.plan(devices, ["distro:beta"])
     path = await caller.client.create(plan.token)
     await caller.stage(path, "download")
-    detach(nodes[1])
+    detach(nodes[1], other)
     job = await caller.failed(path)
     assert "1 of 2" in job.error_message
     assert sticks.check(stick) == {"beta.iso": images.beta.sha256}

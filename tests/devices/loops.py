@@ -21,6 +21,25 @@ def quietly(*argv: str | Path) -> None:
     subprocess.run([str(arg) for arg in argv], capture_output=True, check=False)
 
 
+def holds(node: str, place: Path | str) -> bool:
+    """Whether a loop device is over this file or device, or one below this directory.
+
+    Another test may have got the node since it was taken down, and would lose its disk to whoever clears up blindly.
+    """
+    try:
+        found = Path("/sys/block", Path(node).name, "loop/backing_file").read_text().strip().removesuffix(" (deleted)")
+    except FileNotFoundError:
+        return False
+    wanted = Path(place).resolve()
+    return wanted == Path(found) or wanted in Path(found).parents
+
+
+def release(node: str, *places: Path | str) -> None:
+    """Take a loop device down, if it is still the one over one of these places."""
+    if any(holds(node, place) for place in places):
+        quietly("losetup", "-d", node)
+
+
 class Loops:
     """Makes loop devices, mounts and swap; `stack` undoes them in reverse order."""
 
@@ -39,8 +58,9 @@ class Loops:
 
     def attach(self, target: Path | str | None = None, *options: str) -> str:
         """A new loop device on a file or device."""
-        node = call("losetup", "-f", "-P", "--show", *options, target or self.image())
-        self.stack.callback(quietly, "losetup", "-d", node)
+        over = target or self.image()
+        node = call("losetup", "-f", "-P", "--show", *options, over)
+        self.stack.callback(release, node, over, self.directory)
         return node
 
     def partitioned(self, size: int = 32 * MIB) -> tuple[str, str]:
