@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import subprocess
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from luxusb_cli.model import JobInfo, JobState
 
 from tests.daemon import sticks
 from tests.daemon.byhand import Hand
-from tests.daemon.caller import Caller, check_explained
+from tests.daemon.caller import JOB_TIMEOUT, Caller, check_explained
 from tests.daemon.conftest import Target
 from tests.daemon.daemon import TRANSFER, WORKER, Daemon
 from tests.daemon.images import MIB, Images
@@ -191,9 +192,21 @@ async def test_work_that_keeps_the_images(daemon: Daemon, target: Target, images
         assert at_rest(target) == held, "it writes nothing"
     async with Caller.connect(daemon.address) as caller:
         device = await target.device(caller)
-        await caller.succeeded(await caller.client.refresh(device))
+        await caller.succeeded(await once_free(lambda: caller.client.refresh(device)))
         await caller.succeeded(await caller.client.verify(device))
     assert at_rest(target) == held
+
+
+async def once_free(start: Callable[[], Awaitable[str]]) -> str:
+    """Start a job when the kernel has let go of what a killed worker had mounted; the error says to wait for that."""
+    async with asyncio.timeout(JOB_TIMEOUT):
+        while True:
+            try:
+                return await start()
+            except DaemonError as error:
+                if "or wait a moment" not in error.why:
+                    raise
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("case", cases(["rescan"], ["core", "transfer", "worker"]), ids=str)
