@@ -34,9 +34,14 @@ def holds(node: str, place: Path | str) -> bool:
     return wanted == Path(found) or wanted in Path(found).parents
 
 
-def release(node: str, *places: Path | str) -> None:
-    """Take a loop device down, if it is still the one over one of these places."""
-    if any(holds(node, place) for place in places):
+def sequence(node: str) -> str:
+    """Which of all disks that the kernel ever had is at a node."""
+    return Path("/sys/block", Path(node).name, "diskseq").read_text()
+
+
+def release(node: str, attached: str, directory: Path) -> None:
+    """Take a loop device down, if it is still the one that was `attached`, or another one of this directory."""
+    if sequence(node) == attached or holds(node, directory):
         quietly("losetup", "-d", node)
 
 
@@ -58,9 +63,8 @@ class Loops:
 
     def attach(self, target: Path | str | None = None, *options: str) -> str:
         """A new loop device on a file or device."""
-        over = target or self.image()
-        node = call("losetup", "-f", "-P", "--show", *options, over)
-        self.stack.callback(release, node, over, self.directory)
+        node = call("losetup", "-f", "-P", "--show", *options, target or self.image())
+        self.stack.callback(release, node, sequence(node), self.directory)
         return node
 
     def partitioned(self, size: int = 32 * MIB) -> tuple[str, str]:
