@@ -24,7 +24,7 @@ _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
 """APPNOTE.TXT 4.4.5."""
 
-# NotImplementedError, which is one of RuntimeError, is what zipfile says of flags that nobody uses.
+# RuntimeError covers what zipfile says of flags that nobody uses, and of members with a password.
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, MemoryError),
     *(ValueError, RuntimeError, LookupError, OverflowError),

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from luxusb_cli.client import JOB, PROPERTIES, Client, Work
 from luxusb_cli.connection import Connection, Disconnected, OwnerChanged, Signal, Typed
+from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import DeviceInfo, JobInfo, JobState, PlanInfo
 from luxusb_cli.wire import wire_of
 
@@ -160,6 +162,24 @@ class Caller:
             return await self.client.open_image_target(fd, size, path.name)
         finally:
             os.close(fd)
+
+    async def raced_into(self, name: str, rate: int) -> JobInfo:
+        """Cancel a download at `rate` that has begun, keep what came, measure its mirrors, and download it to the end.
+
+        While it runs nobody measures, and what was measured is in the file.
+        """
+        path = await self.client.download(name, bandwidth=rate)
+        await self.progress(path, 1)
+        with pytest.raises(DaemonError) as running:
+            await self.client.race_mirrors(name)
+        assert running.value.name == "org.luxusb.Error.AlreadyExists"
+        await self.client.cancel(path, keep_partial=True)
+        cancelled = await self.finished(path)
+        assert cancelled.state is JobState.CANCELLED
+        await self.succeeded(await self.client.race_mirrors(name))
+        done = await self.succeeded(await self.client.download(name))
+        assert done.resumed_bytes > cancelled.bytes_done, "how much more a race brings is a matter of time"
+        return done
 
     async def imported(self, path: Path, name: str = "") -> JobInfo:
         """Import an image file to its end."""

@@ -100,16 +100,7 @@ async def test_a_race_goes_on_after_a_restart(daemon: Daemon, caller: Caller, mi
 async def test_a_race_goes_into_an_unfinished_download(
     daemon: Daemon, caller: Caller, mirrors: Sequence[Mirror], images: Images
 ) -> None:
-    path = await caller.client.download("large", bandwidth=MIB)
-    await caller.progress(path, 1)
-    with pytest.raises(DaemonError) as running:
-        await caller.client.race_mirrors("large")
-    assert running.value.name == ERROR + "AlreadyExists"
-    await caller.client.cancel(path, keep_partial=True)
-    assert (await caller.finished(path)).state is JobState.CANCELLED
-    await caller.succeeded(await caller.client.race_mirrors("large"))
-    job = await caller.succeeded(await caller.client.download("large"))
-    assert job.resumed_bytes >= 4 * MIB
+    await caller.raced_into("large", MIB)
     assert (daemon.state / "images" / f"{images.large.sha256}.iso").stat().st_size == images.large.size
 
 

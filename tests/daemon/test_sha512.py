@@ -7,6 +7,7 @@ import json
 import lzma
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,7 +178,9 @@ async def test_an_unfinished_one_is_pruned_by_its_name(
     (would,) = await caller.client.prune(dry_run=True)
     assert (would.kind, would.reference, would.name) == ("partial", "distro:large@1.0", "Large 1.0")
     assert would.sha256 == f"sha512-{sha512(images.large)}"
-    assert await caller.client.prune(only=(would.sha256,)) == (would,)
+    (pruned,) = await caller.client.prune(only=(would.sha256,))
+    # how many blocks a file takes, its filesystem may decide later
+    assert replace(pruned, size=would.size) == would
     assert await caller.client.prune(dry_run=True) == ()
 
 
@@ -288,14 +291,4 @@ async def test_a_worker_looks_at_it_too(daemon: Daemon, caller: Caller, images: 
 
 
 async def test_a_race_without_and_within_a_download(caller: Caller, mirrors: Sequence[Mirror]) -> None:
-    path = await caller.client.download("large", bandwidth=MIB)
-    await caller.progress(path, 1)
-    with pytest.raises(DaemonError) as running:
-        await caller.client.race_mirrors("large")
-    assert running.value.name == ERROR + "AlreadyExists"
-    await caller.client.cancel(path, keep_partial=True)
-    assert (await caller.finished(path)).state is JobState.CANCELLED
-    await caller.succeeded(await caller.client.race_mirrors("large"))
-    job = await caller.succeeded(await caller.client.download("large"))
-    # what the race brought is in it
-    assert job.resumed_bytes >= 4 * MIB
+    await caller.raced_into("large", MIB)

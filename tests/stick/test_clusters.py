@@ -2,181 +2,41 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import random
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from luxusbd.errors import DeviceDamagedError, InvalidArgumentError, MalformedImageError, NotEnoughSpaceError
-from luxusbd.stick import clusterfsck, detect, fatnames
+from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError
+from luxusbd.stick import clusterfsck, fatnames
 from luxusbd.stick.clusterblocks import FileBlocks
-from luxusbd.stick.clusters import SECTOR, ClusterFilesystem
-from luxusbd.stick.clusterwriter import ClusterWriter
-from luxusbd.stick.exfat import ExFat
-from luxusbd.stick.fat32 import Fat32
+from luxusbd.stick.clusters import SECTOR
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.survey import survey
-from tests.stick.clusterimage import UUID, fsck, make
-
-KINDS = (Kind.FAT32, Kind.EXFAT)
-SIZE = 6 * 1024 * 1024
-LARGE = 36 * 1024 * 1024
-"""mtools take for a FAT16 what has fewer clusters than a FAT32 should have."""
-MTOOLS = {**os.environ, "MTOOLSRC": "/dev/null", "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8"}
-CLUSTER = 1024
-DIRECTORIES = ("/iso", "/luxusb")
-NAMES = (
-    "A",
-    "stick.json",
-    "stick.json.new",
-    "menu-a.cfg",
-    "Some longer name (2024) with blanks.iso",
-    "Ärger + 你好 🐧.iso",
-    "x" * 180 + ".iso",
-    "x" * 171 + ".iso.lux-part",
-    "x" * 40 + ".one",
-    "x" * 40 + ".two",
-    "UPPER.ISO",
-    "...dots",
+from tests.stick.clusterimage import fsck, make
+from tests.stick.clustermodel import (
+    CLUSTER,
+    DIRECTORIES,
+    KINDS,
+    LARGE,
+    MTOOLS,
+    SIZE,
+    Log,
+    Step,
+    apply,
+    check_same,
+    content,
+    empty,
+    fresh,
+    put_big,
+    steps,
+    writer_of,
 )
-Step = tuple[str, str, object]
-Writer = ClusterWriter[Fat32] | ClusterWriter[ExFat]
-
-
-def fresh(read: Callable[[int, int], bytes], kind: Kind) -> ClusterFilesystem:
-    return Fat32(read, SIZE) if kind is Kind.FAT32 else ExFat(read, SIZE)
-
-
-@functools.cache
-def empty(kind: Kind) -> bytes:
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "image"
-        make(path, kind, SIZE, CLUSTER)
-        return path.read_bytes()
-
-
-class Log:
-    """A medium in memory that keeps what was written between flushes, sector by sector."""
-
-    def __init__(self, data: bytes) -> None:
-        self.durable = bytearray(data)
-        self.now = bytearray(data)
-        self.tail: list[tuple[int, bytes]] = []
-        self.on_write: Callable[[], None] | None = None
-
-    def read(self, offset: int, length: int) -> bytes:
-        assert 0 <= offset <= offset + length <= len(self.now), "a read outside of the partition"
-        return bytes(self.now[offset : offset + length])
-
-    def write(self, data: bytes | memoryview, offset: int) -> None:
-        assert offset % SECTOR == 0
-        assert len(data) % SECTOR == 0
-        assert offset + len(data) <= len(self.now), "a write outside of the partition"
-        for at in range(0, len(data), SECTOR):
-            self.tail.append((offset + at, bytes(data[at : at + SECTOR])))
-        self.now[offset : offset + len(data)] = data
-        if self.on_write is not None:
-            self.on_write()
-
-    def flush(self) -> None:
-        for place, sector in self.tail:
-            self.durable[place : place + SECTOR] = sector
-        self.tail.clear()
-
-    def cut(self, rng: random.Random) -> bytes:
-        """What the medium may hold when the power goes now: any version of each sector since the last flush."""
-        versions: dict[int, list[bytes]] = {}
-        for place, sector in self.tail:
-            versions.setdefault(place, [bytes(self.durable[place : place + SECTOR])]).append(sector)
-        made = bytearray(self.durable)
-        style = rng.random()
-        for place, known in versions.items():
-            made[place : place + SECTOR] = known[-1] if style < 0.1 else known[0] if style < 0.2 else rng.choice(known)
-        return bytes(made)
-
-
-def writer_of(log: Log, kind: Kind) -> Writer:
-    return clusterfsck.open_filesystem(log, kind, SIZE)
-
-
-def content(number: int, size: int) -> bytes:
-    return random.Random(number).randbytes(size)
-
-
-paths = st.builds(lambda directory, name: f"{directory}/{name}", st.sampled_from(DIRECTORIES), st.sampled_from(NAMES))
-sizes = st.one_of(st.integers(0, 5000), st.sampled_from([0, 1023, 1024, 1025, 200_000]))
-steps = st.one_of(
-    st.tuples(st.just("small"), paths, sizes),
-    st.tuples(st.just("big"), paths, sizes),
-    st.tuples(st.just("publish"), paths, paths),
-    st.tuples(st.just("remove"), paths, st.just(0)),
-    st.tuples(st.just("many"), st.sampled_from(DIRECTORIES), st.integers(1, 40)),
-    st.tuples(st.just("thin"), st.sampled_from(DIRECTORIES), st.just(0)),
-    st.tuples(st.just("finish"), st.just(""), st.just(0)),
-)
-
-
-def apply(log: Log, writer: Writer, model: dict[str, bytes], step: Step, number: int) -> None:
-    """Do one step, and to the model what it means."""
-    what, path, value = step
-    if what == "small":
-        assert isinstance(value, int)
-        data = content(number, value)
-        writer.write_small(path, data)
-        model[path] = data
-    elif what == "big":
-        assert isinstance(value, int)
-        data = content(number, value)
-        put_big(log, writer, path, data)
-        model[path] = data
-    elif what == "publish":
-        assert isinstance(value, str)
-        if path not in model:
-            with pytest.raises(DeviceDamagedError):
-                writer.publish(path, value)
-        else:
-            writer.publish(path, value)
-            model[value] = model.pop(path)
-    elif what == "remove":
-        writer.remove(path)
-        model.pop(path, None)
-    elif what == "many":
-        assert isinstance(value, int)
-        for index in range(value):
-            name = f"{path}/one of many, number {index}"
-            writer.write_small(name, b"%d" % index)
-            model[name] = b"%d" % index
-    elif what == "thin":
-        for name in [name for name in model if name.startswith(f"{path}/one of many")][::2]:
-            writer.remove(name)
-            del model[name]
-    else:
-        writer.finish()
-
-
-def put_big(log: Log, writer: Writer, path: str, data: bytes) -> None:
-    runs = writer.allocate(path, len(data))
-    rest = data
-    for run in runs:
-        piece = rest[: run.count * CLUSTER]
-        log.write(piece + bytes(-len(piece) % SECTOR), writer.fs.place(run.first))
-        rest = rest[len(piece) :]
-    writer.publish(path, path)
-
-
-def check_same(filesystem: ClusterFilesystem, model: dict[str, bytes]) -> None:
-    found = {f"{directory}/{name}" for directory in DIRECTORIES for name in filesystem.list(directory)}
-    assert found == set(model)
-    for path, data in model.items():
-        assert filesystem.read_file(path, SIZE) == data, path
-        assert filesystem.read_file(path.upper(), SIZE) == data, path
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -457,165 +317,3 @@ def test_long_names_come_back(name: str) -> None:
 @given(st.integers(315532800, 4354819199))
 def test_times_come_back_to_two_seconds(moment: int) -> None:
     assert fatnames.unstamp(fatnames.stamp(moment)) == moment // 2 * 2
-
-
-@functools.cache
-def populated(kind: Kind) -> bytes:
-    """A small filesystem with everything in it that a reader can meet."""
-    log = Log(empty(kind))
-    writer = writer_of(log, kind)
-    for directory in (*DIRECTORIES, "/iso/below"):
-        writer.make_directory(directory)
-    for index in range(45):
-        writer.write_small(f"/iso/file {index} of many.txt", b"%d" % index)
-    for index in range(0, 45, 3):
-        writer.remove(f"/iso/file {index} of many.txt")
-    writer.write_small("/luxusb/stick.json", b"{}" * 3000)
-    put_big(log, writer, "/iso/big.iso", content(5, 90_000))
-    writer.finish()
-    return bytes(log.durable)
-
-
-def use_everything(read: Callable[[int, int], bytes]) -> None:
-    """Whatever a reader may be asked; ends, and raises no other error."""
-    kind_of: list[Kind] = []
-    for kind in KINDS:
-        try:
-            filesystem = detect.open_as(kind, read, SIZE)
-        except MalformedImageError:
-            continue
-        kind_of.append(kind)
-        assert isinstance(filesystem, ClusterFilesystem)
-        for look in (
-            lambda fs=filesystem: fs.free_bytes(),
-            lambda fs=filesystem: fs.list("/iso"),
-            lambda fs=filesystem: fs.entries("/iso/below", 10),
-            lambda fs=filesystem: fs.read_file("/luxusb/stick.json", 1 << 20),
-            lambda fs=filesystem: fs.extents("/iso/big.iso"),
-            lambda fs=filesystem: survey(fs, bytearray(fs.clusters + 2)),
-        ):
-            try:
-                look()
-            except MalformedImageError:
-                continue
-
-
-@functools.cache
-def metadata(kind: Kind) -> tuple[int, ...]:
-    touched: set[int] = set()
-    data = populated(kind)
-
-    def read(offset: int, length: int) -> bytes:
-        touched.update(range(offset, offset + min(length, 2048), 32))
-        return data[offset : offset + length]
-
-    use_everything(read)
-    return tuple(sorted(touched))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_hostile_bytes_are_read_or_refused(kind: Kind, data: st.DataObject) -> None:
-    hurt = bytearray(populated(kind))
-    for _ in range(data.draw(st.integers(1, 6))):
-        at = data.draw(st.sampled_from(metadata(kind))) + data.draw(st.integers(0, 31))
-        noise = data.draw(
-            st.one_of(
-                st.binary(min_size=1, max_size=8),
-                st.sampled_from([b"\0" * 32, b"\xff" * 32, b"\xff\xff", b"\x02\0\0\0", b"\x03\0\0\0", b"\0\0"]),
-            )
-        )
-        hurt[at : at + len(noise)] = noise
-    if kind is Kind.EXFAT:
-        # a checksum is no hindrance for whoever means it
-        from luxusbd.stick import exfat
-
-        hurt[: 12 * SECTOR] = exfat.with_serial(bytes(hurt[: 12 * SECTOR]), UUID)
-    medium = Log(bytes(hurt[:SIZE].ljust(SIZE, b"\0")))
-    use_everything(medium.read)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_chains_in_circles_and_into_each_other(kind: Kind) -> None:
-    data = bytearray(populated(kind))
-    filesystem = fresh(Log(bytes(data)).read, kind)
-    root = filesystem.root.first
-    # the root directory's chain leads back to itself
-    data[filesystem.table_start + root * 4 : filesystem.table_start + root * 4 + 4] = root.to_bytes(4, "little")
-    hurt = writer_of(Log(bytes(data)), kind)
-    with pytest.raises(MalformedImageError, match="no end"):
-        list(hurt.fs.slots(hurt.fs.root))
-    assert survey(hurt.fs, hurt.used).problems[0] == "'/' shares clusters with another file"
-    data = bytearray(populated(kind))
-    # a file that says to begin where another one does
-    one, other = (filesystem.lookup(f"/iso/file {index} of many.txt") for index in (1, 2))
-    assert one is not None
-    assert other is not None
-    writer = writer_of(Log(bytes(data)), kind)
-    slots = writer._with_clusters(other.raw, one.first, 1, 1, row=True)
-    for place, slot in zip(other.slots, slots, strict=True):
-        data[place : place + 32] = slot
-    writer = writer_of(Log(bytes(data)), kind)
-    found = survey(writer.fs, writer.used)
-    assert any("shares clusters" in problem for problem in found.problems)
-    assert found.lost
-
-
-def walk(kind: Kind) -> Iterator[str]:
-    yield from fresh(Log(populated(kind)).read, kind).list("/iso")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_volume_that_is_marked_as_broken_is_looked_through(kind: Kind, tmp_path: Path) -> None:
-    data = bytearray(populated(kind))
-    if kind is Kind.FAT32:
-        data[fresh(Log(bytes(data)).read, kind).table_start + 7] &= 0xFB
-    else:
-        data[106] |= 4
-    log = Log(bytes(data))
-    assert fresh(log.read, kind).has_errors
-    assert not await clusterfsck.is_sound(log, kind, SIZE, tmp_path)
-    assert (await clusterfsck.mend(log, kind, SIZE, tmp_path)).forced
-    assert await clusterfsck.is_sound(log, kind, SIZE, tmp_path)
-    assert not fresh(log.read, kind).has_errors
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_bad_clusters_stay_bad(kind: Kind, tmp_path: Path) -> None:
-    log = Log(populated(kind))
-    writer = writer_of(log, kind)
-    bad = writer.find_room(1)[0]
-    writer.begin()
-    writer._allocate([bad])
-    mark = (writer.fs.table_limit + 1).to_bytes(4, "little")
-    place = writer.fs.table_start + bad.first * 4
-    sector = bytearray(log.read(place // SECTOR * SECTOR, SECTOR))
-    sector[place % SECTOR : place % SECTOR + 4] = mark
-    log.write(bytes(sector), place // SECTOR * SECTOR)
-    log.flush()
-    await clusterfsck.mend(log, kind, SIZE, tmp_path)
-    assert writer_of(log, kind).used[bad.first]
-    assert fresh(log.read, kind).table(bad.first) == writer.fs.table_limit + 1
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_fsck_mends_what_is_broken(kind: Kind, tmp_path: Path) -> None:
-    data = bytearray(populated(kind))
-    filesystem = fresh(Log(bytes(data)).read, kind)
-    one, other = (filesystem.lookup(f"/iso/file {index} of many.txt") for index in (1, 2))
-    assert one is not None
-    assert other is not None
-    big = filesystem.read_file("/iso/big.iso", SIZE)
-    writer = writer_of(Log(bytes(data)), kind)
-    for place, slot in zip(other.slots, writer._with_clusters(other.raw, one.first, 1, 1, row=True), strict=True):
-        data[place : place + 32] = slot
-    log = Log(bytes(data))
-    assert not await clusterfsck.is_sound(log, kind, SIZE, tmp_path)
-    mended = await clusterfsck.mend(log, kind, SIZE, tmp_path)
-    assert mended.forced
-    assert any("shares clusters" in line for line in mended.lines)
-    assert await clusterfsck.is_sound(log, kind, SIZE, tmp_path)
-    assert fresh(log.read, kind).read_file("/iso/big.iso", SIZE) == big
-    assert len(list(walk(kind))) - 2 <= len(fresh(log.read, kind).list("/iso"))
-    assert list(tmp_path.iterdir()) == []
