@@ -16,6 +16,7 @@ from luxusbd.errors import (
     UntrustedError,
     from_name,
 )
+from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.planning import Planner, Wanted
 from luxusbd.jobs.registry import name_of
@@ -25,7 +26,7 @@ from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.layout import bytes_needed
-from luxusbd.stick.model import ManifestImage, StickOperation
+from luxusbd.stick.model import ManifestImage, PartitionRole, StickOperation
 from luxusbd.text import size_text
 
 
@@ -63,7 +64,9 @@ class UpdatePlan:
     @property
     def beside(self) -> int:
         """Bytes that have to be free to write all before any goes."""
-        return bytes_needed([image.size for image in self.images], self.view.filesystem) if self.chosen else 0
+        if not self.chosen:
+            return 0
+        return bytes_needed([each.image.size for each in self.chosen if self._is_here(each)], self.view.filesystem)
 
     @property
     def one_at_a_time(self) -> int:
@@ -78,10 +81,18 @@ class UpdatePlan:
     def _most(self, needed: Callable[[int, int], int]) -> int:
         grown = most = 0
         for chosen in self.chosen:
-            old = chosen.found.image.size
-            most = max(most, grown + needed(chosen.image.size, old))
-            grown += chosen.image.size - old
+            if self._is_here(chosen):
+                old = chosen.found.image.size
+                most = max(most, grown + needed(chosen.image.size, old))
+                grown += chosen.image.size - old
         return most
+
+    def _is_here(self, chosen: Chosen) -> bool:
+        """Whether it takes room of the data partition; that of a companion is known to the worker alone."""
+        if not self.view.companion:
+            return True
+        on_companion = chosen.found.image.partition is PartitionRole.COMPANION
+        return not (on_companion or fitting.obstacle(self.view.filesystem, chosen.image.guest))
 
     def check_room(self) -> None:
         """Refuse what cannot fit, before anything is fetched.
@@ -217,7 +228,9 @@ class StickUpdates:
             for old, image in zip(new, images, strict=True):
                 context.note(f"{old}: {image.title}")
                 overall.next_order(2 * image.size, 2 * sum(other.size for other in images[done + 1 :]))
-                first = wishes.replace and bytes_needed([image.size], plan.view.filesystem) > free
+                # how much a companion has free is not known here, and the user said that the old one may go
+                away = image.partition is PartitionRole.COMPANION
+                first = wishes.replace and (away or bytes_needed([image.size], plan.view.filesystem) > free)
                 order = StickOperation.REPLACE if first else StickOperation.UPDATE
                 made = await work(order, images=(image,), remove=(old,))
                 free, done = int(made["free_bytes"]), done + 1

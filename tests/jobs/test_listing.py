@@ -11,7 +11,7 @@ import pytest
 
 from luxusbd.catalog.catalog import Catalog
 from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
-from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import DeviceBusyError, DeviceDamagedError, InvalidArgumentError, NotEnoughSpaceError
 from luxusbd.images.hints import RecipeHint, SecureBoot
 from luxusbd.jobs.api import DeviceView
@@ -21,6 +21,7 @@ from luxusbd.jobs.listing import Listing
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.stick import layout
 from luxusbd.stick.model import MIB, StickOptions
+from tests.jobs.disks import plain_stick
 
 ME, OTHER = 1000, 1001
 HINTS = {
@@ -54,21 +55,7 @@ NIX = system("nixos", "NixOS", 0, "Developer", release(recipe="", size=0))
 
 class Registry:
     def __init__(self) -> None:
-        device = Device(
-            identity=STICK,
-            node="/dev/sdz",
-            sys_path="",
-            vendor="Acme",
-            model="Stick",
-            serial="1",
-            bus="usb",
-            read_only=False,
-            removable=True,
-            partitions=(),
-            block_error="",
-            blocked_reason="",
-        )
-        self.view = DeviceView(device, DeviceState.BLANK)
+        self.view = DeviceView(plain_stick(STICK), DeviceState.BLANK)
         self.looked: list[DeviceIdentity] = []
 
     async def looked_at(self, identities: list[DeviceIdentity]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.catalog.model import Trust
-from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import (
     InvalidArgumentError,
     LargeDiskError,
@@ -32,6 +32,7 @@ from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, PartitionRole, StickOptions
 from luxusbd.stick.secureboot import Loaders, Search
+from tests.jobs.disks import plain_stick
 
 ME, OTHER = Caller(1000, ":1.1"), Caller(1001, ":1.2")
 
@@ -44,21 +45,7 @@ class Registry:
     """One stick that may be written."""
 
     def check_writable(self, wanted: DeviceIdentity) -> DeviceView:
-        device = Device(
-            identity=wanted,
-            node="/dev/sdz",
-            sys_path="",
-            vendor="Acme",
-            model="Stick",
-            serial="1",
-            bus="usb",
-            read_only=False,
-            removable=True,
-            partitions=(),
-            block_error="",
-            blocked_reason="",
-        )
-        return DeviceView(device, DeviceState.BLANK)
+        return DeviceView(plain_stick(wanted), DeviceState.BLANK)
 
     def losses(self, _wanted: DeviceIdentity) -> tuple[str, ...]:
         return ("holiday pictures",)

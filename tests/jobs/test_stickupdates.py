@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from luxusbd.catalog.catalog import Catalog
 from luxusbd.catalog.model import Distribution, Layer, Release, Trust
-from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import ImageNotFoundError, LuxusbError, NotEnoughSpaceError, UntrustedError
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
@@ -24,8 +24,10 @@ from luxusbd.jobs.stickcomparison import StickComparer
 from luxusbd.jobs.stickupdates import StickUpdates, UpdatePlan
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.workshop import Workshop
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import bytes_needed
-from luxusbd.stick.model import MIB, ManifestImage
+from luxusbd.stick.model import MIB, ManifestImage, PartitionRole
+from tests.jobs.disks import plain_stick
 from tests.stick import helpers
 
 ME = Caller(1000, ":1.1")
@@ -58,8 +60,7 @@ def on_stick(name: str, version: str = "1.0", size: int = 10 * MIB, **changes: A
 
 def view(*images: ManifestImage, free: int = 1 << 40) -> DeviceView:
     identity = DeviceIdentity("usb-stick", 7, 8 << 30)
-    device = Device(identity, "/dev/sdz", "", "Acme", "Stick", "1", "usb", False, True, (), "", "")
-    return DeviceView(device, DeviceState.LUXUSB, images=images, free_bytes=free)
+    return DeviceView(plain_stick(identity), DeviceState.LUXUSB, images=images, free_bytes=free)
 
 
 class Bench:
@@ -105,6 +106,16 @@ def test_what_is_chosen(tmp_path: Path) -> None:
     assert isinstance(error, ImageNotFoundError)
     assert "gamma.iso" in error.message
     assert bench.plan(view()).result()["updates"] == []
+
+
+def test_what_is_on_the_companion_takes_no_room_of_the_data_partition(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, distribution("alpha", release("2.0", size=50 * MIB)), distribution("beta", release("1.1")))
+    images = on_stick("alpha", partition=PartitionRole.COMPANION), on_stick("beta")
+    shown = replace(view(*images, free=bytes_needed([10 * MIB], Kind.EXFAT)), filesystem=Kind.EXFAT, companion=True)
+    plan = bench.plan(shown)
+    assert len(plan.chosen) == 2
+    assert plan.beside == plan.one_at_a_time == bytes_needed([10 * MIB], Kind.EXFAT)
+    assert isinstance(refused(bench, replace(shown, companion=False)), NotEnoughSpaceError)
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
