@@ -71,6 +71,8 @@ class TransferSetup:
     connections: int = TransferLimits.total_connections
     recipes: str = ""
     """The directory of the administrator's boot recipes; empty for none."""
+    catalog_recipes: str = ""
+    """The file with the boot recipes of the catalogue in force, which need not be there; empty for none."""
 
     def to_json(self) -> dict[str, Any]:
         """The params of `configure`."""
@@ -80,6 +82,7 @@ class TransferSetup:
             "connections": self.connections,
             "network": network_to_json(self.network),
             "recipes": self.recipes,
+            "catalog_recipes": self.catalog_recipes,
         }
 
 
