@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from luxusbd import resources
 from luxusbd.catalog.model import Distribution, Document, Layer, Mirror, Origin, Release, Stamp, Trust
 from luxusbd.errors import CatalogError
+from luxusbd.nesting import check_levels
 from luxusbd.text import clean, natural_key
 
 MAX_DOCUMENT = 32 * 1024 * 1024
@@ -104,6 +105,7 @@ def check_format(document: object, name: str, schema: str, warnings: list[str] |
         CatalogError: as `parse_document`; or the schema cannot be read.
     """
     unknown: list[str] | None = [] if _is_newer(document, name) else None
+    check_levels(document, name)
     # The library reports every missing field by itself, in the same words.
     refuse(list(dict.fromkeys(_schema_problems(document, schema, unknown))), name)
     assert isinstance(document, dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from luxusbd.catalog.cache import Cached
@@ -37,7 +38,7 @@ class CatalogRecipes:
         """
         recipes = cached.document.recipes if cached is not None else ()
         self.problems = _faults(recipes)
-        data = json.dumps([each for each in recipes if _is_json(each)]).encode() + b"\n"
+        data = kept_text(recipes)
         try:
             if not recipes:
                 self.path.unlink(missing_ok=True)
@@ -47,6 +48,11 @@ class CatalogRecipes:
             self.problems += (f"{self.path}: {error.strerror}; the recipes of the catalogue are not renewed",)
         for problem in self.problems:
             log.warning("a boot recipe of the catalogue is not used: %s", problem)
+
+
+def kept_text(recipes: Sequence[object]) -> bytes:
+    """The content of the file, which is no longer than the recipes are in the catalogue."""
+    return json.dumps([each for each in recipes if _is_json(each)]).encode()
 
 
 def _is_json(document: object) -> bool:

@@ -381,3 +381,12 @@ def test_recipes_count_in_a_signed_catalogue_alone(layer: Layer) -> None:
 def test_recipes_are_bounded(recipes: object, text: str) -> None:
     with pytest.raises(CatalogError, match=text):
         validate(document() | {"recipes": recipes}, "mine.json", Layer.CACHE)
+
+
+@pytest.mark.parametrize("levels", [70, 500, 985, 989, 990, 992])
+@pytest.mark.parametrize("key", ["expires", "distributions", "recipes", "else"])
+def test_values_inside_of_each_other_are_a_fault_and_no_crash(key: str, levels: int) -> None:
+    """Near the limit of the decoder, the words for a fault would go deeper than Python does."""
+    data = json.dumps(document() | {key: "@"}).replace('"@"', "[" * levels + "]" * levels)
+    with pytest.raises(CatalogError, match=r"at most 64 levels|maximum recursion depth exceeded while decoding"):
+        read_document(data.encode(), "mine.json", Layer.USER)

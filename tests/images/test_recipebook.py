@@ -91,6 +91,18 @@ def test_the_catalogues_recipes_are_read_where_they_are_kept(tmp_path: Path) -> 
     assert read_kept(kept).problems == (f"{kept}: no regular file",)
 
 
+def test_values_inside_of_each_other_are_a_fault_and_no_crash(tmp_path: Path) -> None:
+    for levels in (70, 900, 985):
+        text = json.dumps(minimal(id="deep", match="@")).replace('"@"', "[" * levels + "]" * levels)
+        (tmp_path / "deep.json").write_text(text)
+        write(tmp_path, "good")
+        layer = read_directory(tmp_path)
+        assert [recipe.id for recipe in layer.recipes] == ["good"]
+        assert len(layer.problems) == 1
+        ((_, none, problems),) = check_files([tmp_path / "deep.json"])
+        assert (none, len(problems)) == (None, 1)
+
+
 def test_the_shelf_follows_the_catalogues_file(tmp_path: Path) -> None:
     kept = tmp_path / "recipes.json"
     shelf = RecipeShelf(tmp_path / "recipes.d", kept)
