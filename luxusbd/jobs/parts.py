@@ -44,7 +44,8 @@ from luxusbd.jobs.stickcomparison import StickComparer
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.storekeeper import StoreKeeper
-from luxusbd.jobs.transfers import Transfers, TransferSetup
+from luxusbd.jobs.transferlink import TransferSetup
+from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.unfinished import UnfinishedMark
 from luxusbd.jobs.unmounting import Unmounting
