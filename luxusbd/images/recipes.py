@@ -19,6 +19,7 @@ from luxusbd import resources
 from luxusbd.errors import CatalogError
 from luxusbd.images.globs import path_regex
 from luxusbd.images.model import BootMethod, Firmware, Store
+from luxusbd.nesting import check_levels
 
 STICK_PLACEHOLDERS = frozenset({"iso", "data_uuid", "iso_uuid", "volume_id"})
 """Placeholders that stay in a boot entry and are filled in when the menu is written."""
@@ -169,6 +170,7 @@ def parse_recipe(document: object, name: str) -> Recipe:
     """
     from jsonschema.exceptions import best_match
 
+    check_levels(document, name)
     fault = best_match(_validator().iter_errors(document))
     if fault is not None:
         expected = fault.schema.get("description") if isinstance(fault.schema, dict) else None

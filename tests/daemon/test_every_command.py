@@ -203,7 +203,7 @@ async def _catalog_check(world: World) -> Arguments:
 
 @case("recipes list", says=["debian-netboot"], holds=lambda found: len(found["recipes"]) > 40)
 async def _recipes_list(world: World) -> Arguments:
-    return ("--directory", world.place / "recipes.d")
+    return ("--directory", world.place / "recipes.d", "--catalog", world.place / "recipes.json")
 
 
 @case("recipes check", says=["casper.json: good"])
