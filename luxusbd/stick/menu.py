@@ -9,11 +9,13 @@ GRUB goes on with the next line after a syntax error. The count is wrong then, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from luxusbd.errors import InternalError
-from luxusbd.images.model import BootEntry, BootMethod, Firmware
+from luxusbd.images.model import BootEntry, Firmware
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
+from luxusbd.stick.menulines import indent, notice, one_line
+from luxusbd.stick.menustart import file_of, start
+from luxusbd.stick.menutools import tools
 from luxusbd.stick.model import Manifest, ManifestImage
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
 
@@ -34,7 +36,6 @@ _GRAPHICS = (
     "  terminal_output gfxterm",
     "fi",
 )
-_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id)\}")
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
 _UNTRUSTED = '"${lux_untrusted}"'
 """Before the titles of entries whose key the shim of the stick does not have."""
@@ -59,12 +60,12 @@ def render(manifest: Manifest) -> str:
     items = [_terminal(manifest), _defaults(manifest)]
     items += [_image(manifest, image) for image in manifest.images]
     if not manifest.images:
-        items.append(_notice("This stick holds no images yet", "Add images with LUXusb, then start from it again."))
-    items.append(_tools())
+        items.append(notice("This stick holds no images yet", "Add images with LUXusb, then start from it again."))
+    items.append(tools())
     return "".join(
         [
             f"lux_gen={manifest.generation}\n",
-            *(f'if [ "$lux_pass" = menu ]; then {_line(item)}; else lux_seen="${{lux_seen}}x"; fi\n' for item in items),
+            *(_guard(one_line(item)) for item in items),
             _end(manifest.generation, len(items)),
         ]
     )
@@ -106,13 +107,13 @@ def stub(data_uuid: str, *, serial_console: bool = False) -> str:
             "  echo 'Plug it into a computer with LUXusb and repair it (luxusb repair).'",
             *(
                 f"  {line}"
-                for line in _notice(
+                for line in notice(
                     "No complete boot menu on this stick",
                     "The data partition is missing or damaged. Plug the stick into a computer with LUXusb and",
                     "repair it there (luxusb repair). The images on it may still be whole.",
                 )
             ),
-            *(f"  {line}" for line in _tools()),
+            *(f"  {line}" for line in tools()),
             "fi",
             "",
         ]
@@ -145,10 +146,6 @@ def _check(manifest: Manifest) -> None:
     for uuid in (manifest.data_uuid, *([manifest.companion_uuid] if manifest.companion_uuid else [])):
         if not _UUID.match(uuid):
             raise InternalError(f"{uuid!r} is no filesystem UUID")
-
-
-def _file(image: ManifestImage) -> str:
-    return f"(${image.partition})/iso/{image.name}"
 
 
 def _terminal(manifest: Manifest) -> list[str]:
@@ -207,13 +204,13 @@ def _entry_id(image: ManifestImage, entry: BootEntry) -> str:
 
 def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
     variants = [(platform, _entries(image, firmware)) for platform, firmware in _PLATFORMS]
-    lines = [f'if [ -e "{_file(image)}" ]; then']
+    lines = [f'if [ -e "{file_of(image)}" ]; then']
     if variants[0][1] == variants[1][1]:
-        lines += _indent(_variant(manifest, image, variants[0][1]))
+        lines += indent(_variant(manifest, image, variants[0][1]))
     else:
         for platform, entries in variants:
             lines.append(f'  if [ "$grub_platform" = {platform} ]; then')
-            lines += _indent(_indent(_variant(manifest, image, entries)))
+            lines += indent(indent(_variant(manifest, image, entries)))
             lines.append("  fi")
     return [*lines, "fi"]
 
@@ -221,7 +218,7 @@ def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
 def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry, ...]) -> list[str]:
     title = clean_title(f"{image.title} (custom)" if image.custom else image.title, image.name)
     if not entries:
-        return _notice(
+        return notice(
             clean_title(f"(not with this firmware) {title}", image.name),
             "This image cannot be started in this mode of the firmware (BIOS or UEFI). Try the other one.",
         )
@@ -229,7 +226,7 @@ def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry,
     if len(entries) == 1:
         return [
             f"menuentry {mark}{quote(title)} --id {quote(_image_id(image))} {{",
-            *_indent(_start(manifest, image, entries[0])),
+            *indent(start(manifest, image, entries[0])),
             "}",
         ]
     lines = [f"submenu {mark}{quote(title)} --id {quote(_image_id(image))} {{"]
@@ -237,7 +234,7 @@ def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry,
         mark = _UNTRUSTED if _untrusted(manifest, entry) else ""
         shown = quote(clean_title(entry.title, title))
         lines.append(f"  menuentry {mark}{shown} --id {quote(_entry_id(image, entry))} {{")
-        lines += _indent(_indent(_start(manifest, image, entry)))
+        lines += indent(indent(start(manifest, image, entry)))
         lines.append("  }")
     return [*lines, "}"]
 
@@ -246,148 +243,8 @@ def _untrusted(manifest: Manifest, entry: BootEntry) -> bool:
     return manifest.shim != "" and not entry.own_menu and not entry.trusted_by(manifest.shim)
 
 
-def _start(manifest: Manifest, image: ManifestImage, entry: BootEntry) -> list[str]:
-    file = f'"{_file(image)}"'
-    kernel = _inside(entry.kernel)
-    lines = [
-        "if [ -e (loop) ]; then loopback -d loop; fi",
-        f"if loopback loop {file}; then",
-    ]
-    match entry.method:
-        case BootMethod.LINUX:
-            words = "".join(f" {quote(_substitute(word, manifest, image))}" for word in entry.parameters)
-            lines += _indent(_linux(f"linux {kernel}{words}", entry.initrds))
-        case BootMethod.LINUX16:
-            words = "".join(f" {quote(_substitute(word, manifest, image))}" for word in entry.parameters)
-            lines += _indent(_guarded(f"linux16 {kernel}{words}", "GRUB could not load the program of this image."))
-        case BootMethod.MEMDISK:
-            lines += _indent(_memdisk(file))
-        case BootMethod.EFI:
-            lines += _indent(
-                _guarded(
-                    f"chainloader {kernel}",
-                    "The firmware refused the EFI program of this image; with Secure Boot on, switch that off.",
-                )
-            )
-        case BootMethod.CONFIGFILE | BootMethod.LOOPBACK_CFG:
-            lines += [
-                f"  set iso_path='/iso/{image.name}'",
-                f"  set isofile='/iso/{image.name}'",
-                f"  set rootuuid='{manifest.uuid_of(image)}'",
-                "  set loopback=loop",
-                "  export iso_path isofile rootuuid loopback",
-                "  set root=(loop)",
-                f"  configfile {kernel}",
-            ]
-    return [
-        *lines,
-        "else",
-        *_indent(_give_up("GRUB could not open the image file.")),
-        "fi",
-    ]
-
-
-def _linux(command: str, initrds: tuple[str, ...]) -> list[str]:
-    refused = "GRUB could not load the kernel; with Secure Boot on, its signature may be unknown here."
-    if not initrds:
-        return _guarded(command, refused)
-    load = "initrd " + " ".join(_inside(item) for item in initrds)
-    return [
-        f"if {command}; then",
-        # without this GRUB starts the kernel although its initrd is missing, and that ends in a panic
-        *_indent(_guarded(load, "GRUB could not load the initrd of this image: too little memory, or a broken file.")),
-        "else",
-        *_indent(_give_up(refused)),
-        "fi",
-    ]
-
-
-def _memdisk(file: str) -> list[str]:
-    return [
-        'if [ -e "$prefix/memdisk" ]; then',
-        '  if linux16 "$prefix/memdisk" iso raw; then',
-        *_indent(_indent(_guarded(f"initrd16 {file}", "GRUB could not load the image into memory: it is too large."))),
-        "  else",
-        *_indent(_indent(_give_up("GRUB could not load memdisk."))),
-        "  fi",
-        "else",
-        *_indent(_give_up("This stick has no memdisk: install syslinux-common where it is made, and refresh it.")),
-        "fi",
-    ]
-
-
-def _guarded(command: str, message: str) -> list[str]:
-    return [f"if {command}; then", "  true", "else", *_indent(_give_up(message)), "fi"]
-
-
-def _give_up(message: str) -> list[str]:
-    # a menu entry that ends with a kernel loaded is booted, so that the only way back is a new menu
-    return [
-        f"echo {quote(message)}",
-        "echo 'Back to the menu in 30 seconds, or at once with Esc.'",
-        "sleep --interruptible 30",
-        'configfile "$prefix/grub.cfg"',
-    ]
-
-
-def _inside(path: str) -> str:
-    return quote("(loop)/" + path.lstrip("/"))
-
-
-def _substitute(word: str, manifest: Manifest, image: ManifestImage) -> str:
-    values = {
-        "iso": f"/iso/{image.name}",
-        "data_uuid": manifest.uuid_of(image),
-        "iso_uuid": image.iso_uuid,
-        "volume_id": image.volume_id,
-    }
-    # one pass, so that a placeholder inside a value stays what it is
-    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], word)
-
-
-def _notice(title: str, *text: str) -> list[str]:
-    return [
-        f"menuentry {quote(title)} {{",
-        *(f"  echo {quote(line)}" for line in text),
-        "  echo 'Press Esc to go back.'",
-        "  sleep --interruptible 60",
-        "}",
-    ]
-
-
-def _tools() -> list[str]:
-    return [
-        "submenu 'Tools' --id tools {",
-        "  menuentry 'Restart' --id reboot {",
-        "    reboot",
-        "  }",
-        "  menuentry 'Power off' --id poweroff {",
-        "    halt",
-        "  }",
-        '  if [ "$grub_platform" = efi ]; then',
-        "    menuentry 'Firmware setup' --id firmware-setup {",
-        "      fwsetup",
-        "    }",
-        '    if [ -e "$cmdpath/mmx64.efi" ]; then',
-        "      menuentry 'Enrol keys for Secure Boot' --id mok-manager {",
-        '        chainloader "$cmdpath/mmx64.efi"',
-        "      }",
-        "    fi",
-        "  fi",
-        "}",
-    ]
-
-
-def _indent(lines: Iterable[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
-
-
-def _line(commands: Iterable[str]) -> str:
-    text = ""
-    for command in commands:
-        separator = " " if text.endswith(("{", " then", " else")) or text in ("", "else") else "; "
-        text += separator + command.strip()
-    return text.strip()
+def _guard(line: str) -> str:
+    return f'if [ "$lux_pass" = menu ]; then {line}; else lux_seen="${{lux_seen}}x"; fi\n'
 
 
 def _end(generation: int, items: int) -> str:
