@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from luxusbd.stick.text import quote
+Word = Callable[[str], str]
+"""Makes a word of GRUB script of an English text; see `Texts`."""
 
 
 def indent(lines: Iterable[str]) -> list[str]:
@@ -21,28 +22,28 @@ def one_line(commands: Iterable[str]) -> str:
     return text.strip()
 
 
-def guarded(command: str, message: str) -> list[str]:
+def guarded(command: str, message: str, word: Word) -> list[str]:
     """A command, and what the user reads when it fails."""
-    return [f"if {command}; then", "  true", "else", *indent(give_up(message)), "fi"]
+    return [f"if {command}; then", "  true", "else", *indent(give_up(message, word)), "fi"]
 
 
-def give_up(message: str) -> list[str]:
+def give_up(message: str, word: Word) -> list[str]:
     """Say why an entry does not start, and go back to the menu."""
     # a menu entry that ends with a kernel loaded is booted, so that the only way back is a new menu
     return [
-        f"echo {quote(message)}",
-        "echo 'Back to the menu in 30 seconds, or at once with Esc.'",
+        f"echo {word(message)}",
+        f"echo {word('Back to the menu in 30 seconds, or at once with Esc.')}",
         "sleep --interruptible 30",
         'configfile "$prefix/grub.cfg"',
     ]
 
 
-def notice(title: str, *text: str) -> list[str]:
-    """An entry that only tells something."""
+def notice(title: str, text: Iterable[str], word: Word) -> list[str]:
+    """An entry that only tells something; `title` and `text` are words of GRUB script, or several after each other."""
     return [
-        f"menuentry {quote(title)} {{",
-        *(f"  echo {quote(line)}" for line in text),
-        "  echo 'Press Esc to go back.'",
+        f"menuentry {title} --class note {{",
+        *(f"  echo {line}" for line in text),
+        f"  echo {word('Press Esc to go back.')}",
         "  sleep --interruptible 60",
         "}",
     ]

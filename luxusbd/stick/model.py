@@ -51,6 +51,24 @@ class Layout:
         return any(part.role is role for part in self.partitions)
 
 
+class Theme(StrEnum):
+    """How the menu looks where there are graphics."""
+
+    LUXUSB = "luxusb"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class MenuStyle:
+    """What of the menu is a matter of taste; it can be changed later."""
+
+    theme: Theme = Theme.LUXUSB
+    remember: bool = True
+    """Whether the entry that was started last is the one that starts by itself."""
+    language: str = "en"
+    """Of the fixed texts; one of `menutexts.LANGUAGES`."""
+
+
 @dataclass(frozen=True)
 class StickOptions:
     """What the user may choose when a stick is made; kept in the manifest."""
@@ -64,6 +82,7 @@ class StickOptions:
     """Bytes of the companion partition, 0 for none."""
     share: int = 0
     """Bytes of the share partition, 0 for none."""
+    menu: MenuStyle = MenuStyle()
 
 
 @dataclass(frozen=True)
