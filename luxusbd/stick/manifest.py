@@ -15,7 +15,7 @@ from luxusbd import resources
 from luxusbd.catalog.model import Trust
 from luxusbd.errors import DeviceDamagedError, NewerStickError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Store
-from luxusbd.stick.model import Kept, Manifest, ManifestImage, PartitionRole, StickOptions
+from luxusbd.stick.model import Kept, Manifest, ManifestImage, MenuStyle, PartitionRole, StickOptions, Theme
 
 FORMAT = 1
 LIMIT = 4 * 1024 * 1024
@@ -122,11 +122,22 @@ def options_to_json(options: StickOptions) -> dict[str, Any]:
         **({"companion": options.companion} if options.companion else {}),
         **({"share": options.share} if options.share else {}),
         **({"persistence": options.persistence} if options.persistence else {}),
+        **_style_to_json(options.menu),
+    }
+
+
+def _style_to_json(style: MenuStyle) -> dict[str, Any]:
+    usual = MenuStyle()
+    return {
+        **({"theme": style.theme.value} if style.theme is not usual.theme else {}),
+        **({"remember": style.remember} if style.remember is not usual.remember else {}),
+        **({"language": style.language} if style.language != usual.language else {}),
     }
 
 
 def options_from_json(document: dict[str, Any]) -> StickOptions:
     """Options from an object that fits the schema."""
+    usual = MenuStyle()
     return StickOptions(
         filesystem=document["filesystem"],
         label=document["label"],
@@ -135,6 +146,11 @@ def options_from_json(document: dict[str, Any]) -> StickOptions:
         companion=int(document.get("companion", 0)),
         share=int(document.get("share", 0)),
         persistence=int(document.get("persistence", 0)),
+        menu=MenuStyle(
+            theme=Theme(document.get("theme", usual.theme)),
+            remember=document.get("remember", usual.remember),
+            language=document.get("language", usual.language),
+        ),
     )
 
 

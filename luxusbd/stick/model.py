@@ -53,6 +53,24 @@ class Layout:
         return any(part.role is role for part in self.partitions)
 
 
+class Theme(StrEnum):
+    """How the menu looks where there are graphics."""
+
+    LUXUSB = "luxusb"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class MenuStyle:
+    """What of the menu is a matter of taste; it can be changed later."""
+
+    theme: Theme = Theme.LUXUSB
+    remember: bool = True
+    """Whether the entry that was started last is the one that starts by itself."""
+    language: str = "en"
+    """Of the fixed texts; one of `menutexts.LANGUAGES`."""
+
+
 @dataclass(frozen=True)
 class StickOptions:
     """What the user may choose when a stick is made; kept in the manifest."""
@@ -68,6 +86,7 @@ class StickOptions:
     """Bytes of the share partition, 0 for none."""
     persistence: int = 0
     """Bytes of the persistence partition, 0 for none."""
+    menu: MenuStyle = MenuStyle()
 
 
 @dataclass(frozen=True)

@@ -410,6 +410,7 @@ class _Repair:
                 manifest.esp_serial,
                 manifest.data_uuid,
                 serial_console=manifest.options.serial_console,
+                style=manifest.options.menu,
                 kind=Kind(manifest.options.filesystem),
             )
         except ToolMissingError as error:

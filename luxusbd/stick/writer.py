@@ -124,7 +124,14 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
     esp_serial = esp.new_serial()
     data_uuid = kinds.new_uuid(kind)
     # everything that can fail without the disk comes before the first write to it
-    files = await bootfiles.build(table, esp_serial, data_uuid, serial_console=order.options.serial_console, kind=kind)
+    files = await bootfiles.build(
+        table,
+        esp_serial,
+        data_uuid,
+        serial_console=order.options.serial_console,
+        style=order.options.menu,
+        kind=kind,
+    )
     progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
     progress.stage("partition")
     with target.exclusive(order):
@@ -231,6 +238,7 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
             manifest.esp_serial,
             manifest.data_uuid,
             serial_console=manifest.options.serial_console,
+            style=manifest.options.menu,
             kind=Kind(manifest.options.filesystem),
         )
         progress.stage("boot-files")
