@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from luxusbd.images.kernel import SHIM_VENDORS
-from luxusbd.images.model import Firmware
-from luxusbd.images.recipes import Recipe, Store, System, packaged_recipes
+from luxusbd.images.model import Firmware, Store
+from luxusbd.images.recipes import Recipe, System, packaged_recipes
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "boot.md"
 BEGIN = "<!-- Written by `python -m tests.images.docs_boot` from data/recipes; do not edit. -->"
