@@ -218,7 +218,7 @@ def _defaults(manifest: Manifest, groups: Sequence[Group]) -> list[str]:
             remembered.append(f'if [ -n "$lux_last" -a "$grub_platform" = {platform} ]; then {loop}; fi')
     places = [(group, image) for image in manifest.images for group in groups if image in group.images]
     trusted = (
-        (group, image, entry) for group, image in places for entry in image.entries if entry.trusted_by(manifest.shim)
+        (group, image, entry) for group, image in places for entry in image.starts if entry.trusted_by(manifest.shim)
     )
     if first := next(trusted, None):
         lines.append(f'if [ "$lockdown" = y ]; then set default={quote(_path(*first, _PLATFORMS[1][1]))}; fi')
@@ -237,7 +237,7 @@ def _path(group: Group, image: ManifestImage, entry: BootEntry, firmware: frozen
 
 
 def _entries(image: ManifestImage, firmware: frozenset[Firmware]) -> tuple[BootEntry, ...]:
-    return tuple(entry for entry in image.entries if entry.firmware & firmware)
+    return tuple(entry for entry in image.starts if entry.firmware & firmware)
 
 
 def _image_id(image: ManifestImage) -> str:
@@ -245,7 +245,9 @@ def _image_id(image: ManifestImage) -> str:
 
 
 def _entry_id(image: ManifestImage, entry: BootEntry) -> str:
-    return f"{_image_id(image)}-{image.entries.index(entry)}"
+    # the plain ones keep their names whether or not there is one that keeps changes
+    number = image.entries.index(entry) if entry in image.entries else "kept"
+    return f"{_image_id(image)}-{number}"
 
 
 def _group(manifest: Manifest, group: Group, texts: Texts) -> list[str]:
@@ -303,7 +305,7 @@ def _variant(
         made += indent(_remember(manifest, _path(group, image, entry, firmware)))
         made += indent(start(manifest, image, entry, word))
         made.append("}")
-        lines += indent(made)
+        lines += indent(_where_kept(image, made) if entry not in image.entries else made)
     return [*lines, "}"]
 
 
@@ -317,6 +319,13 @@ def _remember(manifest: Manifest, path: str) -> list[str]:
         f'  save_env -f "{_GRUBENV}" lux_last',
         "fi",
     ]
+
+
+def _where_kept(image: ManifestImage, lines: list[str]) -> list[str]:
+    """Lines for an entry that keeps changes, where the room for them is still there."""
+    if image.kept is None or not image.kept.directory:
+        return lines
+    return [f'if [ -e "(${image.partition})/{image.kept.directory}" ]; then', *indent(lines), "fi"]
 
 
 def _untrusted(manifest: Manifest, entry: BootEntry) -> bool:

@@ -6,12 +6,12 @@ import re
 
 from luxusbd.images.model import BootEntry, BootMethod
 from luxusbd.stick.menulines import Word, give_up, guarded, indent
-from luxusbd.stick.model import Manifest, ManifestImage
+from luxusbd.stick.model import MIB, Manifest, ManifestImage
 from luxusbd.stick.text import quote
 
 _NO_INITRD = "GRUB could not load the initrd of this image: too little memory, or a broken file."
 _TOO_LARGE = "GRUB could not load the image into memory: it is too large."
-_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id)\}")
+_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id|persistence|persistence_mb)\}")
 
 
 def file_of(image: ManifestImage) -> str:
@@ -100,7 +100,10 @@ def _inside(path: str) -> str:
 
 
 def _substitute(word: str, manifest: Manifest, image: ManifestImage) -> str:
+    kept = image.kept
     values = {
+        "persistence": f"/{kept.directory}" if kept is not None else "",
+        "persistence_mb": str(kept.size // MIB) if kept is not None else "",
         "iso": f"/iso/{image.name}",
         "data_uuid": manifest.uuid_of(image),
         "iso_uuid": image.iso_uuid,
