@@ -11,6 +11,8 @@ from pathlib import Path
 
 DOMAIN = "luxusb"
 LOCALE = Path(__file__).with_name("locale")
+LANGUAGES = ("en", "de")
+"""Of boot menus."""
 _machine = False
 
 
@@ -55,3 +57,9 @@ def plural(one: str, many: str) -> tuple[str, str]:
 def N_(message: str) -> str:  # noqa: N802
     """Mark a message that is translated where it is shown."""
     return message
+
+
+def usual_language() -> str:
+    """The one of `LANGUAGES` that this session has; English for others."""
+    language = _catalogue().info().get("language", "")
+    return language if language in LANGUAGES else LANGUAGES[0]

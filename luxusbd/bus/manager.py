@@ -20,7 +20,7 @@ from luxusbd.jobs.listed import CatalogQuery, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.settings import check_changeable
-from luxusbd.stick.model import StickOptions
+from luxusbd.stick.model import MenuStyle, StickOptions, Theme
 
 MAX_DEVICES = 64
 MAX_IMAGES = 256
@@ -225,6 +225,7 @@ class ManagerMethods:
             serial_console=given[members.SERIAL_CONSOLE],
             companion=given[members.COMPANION],
             share=given[members.SHARE],
+            menu=MenuStyle(Theme(given[members.THEME]), given[members.REMEMBER], given[members.LANGUAGE]),
             persistence=given[members.PERSISTENCE_PARTITION],
         )
         made = await self._engine.plan_stick(

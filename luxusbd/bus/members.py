@@ -60,6 +60,9 @@ EXCLUDE = Option("exclude", "as", _NO_STRINGS, maximum=300)
 MOST = Option("most", "u", 16, minimum=1, maximum=32)
 FILESYSTEM = Option("filesystem", "s", "ext4", choices=("ext4", "exfat", "fat32"))
 SERIAL_CONSOLE = Option("serial_console", "b", default=False)
+THEME = Option("theme", "s", "luxusb", choices=("luxusb", "none"))
+REMEMBER = Option("remember", "b", default=True)
+LANGUAGE = Option("language", "s", "en", choices=("en", "de"))
 TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
 COMPANION = Option("companion", "t", 0, maximum=1 << 50)
 SHARE = Option("share", "t", 0, maximum=1 << 50)
@@ -117,6 +120,9 @@ RULES: Mapping[tuple[str, str], Rule] = {
             PERSISTENCE,
             PERSISTENCE_PARTITION,
             SERIAL_CONSOLE,
+            THEME,
+            REMEMBER,
+            LANGUAGE,
             TIMEOUT,
             LABEL,
             ALLOW_LARGE,

@@ -78,8 +78,8 @@ def files(texts: Texts) -> dict[str, bytes]:
 def _pictures() -> dict[str, bytes]:
     rows = [_blend(_TOP, _BOTTOM, y / 767) for y in range(768)]
     result = {"background.png": png([[(*row, 255)] * 1024 for row in rows])}
-    for name, colour in (("select", _SELECTED), ("frame", _FRAME)):
-        result |= {f"{name}_{part}.png": picture for part, picture in _nine(colour).items()}
+    for name, colour, corner in (("select", _SELECTED, 4), ("frame", _FRAME, _CORNER)):
+        result |= {f"{name}_{part}.png": picture for part, picture in _nine(colour, corner).items()}
     for number, (name, shape) in enumerate({**_LETTERS, **_OTHERS}.items()):
         named = name if name in _OTHERS else f"letter-{name}"
         result[f"icons/{named}.png"] = png(_glyph(shape, _COLOURS[number * 3 % len(_COLOURS)]))
@@ -125,7 +125,7 @@ terminal-border: "4"
   item_icon_space = 14
   item_height = {_ICON + 4}
   item_padding = 8
-  item_spacing = 8
+  item_spacing = 10
   scrollbar = false
 }}
 + label {{
@@ -167,18 +167,18 @@ def _blend(first: tuple[int, int, int], second: tuple[int, int, int], part: floa
     return red, green, blue
 
 
-def _inside(x: int, y: int, size: int) -> bool:
+def _inside(x: int, y: int, size: int, corner: int = _CORNER) -> bool:
     """Whether a pixel is in a square with round corners."""
-    dx = max(_CORNER - 0.5 - x, x - (size - _CORNER - 0.5), 0)
-    dy = max(_CORNER - 0.5 - y, y - (size - _CORNER - 0.5), 0)
-    return dx * dx + dy * dy <= _CORNER * _CORNER
+    dx = max(corner - 0.5 - x, x - (size - corner - 0.5), 0)
+    dy = max(corner - 0.5 - y, y - (size - corner - 0.5), 0)
+    return dx * dx + dy * dy <= corner * corner
 
 
-def _nine(colour: Colour) -> dict[str, bytes]:
+def _nine(colour: Colour, corner: int) -> dict[str, bytes]:
     """The corners, edges and middle of a box with round corners, as GRUB puts them together."""
-    size = 3 * _CORNER
-    square = [[colour if _inside(x, y, size) else _CLEAR for x in range(size)] for y in range(size)]
-    third = [slice(0, _CORNER), slice(_CORNER, 2 * _CORNER), slice(2 * _CORNER, size)]
+    size = 3 * corner
+    square = [[colour if _inside(x, y, size, corner) else _CLEAR for x in range(size)] for y in range(size)]
+    third = [slice(0, corner), slice(corner, 2 * corner), slice(2 * corner, size)]
     names = (("nw", "n", "ne"), ("w", "c", "e"), ("sw", "s", "se"))
     return {
         names[down][across]: png([row[third[across]] for row in square[third[down]]])

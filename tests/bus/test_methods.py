@@ -14,7 +14,7 @@ from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.images.model import Firmware
 from luxusbd.jobs.api import ImageUpdate, PruneOptions, UpdateWishes
-from luxusbd.stick.model import StickOptions
+from luxusbd.stick.model import MenuStyle, StickOptions, Theme
 from tests.bus.client import Client
 from tests.bus.fake import SHA, FakeEngine, job, view
 from tests.stick import helpers
@@ -170,11 +170,15 @@ async def test_a_stick_from_plan_to_job(client: Client, engine: FakeEngine) -> N
     options = {
         "timeout": Variant("u", 30),
         "serial_console": Variant("b", True),
+        "theme": Variant("s", "none"),
+        "remember": Variant("b", False),
+        "language": Variant("s", "de"),
         "label": Variant("s", "MINE"),
         "allow_large": Variant("b", True),
     }
     plan: dict[str, Any] = await client.call("PlanStick", "aoasa{sv}", [DEVICE], ["distro:debian"], options)
-    wanted = StickOptions(filesystem="ext4", label="MINE", timeout=30, serial_console=True)
+    style = MenuStyle(Theme.NONE, remember=False, language="de")
+    wanted = StickOptions(filesystem="ext4", label="MINE", timeout=30, serial_console=True, menu=style)
     assert engine.calls[-1] == ("plan_stick", (IDENTITY,), ("distro:debian",), wanted, True, {})
     assert plan["devices"][0]["path"] == DEVICE
     assert plan["devices"][0]["lost"] == ["everything"]

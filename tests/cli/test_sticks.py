@@ -60,6 +60,11 @@ def test_plan_json_and_options(luxusb: Run, daemon: FakeDaemon) -> None:
         "--menu-timeout",
         "5",
         "--serial-console",
+        "--theme",
+        "none",
+        "--forget",
+        "--menu-language",
+        "de",
         "--allow-large",
     ]
     document = luxusb("plan", "--device", world.USB_ID, "image:b2b2b2", *stick, "--json").document
@@ -76,6 +81,9 @@ def test_plan_json_and_options(luxusb: Run, daemon: FakeDaemon) -> None:
         "label": "MINE",
         "timeout": 5,
         "serial_console": True,
+        "theme": "none",
+        "remember": False,
+        "language": "de",
         "allow_large": True,
     }
 

@@ -12,7 +12,7 @@ import click
 from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
-from luxusb_cli.i18n import _
+from luxusb_cli.i18n import LANGUAGES, _, usual_language
 from luxusb_cli.params import consent_options, target_options, to_size, to_sizes
 from luxusb_cli.render import plan_text, say
 from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
@@ -39,6 +39,9 @@ def _stick_options(command: F) -> F:
         label: str | None,
         menu_timeout: int | None,
         serial_console: bool,
+        theme: str | None,
+        forget: bool,
+        menu_language: str | None,
         allow_large: bool,
         **kwargs: Any,
     ) -> Any:
@@ -61,6 +64,13 @@ def _stick_options(command: F) -> F:
             stick["timeout"] = Typed("u", menu_timeout)
         if serial_console:
             stick["serial_console"] = Typed("b", True)
+        if theme is not None:
+            stick["theme"] = Typed("s", theme)
+        if forget:
+            stick["remember"] = Typed("b", False)
+        language = menu_language or usual_language()
+        if language != "en":
+            stick["language"] = Typed("s", language)
         if allow_large:
             stick["allow_large"] = Typed("b", True)
         return command(*args, stick=stick, **kwargs)
@@ -68,6 +78,13 @@ def _stick_options(command: F) -> F:
     decorated: Any = wrapper
     for option in (
         click.option("--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."),
+        click.option(
+            "--menu-language",
+            type=click.Choice(LANGUAGES),
+            help="Language of the menu's fixed texts; that of this session if left out.",
+        ),
+        click.option("--forget", is_flag=True, help="Do not let the menu remember what was started last."),
+        click.option("--theme", type=click.Choice(("luxusb", "none")), help="How the menu looks; luxusb if left out."),
         click.option("--serial-console", is_flag=True, help="Show the menu on the first serial port too."),
         click.option(
             "--menu-timeout",
