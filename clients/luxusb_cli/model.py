@@ -62,6 +62,10 @@ class DeviceInfo:
     current_job: str
     """Path of the job that works on it, or empty."""
     images: tuple[StickImage, ...]
+    firmware: tuple[str, ...]
+    """What a LUXusb stick serves: bios, uefi, uefi-sb, uefi-ia32 and so on."""
+    boot_warning: str
+    """Why its boot files should be renewed, or empty."""
     updates: tuple[Mapping[str, object], ...]
     """Newer releases for the images on it, as the daemon gave them, for JSON."""
 
@@ -92,6 +96,8 @@ class DeviceInfo:
             ),
             current_job="" if job == "/" else job,
             images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),
+            firmware=texts(wire, "Firmware"),
+            boot_warning=text(wire, "BootWarning"),
             updates=tuple(wires(wire.get("Updates", []), "Updates")),
         )
 

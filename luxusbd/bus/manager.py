@@ -291,7 +291,7 @@ class ManagerMethods:
         del given
         view = self._device(call, call.args[0])
         found = await self._engine.list_stick_images(call.caller, view.device.identity)
-        return Answer(([render.stick_image(image, view.shim) for image in found],))
+        return Answer(([render.stick_image(image, view.shim, view.firmware) for image in found],))
 
     async def _open_image_target(self, call: Call, given: Options) -> Answer:
         del given

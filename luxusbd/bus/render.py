@@ -252,8 +252,9 @@ def image_update(update: ImageUpdate) -> Entry:
     return update.to_json()
 
 
-def stick_image(image: ManifestImage, shim: str) -> Entry:
-    """One image on a stick."""
+def stick_image(image: ManifestImage, shim: str, served: frozenset[Firmware] = frozenset()) -> Entry:
+    """One image on a stick that starts through this shim, and serves this firmware where that is known."""
+    starts = started_by(image.entries, shim)
     return {
         "name": image.name,
         "title": image.title,
@@ -264,7 +265,7 @@ def stick_image(image: ManifestImage, shim: str) -> Entry:
         "custom": image.custom,
         "recipe": image.recipe,
         "added": image.added,
-        "firmware": firmware(started_by(image.entries, shim)),
+        "firmware": firmware(starts & served if served else starts),
     }
 
 

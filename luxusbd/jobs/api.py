@@ -103,6 +103,10 @@ class DeviceView:
     """Whether a stick has a companion partition."""
     shim: str = ""
     """The vendor whose shim a stick starts through under Secure Boot; empty for none."""
+    firmware: frozenset[Firmware] = frozenset()
+    """What the boot files of a stick serve."""
+    boot_warning: str = ""
+    """Why its boot files should be renewed, for people; empty when there is no need."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 

@@ -21,7 +21,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     PlanExpiredError,
 )
-from luxusbd.images.model import Firmware, Recognition, StoredImage
+from luxusbd.images.model import SECURE, Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting, planfirmware
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
@@ -187,7 +187,7 @@ class Planner:
         companion = options.companion > 0
         fitting.check(kind, [wanted.guest for wanted in images], companion=companion, planned=True)
         signed = grub.signed()
-        shim = signed.loaders.vendor if signed.loaders and Firmware.UEFI_SECURE_BOOT in firmware else ""
+        shim = grub.vendor(grub.starts(kind)) if firmware & SECURE else ""
         planned_images = tuple(_planned(wanted, firmware, options, shim) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         warnings += _renamed(images)
@@ -205,7 +205,7 @@ class Planner:
             images=planned_images,
             options=options,
             firmware=firmware,
-            secure_boot=Firmware.UEFI_SECURE_BOOT in firmware,
+            secure_boot=bool(firmware & SECURE),
             warnings=tuple(warnings),
         )
         self._plans[plan.token] = StoredPlan(plan, caller.uid, images)

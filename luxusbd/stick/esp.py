@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 import secrets
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from luxusbd import process
 from luxusbd.errors import InternalError, ToolFailedError
 from luxusbd.stick import grub, menu
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.model import MIB, Layout, PartitionRole
-from luxusbd.stick.secureboot import Loaders
 
 LABEL = "LUXESP"
 MEMDISK = Path("/usr/lib/syslinux/memdisk")
 """Starts images of discs and floppies from memory under BIOS; of Debian's syslinux-common."""
 _SERIAL = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}\Z")
-_DIRECTORIES = ("EFI", "EFI/BOOT", "boot", "boot/grub", "boot/grub/fonts")
 
 
 async def build(
@@ -27,7 +27,8 @@ async def build(
     work: Path,
     *,
     serial_console: bool = False,
-    loaders: Loaders | None = None,
+    starts: Sequence[grub.Start] | None = None,
+    kind: Kind = Kind.EXT4,
 ) -> bytes:
     """The used beginning of the ESP, in whole MiB; what follows it on the partition holds nothing and may stay.
 
@@ -37,7 +38,8 @@ async def build(
         data_uuid: filesystem UUID of the data partition, for the stub.
         work: a directory for temporary files.
         serial_console: whether the stub speaks on the serial port too.
-        loaders: what UEFI starts; without them it is an unsigned GRUB, where this machine has one.
+        starts: what each kind of UEFI starts; None for unsigned GRUBs alone, where this machine has them.
+        kind: of the data partition.
 
     Raises:
         ToolMissingError: GRUB, mtools or dosfstools is not installed.
@@ -46,19 +48,13 @@ async def build(
     if not _SERIAL.match(esp_serial):
         raise InternalError(f"{esp_serial!r} is no FAT volume serial")
     part = layout.partition(PartitionRole.ESP)
+    if starts is None:
+        starts = [grub.Start(platform, None) for platform in grub.ALL_UEFI if grub.is_available(platform)]
     files: list[tuple[str, Path]] = []
-    if loaders is not None:
-        files.append(("EFI/BOOT/BOOTX64.EFI", loaders.shim))
-        # the names that shim asks for
-        files.append(("EFI/BOOT/grubx64.efi", loaders.grub))
-        if loaders.mok_manager is not None:
-            files.append(("EFI/BOOT/mmx64.efi", loaders.mok_manager))
-    elif grub.is_available(grub.UEFI):
-        program = work / "BOOTX64.EFI"
-        program.write_bytes(await grub.make_image(grub.UEFI, grub.early_config(esp_serial), work))
-        files.append(("EFI/BOOT/BOOTX64.EFI", program))
+    for start in starts:
+        files += await _programs(start, esp_serial, work)
     config = work / "grub.cfg"
-    config.write_text(menu.stub(data_uuid, serial_console=serial_console), "ascii")
+    config.write_text(menu.stub(data_uuid, serial_console=serial_console, modules=_modules(kind)), "ascii")
     files.append(("boot/grub/grub.cfg", config))
     if font := grub.font():
         files.append(("boot/grub/fonts/unicode.pf2", font))
@@ -66,10 +62,36 @@ async def build(
         files.append(("boot/grub/memdisk", memdisk))
     image = work / "esp.img"
     await _format(image, part.size, part.start, esp_serial)
-    await process.run(["mmd", "-i", str(image), *(f"::/{name}" for name in _DIRECTORIES)], env=_MTOOLS)
+    await process.run(["mmd", "-i", str(image), *(f"::/{name}" for name in _directories(files))], env=_MTOOLS)
     for name, source in files:
         await process.run(["mcopy", "-i", str(image), str(source), f"::/{name}"], env=_MTOOLS)
     return _used(image)
+
+
+async def _programs(start: grub.Start, esp_serial: str, work: Path) -> list[tuple[str, Path]]:
+    machine = start.platform.machine
+    first = f"EFI/BOOT/BOOT{machine.upper()}.EFI"
+    if start.loaders is None:
+        program = work / f"grub{machine}.efi"
+        program.write_bytes(await grub.make_image(start.platform, grub.early_config(esp_serial), work))
+        return [(first, program)]
+    # the names that shim asks for
+    files = [(first, start.loaders.shim), (f"EFI/BOOT/grub{machine}.efi", start.loaders.grub)]
+    if start.loaders.mok_manager is not None:
+        files.append((f"EFI/BOOT/mm{machine}.efi", start.loaders.mok_manager))
+    beside = f"boot/grub/{start.platform.name}"
+    return files + [(f"{beside}/{module.name}", module) for module in grub.modules_beside(start)]
+
+
+def _modules(kind: Kind) -> tuple[str, ...]:
+    """What a signed GRUB has to load before it reads the data partition."""
+    return () if kind in grub.READ_BY_SIGNED else (grub.MODULES[kind],)
+
+
+def _directories(files: Sequence[tuple[str, Path]]) -> list[str]:
+    """Every directory of the files, the outer ones first."""
+    found = {str(parent) for name, _source in files for parent in PurePosixPath(name).parents}
+    return sorted(found - {"."})
 
 
 def _memdisk() -> Path | None:

@@ -85,6 +85,7 @@ def from_json(document: object) -> Manifest:
         luxusbd=document["luxusbd"],
         companion_uuid=document.get("companion_uuid", ""),
         shim=document.get("shim", ""),
+        sbat={name: int(level) for name, level in document.get("sbat", {}).items()},
     )
 
 
@@ -109,6 +110,7 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
         "luxusbd": manifest.luxusbd,
         **({"companion_uuid": manifest.companion_uuid} if manifest.companion_uuid else {}),
         **({"shim": manifest.shim} if manifest.shim else {}),
+        **({"sbat": dict(manifest.sbat)} if manifest.sbat else {}),
     }
 
 

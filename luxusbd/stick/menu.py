@@ -9,11 +9,12 @@ GRUB goes on with the next line after a syntax error. The count is wrong then, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from luxusbd.errors import InternalError
-from luxusbd.images.model import BootEntry, BootMethod, Firmware
+from luxusbd.images.model import BootEntry, BootMethod
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
+from luxusbd.stick.menuplatforms import MOK_MANAGERS, Platform, identify, platforms
 from luxusbd.stick.model import Manifest, ManifestImage
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
 
@@ -36,12 +37,9 @@ _GRAPHICS = (
 )
 _PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id)\}")
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
+_UNREADABLE = "Under Secure Boot the filesystem of this stick cannot be read. Switch Secure Boot off to start from it."
 _UNTRUSTED = '"${lux_untrusted}"'
 """Before the titles of entries whose key the shim of the stick does not have."""
-_PLATFORMS = (
-    ("pc", frozenset({Firmware.BIOS})),
-    ("efi", frozenset({Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})),
-)
 
 
 def menu_path(generation: int) -> str:
@@ -81,17 +79,35 @@ def generation_of(data: bytes | None) -> int | None:
     return generation if data.endswith(b"\n" + _end(generation, data.count(b"\n") - 2).encode()) else None
 
 
-def stub(data_uuid: str, *, serial_console: bool = False) -> str:
+def stub(data_uuid: str, *, serial_console: bool = False, modules: Sequence[str] = ()) -> str:
     """The constant grub.cfg of the ESP: find the data partition, run the newer complete menu, else explain.
 
     Args:
         data_uuid: filesystem UUID of the data partition.
         serial_console: say it on the first serial port too, when no menu can.
+        modules: what a signed GRUB has to load before it can read the data partition; in lockdown it cannot.
     """
     if not _UUID.match(data_uuid):
         raise InternalError(f"{data_uuid!r} is no filesystem UUID")
+    excuse = [
+        "echo 'LUXusb: no complete boot menu was found on the data partition of this stick.'",
+        "echo 'Plug it into a computer with LUXusb and repair it (luxusb repair).'",
+        *_notice(
+            "No complete boot menu on this stick",
+            "The data partition is missing or damaged. Plug the stick into a computer with LUXusb and",
+            "repair it there (luxusb repair). The images on it may still be whole.",
+        ),
+    ]
+    if modules:
+        locked = [
+            f"echo {quote(_UNREADABLE)}",
+            *_notice("Switch Secure Boot off to start from this stick", _UNREADABLE),
+        ]
+        excuse = ['if [ "$lockdown" = y ]; then', *_indent(locked), "else", *_indent(excuse), "fi"]
     return "\n".join(
         [
+            # one that is built in already stays as it is
+            *(f'if [ "$lockdown" != y ]; then insmod {module}; fi' for module in modules),
             "set lux_pick=",
             f"if search --no-floppy --set=data --fs-uuid {data_uuid}; then",
             *(f"  {line}" for line in chooser("($data)" + MENU_A, "($data)" + MENU_B)),
@@ -102,16 +118,7 @@ def stub(data_uuid: str, *, serial_console: bool = False) -> str:
             "else",
             *(f"  {line}" for line in (SERIAL if serial_console else ())),
             "  set timeout=-1",
-            "  echo 'LUXusb: no complete boot menu was found on the data partition of this stick.'",
-            "  echo 'Plug it into a computer with LUXusb and repair it (luxusb repair).'",
-            *(
-                f"  {line}"
-                for line in _notice(
-                    "No complete boot menu on this stick",
-                    "The data partition is missing or damaged. Plug the stick into a computer with LUXusb and",
-                    "repair it there (luxusb repair). The images on it may still be whole.",
-                )
-            ),
+            *(f"  {line}" for line in excuse),
             *(f"  {line}" for line in _tools()),
             "fi",
             "",
@@ -155,7 +162,7 @@ def _terminal(manifest: Manifest) -> list[str]:
     # the message of a failing rmmod is gone from the screen once the terminal is set up
     lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi']
     lines += SERIAL if manifest.options.serial_console else _GRAPHICS
-    lines.append("export data")
+    lines += ["export data", *identify(manifest.firmware)]
     if manifest.shim:
         # such an entry stays: whoever has enrolled its vendor's key with MokManager starts it
         lines += [
@@ -173,28 +180,21 @@ def _defaults(manifest: Manifest) -> list[str]:
         "set timeout_style=menu",
         f"set timeout={min(max(0, manifest.options.timeout), MAXIMUM_TIMEOUT)}",
     ]
-    for platform, firmware in _PLATFORMS:
-        for image in manifest.images:
-            if entries := _entries(image, firmware):
-                path = _path(image, entries[0], firmware)
-                lines.append(f'if [ "$grub_platform" = {platform} ]; then set default={quote(path)}; fi')
-                break
-    trusted = (
-        (image, entry) for image in manifest.images for entry in image.entries if entry.trusted_by(manifest.shim)
-    )
-    if first := next(trusted, None):
-        lines.append(f'if [ "$lockdown" = y ]; then set default={quote(_path(*first, _PLATFORMS[1][1]))}; fi')
+    for platform in platforms(manifest.firmware):
+        shown = [(image, entry) for image in manifest.images for entry in platform.entries(image.entries)]
+        trusted = [(image, entry) for image, entry in shown if platform.secure and entry.trusted_by(manifest.shim)]
+        if shown:
+            lines.append(f"if [ {platform.test} ]; then set default={quote(_path(*shown[0], platform))}; fi")
+        if trusted:
+            path = _path(*trusted[0], platform)
+            lines.append(f'if [ {platform.test} -a "$lockdown" = y ]; then set default={quote(path)}; fi')
     return lines
 
 
-def _path(image: ManifestImage, entry: BootEntry, firmware: frozenset[Firmware]) -> str:
+def _path(image: ManifestImage, entry: BootEntry, platform: Platform) -> str:
     """An entry as GRUB's variable `default` names it."""
-    alone = len(_entries(image, firmware)) == 1
+    alone = len(platform.entries(image.entries)) == 1
     return _image_id(image) if alone else f"{_image_id(image)}>{_entry_id(image, entry)}"
-
-
-def _entries(image: ManifestImage, firmware: frozenset[Firmware]) -> tuple[BootEntry, ...]:
-    return tuple(entry for entry in image.entries if entry.firmware & firmware)
 
 
 def _image_id(image: ManifestImage) -> str:
@@ -206,24 +206,24 @@ def _entry_id(image: ManifestImage, entry: BootEntry) -> str:
 
 
 def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
-    variants = [(platform, _entries(image, firmware)) for platform, firmware in _PLATFORMS]
+    variants = [(platform, platform.entries(image.entries)) for platform in platforms(manifest.firmware)]
     lines = [f'if [ -e "{_file(image)}" ]; then']
-    if variants[0][1] == variants[1][1]:
-        lines += _indent(_variant(manifest, image, variants[0][1]))
+    if len({entries for _platform, entries in variants}) == 1:
+        lines += _indent(_variant(manifest, image, variants[0][0], variants[0][1]))
     else:
         for platform, entries in variants:
-            lines.append(f'  if [ "$grub_platform" = {platform} ]; then')
-            lines += _indent(_indent(_variant(manifest, image, entries)))
+            lines.append(f"  if [ {platform.test} ]; then")
+            lines += _indent(_indent(_variant(manifest, image, platform, entries)))
             lines.append("  fi")
     return [*lines, "fi"]
 
 
-def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry, ...]) -> list[str]:
+def _variant(manifest: Manifest, image: ManifestImage, platform: Platform, entries: tuple[BootEntry, ...]) -> list[str]:
     title = clean_title(f"{image.title} (custom)" if image.custom else image.title, image.name)
     if not entries:
         return _notice(
             clean_title(f"(not with this firmware) {title}", image.name),
-            "This image cannot be started in this mode of the firmware (BIOS or UEFI). Try the other one.",
+            platform.why_not(image.entries),
         )
     mark = _UNTRUSTED if all(_untrusted(manifest, entry) for entry in entries) else ""
     if len(entries) == 1:
@@ -368,13 +368,19 @@ def _tools() -> list[str]:
         "    menuentry 'Firmware setup' --id firmware-setup {",
         "      fwsetup",
         "    }",
-        '    if [ -e "$cmdpath/mmx64.efi" ]; then',
-        "      menuentry 'Enrol keys for Secure Boot' --id mok-manager {",
-        '        chainloader "$cmdpath/mmx64.efi"',
-        "      }",
-        "    fi",
+        *(line for test, name in MOK_MANAGERS for line in _mok_manager(test, name)),
         "  fi",
         "}",
+    ]
+
+
+def _mok_manager(test: str, name: str) -> list[str]:
+    return [
+        f'    if [ {test} -a -e "$cmdpath/{name}" ]; then',
+        "      menuentry 'Enrol keys for Secure Boot' --id mok-manager {",
+        f'        chainloader "$cmdpath/{name}"',
+        "      }",
+        "    fi",
     ]
 
 

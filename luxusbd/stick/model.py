@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -129,6 +130,9 @@ class Manifest:
     """Filesystem UUID of the companion partition; empty where there is none."""
     shim: str = ""
     """The vendor whose shim is on the ESP: debian or ubuntu; empty where there is none."""
+
+    sbat: Mapping[str, int] = field(default_factory=dict)
+    """SBAT generations of shim and GRUB on the ESP by component; empty where they are not known or unsigned."""
 
     def uuid_of(self, image: ManifestImage) -> str:
         """Filesystem UUID of the partition that an image is on."""

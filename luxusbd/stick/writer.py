@@ -18,6 +18,7 @@ from luxusbd.errors import (
     MalformedImageError,
     NotEnoughSpaceError,
 )
+from luxusbd.images.model import with_kinds_of_uefi
 from luxusbd.stick import (
     bootfiles,
     bootswap,
@@ -148,6 +149,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         firmware=files.firmware,
         boot_files=files.records,
         shim=files.shim,
+        sbat=files.sbat,
         luxusbd=luxusbd.__version__,
         companion_uuid=kinds.new_uuid(Kind.EXT4) if table.has(PartitionRole.COMPANION) else "",
     )
@@ -230,9 +232,25 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
         after_step("boot-files")
         manifest = await work.commit(
             session,
-            dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records, shim=files.shim),
+            dataclasses.replace(
+                manifest,
+                firmware=files.firmware,
+                boot_files=files.records,
+                shim=files.shim,
+                sbat=files.sbat,
+                images=tuple(_with_kinds_of_uefi(image) for image in manifest.images),
+            ),
         )
         return await work.result(session, manifest, files.size)
+
+
+def _with_kinds_of_uefi(image: ManifestImage) -> ManifestImage:
+    """An image from a time when there was one kind of UEFI, so that other kinds show it too."""
+    entries = tuple(
+        dataclasses.replace(entry, firmware=with_kinds_of_uefi(entry.firmware, entry.method, image.architecture))
+        for entry in image.entries
+    )
+    return dataclasses.replace(image, entries=entries)
 
 
 async def _rescan(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:

@@ -356,10 +356,14 @@ async def test_what_is_on_a_stick(client: Client) -> None:
 
 
 def test_secure_boot_of_an_image_depends_on_the_shim_of_its_stick() -> None:
-    entry = helpers.entry(firmware=frozenset(Firmware), signer="debian")
+    entry = helpers.entry(
+        firmware=frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_SECURE_BOOT}), signer="debian"
+    )
     image = helpers.image(entries=(entry,))
     for shim, names in (("debian", ["bios", "uefi", "uefi-sb"]), ("ubuntu", ["bios", "uefi"]), ("", ["bios", "uefi"])):
         assert render.stick_image(image, shim)["firmware"] == render.strings(names)
+    served = frozenset({Firmware.UEFI, Firmware.UEFI_ARM64})
+    assert render.stick_image(image, "debian", served)["firmware"] == render.strings(["uefi"])
 
 
 async def test_an_image_file_becomes_a_device_until_its_caller_goes(

@@ -46,7 +46,14 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
         async with open_targets(client, choice) as (target,):
             found = await client.contents(target.device.path)
         if state.json:
-            state.emit({"images": found, "unlisted_images": target.device.unlisted_images})
+            state.emit(
+                {
+                    "images": found,
+                    "unlisted_images": target.device.unlisted_images,
+                    "firmware": target.device.firmware,
+                    "boot_warning": target.device.boot_warning,
+                }
+            )
             return ExitCode.DONE
         if target.device.damage:
             say(damage_note(target.device), "red")
@@ -54,6 +61,10 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
             say(unlisted_note(target.device), "yellow")
         if target.device.updates:
             say(updates_note(target.device))
+        if target.device.boot_warning:
+            say(clean(target.device.boot_warning), "yellow")
+        if target.device.firmware:
+            say(_("It starts under: {firmware}").format(firmware=firmware_names(target.device.firmware)))
         if not found:
             say(_("There is no image on it. Add one with `luxusb add`."))
         else:
