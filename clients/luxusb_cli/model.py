@@ -422,6 +422,16 @@ class PlannedImage:
 
 
 @dataclass(frozen=True)
+class PlannedCertificate:
+    """A key that can be enrolled from the stick."""
+
+    name: str
+    subject: str
+    sha256: str
+    """Its fingerprint."""
+
+
+@dataclass(frozen=True)
 class PlanInfo:
     """What CreateStick will do."""
 
@@ -433,6 +443,7 @@ class PlanInfo:
     images: tuple[PlannedImage, ...]
     firmware: tuple[str, ...]
     secure_boot: bool
+    certificates: tuple[PlannedCertificate, ...]
     warnings: tuple[str, ...]
 
     @classmethod
@@ -446,5 +457,9 @@ class PlanInfo:
             images=tuple(PlannedImage.from_wire(item) for item in wires(wire.get("images", []), "images")),
             firmware=texts(wire, "firmware"),
             secure_boot=flag(wire, "secure_boot"),
+            certificates=tuple(
+                PlannedCertificate(text(item, "name"), text(item, "subject"), text(item, "sha256"))
+                for item in wires(wire.get("certificates", []), "certificates")
+            ),
             warnings=texts(wire, "warnings"),
         )

@@ -197,6 +197,9 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         ),
         "bold",
     )
+    for certificate in plan.certificates:
+        subject = _("to be enrolled: {subject}").format(subject=clean(certificate.subject))
+        say(f"  {clean(certificate.name)} ({subject}, SHA-256 {clean(certificate.sha256)})")
     told = {f"{image.name}: {warning}" for image in plan.images for warning in image.warnings}
     for warning in plan.warnings:
         if warning in told:

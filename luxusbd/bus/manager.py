@@ -226,7 +226,12 @@ class ManagerMethods:
             share=given[members.SHARE],
         )
         made = await self._engine.plan_stick(
-            call.caller, identities, references, wanted, allow_large=given[members.ALLOW_LARGE]
+            call.caller,
+            identities,
+            references,
+            wanted,
+            allow_large=given[members.ALLOW_LARGE],
+            certificates=given[members.CERTIFICATES],
         )
         return Answer((render.plan(made),))
 
@@ -268,7 +273,8 @@ class ManagerMethods:
     async def _refresh_stick(self, call: Call, given: Options) -> Answer:
         view = self._device(call, call.args[0])
         await self._gate.authorise(call, given, device.details([view]))
-        return _job(await self._engine.refresh_stick(call.caller, view.device.identity))
+        certificates = given[members.CERTIFICATES]
+        return _job(await self._engine.refresh_stick(call.caller, view.device.identity, certificates=certificates))
 
     async def _repair_stick(self, call: Call, given: Options) -> Answer:
         view = self._device(call, call.args[0])

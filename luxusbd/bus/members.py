@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from luxusbd.bus.contract import JOB, MANAGER
 from luxusbd.bus.options import Option
+from luxusbd.images.certificate import MAX_CERTIFICATES
 from luxusbd.jobs.listed import Order
 
 
@@ -32,6 +33,7 @@ class Rule:
 
 
 _NO_STRINGS: tuple[str, ...] = ()
+_NO_FDS: Sequence[int] = ()
 _NO_FD: int | None = None
 
 TEXT = Option("text", "s", "", maximum=200)
@@ -62,6 +64,7 @@ TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
 COMPANION = Option("companion", "t", 0, maximum=1 << 50)
 SHARE = Option("share", "t", 0, maximum=1 << 50)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
+CERTIFICATES = Option("certificates", "ah", _NO_FDS, maximum=MAX_CERTIFICATES)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 THOROUGH = Option("thorough", "b", default=False)
 CHECK = Option("check", "b", default=False)
@@ -104,7 +107,9 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListMirrors"): Rule(None),
     (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD, (MOST,)),
     (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),
-    (MANAGER, "PlanStick"): Rule(None, (FILESYSTEM, COMPANION, SHARE, SERIAL_CONSOLE, TIMEOUT, LABEL, ALLOW_LARGE)),
+    (MANAGER, "PlanStick"): Rule(
+        None, (FILESYSTEM, COMPANION, SHARE, SERIAL_CONSOLE, TIMEOUT, LABEL, ALLOW_LARGE, CERTIFICATES)
+    ),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "RemoveImages"): Rule(Action.WRITE_DEVICE),
@@ -112,7 +117,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "UpdateStick"): Rule(
         Action.WRITE_DEVICE, (CHECK, IMAGES, ONE_AT_A_TIME, SAME_SERIES, LESS_TRUST, REPLACE)
     ),
-    (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE, (CERTIFICATES,)),
     (MANAGER, "RepairStick"): Rule(Action.WRITE_DEVICE),
     # Writes nothing, but locks the disk and lets the kernel mount it, which only an authorised job may.
     (MANAGER, "VerifyStick"): Rule(Action.WRITE_DEVICE),

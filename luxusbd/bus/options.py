@@ -21,6 +21,7 @@ TYPE_NAMES = {
     "as": "array of strings (as)",
     "o": "object path (o)",
     "h": "file descriptor (h)",
+    "ah": "array of file descriptors (ah)",
 }
 
 
@@ -92,7 +93,7 @@ def parse(declared: Sequence[Option[Any]], given: Mapping[str, Variant]) -> Opti
         if variant.signature != option.signature:
             wanted = TYPE_NAMES.get(option.signature, option.signature)
             raise InvalidArgumentError(f"the option {name} must be a {wanted}, not of type {variant.signature}")
-        value = tuple(variant.value) if option.signature == "as" else variant.value
+        value = tuple(variant.value) if option.signature in ("as", "ah") else variant.value
         option.check(value)
         values[name] = value
     return Options(values)

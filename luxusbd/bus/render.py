@@ -279,6 +279,9 @@ def plan(item: Plan) -> Entry:
         "images": entries(_planned_image(image) for image in item.images),
         "firmware": firmware(item.firmware),
         "secure_boot": item.secure_boot,
+        "certificates": entries(
+            {"name": one.file_name, "subject": one.subject, "sha256": one.sha256} for one in item.options.certificates
+        ),
         "warnings": strings(item.warnings),
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +12,8 @@ from luxusbd.catalog.model import Trust
 
 CUSTOM = "custom:"
 """What the source of an image begins with that came from an address and hash in a user's own catalogue."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 
 
 class Firmware(StrEnum):
@@ -116,6 +120,26 @@ def with_kinds_of_uefi(firmware: frozenset[Firmware], method: BootMethod, archit
 
 
 _WITHOUT_KINDS = frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """An X.509 certificate that can be enrolled from a stick; see `certificate`."""
+
+    subject: str
+    """Its common name, else its organisation; untrusted text."""
+    der: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint that MokManager shows, in hex."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def file_name(self) -> str:
+        """How its file is called on a stick: what MokManager lists."""
+        readable = _UNSAFE.sub("-", self.subject).strip("-")[:40].strip("-") or "certificate"
+        return f"{readable}-{self.sha256[:8]}.cer"
 
 
 @dataclass(frozen=True)

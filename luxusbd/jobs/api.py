@@ -416,8 +416,12 @@ class Engine(Protocol):
         options: StickOptions,
         *,
         allow_large: bool = False,
+        certificates: Sequence[int] = (),
     ) -> Plan:
-        """Work out a stick without touching anything; `allow_large` says that a large disk is meant."""
+        """Work out a stick without touching anything; `allow_large` says that a large disk is meant.
+
+        `certificates` are files with keys to enrol, which stay the caller's.
+        """
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out; `PlanExpiredError` when there is none of this token and uid."""
@@ -434,8 +438,8 @@ class Engine(Protocol):
     async def update_stick(self, caller: Caller, device: DeviceIdentity, wishes: UpdateWishes) -> Job:
         """Put newer releases in the places of images on a stick; with `check` only say which."""
 
-    async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
-        """Write boot files and menu anew."""
+    async def refresh_stick(self, caller: Caller, device: DeviceIdentity, *, certificates: Sequence[int] = ()) -> Job:
+        """Write boot files and menu anew, with the certificates in these files beside those that are there."""
 
     async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Mend a damaged stick; images that are whole stay."""

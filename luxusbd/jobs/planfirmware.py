@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from luxusbd.images.model import SECURE, SECURED, BootEntry, Firmware, started_by
+from luxusbd.images.certificate import vendor_of
+from luxusbd.images.model import SECURE, SECURED, BootEntry, Certificate, Firmware, started_by
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.secureboot import PACKAGES, Search
 
@@ -52,7 +53,10 @@ def of_loaders(sbat: Mapping[str, int], lowest: Mapping[str, int]) -> str:
 
 
 def of_image(
-    entries: Sequence[BootEntry], served: frozenset[Firmware], shim: str
+    entries: Sequence[BootEntry],
+    served: frozenset[Firmware],
+    shim: str,
+    certificates: Sequence[Certificate] = (),
 ) -> tuple[frozenset[Firmware], list[str]]:
     """Under which firmware an image starts from a stick, and warnings about the others that the stick serves.
 
@@ -60,6 +64,7 @@ def of_image(
         entries: of the image.
         served: by the stick.
         shim: the vendor whose shim it will have; empty for none.
+        certificates: what it will have to enrol.
     """
     firmware = started_by(entries, shim)
     warnings = [f"does not start under {missing}" for missing in sorted(served - firmware - SECURE)]
@@ -71,13 +76,20 @@ def of_image(
     ]
     if untrusted:
         where = " and ".join(untrusted)
-        warnings.append(_untrusted([entry for entry in entries if entry.firmware & set(SECURED)], shim, where))
+        warnings.append(
+            _untrusted([entry for entry in entries if entry.firmware & set(SECURED)], shim, where, certificates)
+        )
     return firmware & served, warnings
 
 
-def _untrusted(entries: Sequence[BootEntry], shim: str, where: str) -> str:
+def _untrusted(entries: Sequence[BootEntry], shim: str, where: str, certificates: Sequence[Certificate]) -> str:
     """Why none of the entries for UEFI is known to start through this shim."""
     if signers := sorted({entry.signer for entry in entries} - {"", shim}):
+        if keys := [repr(one.subject) for one in certificates if vendor_of(one) in signers]:
+            return (
+                f"starts under {where} after the certificate {' or '.join(keys)} of this stick was enrolled on that"
+                " computer (Tools, Enrol keys for Secure Boot, in the stick's menu)"
+            )
         return (
             f"does not start under {where} until the key of {' or '.join(signers)} is enrolled on that computer: the"
             f" stick has the shim of {shim}"

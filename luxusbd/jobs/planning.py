@@ -198,6 +198,8 @@ class Planner:
         ]
         warnings += _weaker(kind, companion=companion)
         warnings += planfirmware.of_stick(firmware, kind, signed)
+        if options.certificates and not firmware & SECURE:
+            warnings.append("the certificates are of no use: the stick will not start under Secure Boot")
         plan = Plan(
             token=secrets.token_urlsafe(24),
             expires=int(time.time()) + LIFETIME,
@@ -417,7 +419,9 @@ def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions,
     warnings: list[str] = []
     firmware: frozenset[Firmware] = frozenset()
     if wanted.stored is not None:
-        firmware, warnings = planfirmware.of_image(wanted.stored.recognition.entries, served, shim)
+        firmware, warnings = planfirmware.of_image(
+            wanted.stored.recognition.entries, served, shim, options.certificates
+        )
     if not wanted.exact:
         warnings.append("its exact size is not known before the download")
     kind = Kind(options.filesystem)

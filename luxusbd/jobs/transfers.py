@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
+import stat
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
@@ -17,15 +19,17 @@ from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.children.supervisor import Child, TransferSupervisor
 from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError
+from luxusbd.images import certificate as certificates
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.details import Inspection
 from luxusbd.images.details_codec import inspection_from_json
-from luxusbd.images.model import Recognition
+from luxusbd.images.model import Certificate, Recognition
 from luxusbd.stick.codec import contents_from_json, files_from_json
 from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
+from luxusbd.text import clean
 from luxusbd.transfer.codec import digests_from_json, result_from_json, sources_from_json
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
@@ -349,6 +353,20 @@ class Transfers:
     async def explain(self, fd: int) -> Inspection:
         """Everything that can be told about the image behind a descriptor; raises as `inspect`."""
         return inspection_from_json(await self._image("explain", fd))
+
+    async def certificate(self, fd: int) -> Certificate:
+        """The certificate in the file behind a descriptor; its bytes are of a stranger.
+
+        Raises:
+            InvalidArgumentError: it is none.
+        """
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise InvalidArgumentError("a certificate has to be a regular file")
+        answer = await self._alone_if_deadly("certificate", {}, [fd])
+        found = certificates.from_json({"subject": clean(str(answer["subject"]), 100), "der": str(answer["der"])})
+        if len(found.der) > certificates.MAX_DER:
+            raise InvalidArgumentError("the certificate is too large")
+        return found
 
     async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...], tuple[Loss, ...]]:
         """What is on a disk, and what an erase would destroy, a line each and as values."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from luxusbd.errors import DeviceError, VerificationError
-from luxusbd.images.model import SECURE, Firmware
+from luxusbd.images.model import SECURE, Certificate, Firmware
 from luxusbd.stick import bios, esp, grub, kinds
 from luxusbd.stick.blockio import CHUNK, MediumReader, in_thread, sync, write_all
 from luxusbd.stick.filesystem import Kind
@@ -56,7 +56,13 @@ class BootFiles:
 
 
 async def build(
-    layout: Layout, esp_serial: str, data_uuid: str, *, serial_console: bool, kind: Kind = Kind.EXT4
+    layout: Layout,
+    esp_serial: str,
+    data_uuid: str,
+    *,
+    serial_console: bool,
+    kind: Kind = Kind.EXT4,
+    certificates: Sequence[Certificate] = (),
 ) -> BootFiles:
     """Make the boot files for the firmware that this machine has GRUB for.
 
@@ -73,7 +79,14 @@ async def build(
         work = Path(name)
         starts = grub.starts(kind)
         system = await esp.build(
-            layout, esp_serial, data_uuid, work, serial_console=serial_console, starts=starts, kind=kind
+            layout,
+            esp_serial,
+            data_uuid,
+            work,
+            serial_console=serial_console,
+            starts=starts,
+            kind=kind,
+            certificates=certificates,
         )
         pieces.append(BootPiece(ESP, layout.partition(PartitionRole.ESP).start, system))
         if Firmware.BIOS in firmware:

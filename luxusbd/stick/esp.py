@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from luxusbd import process
 from luxusbd.errors import InternalError, ToolFailedError
+from luxusbd.images.model import Certificate
 from luxusbd.stick import grub, menu
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import SECTOR
@@ -29,6 +30,7 @@ async def build(
     serial_console: bool = False,
     starts: Sequence[grub.Start] | None = None,
     kind: Kind = Kind.EXT4,
+    certificates: Sequence[Certificate] = (),
 ) -> bytes:
     """The used beginning of the ESP, in whole MiB; what follows it on the partition holds nothing and may stay.
 
@@ -40,6 +42,7 @@ async def build(
         serial_console: whether the stub speaks on the serial port too.
         starts: what each kind of UEFI starts; None for unsigned GRUBs alone, where this machine has them.
         kind: of the data partition.
+        certificates: what MokManager can enrol.
 
     Raises:
         ToolMissingError: GRUB, mtools or dosfstools is not installed.
@@ -53,6 +56,10 @@ async def build(
     files: list[tuple[str, Path]] = []
     for start in starts:
         files += await _programs(start, esp_serial, work)
+    for certificate in certificates:
+        source = work / certificate.file_name
+        source.write_bytes(certificate.der)
+        files.append((f"EFI/certificates/{certificate.file_name}", source))
     config = work / "grub.cfg"
     config.write_text(menu.stub(data_uuid, serial_console=serial_console, modules=_modules(kind)), "ascii")
     files.append(("boot/grub/grub.cfg", config))

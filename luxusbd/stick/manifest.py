@@ -13,7 +13,8 @@ import jsonschema
 
 from luxusbd import resources
 from luxusbd.catalog.model import Trust
-from luxusbd.errors import DeviceDamagedError, NewerStickError
+from luxusbd.errors import DeviceDamagedError, InvalidArgumentError, NewerStickError
+from luxusbd.images import certificate
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, StickOptions
 
@@ -64,6 +65,10 @@ def from_json(document: object) -> Manifest:
         raise DeviceDamagedError(f"{PATH} is malformed at {where}: {error.message[:200]}")
     assert isinstance(document, dict)
     images = tuple(image_from_json(item) for item in document["images"])
+    try:
+        options = options_from_json(document["options"])
+    except InvalidArgumentError as problem:
+        raise DeviceDamagedError(f"{PATH} is malformed at options/certificates: {problem}") from None
     names = [image.name.lower() for image in images]
     if len(set(names)) != len(names):
         raise DeviceDamagedError(f"{PATH} names an image twice")
@@ -76,7 +81,7 @@ def from_json(document: object) -> Manifest:
         generation=int(document["generation"]),
         created=int(document["created"]),
         updated=int(document["updated"]),
-        options=options_from_json(document["options"]),
+        options=options,
         firmware=frozenset(Firmware(item) for item in document["firmware"]),
         boot_files=tuple(
             (item["what"], int(item["start"]), int(item["length"]), item["sha256"]) for item in document["boot_files"]
@@ -123,6 +128,9 @@ def options_to_json(options: StickOptions) -> dict[str, Any]:
         "serial_console": options.serial_console,
         **({"companion": options.companion} if options.companion else {}),
         **({"share": options.share} if options.share else {}),
+        **(
+            {"certificates": [certificate.to_json(one) for one in options.certificates]} if options.certificates else {}
+        ),
     }
 
 
@@ -135,6 +143,7 @@ def options_from_json(document: dict[str, Any]) -> StickOptions:
         serial_console=document["serial_console"],
         companion=int(document.get("companion", 0)),
         share=int(document.get("share", 0)),
+        certificates=tuple(certificate.from_json(item) for item in document.get("certificates", ())),
     )
 
 

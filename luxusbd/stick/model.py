@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
-from luxusbd.images.model import CUSTOM, BootEntry, Firmware
+from luxusbd.images.model import CUSTOM, BootEntry, Certificate, Firmware
 
 MIB = 1024 * 1024
 
@@ -65,6 +65,8 @@ class StickOptions:
     """Bytes of the companion partition, 0 for none."""
     share: int = 0
     """Bytes of the share partition, 0 for none."""
+    certificates: tuple[Certificate, ...] = ()
+    """What MokManager can enrol from the ESP."""
 
 
 @dataclass(frozen=True)

@@ -413,6 +413,7 @@ class _Repair:
                 manifest.data_uuid,
                 serial_console=manifest.options.serial_console,
                 kind=Kind(manifest.options.filesystem),
+                certificates=manifest.options.certificates,
             )
         except ToolMissingError as error:
             return None, error

@@ -18,6 +18,7 @@ from luxusbd.errors import (
     MalformedImageError,
     NotEnoughSpaceError,
 )
+from luxusbd.images.certificate import check_certificates
 from luxusbd.images.model import with_kinds_of_uefi
 from luxusbd.stick import (
     bootfiles,
@@ -122,7 +123,14 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
     esp_serial = esp.new_serial()
     data_uuid = kinds.new_uuid(kind)
     # everything that can fail without the disk comes before the first write to it
-    files = await bootfiles.build(table, esp_serial, data_uuid, serial_console=order.options.serial_console, kind=kind)
+    files = await bootfiles.build(
+        table,
+        esp_serial,
+        data_uuid,
+        serial_console=order.options.serial_console,
+        kind=kind,
+        certificates=order.options.certificates,
+    )
     progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
     progress.stage("partition")
     with target.exclusive(order):
@@ -220,12 +228,17 @@ async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) 
 async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
     async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
+        # what is there already stays, and new ones come beside it
+        certificates = tuple(dict.fromkeys((*manifest.options.certificates, *order.options.certificates)))
+        check_certificates(certificates)
+        options = dataclasses.replace(manifest.options, certificates=certificates)
         files = await bootfiles.build(
             session.layout,
             manifest.esp_serial,
             manifest.data_uuid,
-            serial_console=manifest.options.serial_console,
-            kind=Kind(manifest.options.filesystem),
+            serial_console=options.serial_console,
+            kind=Kind(options.filesystem),
+            certificates=certificates,
         )
         progress.stage("boot-files")
         await bootswap.replace(order.fd, session.layout, files, progress)
@@ -234,6 +247,7 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
             session,
             dataclasses.replace(
                 manifest,
+                options=options,
                 firmware=files.firmware,
                 boot_files=files.records,
                 shim=files.shim,

@@ -32,7 +32,7 @@ def test_every_documented_option_is_declared() -> None:
     for (name, member), rule in RULES.items():
         doc = contract.interfaces()[name].methods[member].doc
         documented = re.search(r"Options: (.*?)(?:\.|$)", doc)
-        keys = set(re.findall(r"(\w+) \((?:b|i|u|t|s|as|o|h)[,):]", documented.group(1))) if documented else set()
+        keys = set(re.findall(r"(\w+) \((?:b|i|u|t|s|as|o|h|ah)[,):]", documented.group(1))) if documented else set()
         # SetPersistence and PlanStick talk about values elsewhere in their text; only the Options sentence counts.
         assert keys == {option.name for option in rule.options}, member
 
@@ -125,6 +125,7 @@ def test_the_bus_policy_lets_descriptors_through_for_exactly_the_members_that_ta
         method.name
         for method in contract.interfaces()[contract.MANAGER].methods.values()
         if "h" in [arg.type for arg in method.inputs]
+        or any(option.signature in ("h", "ah") for option in RULES[contract.MANAGER, method.name].options)
     }
     assert with_fd == takes_fd
     for rule in allows:
@@ -132,6 +133,7 @@ def test_the_bus_policy_lets_descriptors_through_for_exactly_the_members_that_ta
         if taken is not None:
             options = RULES[contract.MANAGER, taken.name].options
             most = sum(arg.type == "h" for arg in taken.inputs) + sum(option.signature == "h" for option in options)
+            most += sum(option.maximum or 0 for option in options if option.signature == "ah")
             assert rule.get("max_fds") == str(most)
     assert [rule.get("user") for rule in config.iter("policy")] == ["root", None]
 

@@ -21,7 +21,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     PlanExpiredError,
 )
-from luxusbd.images.model import SECURE, BootEntry, BootMethod, Firmware, Recognition, StoredImage
+from luxusbd.images.model import SECURE, BootEntry, BootMethod, Certificate, Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import planning
 from luxusbd.jobs.api import Caller, DeviceView, Plan
@@ -277,6 +277,13 @@ def test_the_plan_tells_what_stays_out_under_secure_boot(
     assert theirs.firmware == plain
     (warning,) = theirs.warnings
     assert "until the key of ubuntu is enrolled on that computer: the stick has the shim of debian" in warning
+    authority = Certificate("Canonical Ltd. Master Certificate Authority", b"der")
+    (warning,) = (
+        make(planner, references=references, options=StickOptions(certificates=(authority,))).images[1].warnings
+    )
+    assert warning.startswith(
+        "starts under uefi-sb after the certificate 'Canonical Ltd. Master Certificate Authority'"
+    )
     assert unsigned.warnings == ("does not start under uefi-sb",)
     assert menu.warnings == ("may not start under uefi-sb: its own menu decides what it loads",)
     assert bios.warnings == ("does not start under uefi", "does not start under uefi-sb")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from luxusbd.images.model import Firmware
+from luxusbd.images.model import Certificate, Firmware
 from luxusbd.stick import bootfiles, esp, espswap, grub, layout, menu, reader, secureboot, writer
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.grub import Platform
@@ -268,3 +268,34 @@ async def test_the_loaders_of_this_machine_fit_twice_on_the_esp(tmp_path: Path) 
             disk[place : place + len(data)] = data
     assert disk[: len(signed)] == signed
     assert len(disk) == 128 * MIB
+
+
+async def test_certificates_come_onto_the_esp_and_stay_there(tmp_path: Path) -> None:
+    first, second = Certificate("Fedora Secure Boot CA", b"first"), Certificate("/../x", b"second")
+    medium = tmp_path / "stick.img"
+    fd = helpers.empty_target(medium)
+
+    def listed() -> set[str]:
+        said = subprocess.run(
+            ["mdir", "-b", "-i", f"{medium}@@{layout.ESP_START}", "::/EFI/certificates"],
+            check=True,
+            capture_output=True,
+        )
+        return {line.rpartition("/")[2] for line in said.stdout.decode().split()}
+
+    try:
+        options = StickOptions(certificates=(first,))
+        await writer.execute(helpers.order(StickOperation.CREATE, fd, options=options), lambda _progress: None)
+        assert listed() == {first.file_name}
+        for more in ((second, first), ()):
+            options = StickOptions(certificates=more)
+            await writer.execute(helpers.order(StickOperation.REFRESH, fd, options=options), lambda _progress: None)
+            assert listed() == {first.file_name, second.file_name}
+        after = reader.read_stick(fd, helpers.SIZE)
+        assert after is not None
+        assert after.manifest.options.certificates == (first, second)
+        place = f"::/EFI/certificates/{second.file_name}"
+        said = subprocess.run(["mtype", "-i", f"{medium}@@{layout.ESP_START}", place], check=True, capture_output=True)
+        assert said.stdout == b"second"
+    finally:
+        os.close(fd)

@@ -13,12 +13,14 @@ from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import _
-from luxusb_cli.params import consent_options, target_options, to_size
+from luxusb_cli.params import certificate_option, consent_options, target_options, to_size
 from luxusb_cli.render import plan_text, say
 from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from luxusb_cli.client import Client
     from luxusb_cli.connection import Typed
     from luxusb_cli.model import PlanInfo
@@ -96,9 +98,16 @@ def _stick_options(command: F) -> F:
 @click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options(many=True, size=True)
 @_stick_options
+@certificate_option
 @json_option
 @pass_state
-def plan(state: State, image_arguments: Sequence[str], choice: TargetChoice, stick: dict[str, Typed]) -> ExitCode:
+def plan(
+    state: State,
+    image_arguments: Sequence[str],
+    choice: TargetChoice,
+    stick: dict[str, Typed],
+    certificates: Sequence[Path],
+) -> ExitCode:
     """Show what `create` would do, without touching the disk.
 
     IMAGE is a name of the catalogue (debian-live, ubuntu@24.04, fedora/workstation), image:SHA256 (also its first
@@ -113,7 +122,7 @@ def plan(state: State, image_arguments: Sequence[str], choice: TargetChoice, sti
     async def body(client: Client) -> ExitCode:
         async with AsyncExitStack() as stack:
             planned, targets = await _plan(
-                state, client, stack, choice, image_arguments, stick, JobOptions(True, False)
+                state, client, stack, choice, image_arguments, stick, JobOptions(True, False), certificates
             )
             if state.json:
                 state.emit({"plan": planned})
@@ -129,6 +138,7 @@ def plan(state: State, image_arguments: Sequence[str], choice: TargetChoice, sti
 @click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options(many=True, size=True)
 @_stick_options
+@certificate_option
 @consent_options
 @job_options
 @json_option
@@ -138,6 +148,7 @@ def create(
     image_arguments: Sequence[str],
     choice: TargetChoice,
     stick: dict[str, Typed],
+    certificates: Sequence[Path],
     yes: bool,
     device_ids: Sequence[str],
     options: JobOptions,
@@ -162,7 +173,7 @@ def create(
 
         async with AsyncExitStack() as stack:
             planned, targets = await _plan(
-                state, client, stack, choice, image_arguments, stick, options, device_ids=device_ids
+                state, client, stack, choice, image_arguments, stick, options, certificates, device_ids=device_ids
             )
             check_ids(targets, device_ids)
             if not state.json:
@@ -214,6 +225,7 @@ async def _plan(
     image_arguments: Sequence[str],
     stick: dict[str, Typed],
     options: JobOptions,
+    certificates: Sequence[Path],
     *,
     device_ids: Sequence[str] = (),
 ) -> tuple[PlanInfo, list[Target]]:
@@ -227,7 +239,8 @@ async def _plan(
         # the daemon's refusal, before a file is copied into its store for nothing
         await client.plan(paths, [], stick)
     references = await resolve_images(state, client, image_arguments, options)
-    planned = await client.plan(paths, references, stick)
+    files = [stack.enter_context(path.open("rb")).fileno() for path in certificates]
+    planned = await client.plan(paths, references, stick, files)
     return planned, targets
 
 
