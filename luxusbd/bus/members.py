@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from luxusbd.bus.contract import JOB, MANAGER
@@ -35,6 +36,7 @@ class Rule:
 _NO_STRINGS: tuple[str, ...] = ()
 _NO_FDS: Sequence[int] = ()
 _NO_FD: int | None = None
+_NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 TEXT = Option("text", "s", "", maximum=200)
 CATEGORY = Option("category", "s", "", maximum=200)
@@ -63,6 +65,8 @@ SERIAL_CONSOLE = Option("serial_console", "b", default=False)
 TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
 COMPANION = Option("companion", "t", 0, maximum=1 << 50)
 SHARE = Option("share", "t", 0, maximum=1 << 50)
+PERSISTENCE = Option("persistence", "a{st}", _NO_SIZES, maximum=100)
+PERSISTENCE_PARTITION = Option("persistence_partition", "t", 0, maximum=1 << 50)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
 CERTIFICATES = Option("certificates", "ah", _NO_FDS, maximum=MAX_CERTIFICATES)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
@@ -108,7 +112,19 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD, (MOST,)),
     (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),
     (MANAGER, "PlanStick"): Rule(
-        None, (FILESYSTEM, COMPANION, SHARE, SERIAL_CONSOLE, TIMEOUT, LABEL, ALLOW_LARGE, CERTIFICATES)
+        None,
+        (
+            FILESYSTEM,
+            COMPANION,
+            SHARE,
+            PERSISTENCE,
+            PERSISTENCE_PARTITION,
+            SERIAL_CONSOLE,
+            TIMEOUT,
+            LABEL,
+            ALLOW_LARGE,
+            CERTIFICATES,
+        ),
     ),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE),

@@ -266,6 +266,8 @@ def stick_image(image: ManifestImage, shim: str, served: frozenset[Firmware] = f
         "recipe": image.recipe,
         "added": image.added,
         "firmware": firmware(starts & served if served else starts),
+        "persistence": image.kept.size if image.kept is not None else 0,
+        "persistent": bool(image.persistence),
     }
 
 
@@ -327,6 +329,7 @@ def _planned_image(item: PlannedImage) -> Entry:
         "trust": item.trust.value,
         "partition": item.partition.value,
         "custom": item.custom,
+        "persistence": item.persistence,
     }
 
 

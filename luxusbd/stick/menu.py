@@ -15,7 +15,7 @@ from luxusbd.errors import InternalError
 from luxusbd.images.model import BootEntry, BootMethod
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
 from luxusbd.stick.menuplatforms import MOK_MANAGERS, Platform, identify, platforms
-from luxusbd.stick.model import Manifest, ManifestImage
+from luxusbd.stick.model import MIB, Manifest, ManifestImage
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
 
 MENU_A = "/luxusb/menu-a.cfg"
@@ -35,7 +35,7 @@ _GRAPHICS = (
     "  terminal_output gfxterm",
     "fi",
 )
-_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id)\}")
+_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id|persistence|persistence_mb)\}")
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
 _UNREADABLE = "Under Secure Boot the filesystem of this stick cannot be read. Switch Secure Boot off to start from it."
 _UNTRUSTED = '"${lux_untrusted}"'
@@ -181,7 +181,7 @@ def _defaults(manifest: Manifest) -> list[str]:
         f"set timeout={min(max(0, manifest.options.timeout), MAXIMUM_TIMEOUT)}",
     ]
     for platform in platforms(manifest.firmware):
-        shown = [(image, entry) for image in manifest.images for entry in platform.entries(image.entries)]
+        shown = [(image, entry) for image in manifest.images for entry in platform.entries(image.starts)]
         trusted = [(image, entry) for image, entry in shown if platform.secure and entry.trusted_by(manifest.shim)]
         if shown:
             lines.append(f"if [ {platform.test} ]; then set default={quote(_path(*shown[0], platform))}; fi")
@@ -193,7 +193,7 @@ def _defaults(manifest: Manifest) -> list[str]:
 
 def _path(image: ManifestImage, entry: BootEntry, platform: Platform) -> str:
     """An entry as GRUB's variable `default` names it."""
-    alone = len(platform.entries(image.entries)) == 1
+    alone = len(platform.entries(image.starts)) == 1
     return _image_id(image) if alone else f"{_image_id(image)}>{_entry_id(image, entry)}"
 
 
@@ -202,11 +202,13 @@ def _image_id(image: ManifestImage) -> str:
 
 
 def _entry_id(image: ManifestImage, entry: BootEntry) -> str:
-    return f"{_image_id(image)}-{image.entries.index(entry)}"
+    # the plain ones keep their names whether or not there is one that keeps changes
+    number = image.entries.index(entry) if entry in image.entries else "kept"
+    return f"{_image_id(image)}-{number}"
 
 
 def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
-    variants = [(platform, platform.entries(image.entries)) for platform in platforms(manifest.firmware)]
+    variants = [(platform, platform.entries(image.starts)) for platform in platforms(manifest.firmware)]
     lines = [f'if [ -e "{_file(image)}" ]; then']
     if len({entries for _platform, entries in variants}) == 1:
         lines += _indent(_variant(manifest, image, variants[0][0], variants[0][1]))
@@ -223,7 +225,7 @@ def _variant(manifest: Manifest, image: ManifestImage, platform: Platform, entri
     if not entries:
         return _notice(
             clean_title(f"(not with this firmware) {title}", image.name),
-            platform.why_not(image.entries),
+            platform.why_not(image.starts),
         )
     mark = _UNTRUSTED if all(_untrusted(manifest, entry) for entry in entries) else ""
     if len(entries) == 1:
@@ -236,10 +238,18 @@ def _variant(manifest: Manifest, image: ManifestImage, platform: Platform, entri
     for entry in entries:
         mark = _UNTRUSTED if _untrusted(manifest, entry) else ""
         shown = quote(clean_title(entry.title, title))
-        lines.append(f"  menuentry {mark}{shown} --id {quote(_entry_id(image, entry))} {{")
-        lines += _indent(_indent(_start(manifest, image, entry)))
-        lines.append("  }")
+        made = [f"menuentry {mark}{shown} --id {quote(_entry_id(image, entry))} {{"]
+        made += _indent(_start(manifest, image, entry))
+        made.append("}")
+        lines += _indent(_where_kept(image, made) if entry not in image.entries else made)
     return [*lines, "}"]
+
+
+def _where_kept(image: ManifestImage, lines: list[str]) -> list[str]:
+    """Lines for an entry that keeps changes, where the room for them is still there."""
+    if image.kept is None or not image.kept.directory:
+        return lines
+    return [f'if [ -e "(${image.partition})/{image.kept.directory}" ]; then', *_indent(lines), "fi"]
 
 
 def _untrusted(manifest: Manifest, entry: BootEntry) -> bool:
@@ -335,7 +345,10 @@ def _inside(path: str) -> str:
 
 
 def _substitute(word: str, manifest: Manifest, image: ManifestImage) -> str:
+    kept = image.kept
     values = {
+        "persistence": f"/{kept.directory}" if kept is not None else "",
+        "persistence_mb": str(kept.size // MIB) if kept is not None else "",
         "iso": f"/iso/{image.name}",
         "data_uuid": manifest.uuid_of(image),
         "iso_uuid": image.iso_uuid,

@@ -29,6 +29,7 @@ from luxusbd.stick import (
     making,
     menu,
     partition,
+    persisting,
     planned,
     reader,
     repair,
@@ -94,6 +95,8 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 async with work.existing(order, progress, after_step) as session:
                     manifest, _menus = await session.look()
                     return await work.result(session, manifest, 0)
+            case StickOperation.PERSIST:
+                return await persisting.persist(order, progress, after_step)
             case StickOperation.RESCAN:
                 return await _rescan(order, progress, after_step)
             case StickOperation.REPAIR | StickOperation.REBUILD:
@@ -174,6 +177,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         if order.add:
             manifest = await _add_images(session, order.add)
             await session.room.remove(planned.PATH)
+            manifest = await persisting.apply(session, order)
         return await work.result(session, manifest, files.size + sum(source.image.size for source in order.add))
 
 
@@ -182,7 +186,8 @@ async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> 
         raise InvalidArgumentError("no images were named to add")
     progress.expect(2 * sum(source.image.size for source in order.add))
     async with work.existing(order, progress, after_step) as session:
-        manifest = await _add_images(session, order.add)
+        await _add_images(session, order.add)
+        manifest = await persisting.apply(session, order)
         return await work.result(session, manifest, sum(source.image.size for source in order.add))
 
 
@@ -216,11 +221,14 @@ async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) 
                 raise ImageNotFoundError(f"the stick has no image {name}; it has {', '.join(names) or 'none'}")
         await session.announce(order.remove)
         kept = tuple(image for image in manifest.images if image.name not in order.remove)
+        gone = [each.kept for each in manifest.images if each.name in order.remove and each.kept is not None]
         manifest = await work.commit(session, dataclasses.replace(manifest, images=kept))
         for name in order.remove:
             await session.room.remove(f"/iso/{name}")
             after_step(f"image-removed {name}")
         await session.settle()
+        for changes in gone:
+            await persisting.remove(session, changes)
         await session.room.checkpoint()
         return await work.result(session, manifest, 0)
 
