@@ -353,10 +353,14 @@ class Client:
         what = _("Could not use {name} as an image file").format(name=clean(name))
         return _path(await self._manager("OpenImageTarget", "hta{sv}", 0, size, _NO_OPTIONS, what=what, fds=[fd]))
 
-    async def plan(self, devices: Sequence[str], images: Sequence[str], options: Options) -> PlanInfo:
-        """Work out a stick without touching anything."""
+    async def plan(
+        self, devices: Sequence[str], images: Sequence[str], options: Options, certificates: Sequence[int] = ()
+    ) -> PlanInfo:
+        """Work out a stick without touching anything; `certificates` are open files with keys to enrol."""
         what = _("Could not plan the stick")
-        reply = await self._manager("PlanStick", "aoasa{sv}", list(devices), list(images), options, what=what)
+        given = {**options, **_certificates(certificates)}
+        arguments = (list(devices), list(images), given)
+        reply = await self._manager("PlanStick", "aoasa{sv}", *arguments, what=what, fds=certificates)
         return PlanInfo.from_wire(wire_of(_only(reply), "the plan"))
 
     async def create(self, token: str) -> str:
@@ -381,6 +385,12 @@ class Client:
     async def work_on(self, device: str, work: Work, options: Options = _NO_OPTIONS) -> str:
         """Start what needs no more than a device; the path of the job."""
         return _path(await self._manager(work.member, "oa{sv}", device, options, what=work.failed))
+
+    async def refresh(self, device: str, certificates: Sequence[int] = ()) -> str:
+        """Write boot files anew, with the keys in these open files; the path of the job."""
+        work, options = Work.REFRESH, _certificates(certificates)
+        reply = await self._manager(work.member, "oa{sv}", device, options, what=work.failed, fds=certificates)
+        return _path(reply)
 
     async def set_persistence(self, device: str, image: str, size: int) -> str:
         """Give an image on a stick room for changes, 0 for none; the path of the job."""
@@ -488,3 +498,7 @@ def _path(reply: Sequence[object]) -> str:
     if not isinstance(value, str):
         raise ProtocolError("the answer is not an object path")
     return value
+
+
+def _certificates(files: Sequence[int]) -> Options:
+    return {"certificates": Typed("ah", list(range(len(files))))} if files else {}

@@ -62,6 +62,10 @@ class DeviceInfo:
     current_job: str
     """Path of the job that works on it, or empty."""
     images: tuple[StickImage, ...]
+    firmware: tuple[str, ...]
+    """What a LUXusb stick serves: bios, uefi, uefi-sb, uefi-ia32 and so on."""
+    boot_warning: str
+    """Why its boot files should be renewed, or empty."""
     updates: tuple[Mapping[str, object], ...]
     """Newer releases for the images on it, as the daemon gave them, for JSON."""
 
@@ -92,6 +96,8 @@ class DeviceInfo:
             ),
             current_job="" if job == "/" else job,
             images=tuple(StickImage.from_wire(item) for item in wires(wire.get("Images", []), "Images")),
+            firmware=texts(wire, "Firmware"),
+            boot_warning=text(wire, "BootWarning"),
             updates=tuple(wires(wire.get("Updates", []), "Updates")),
         )
 
@@ -422,6 +428,16 @@ class PlannedImage:
 
 
 @dataclass(frozen=True)
+class PlannedCertificate:
+    """A key that can be enrolled from the stick."""
+
+    name: str
+    subject: str
+    sha256: str
+    """Its fingerprint."""
+
+
+@dataclass(frozen=True)
 class PlanInfo:
     """What CreateStick will do."""
 
@@ -433,6 +449,7 @@ class PlanInfo:
     images: tuple[PlannedImage, ...]
     firmware: tuple[str, ...]
     secure_boot: bool
+    certificates: tuple[PlannedCertificate, ...]
     warnings: tuple[str, ...]
 
     @classmethod
@@ -446,5 +463,9 @@ class PlanInfo:
             images=tuple(PlannedImage.from_wire(item) for item in wires(wire.get("images", []), "images")),
             firmware=texts(wire, "firmware"),
             secure_boot=flag(wire, "secure_boot"),
+            certificates=tuple(
+                PlannedCertificate(text(item, "name"), text(item, "subject"), text(item, "sha256"))
+                for item in wires(wire.get("certificates", []), "certificates")
+            ),
             warnings=texts(wire, "warnings"),
         )

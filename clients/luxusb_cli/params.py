@@ -129,3 +129,15 @@ def consent_options(command: F) -> F:
     return click.option(  # type: ignore[no-any-return]
         "--yes", is_flag=True, help="Do not ask; for a disk, --device-id has to be given too."
     )(decorated)
+
+
+def certificate_option(command: F) -> F:
+    """Add --certificate."""
+    return click.option(
+        "--certificate",
+        "certificates",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+        metavar="FILE",
+        help="Put an X.509 certificate (DER or PEM) onto the stick, to be enrolled for Secure Boot.",
+    )(command)

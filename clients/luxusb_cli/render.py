@@ -20,7 +20,15 @@ GAP = "  "
 """Between two columns."""
 WRAP_LEAST = 12
 """Columns below which a wrapped column cannot be read."""
-_FIRMWARE = {"bios": "BIOS", "uefi": "UEFI", "uefi-sb": N_("UEFI with Secure Boot")}
+_FIRMWARE = {
+    "bios": "BIOS",
+    "uefi": "UEFI",
+    "uefi-sb": N_("UEFI with Secure Boot"),
+    "uefi-ia32": N_("32-bit UEFI"),
+    "uefi-ia32-sb": N_("32-bit UEFI with Secure Boot"),
+    "uefi-arm64": N_("UEFI of ARM computers"),
+    "uefi-arm64-sb": N_("UEFI of ARM computers with Secure Boot"),
+}
 
 
 def console() -> Console:
@@ -191,6 +199,9 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         ),
         "bold",
     )
+    for certificate in plan.certificates:
+        subject = _("to be enrolled: {subject}").format(subject=clean(certificate.subject))
+        say(f"  {clean(certificate.name)} ({subject}, SHA-256 {clean(certificate.sha256)})")
     told = {f"{image.name}: {warning}" for image in plan.images for warning in image.warnings}
     for warning in plan.warnings:
         if warning in told:

@@ -27,6 +27,8 @@ _GETTERS: Mapping[str, Getter] = {
         {"name": image.name, "title": image.title, "sha256": image.sha256, "size": image.size} for image in view.images
     ],
     "FreeBytes": lambda view: view.free_bytes,
+    "Firmware": lambda view: sorted(one.value for one in view.firmware),
+    "BootWarning": lambda view: view.boot_warning,
     "UnlistedImages": lambda view: view.unlisted_images,
     "Damage": lambda view: view.damage,
     "Updates": lambda view: [render.image_update(update) for update in view.updates],

@@ -286,7 +286,7 @@ def _arguments(method: Method, message: Message, fds: tuple[int, ...]) -> tuple[
     wanted = sum(arg.type == "h" for arg in method.inputs)
     for arg, value in zip(method.inputs, message.body, strict=True):
         if arg.type == "a{sv}":
-            wanted += sum(variant.signature == "h" for variant in value.values())
+            wanted += sum(_descriptors_in(variant) for variant in value.values())
     if wanted != len(fds):
         raise ProtocolError("InvalidArgs", f"{method.name} takes {wanted} file descriptor(s), not {len(fds)}")
 
@@ -302,13 +302,25 @@ def _arguments(method: Method, message: Message, fds: tuple[int, ...]) -> tuple[
         elif arg.type == "a{sv}":
             values.append(
                 {
-                    name: Variant("h", descriptor(variant.value)) if variant.signature == "h" else variant
+                    name: (
+                        Variant("h", descriptor(variant.value))
+                        if variant.signature == "h"
+                        else Variant("ah", [descriptor(index) for index in variant.value])
+                        if variant.signature == "ah"
+                        else variant
+                    )
                     for name, variant in value.items()
                 }
             )
         else:
             values.append(value)
     return tuple(values)
+
+
+def _descriptors_in(variant: Variant) -> int:
+    if variant.signature == "ah":
+        return len(variant.value)
+    return int(variant.signature == "h")
 
 
 def _reply(message: Message, method: Method, answer: Answer) -> Message:

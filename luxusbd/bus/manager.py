@@ -234,6 +234,7 @@ class ManagerMethods:
             references,
             wanted,
             allow_large=given[members.ALLOW_LARGE],
+            certificates=given[members.CERTIFICATES],
             persistence=given[members.PERSISTENCE],
         )
         return Answer((render.plan(made),))
@@ -276,7 +277,8 @@ class ManagerMethods:
     async def _refresh_stick(self, call: Call, given: Options) -> Answer:
         view = self._device(call, call.args[0])
         await self._gate.authorise(call, given, device.details([view]))
-        return _job(await self._engine.refresh_stick(call.caller, view.device.identity))
+        certificates = given[members.CERTIFICATES]
+        return _job(await self._engine.refresh_stick(call.caller, view.device.identity, certificates=certificates))
 
     async def _repair_stick(self, call: Call, given: Options) -> Answer:
         view = self._device(call, call.args[0])
@@ -305,7 +307,7 @@ class ManagerMethods:
         del given
         view = self._device(call, call.args[0])
         found = await self._engine.list_stick_images(call.caller, view.device.identity)
-        return Answer(([render.stick_image(image, view.shim) for image in found],))
+        return Answer(([render.stick_image(image, view.shim, view.firmware) for image in found],))
 
     async def _open_image_target(self, call: Call, given: Options) -> Answer:
         del given

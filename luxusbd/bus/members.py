@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import Any
 
 from luxusbd.bus.contract import JOB, MANAGER
 from luxusbd.bus.options import Option
+from luxusbd.images.certificate import MAX_CERTIFICATES
 from luxusbd.jobs.listed import Order
 
 
@@ -33,6 +34,7 @@ class Rule:
 
 
 _NO_STRINGS: tuple[str, ...] = ()
+_NO_FDS: Sequence[int] = ()
 _NO_FD: int | None = None
 _NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
@@ -69,6 +71,7 @@ SHARE = Option("share", "t", 0, maximum=1 << 50)
 PERSISTENCE = Option("persistence", "a{st}", _NO_SIZES, maximum=100)
 PERSISTENCE_PARTITION = Option("persistence_partition", "t", 0, maximum=1 << 50)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
+CERTIFICATES = Option("certificates", "ah", _NO_FDS, maximum=MAX_CERTIFICATES)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 THOROUGH = Option("thorough", "b", default=False)
 CHECK = Option("check", "b", default=False)
@@ -126,6 +129,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
             TIMEOUT,
             LABEL,
             ALLOW_LARGE,
+            CERTIFICATES,
         ),
     ),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
@@ -135,7 +139,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "UpdateStick"): Rule(
         Action.WRITE_DEVICE, (CHECK, IMAGES, ONE_AT_A_TIME, SAME_SERIES, LESS_TRUST, REPLACE)
     ),
-    (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE, (CERTIFICATES,)),
     (MANAGER, "RepairStick"): Rule(Action.WRITE_DEVICE),
     # Writes nothing, but locks the disk and lets the kernel mount it, which only an authorised job may.
     (MANAGER, "VerifyStick"): Rule(Action.WRITE_DEVICE),

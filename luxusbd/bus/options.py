@@ -22,6 +22,7 @@ TYPE_NAMES = {
     "a{st}": "dictionary of unsigned 64-bit integers (a{st})",
     "o": "object path (o)",
     "h": "file descriptor (h)",
+    "ah": "array of file descriptors (ah)",
 }
 
 
@@ -93,7 +94,7 @@ def parse(declared: Sequence[Option[Any]], given: Mapping[str, Variant]) -> Opti
         if variant.signature != option.signature:
             wanted = TYPE_NAMES.get(option.signature, option.signature)
             raise InvalidArgumentError(f"the option {name} must be a {wanted}, not of type {variant.signature}")
-        value = tuple(variant.value) if option.signature == "as" else variant.value
+        value = tuple(variant.value) if option.signature in ("as", "ah") else variant.value
         option.check(value)
         values[name] = value
     return Options(values)

@@ -252,8 +252,9 @@ def image_update(update: ImageUpdate) -> Entry:
     return update.to_json()
 
 
-def stick_image(image: ManifestImage, shim: str) -> Entry:
-    """One image on a stick."""
+def stick_image(image: ManifestImage, shim: str, served: frozenset[Firmware] = frozenset()) -> Entry:
+    """One image on a stick that starts through this shim, and serves this firmware where that is known."""
+    starts = started_by(image.entries, shim)
     return {
         "name": image.name,
         "title": image.title,
@@ -264,7 +265,7 @@ def stick_image(image: ManifestImage, shim: str) -> Entry:
         "custom": image.custom,
         "recipe": image.recipe,
         "added": image.added,
-        "firmware": firmware(started_by(image.entries, shim)),
+        "firmware": firmware(starts & served if served else starts),
         "persistence": image.kept.size if image.kept is not None else 0,
         "persistent": bool(image.persistence),
     }
@@ -280,6 +281,9 @@ def plan(item: Plan) -> Entry:
         "images": entries(_planned_image(image) for image in item.images),
         "firmware": firmware(item.firmware),
         "secure_boot": item.secure_boot,
+        "certificates": entries(
+            {"name": one.file_name, "subject": one.subject, "sha256": one.sha256} for one in item.options.certificates
+        ),
         "warnings": strings(item.warnings),
     }
 

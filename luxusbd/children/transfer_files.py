@@ -45,6 +45,14 @@ class FileRequests:
         (fd,) = descriptors(fds, 1)
         return await self._threads.look(fd, lambda own: recognition_to_json(recognise(own, self._recipes())))
 
+    async def certificate(self, _params: Params, fds: Sequence[int]) -> Any:
+        """The certificate in a file."""
+        from luxusbd.images import certificate
+
+        (fd,) = descriptors(fds, 1)
+        size = certificate.MAX_FILE + 1
+        return await self._threads.look(fd, lambda own: certificate.to_json(certificate.read(os.pread(own, size, 0))))
+
     async def explain(self, _params: Params, fds: Sequence[int]) -> Any:
         """What a file is, and more about it."""
         from luxusbd.images.details_codec import inspection_to_json

@@ -16,6 +16,7 @@ control     job, optional paused, bandwidth, priority  null; job 0 means all job
 claims      directory, name                            total, done: bytes that a partial file claims
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition
+certificate (a regular file)                           subject, der (base64)
 explain     (a regular file)                           Inspection: a Recognition and more about it
 look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
 stick-files    size (a disk or image file)             files: what lies in /iso
@@ -100,6 +101,7 @@ class TransferChild:
                 "claims": self._downloads.claims,
                 "discard": self._downloads.discard,
                 "inspect": self._files.inspect,
+                "certificate": self._files.certificate,
                 "explain": self._files.explain,
                 "look": self._files.look,
                 "stick-files": self._files.stick_files,

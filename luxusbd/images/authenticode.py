@@ -18,7 +18,10 @@ MAX_CERTIFICATES = 16
 NAME_LIMIT = 100
 
 _PKCS_SIGNED_DATA = 2
+_SEQUENCE = 0x30
 _SET = 0x31
+_INTEGER = 0x02
+_BITS = 0x03
 _OID = 0x06
 _CONTEXT_0 = 0xA0
 _COMMON_NAME = bytes.fromhex("550403")
@@ -54,6 +57,21 @@ def signers(table: bytes) -> tuple[str, ...]:
                 found += _signers(table[offset + 8 : offset + length])
         offset += (length + 7) // 8 * 8
     return tuple(dict.fromkeys(name for name in found if name))
+
+
+def subject_of(certificate: bytes) -> str | None:
+    """The subject of an X.509 certificate in DER, empty when it cannot be read; None for anything else."""
+    try:
+        (outer,) = _children(certificate)
+        tbs, algorithm, signature = _children(outer.body)
+        fields = [item for item in _children(tbs.body) if item.tag != _CONTEXT_0]
+        serial, inner, issuer, validity, subject, key = fields[:6]
+        shape = [item.tag for item in (outer, tbs, algorithm, signature, serial, inner, issuer, validity, subject, key)]
+        if shape != [_SEQUENCE, _SEQUENCE, _SEQUENCE, _BITS, _INTEGER, *[_SEQUENCE] * 5]:
+            return None
+        return _name(subject.body)
+    except (_BrokenError, ValueError):
+        return None
 
 
 def _signers(data: bytes) -> Iterator[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from luxusbd.errors import FailedError
-from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Recognition, Store
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Recognition, Store, with_kinds_of_uefi
 from luxusbd.text import clean
 
 MAX_ENTRIES = 128
@@ -85,7 +86,11 @@ def recognition_from_json(value: object) -> Recognition:
         "advice",
     )
     fields = read_object(value, "$", _with_optional(value, keys, "persistence"))
-    entries = tuple(read_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json))
+    architecture = read_matching(fields["architecture"], "$.architecture", _ARCHITECTURE, 16)
+    entries = tuple(
+        replace(entry, firmware=with_kinds_of_uefi(entry.firmware, entry.method, architecture))
+        for entry in read_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json)
+    )
     return Recognition(
         size=read_size(fields["size"], "$.size"),
         volume_id=read_text(fields["volume_id"], "$.volume_id", MAX_TITLE),
@@ -94,7 +99,7 @@ def recognition_from_json(value: object) -> Recognition:
         family=read_matching(fields["family"], "$.family", _ID, 48),
         system=read_text(fields["system"], "$.system", MAX_TITLE),
         version=read_text(fields["version"], "$.version", MAX_TITLE),
-        architecture=read_matching(fields["architecture"], "$.architecture", _ARCHITECTURE, 16),
+        architecture=architecture,
         entries=entries,
         filesystems=read_filesystems(fields["filesystems"], "$.filesystems"),
         reason=read_text(fields["reason"], "$.reason", MAX_TEXT),

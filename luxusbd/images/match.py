@@ -9,7 +9,7 @@ from typing import Protocol
 
 from luxusbd.images.globs import has_wildcard, path_regex
 from luxusbd.images.kernel import SHIM_VENDORS, KernelFacts, inspect_kernel
-from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Store
+from luxusbd.images.model import SECURED, BootEntry, BootMethod, Firmware, Persistence, Store, kinds_of_uefi
 from luxusbd.images.recipes import (
     PERSISTENCE,
     PERSISTENCE_MB,
@@ -287,20 +287,21 @@ def _entry(
     if not firmware:
         return None
     shown = f"{title} ({variant.title})" if variant.title else title
-    signer = facts.vendor if Firmware.UEFI in firmware and facts.vendor in variant.vendors else ""
+    signer = facts.vendor if firmware - {Firmware.BIOS} else ""
     return BootEntry(shown, variant.method, firmware, kernel, tuple(initrds), tuple(parameters), signer), facts
 
 
 def _firmware(variant: Variant, facts: KernelFacts, architecture: str) -> frozenset[Firmware]:
-    firmware = set(variant.firmware)
-    if variant.method is BootMethod.LINUX:
-        if architecture == "i386":
-            firmware.discard(Firmware.UEFI)  # GRUB on 64-bit firmware refuses a 32-bit kernel
-        elif architecture == "arm64":
-            firmware.discard(Firmware.BIOS)
-    if Firmware.UEFI in firmware and facts.vendor in variant.vendors & SHIM_VENDORS:
-        firmware.add(Firmware.UEFI_SECURE_BOOT)
-    return frozenset(firmware)
+    firmware = variant.firmware - {Firmware.UEFI}
+    if architecture == "arm64":
+        firmware -= {Firmware.BIOS}
+    if Firmware.UEFI in variant.firmware:
+        kinds = kinds_of_uefi(variant.method, architecture)
+        firmware |= kinds
+        # the recipe knows a family, and what a builder of images puts there is what the kernel itself says
+        if facts.vendor in SHIM_VENDORS:
+            firmware |= {SECURED[kind] for kind in kinds}
+    return firmware
 
 
 def _kernel(tree: Tree, patterns: Sequence[str]) -> tuple[str, str | None] | None:

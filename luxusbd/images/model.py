@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -11,6 +13,8 @@ from luxusbd.catalog.model import Trust
 CUSTOM = "custom:"
 """What the source of an image begins with that came from an address and hash in a user's own catalogue."""
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9]+")
+
 
 class Firmware(StrEnum):
     """A way in which a machine starts a stick."""
@@ -18,6 +22,21 @@ class Firmware(StrEnum):
     BIOS = "bios"
     UEFI = "uefi"
     UEFI_SECURE_BOOT = "uefi-sb"
+    """UEFI of 64-bit PCs, as is `UEFI`."""
+    UEFI_IA32 = "uefi-ia32"
+    """32-bit UEFI, mostly of tablets and small PCs whose processor has 64 bits."""
+    UEFI_IA32_SECURE_BOOT = "uefi-ia32-sb"
+    UEFI_ARM64 = "uefi-arm64"
+    UEFI_ARM64_SECURE_BOOT = "uefi-arm64-sb"
+
+
+SECURED: Mapping[Firmware, Firmware] = {
+    Firmware.UEFI: Firmware.UEFI_SECURE_BOOT,
+    Firmware.UEFI_IA32: Firmware.UEFI_IA32_SECURE_BOOT,
+    Firmware.UEFI_ARM64: Firmware.UEFI_ARM64_SECURE_BOOT,
+}
+"""Every kind of UEFI, with the same one where it enforces Secure Boot."""
+SECURE = frozenset(SECURED.values())
 
 
 class BootMethod(StrEnum):
@@ -53,9 +72,9 @@ class BootEntry:
     initrds: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     signer: str = ""
-    """Whose signature the kernel carries, as its recipe trusts it: debian, ubuntu, fedora, redhat, suse or empty. Under
-    Secure Boot it starts with the shim and GRUB of the same vendor only, or after that vendor's key was enrolled;
-    UEFI_SECURE_BOOT is in `firmware` where a stick can carry that shim."""
+    """Whose signature the kernel carries: debian, ubuntu, fedora, redhat, suse or empty. Under Secure Boot it starts
+    with the shim and GRUB of the same vendor only, or after that vendor's key was enrolled; values of `SECURE` are in
+    `firmware` where a stick can carry that shim."""
 
     @property
     def own_menu(self) -> bool:
@@ -64,7 +83,7 @@ class BootEntry:
 
     def trusted_by(self, shim: str) -> bool:
         """Whether it starts under Secure Boot through the shim of this vendor, with no further key enrolled."""
-        return Firmware.UEFI_SECURE_BOOT in self.firmware and self.signer == shim != ""
+        return bool(self.firmware & SECURE) and self.signer == shim != ""
 
 
 class Store(StrEnum):
@@ -100,9 +119,58 @@ class Persistence:
 
 def started_by(entries: Iterable[BootEntry], shim: str) -> frozenset[Firmware]:
     """Under which firmware at least one entry starts from a stick with the shim of this vendor; empty for none."""
-    known = tuple(entries)
-    firmware = frozenset(one for entry in known for one in entry.firmware)
-    return firmware if any(entry.trusted_by(shim) for entry in known) else firmware - {Firmware.UEFI_SECURE_BOOT}
+    return frozenset(
+        one for entry in entries for one in entry.firmware - (frozenset() if entry.trusted_by(shim) else SECURE)
+    )
+
+
+def kinds_of_uefi(method: BootMethod, architecture: str) -> frozenset[Firmware]:
+    """The kinds of UEFI under which an entry starts that is meant for UEFI.
+
+    Args:
+        method: how it is started.
+        architecture: of its kernel, else of its image: amd64, i386, arm64 or empty when unknown.
+    """
+    if architecture == "arm64":
+        return frozenset({Firmware.UEFI_ARM64})
+    if method is BootMethod.EFI:
+        return frozenset({Firmware.UEFI_IA32 if architecture == "i386" else Firmware.UEFI})
+    # GRUB on 64-bit firmware refuses a 32-bit kernel, and on 32-bit firmware starts one with 64 bits
+    if method is BootMethod.LINUX and architecture == "i386":
+        return frozenset({Firmware.UEFI_IA32})
+    return frozenset({Firmware.UEFI, Firmware.UEFI_IA32})
+
+
+def with_kinds_of_uefi(firmware: frozenset[Firmware], method: BootMethod, architecture: str) -> frozenset[Firmware]:
+    """What was written down when there was one kind of UEFI, in today's words; anything newer stays as it is."""
+    if Firmware.UEFI not in firmware or firmware - _WITHOUT_KINDS or architecture == "i386":
+        return firmware
+    kinds = kinds_of_uefi(method, architecture)
+    secure = Firmware.UEFI_SECURE_BOOT in firmware
+    return firmware & {Firmware.BIOS} | kinds | (frozenset(SECURED[kind] for kind in kinds) if secure else frozenset())
+
+
+_WITHOUT_KINDS = frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """An X.509 certificate that can be enrolled from a stick; see `certificate`."""
+
+    subject: str
+    """Its common name, else its organisation; untrusted text."""
+    der: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint that MokManager shows, in hex."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def file_name(self) -> str:
+        """How its file is called on a stick: what MokManager lists."""
+        readable = _UNSAFE.sub("-", self.subject).strip("-")[:40].strip("-") or "certificate"
+        return f"{readable}-{self.sha256[:8]}.cer"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Variant:
     method: BootMethod
     firmware: frozenset[Firmware]
     vendors: frozenset[str]
-    """Whose signature makes the kernel start under Secure Boot, with the same vendor's shim (`kernel.SIGNERS`)."""
+    """Whose signature the kernel usually carries (`kernel.SIGNERS`); what an image really has, the kernel says."""
     kernel: tuple[str, ...]
     initrds: tuple[Choice, ...]
     parameters: tuple[Choice, ...]

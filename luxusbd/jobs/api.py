@@ -105,6 +105,10 @@ class DeviceView:
     """Whether a stick has a persistence partition."""
     shim: str = ""
     """The vendor whose shim a stick starts through under Secure Boot; empty for none."""
+    firmware: frozenset[Firmware] = frozenset()
+    """What the boot files of a stick serve."""
+    boot_warning: str = ""
+    """Why its boot files should be renewed, for people; empty when there is no need."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -416,6 +420,7 @@ class Engine(Protocol):
         options: StickOptions,
         *,
         allow_large: bool = False,
+        certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
     ) -> Plan:
         """Work out a stick without touching anything.
@@ -427,6 +432,7 @@ class Engine(Protocol):
             options: of the stick.
             allow_large: whether a large disk is meant.
             persistence: bytes for changes by references of images.
+            certificates: files with keys to enrol, which stay the caller's.
         """
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
@@ -444,8 +450,8 @@ class Engine(Protocol):
     async def update_stick(self, caller: Caller, device: DeviceIdentity, wishes: UpdateWishes) -> Job:
         """Put newer releases in the places of images on a stick; with `check` only say which."""
 
-    async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
-        """Write boot files and menu anew."""
+    async def refresh_stick(self, caller: Caller, device: DeviceIdentity, *, certificates: Sequence[int] = ()) -> Job:
+        """Write boot files and menu anew, with the certificates in these files beside those that are there."""
 
     async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Mend a damaged stick; images that are whole stay."""

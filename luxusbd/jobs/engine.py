@@ -10,6 +10,7 @@ from luxusbd.config import Value
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import JobStateError
 from luxusbd.images.details import Inspection
+from luxusbd.images.model import Certificate
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import (
     Caller,
@@ -203,14 +204,20 @@ class LuxusbEngine:
         options: StickOptions,
         *,
         allow_large: bool = False,
+        certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
     ) -> Plan:
         """Work out a stick."""
         await self._parts.registry.looked_at(devices)
         await self._parts.unmounting.check(devices)
+        options = replace(options, certificates=await self._certificates(certificates))
         return self._parts.planner.make(
             caller, devices, references, options, allow_large=allow_large, persistence=persistence or {}
         )
+
+    async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:
+        found = [await self._parts.transfers.certificate(fd) for fd in files]
+        return tuple(dict.fromkeys(found))
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out."""
@@ -235,10 +242,10 @@ class LuxusbEngine:
         await self._parts.registry.looked_at([device])
         return await self._parts.sticks.update(caller, device, wishes)
 
-    async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+    async def refresh_stick(self, caller: Caller, device: DeviceIdentity, *, certificates: Sequence[int] = ()) -> Job:
         """Write boot files and menu anew."""
         await self._parts.registry.looked_at([device])
-        return await self._parts.sticks.refresh(caller, device)
+        return await self._parts.sticks.refresh(caller, device, await self._certificates(certificates))
 
     async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Mend a damaged stick."""

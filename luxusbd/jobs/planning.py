@@ -22,7 +22,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     PlanExpiredError,
 )
-from luxusbd.images.model import Firmware, Recognition, StoredImage
+from luxusbd.images.model import SECURE, Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import changes, fitting, planfirmware
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
@@ -204,7 +204,7 @@ class Planner:
         companion = options.companion > 0
         fitting.check(kind, [wanted.guest for wanted in images], companion=companion, planned=True)
         signed = grub.signed()
-        shim = signed.loaders.vendor if signed.loaders and Firmware.UEFI_SECURE_BOOT in firmware else ""
+        shim = grub.vendor(grub.starts(kind)) if firmware & SECURE else ""
         planned_images = tuple(_planned(wanted, firmware, options, shim) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         warnings += _renamed(images)
@@ -215,6 +215,8 @@ class Planner:
         ]
         warnings += _weaker(kind, companion=companion)
         warnings += planfirmware.of_stick(firmware, kind, signed)
+        if options.certificates and not firmware & SECURE:
+            warnings.append("the certificates are of no use: the stick will not start under Secure Boot")
         plan = Plan(
             token=secrets.token_urlsafe(24),
             expires=int(time.time()) + LIFETIME,
@@ -222,7 +224,7 @@ class Planner:
             images=planned_images,
             options=options,
             firmware=firmware,
-            secure_boot=Firmware.UEFI_SECURE_BOOT in firmware,
+            secure_boot=bool(firmware & SECURE),
             warnings=tuple(warnings),
         )
         self._plans[plan.token] = StoredPlan(plan, caller.uid, images)
@@ -450,7 +452,9 @@ def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions,
     warnings: list[str] = []
     firmware: frozenset[Firmware] = frozenset()
     if wanted.stored is not None:
-        firmware, warnings = planfirmware.of_image(wanted.stored.recognition.entries, served, shim)
+        firmware, warnings = planfirmware.of_image(
+            wanted.stored.recognition.entries, served, shim, options.certificates
+        )
     if not wanted.exact:
         warnings.append("its exact size is not known before the download")
     kind = Kind(options.filesystem)

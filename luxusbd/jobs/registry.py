@@ -28,8 +28,10 @@ from luxusbd.errors import (
     SystemDeviceError,
     from_name,
 )
+from luxusbd.jobs import planfirmware
 from luxusbd.jobs.api import Caller, DeviceView, ImageUpdate, Listener
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.stick import secureboot
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import ManifestImage
@@ -352,6 +354,7 @@ class DeviceRegistry:
         if _out_of_reach(device):
             known.view = replace(known.view, state=DeviceState.FOREIGN if device.partitions else DeviceState.BLANK)
             return
+        revocations = await asyncio.to_thread(secureboot.revocations)
         try:
             fd = await asyncio.to_thread(_open_read_only, device.node, known.fd)
         except OSError as error:
@@ -383,7 +386,15 @@ class DeviceRegistry:
             if broken:
                 state = DeviceState.DAMAGED
             known.view = replace(
-                known.view, state=state, images=(), free_bytes=0, unlisted_images=0, damage=broken, updates=()
+                known.view,
+                state=state,
+                images=(),
+                free_bytes=0,
+                unlisted_images=0,
+                damage=broken,
+                updates=(),
+                firmware=frozenset(),
+                boot_warning="",
             )
         else:
             known.view = replace(
@@ -398,6 +409,8 @@ class DeviceRegistry:
                 companion=bool(contents.manifest.companion_uuid),
                 persistence=contents.manifest.options.persistence > 0,
                 shim=contents.manifest.shim,
+                firmware=contents.manifest.firmware,
+                boot_warning=planfirmware.of_loaders(contents.manifest.sbat, revocations),
             )
 
     def _set(self, known: _Known, view: DeviceView) -> None:

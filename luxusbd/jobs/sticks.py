@@ -21,7 +21,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.images.model import StoredImage
+from luxusbd.images.model import Certificate, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
@@ -206,10 +206,18 @@ class Sticks:
             params={"images": [image.content for image in images], "references": _references(images)},
         )
 
-    async def refresh(self, caller: Caller, identity: DeviceIdentity) -> Job:
-        """Start writing boot files and menu anew."""
+    async def refresh(
+        self, caller: Caller, identity: DeviceIdentity, certificates: tuple[Certificate, ...] = ()
+    ) -> Job:
+        """Start writing boot files and menu anew, with these certificates beside those that are there."""
         view = self._stick(identity, damaged=True)
-        return await self._simple(caller, view, Operation.REFRESH, StickOperation.REFRESH)
+        options = StickOptions(certificates=certificates)
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = Overall(context, sum(image.size for image in view.images), 1)
+            return await self._workshop.work(context, identity, StickOperation.REFRESH, overall, options=options)
+
+        return await self._submit(Operation.REFRESH, caller, [identity], run, title=name_of(view), params={})
 
     async def verify(self, caller: Caller, identity: DeviceIdentity) -> Job:
         """Start comparing everything on the stick with its manifest."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -13,16 +15,18 @@ from luxusbd.catalog.feeds.model import Description, Outcome
 from luxusbd.catalog.own import MAX_OWN
 from luxusbd.children.protocol import Params
 from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError
+from luxusbd.images import certificate as certificates
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.details import Inspection
 from luxusbd.images.details_codec import inspection_from_json
-from luxusbd.images.model import Recognition
+from luxusbd.images.model import Certificate, Recognition
 from luxusbd.jobs.transferlink import ProgressCallback, TransferLink, integer_of, sources_of
 from luxusbd.stick.codec import contents_from_json, files_from_json
 from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
+from luxusbd.text import clean
 from luxusbd.transfer.codec import digests_from_json, result_from_json
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
@@ -263,6 +267,20 @@ class Transfers(TransferLink):
     async def explain(self, fd: int) -> Inspection:
         """Everything that can be told about the image behind a descriptor; raises as `inspect`."""
         return inspection_from_json(await self._image("explain", fd))
+
+    async def certificate(self, fd: int) -> Certificate:
+        """The certificate in the file behind a descriptor; its bytes are of a stranger.
+
+        Raises:
+            InvalidArgumentError: it is none.
+        """
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise InvalidArgumentError("a certificate has to be a regular file")
+        answer = await self._alone_if_deadly("certificate", {}, [fd])
+        found = certificates.from_json({"subject": clean(str(answer["subject"]), 100), "der": str(answer["der"])})
+        if len(found.der) > certificates.MAX_DER:
+            raise InvalidArgumentError("the certificate is too large")
+        return found
 
     async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...], tuple[Loss, ...]]:
         """What is on a disk, and what an erase would destroy, a line each and as values."""

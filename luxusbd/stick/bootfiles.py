@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from luxusbd.errors import DeviceError, VerificationError
-from luxusbd.images.model import Firmware
+from luxusbd.images.model import SECURE, Certificate, Firmware
 from luxusbd.stick import bios, esp, grub, kinds
 from luxusbd.stick.blockio import CHUNK, MediumReader, ReadAt, in_thread, sync, write_all
 from luxusbd.stick.filesystem import Kind
@@ -46,8 +47,10 @@ class BootFiles:
 
     pieces: tuple[BootPiece, ...]
     firmware: frozenset[Firmware]
+    sbat: Mapping[str, int] = field(default_factory=dict)
+    """The lowest SBAT generations of their shims and signed GRUBs by component."""
     shim: str = ""
-    """The vendor whose shim they hold; empty for none."""
+    """The vendor through whose shim they start under Secure Boot; empty where they do not."""
 
     @property
     def size(self) -> int:
@@ -68,6 +71,7 @@ async def build(
     serial_console: bool,
     style: MenuStyle | None = None,
     kind: Kind = Kind.EXT4,
+    certificates: Sequence[Certificate] = (),
 ) -> BootFiles:
     """Make the boot files for the firmware that this machine has GRUB for.
 
@@ -82,9 +86,17 @@ async def build(
     pieces: list[BootPiece] = []
     with tempfile.TemporaryDirectory(prefix="luxusb-boot-") as name:
         work = Path(name)
-        loaders = grub.signed().loaders if Firmware.UEFI_SECURE_BOOT in firmware else None
+        starts = grub.starts(kind)
         system = await esp.build(
-            layout, esp_serial, data_uuid, work, serial_console=serial_console, style=style, loaders=loaders
+            layout,
+            esp_serial,
+            data_uuid,
+            work,
+            serial_console=serial_console,
+            style=style,
+            starts=starts,
+            kind=kind,
+            certificates=certificates,
         )
         pieces.append(BootPiece(ESP, layout.partition(PartitionRole.ESP).start, system))
         if Firmware.BIOS in firmware:
@@ -92,7 +104,13 @@ async def build(
             pieces.append(BootPiece(BIOS_CORE, layout.partition(PartitionRole.BIOS_BOOT).start, code.core))
             # last, so that sector 0 never leads to a core image that is not there yet
             pieces.append(BootPiece(BIOS_BOOT_CODE, 0, code.boot_code))
-    return BootFiles(tuple(pieces), firmware, loaders.vendor if loaders else "")
+    if not firmware & SECURE:
+        return BootFiles(tuple(pieces), firmware)
+    sbat: dict[str, int] = {}
+    for start in starts:
+        for name, level in start.loaders.levels if start.loaders is not None else ():
+            sbat[name] = min(level, sbat.get(name, level))
+    return BootFiles(tuple(pieces), firmware, sbat, grub.vendor(starts))
 
 
 def keeping_environment(files: BootFiles, read: ReadAt) -> BootFiles:

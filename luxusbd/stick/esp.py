@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from luxusbd import process
 from luxusbd.errors import InternalError, ToolFailedError
+from luxusbd.images.model import Certificate
 from luxusbd.stick import grub, menu, theme
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.menutexts import Texts
 from luxusbd.stick.menutools import MEMTEST_BIOS, MEMTEST_UEFI
 from luxusbd.stick.model import MIB, Layout, MenuStyle, PartitionRole, Theme
-from luxusbd.stick.secureboot import Loaders
 
 LABEL = "LUXESP"
 MEMDISK = Path("/usr/lib/syslinux/memdisk")
@@ -28,7 +30,6 @@ ENVIRONMENT_SIZE = 1024
 _ENVIRONMENT_HEAD = b"# GRUB Environment Block\n"
 EMPTY_ENVIRONMENT = _ENVIRONMENT_HEAD.ljust(ENVIRONMENT_SIZE, b"#")
 _SERIAL = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}\Z")
-_DIRECTORIES = ("EFI", "EFI/BOOT", "boot", "boot/grub", "boot/grub/fonts")
 
 
 async def build(
@@ -39,7 +40,9 @@ async def build(
     *,
     serial_console: bool = False,
     style: MenuStyle | None = None,
-    loaders: Loaders | None = None,
+    starts: Sequence[grub.Start] | None = None,
+    kind: Kind = Kind.EXT4,
+    certificates: Sequence[Certificate] = (),
 ) -> bytes:
     """The used beginning of the ESP, in whole MiB; what follows it on the partition holds nothing and may stay.
 
@@ -50,7 +53,9 @@ async def build(
         work: a directory for temporary files.
         serial_console: whether the stub speaks on the serial port too.
         style: of the menu; for its theme, its language and the room for what it remembers.
-        loaders: what UEFI starts; without them it is an unsigned GRUB, where this machine has one.
+        starts: what each kind of UEFI starts; None for unsigned GRUBs alone, where this machine has them.
+        kind: of the data partition.
+        certificates: what MokManager can enrol.
 
     Raises:
         ToolMissingError: GRUB, mtools or dosfstools is not installed.
@@ -59,6 +64,8 @@ async def build(
     if not _SERIAL.match(esp_serial):
         raise InternalError(f"{esp_serial!r} is no FAT volume serial")
     part = layout.partition(PartitionRole.ESP)
+    if starts is None:
+        starts = [grub.Start(platform, None) for platform in grub.ALL_UEFI if grub.is_available(platform)]
     style = style if style is not None else MenuStyle()
     files: list[tuple[str, Path]] = []
     if style.remember:
@@ -66,19 +73,21 @@ async def build(
         environment = work / "grubenv"
         environment.write_bytes(EMPTY_ENVIRONMENT)
         files.append(("boot/grub/grubenv", environment))
-    if loaders is not None:
-        files.append(("EFI/BOOT/BOOTX64.EFI", loaders.shim))
-        # the names that shim asks for
-        files.append(("EFI/BOOT/grubx64.efi", loaders.grub))
-        if loaders.mok_manager is not None:
-            files.append(("EFI/BOOT/mmx64.efi", loaders.mok_manager))
-    elif grub.is_available(grub.UEFI):
-        program = work / "BOOTX64.EFI"
-        program.write_bytes(await grub.make_image(grub.UEFI, grub.early_config(esp_serial), work))
-        files.append(("EFI/BOOT/BOOTX64.EFI", program))
+    for start in starts:
+        files += await _programs(start, esp_serial, work)
+    for certificate in certificates:
+        source = work / certificate.file_name
+        source.write_bytes(certificate.der)
+        files.append((f"EFI/certificates/{certificate.file_name}", source))
     config = work / "grub.cfg"
-    stub = menu.stub(data_uuid, serial_console=serial_console, language=style.language, hashes=loaders is None)
-    config.write_text(stub, "ascii")
+    text = menu.stub(
+        data_uuid,
+        serial_console=serial_console,
+        language=style.language,
+        hashes=all(start.loaders is None for start in starts),
+        modules=_modules(kind),
+    )
+    config.write_text(text, "ascii")
     files.append(("boot/grub/grub.cfg", config))
     if font := grub.font():
         files.append(("boot/grub/fonts/unicode.pf2", font))
@@ -87,7 +96,7 @@ async def build(
     files += [(f"boot/grub/{name}", source) for name, source in MEMORY_TESTS.items() if source.is_file()]
     image = work / "esp.img"
     await _format(image, part.size, part.start, esp_serial)
-    await process.run(["mmd", "-i", str(image), *(f"::/{name}" for name in _DIRECTORIES)], env=_MTOOLS)
+    await process.run(["mmd", "-i", str(image), *(f"::/{name}" for name in _directories(files))], env=_MTOOLS)
     for name, source in files:
         await process.run(["mcopy", "-i", str(image), str(source), f"::/{name}"], env=_MTOOLS)
     if style.theme is Theme.LUXUSB and not serial_console and grub.font():
@@ -119,6 +128,32 @@ def with_environment(data: bytes, place: int, present: bytes) -> bytes:
     if len(present) != ENVIRONMENT_SIZE or not present.startswith(_ENVIRONMENT_HEAD):
         return data
     return data[:place] + present + data[place + ENVIRONMENT_SIZE :]
+
+
+async def _programs(start: grub.Start, esp_serial: str, work: Path) -> list[tuple[str, Path]]:
+    machine = start.platform.machine
+    first = f"EFI/BOOT/BOOT{machine.upper()}.EFI"
+    if start.loaders is None:
+        program = work / f"grub{machine}.efi"
+        program.write_bytes(await grub.make_image(start.platform, grub.early_config(esp_serial), work))
+        return [(first, program)]
+    # the names that shim asks for
+    files = [(first, start.loaders.shim), (f"EFI/BOOT/grub{machine}.efi", start.loaders.grub)]
+    if start.loaders.mok_manager is not None:
+        files.append((f"EFI/BOOT/mm{machine}.efi", start.loaders.mok_manager))
+    beside = f"boot/grub/{start.platform.name}"
+    return files + [(f"{beside}/{module.name}", module) for module in grub.modules_beside(start)]
+
+
+def _modules(kind: Kind) -> tuple[str, ...]:
+    """What a signed GRUB has to load before it reads the data partition."""
+    return () if kind in grub.READ_BY_SIGNED else (grub.MODULES[kind],)
+
+
+def _directories(files: Sequence[tuple[str, Path]]) -> list[str]:
+    """Every directory of the files, the outer ones first."""
+    found = {str(parent) for name, _source in files for parent in PurePosixPath(name).parents}
+    return sorted(found - {"."})
 
 
 def _memdisk() -> Path | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from luxusbd import process
 from luxusbd.errors import ToolMissingError
-from luxusbd.images.model import Firmware
+from luxusbd.images.model import SECURED, Firmware
 from luxusbd.stick import secureboot
 from luxusbd.stick.filesystem import Kind
 
@@ -79,6 +80,13 @@ class Platform:
     package: process.Package
     needed: tuple[str, ...]
     wanted: tuple[str, ...]
+    machine: str = ""
+    """What the names of its EFI programs end with: x64, ia32 or aa64; empty for BIOS."""
+
+    @property
+    def signed(self) -> str:
+        """Directory of the signed images below `MODULE_ROOT`."""
+        return f"{self.name}-signed"
 
 
 BIOS = Platform(
@@ -94,29 +102,112 @@ UEFI = Platform(
     process.Package("grub-efi-amd64-bin", "grub2-efi-x64-modules", "grub"),
     (*_NEEDED, "chain"),
     (*_WANTED, "efi_gop", "efi_uga", "efifwsetup"),
+    "x64",
 )
+UEFI_IA32 = Platform(
+    "i386-efi",
+    Firmware.UEFI_IA32,
+    process.Package("grub-efi-ia32-bin", "grub2-efi-ia32-modules", "grub"),
+    UEFI.needed,
+    UEFI.wanted,
+    "ia32",
+)
+UEFI_ARM64 = Platform(
+    "arm64-efi",
+    Firmware.UEFI_ARM64,
+    process.Package("grub-efi-arm64-bin", "grub2-efi-aa64-modules", "grub"),
+    UEFI.needed,
+    UEFI.wanted,
+    "aa64",
+)
+ALL_UEFI = (UEFI, UEFI_IA32, UEFI_ARM64)
 
 
 MODULES = {Kind.EXT4: "ext2", Kind.EXFAT: "exfat", Kind.FAT32: "fat"}
 """Which module reads a filesystem."""
 READ_BY_SIGNED = frozenset({Kind.EXT4, Kind.FAT32})
 """What the signed images of Debian and Ubuntu have a module for; under Secure Boot they load no other."""
-SIGNED = "x86_64-efi-signed"
-"""Directory of the signed images below `MODULE_ROOT`."""
+MODULES_BESIDE = ("exfat", "ntfs", "ntfscomp", "udf")
+"""Modules that signed images lack, and that they load from a stick where no lockdown forbids it."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a stick starts under one kind of UEFI."""
+
+    platform: Platform
+    loaders: secureboot.Loaders | None
+    """shim and the GRUB that it trusts; None for an unsigned GRUB."""
+    modules: Path | None = None
+    """Modules of the very build of the signed GRUB, the only ones that it loads; None where they are not installed."""
+
+
+def starts(kind: Kind = Kind.EXT4) -> tuple[Start, ...]:
+    """How a stick with this data filesystem starts under every kind of UEFI that this machine has GRUB for.
+
+    All loaders are of one vendor, since a stick's menu and manifest know one.
+    """
+    found: list[Start] = []
+    for platform in ALL_UEFI:
+        loaders = signed(platform).loaders
+        if loaders is not None and vendor(found) in ("", loaders.vendor):
+            modules = _modules_of(platform, loaders)
+            if kind in READ_BY_SIGNED or (modules is not None and _has(platform, MODULES[kind])):
+                found.append(Start(platform, loaders, modules))
+                continue
+        if is_available(platform) and _has(platform, MODULES[kind]):
+            found.append(Start(platform, None))
+    return tuple(found)
+
+
+def vendor(found: Iterable[Start]) -> str:
+    """Whose loaders they are; empty where all are unsigned."""
+    return next((start.loaders.vendor for start in found if start.loaders is not None), "")
 
 
 def available_firmware(kind: Kind = Kind.EXT4) -> frozenset[Firmware]:
     """For which firmware this machine can make boot files that read a filesystem; empty when no GRUB is installed."""
-    able = (platform for platform in (BIOS, UEFI) if is_available(platform) and _has(platform, MODULES[kind]))
-    firmware = {platform.firmware for platform in able}
-    if kind in READ_BY_SIGNED and signed().loaders is not None:
-        firmware |= {Firmware.UEFI, Firmware.UEFI_SECURE_BOOT}
+    firmware = {BIOS.firmware} if is_available(BIOS) and _has(BIOS, MODULES[kind]) else set()
+    for start in starts(kind):
+        firmware.add(start.platform.firmware)
+        if start.loaders is not None and kind in READ_BY_SIGNED:
+            firmware.add(SECURED[start.platform.firmware])
     return frozenset(firmware)
 
 
-def signed() -> secureboot.Search:
+def signed(platform: Platform = UEFI) -> secureboot.Search:
     """The loaders of this machine that start under Secure Boot, or why there are none."""
-    return secureboot.search(MODULE_ROOT / SIGNED)
+    return secureboot.search(MODULE_ROOT / platform.signed, platform.machine)
+
+
+def modules_beside(start: Start) -> tuple[Path, ...]:
+    """The modules that belong beside a signed GRUB: what it lacks, and what that needs in turn."""
+    if start.modules is None:
+        return ()
+    needs: dict[str, list[str]] = {}
+    for line in (start.modules / "moddep.lst").read_text("ascii", "replace").splitlines():
+        name, _colon, others = line.partition(":")
+        needs[name] = others.split()
+    chosen: set[str] = set()
+    waiting = list(MODULES_BESIDE)
+    while waiting:
+        name = waiting.pop()
+        if name in chosen or not _has(start.platform, name):
+            continue
+        chosen.add(name)
+        waiting += needs.get(name, [])
+    return tuple(start.modules / f"{name}.mod" for name in sorted(chosen))
+
+
+def _modules_of(platform: Platform, loaders: secureboot.Loaders) -> Path | None:
+    """Where the modules of the same build are: GRUB refuses none by its version, and fails on others in odd ways."""
+    directory = MODULE_ROOT / platform.name
+    normal = directory / "normal.mod"
+    if not loaders.version or not normal.is_file() or not (directory / "moddep.lst").is_file():
+        return None
+    # the module with the banner of the command line carries the version of the package
+    whole = b"\0" + loaders.version.encode("ascii") + b"\0"
+    return directory if whole in normal.read_bytes() else None
 
 
 def is_available(platform: Platform) -> bool:

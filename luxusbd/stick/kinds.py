@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 
-from luxusbd.images.model import Firmware
+from luxusbd.images.model import SECURE, Firmware
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import MIB
 
@@ -68,4 +68,4 @@ def served(kind: Kind, firmware: frozenset[Firmware]) -> frozenset[Firmware]:
 
     No distribution's signed GRUB reads exFAT, and under Secure Boot it loads no modules.
     """
-    return firmware - {Firmware.UEFI_SECURE_BOOT} if kind is Kind.EXFAT else firmware
+    return firmware - SECURE if kind is Kind.EXFAT else firmware

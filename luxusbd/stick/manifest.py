@@ -13,7 +13,8 @@ import jsonschema
 
 from luxusbd import resources
 from luxusbd.catalog.model import Trust
-from luxusbd.errors import DeviceDamagedError, NewerStickError
+from luxusbd.errors import DeviceDamagedError, InvalidArgumentError, NewerStickError
+from luxusbd.images import certificate
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Store
 from luxusbd.stick.model import Kept, Manifest, ManifestImage, MenuStyle, PartitionRole, StickOptions, Theme
 
@@ -64,6 +65,10 @@ def from_json(document: object) -> Manifest:
         raise DeviceDamagedError(f"{PATH} is malformed at {where}: {error.message[:200]}")
     assert isinstance(document, dict)
     images = tuple(image_from_json(item) for item in document["images"])
+    try:
+        options = options_from_json(document["options"])
+    except InvalidArgumentError as problem:
+        raise DeviceDamagedError(f"{PATH} is malformed at options/certificates: {problem}") from None
     names = [image.name.lower() for image in images]
     if len(set(names)) != len(names):
         raise DeviceDamagedError(f"{PATH} names an image twice")
@@ -76,7 +81,7 @@ def from_json(document: object) -> Manifest:
         generation=int(document["generation"]),
         created=int(document["created"]),
         updated=int(document["updated"]),
-        options=options_from_json(document["options"]),
+        options=options,
         firmware=frozenset(Firmware(item) for item in document["firmware"]),
         boot_files=tuple(
             (item["what"], int(item["start"]), int(item["length"]), item["sha256"]) for item in document["boot_files"]
@@ -85,6 +90,7 @@ def from_json(document: object) -> Manifest:
         luxusbd=document["luxusbd"],
         companion_uuid=document.get("companion_uuid", ""),
         shim=document.get("shim", ""),
+        sbat={name: int(level) for name, level in document.get("sbat", {}).items()},
     )
 
 
@@ -109,6 +115,7 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
         "luxusbd": manifest.luxusbd,
         **({"companion_uuid": manifest.companion_uuid} if manifest.companion_uuid else {}),
         **({"shim": manifest.shim} if manifest.shim else {}),
+        **({"sbat": dict(manifest.sbat)} if manifest.sbat else {}),
     }
 
 
@@ -121,6 +128,9 @@ def options_to_json(options: StickOptions) -> dict[str, Any]:
         "serial_console": options.serial_console,
         **({"companion": options.companion} if options.companion else {}),
         **({"share": options.share} if options.share else {}),
+        **(
+            {"certificates": [certificate.to_json(one) for one in options.certificates]} if options.certificates else {}
+        ),
         **({"persistence": options.persistence} if options.persistence else {}),
         **_style_to_json(options.menu),
     }
@@ -145,6 +155,7 @@ def options_from_json(document: dict[str, Any]) -> StickOptions:
         serial_console=document["serial_console"],
         companion=int(document.get("companion", 0)),
         share=int(document.get("share", 0)),
+        certificates=tuple(certificate.from_json(item) for item in document.get("certificates", ())),
         persistence=int(document.get("persistence", 0)),
         menu=MenuStyle(
             theme=Theme(document.get("theme", usual.theme)),

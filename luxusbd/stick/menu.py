@@ -12,10 +12,11 @@ import re
 from collections.abc import Sequence
 
 from luxusbd.errors import InternalError
-from luxusbd.images.model import BootEntry, Firmware
+from luxusbd.images.model import BootEntry
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
 from luxusbd.stick.menugroups import TRANSLATED, Group, grouped, letter_class
 from luxusbd.stick.menulines import indent, notice, one_line
+from luxusbd.stick.menuplatforms import Platform, identify, platforms
 from luxusbd.stick.menustart import file_of, start
 from luxusbd.stick.menutexts import ENGLISH, Texts
 from luxusbd.stick.menutools import tools
@@ -48,10 +49,7 @@ _UNTRUSTED = '"${lux_untrusted}"'
 """Before the titles of entries whose key the shim of the stick does not have."""
 _LOCKED = "(not with Secure Boot) "
 _NOT_HERE = "(not with this firmware) "
-_PLATFORMS = (
-    ("pc", frozenset({Firmware.BIOS})),
-    ("efi", frozenset({Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})),
-)
+_UNREADABLE = "Under Secure Boot the filesystem of this stick cannot be read. Switch Secure Boot off to start from it."
 
 
 def menu_path(generation: int) -> str:
@@ -95,7 +93,14 @@ def generation_of(data: bytes | None) -> int | None:
     return generation if data.endswith(b"\n" + _end(generation, data.count(b"\n") - 2).encode()) else None
 
 
-def stub(data_uuid: str, *, serial_console: bool = False, language: str = ENGLISH, hashes: bool = False) -> str:
+def stub(
+    data_uuid: str,
+    *,
+    serial_console: bool = False,
+    language: str = ENGLISH,
+    hashes: bool = False,
+    modules: Sequence[str] = (),
+) -> str:
     """The constant grub.cfg of the ESP: find the data partition, run the newer complete menu, else explain.
 
     Args:
@@ -103,12 +108,33 @@ def stub(data_uuid: str, *, serial_console: bool = False, language: str = ENGLIS
         serial_console: say it on the first serial port too, when no menu can.
         language: of the texts.
         hashes: whether the GRUB for UEFI can compute hashes; that for BIOS always can.
+        modules: what a signed GRUB has to load before it can read the data partition; in lockdown it cannot.
     """
     if not _UUID.match(data_uuid):
         raise InternalError(f"{data_uuid!r} is no filesystem UUID")
     word = Texts(language).ascii_word
+    excuse = [
+        f"echo {word('LUXusb: no complete boot menu was found on the data partition of this stick.')}",
+        f"echo {word('Plug it into a computer with LUXusb and repair it (luxusb repair).')}",
+        *notice(
+            word("No complete boot menu on this stick"),
+            [
+                word("The data partition is missing or damaged. Plug the stick into a computer with"),
+                word("LUXusb and repair it there (luxusb repair). The images on it may still be whole."),
+            ],
+            word,
+        ),
+    ]
+    if modules:
+        locked = [
+            f"echo {word(_UNREADABLE)}",
+            *notice(word("Switch Secure Boot off to start from this stick"), [word(_UNREADABLE)], word),
+        ]
+        excuse = ['if [ "$lockdown" = y ]; then', *indent(locked), "else", *indent(excuse), "fi"]
     return "\n".join(
         [
+            # one that is built in already stays as it is
+            *(f'if [ "$lockdown" != y ]; then insmod {module}; fi' for module in modules),
             f"set lux_can_hash={'y' if hashes else ''}",
             'if [ "$grub_platform" = pc ]; then set lux_can_hash=y; fi',
             "export lux_can_hash",
@@ -122,19 +148,7 @@ def stub(data_uuid: str, *, serial_console: bool = False, language: str = ENGLIS
             "else",
             *(f"  {line}" for line in (SERIAL if serial_console else ())),
             "  set timeout=-1",
-            f"  echo {word('LUXusb: no complete boot menu was found on the data partition of this stick.')}",
-            f"  echo {word('Plug it into a computer with LUXusb and repair it (luxusb repair).')}",
-            *(
-                f"  {line}"
-                for line in notice(
-                    word("No complete boot menu on this stick"),
-                    [
-                        word("The data partition is missing or damaged. Plug the stick into a computer with"),
-                        word("LUXusb and repair it there (luxusb repair). The images on it may still be whole."),
-                    ],
-                    word,
-                )
-            ),
+            *(f"  {line}" for line in excuse),
             *(f"  {line}" for line in tools(word)),
             "fi",
             "",
@@ -177,7 +191,7 @@ def _terminal(manifest: Manifest, texts: Texts) -> list[str]:
     lines += SERIAL if options.serial_console else _GRAPHICS
     if options.menu.theme is Theme.LUXUSB and not options.serial_console:
         lines.append(f'if [ "$lux_graphics" = y -a -e "{_THEME}" ]; then set theme="{_THEME}"; export theme; fi')
-    lines.append("export data")
+    lines += ["export data", *identify(manifest.firmware)]
     able = "false" if options.serial_console else '[ "$lux_graphics" = y -o "$grub_platform" = efi ]'
     lines += texts.umlauts(able)
     if manifest.shim:
@@ -202,42 +216,41 @@ def _defaults(manifest: Manifest, groups: Sequence[Group]) -> list[str]:
         # only this variable: whoever can write the file is not to set others
         lines += ["set lux_last=", f'if [ -s "{_GRUBENV}" ]; then load_env -f "{_GRUBENV}" lux_last; fi']
     remembered = []
-    for platform, firmware in _PLATFORMS:
+    places = [(group, image) for image in manifest.images for group in groups if image in group.images]
+    for platform in platforms(manifest.firmware):
         paths = [
-            _path(group, image, entry, firmware)
+            _path(group, image, entry, platform)
             for group in groups
             for image in group.images
-            for entry in _entries(image, firmware)
+            for entry in platform.entries(image.starts)
+        ]
+        trusted = [
+            _path(group, image, entry, platform)
+            for group, image in places
+            for entry in platform.entries(image.starts)
+            if platform.secure and entry.trusted_by(manifest.shim)
         ]
         for path in paths[:1]:
-            lines.append(f'if [ "$grub_platform" = {platform} ]; then set default={quote(path)}; fi')
+            lines.append(f"if [ {platform.test} ]; then set default={quote(path)}; fi")
+        for path in trusted[:1]:
+            lines.append(f'if [ {platform.test} -a "$lockdown" = y ]; then set default={quote(path)}; fi')
         if paths:
             known = " ".join(quote(path) for path in paths)
             again = 'if [ "$lux_last" = "$lux_path" ]; then set default="$lux_path"; fi'
             loop = f"for lux_path in {known}; do {again}; done"
-            remembered.append(f'if [ -n "$lux_last" -a "$grub_platform" = {platform} ]; then {loop}; fi')
-    places = [(group, image) for image in manifest.images for group in groups if image in group.images]
-    trusted = (
-        (group, image, entry) for group, image in places for entry in image.starts if entry.trusted_by(manifest.shim)
-    )
-    if first := next(trusted, None):
-        lines.append(f'if [ "$lockdown" = y ]; then set default={quote(_path(*first, _PLATFORMS[1][1]))}; fi')
+            remembered.append(f'if [ -n "$lux_last" -a {platform.test} ]; then {loop}; fi')
     if manifest.options.menu.remember:
         lines += [*remembered, "export lux_last"]
     return lines
 
 
-def _path(group: Group, image: ManifestImage, entry: BootEntry, firmware: frozenset[Firmware]) -> str:
+def _path(group: Group, image: ManifestImage, entry: BootEntry, platform: Platform) -> str:
     """An entry as GRUB's variable `default` names it."""
     names = [group.id] if group.id else []
     names.append(_image_id(image))
-    if len(_entries(image, firmware)) > 1:
+    if len(platform.entries(image.starts)) > 1:
         names.append(_entry_id(image, entry))
     return ">".join(names)
-
-
-def _entries(image: ManifestImage, firmware: frozenset[Firmware]) -> tuple[BootEntry, ...]:
-    return tuple(entry for entry in image.starts if entry.firmware & firmware)
 
 
 def _image_id(image: ManifestImage) -> str:
@@ -263,29 +276,27 @@ def _group(manifest: Manifest, group: Group, texts: Texts) -> list[str]:
 
 
 def _image(manifest: Manifest, group: Group, image: ManifestImage, texts: Texts) -> list[str]:
-    variants = [(platform, firmware, _entries(image, firmware)) for platform, firmware in _PLATFORMS]
+    variants = platforms(manifest.firmware)
     lines = [f'if [ -e "{file_of(image)}" ]; then']
-    if variants[0][2] == variants[1][2]:
-        lines += indent(_variant(manifest, group, image, variants[0][1], texts))
+    if len({platform.entries(image.starts) for platform in variants}) == 1:
+        lines += indent(_variant(manifest, group, image, variants[0], texts))
     else:
-        for platform, firmware, _there in variants:
-            lines.append(f'  if [ "$grub_platform" = {platform} ]; then')
-            lines += indent(indent(_variant(manifest, group, image, firmware, texts)))
+        for platform in variants:
+            lines.append(f"  if [ {platform.test} ]; then")
+            lines += indent(indent(_variant(manifest, group, image, platform, texts)))
             lines.append("  fi")
     return [*lines, "fi"]
 
 
-def _variant(
-    manifest: Manifest, group: Group, image: ManifestImage, firmware: frozenset[Firmware], texts: Texts
-) -> list[str]:
+def _variant(manifest: Manifest, group: Group, image: ManifestImage, platform: Platform, texts: Texts) -> list[str]:
     word = texts.word
-    entries = _entries(image, firmware)
+    entries = platform.entries(image.starts)
     custom = f" {texts.shown('(custom)')}" if image.custom else ""
     title = clean_title(f"{image.title}{custom}", image.name)
     if not entries:
         return notice(
             word(_NOT_HERE) + quote(clean_title(image.title, image.name)[: 80 - len(texts.shown(_NOT_HERE))]),
-            [word("This image cannot be started in this mode of the firmware (BIOS or UEFI). Try the other one.")],
+            [word(platform.why_not(image.starts))],
             word,
         )
     mark = _UNTRUSTED if all(_untrusted(manifest, entry) for entry in entries) else ""
@@ -293,7 +304,7 @@ def _variant(
     if len(entries) == 1:
         return [
             f"menuentry {mark}{quote(title)} {icon} --id {quote(_image_id(image))} {{",
-            *indent(_remember(manifest, _path(group, image, entries[0], firmware))),
+            *indent(_remember(manifest, _path(group, image, entries[0], platform))),
             *indent(start(manifest, image, entries[0], word)),
             "}",
         ]
@@ -302,7 +313,7 @@ def _variant(
         mark = _UNTRUSTED if _untrusted(manifest, entry) else ""
         shown = quote(clean_title(entry.title, title))
         made = [f"menuentry {mark}{shown} {icon} --id {quote(_entry_id(image, entry))} {{"]
-        made += indent(_remember(manifest, _path(group, image, entry, firmware)))
+        made += indent(_remember(manifest, _path(group, image, entry, platform)))
         made += indent(start(manifest, image, entry, word))
         made.append("}")
         lines += indent(made if entry in image.entries else _where_kept(image, made))

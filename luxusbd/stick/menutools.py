@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from luxusbd.stick.menulines import Word, give_up, guarded, indent, notice
+from luxusbd.stick.menuplatforms import MOK_MANAGERS
 from luxusbd.stick.menustart import file_of
 from luxusbd.stick.model import ManifestImage
 from luxusbd.stick.text import clean_title, quote
@@ -39,19 +40,16 @@ def tools(word: Word, images: Iterable[ManifestImage] = (), about: Iterable[str]
                 )
             )
         ),
-        '    if [ -e "$cmdpath/mmx64.efi" ]; then',
-        *indent(
-            indent(
-                indent(
-                    _entry("Enrol keys for Secure Boot", "mok-manager", ['chainloader "$cmdpath/mmx64.efi"'], word),
-                )
-            )
-        ),
-        "    fi",
+        *(line for test, name in MOK_MANAGERS for line in indent(indent(_mok_manager(test, name, word)))),
         "  fi",
         *indent(_about(about, word)),
     ]
     return [*lines, "}"]
+
+
+def _mok_manager(test: str, name: str, word: Word) -> list[str]:
+    entry = _entry("Enrol keys for Secure Boot", "mok-manager", [f'chainloader "$cmdpath/{name}"'], word)
+    return [f'if [ {test} -a -e "$cmdpath/{name}" ]; then', *indent(entry), "fi"]
 
 
 def _entry(title: str, name: str, lines: Iterable[str], word: Word) -> list[str]:

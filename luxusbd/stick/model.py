@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
-from luxusbd.images.model import CUSTOM, BootEntry, Firmware, Persistence, Store
+from luxusbd.images.model import CUSTOM, BootEntry, Certificate, Firmware, Persistence, Store
 
 MIB = 1024 * 1024
 
@@ -84,6 +85,8 @@ class StickOptions:
     """Bytes of the companion partition, 0 for none."""
     share: int = 0
     """Bytes of the share partition, 0 for none."""
+    certificates: tuple[Certificate, ...] = ()
+    """What MokManager can enrol from the ESP."""
     persistence: int = 0
     """Bytes of the persistence partition, 0 for none."""
     menu: MenuStyle = MenuStyle()
@@ -177,6 +180,9 @@ class Manifest:
     """Filesystem UUID of the companion partition; empty where there is none."""
     shim: str = ""
     """The vendor whose shim is on the ESP: debian or ubuntu; empty where there is none."""
+
+    sbat: Mapping[str, int] = field(default_factory=dict)
+    """SBAT generations of shim and GRUB on the ESP by component; empty where they are not known or unsigned."""
 
     def uuid_of(self, image: ManifestImage) -> str:
         """Filesystem UUID of the partition that an image is on."""

@@ -249,7 +249,9 @@ class _Repair:
             bad = await self._bad_boot_files(manifest)
         files, refused = await self._mend_boot_files(session, manifest, bad)
         if files is not None:
-            manifest = dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records, shim=files.shim)
+            manifest = dataclasses.replace(
+                manifest, firmware=files.firmware, boot_files=files.records, shim=files.shim, sbat=files.sbat
+            )
         stale = look.broken_menus or look.menus.newest < manifest.generation
         if stale and look.manifest is not None:
             self._findings.note(Area.MENU, "a boot menu was incomplete or too old", "written anew")
@@ -412,6 +414,7 @@ class _Repair:
                 serial_console=manifest.options.serial_console,
                 style=manifest.options.menu,
                 kind=Kind(manifest.options.filesystem),
+                certificates=manifest.options.certificates,
             )
         except ToolMissingError as error:
             return None, error

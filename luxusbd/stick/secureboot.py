@@ -2,24 +2,25 @@
 
 shim is signed by Microsoft and trusts its own vendor's key alone, so that all of them have to be of one vendor. Names
 and places are those of Debian's and Ubuntu's packages shim-signed, shim-helpers-amd64-signed (Debian) and
-grub-efi-amd64-signed. The fallback loader is left out on purpose: beside shim it makes boot entries in the firmware
-instead of starting GRUB.
+grub-efi-amd64-signed, and of the same ones for 32-bit PCs (ia32 in their names) and for ARM (aa64). The fallback loader
+is left out on purpose: beside shim it makes boot entries in the firmware instead of starting GRUB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from luxusbd.images.kernel import SHIM_VENDORS, inspect_kernel
-from luxusbd.images.sbat import levels, revoked
+from luxusbd.images.kernel import SHIM_VENDORS, Reader, inspect_kernel
+from luxusbd.images.sbat import REVOKED_BELOW, levels, revoked, revoked_by, versions
 
 SHIM_DIRECTORY = Path("/usr/lib/shim")
-SHIMS = ("shimx64.efi.signed", "shimx64.efi.signed.latest")
-MOK_MANAGERS = ("mmx64.efi.signed", "mmx64.efi")
+SHIMS = ("shim{}.efi.signed", "shim{}.efi.signed.latest")
+MOK_MANAGERS = ("mm{}.efi.signed", "mm{}.efi")
 """The second is Ubuntu's; Debian has an unsigned one under that name, which counts for nothing."""
-GRUB = "gcdx64.efi.signed"
+GRUB = "gcd{}.efi.signed"
 """The one that looks for /boot/grub/grub.cfg on the disk it comes from, as GRUB for BIOS does on a stick."""
 PACKAGES = "shim-signed, shim-helpers-amd64-signed and grub-efi-amd64-signed"
 
@@ -36,6 +37,10 @@ class Loaders:
     """Enrols further keys; None where it is not installed."""
     outdated: tuple[str, ...]
     """What newer machines refuse, as SBAT components with their generations, such as `grub,4`."""
+    levels: tuple[tuple[str, int], ...]
+    """The SBAT generations of shim and GRUB."""
+    version: str
+    """Of GRUB's package, as its SBAT level tells it, such as 2.06-13+deb12u2; empty when it does not."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Search:
 class _Program:
     path: Path
     levels: dict[str, int]
+    versions: dict[str, str]
     signed: bool
     signer: str
     """The vendor whose certificate it carries; empty for others, such as Microsoft's."""
@@ -61,14 +67,15 @@ class _Program:
         return named[0] if len(named) == 1 else ""
 
 
-def search(grub_directory: Path) -> Search:
+def search(grub_directory: Path, machine: str = "x64") -> Search:
     """The loaders of this machine.
 
     Args:
         grub_directory: where the signed images of GRUB are.
+        machine: for which UEFI: x64, ia32 or aa64, as in the names of the files.
     """
-    shim = _first(SHIM_DIRECTORY / name for name in SHIMS)
-    grub = _first([grub_directory / GRUB])
+    shim = _first(SHIM_DIRECTORY / name.format(machine) for name in SHIMS)
+    grub = _first([grub_directory / GRUB.format(machine)])
     if shim is None or grub is None:
         return Search(None, f"install {PACKAGES}")
     vendor = shim.vendor("shim")
@@ -83,10 +90,39 @@ def search(grub_directory: Path) -> Search:
         )
     if theirs != vendor or grub.signer != vendor:
         return Search(None, f"{grub.path} is not signed by {vendor}, whose shim is installed")
-    managers = (_read(SHIM_DIRECTORY / name) for name in MOK_MANAGERS)
+    managers = (_read(SHIM_DIRECTORY / name.format(machine)) for name in MOK_MANAGERS)
     manager = next((one for one in managers if one is not None and one.signer == one.vendor("shim") == vendor), None)
     outdated = [f"{name},{level}" for program in (shim, grub) for name, level in revoked(program.levels)]
-    return Search(Loaders(vendor, shim.path, grub.path, manager.path if manager else None, tuple(outdated)))
+    known = {name: level for program in (shim, grub) for name, level in program.levels.items() if name in REVOKED_BELOW}
+    return Search(
+        Loaders(
+            vendor,
+            shim.path,
+            grub.path,
+            manager.path if manager else None,
+            tuple(outdated),
+            tuple(sorted(known.items())),
+            grub.versions.get(f"grub.{vendor}", ""),
+        )
+    )
+
+
+def revocations() -> Mapping[str, int]:
+    """The lowest SBAT generations that this machine's own shim lets start, by component; empty where it has no shim."""
+    for name in SHIMS:
+        path = SHIM_DIRECTORY / name.format("x64")
+        if path.is_file():
+            with path.open("rb") as file:
+                return revoked_by(_reader(file))
+    return {}
+
+
+def _reader(file: BinaryIO) -> Reader:
+    def read(offset: int, limit: int) -> bytes:
+        file.seek(offset)
+        return file.read(limit)
+
+    return read
 
 
 def _first(paths: Iterable[Path]) -> _Program | None:
@@ -97,13 +133,9 @@ def _read(path: Path) -> _Program | None:
     if not path.is_file():
         return None
     with path.open("rb") as file:
-
-        def read(offset: int, limit: int) -> bytes:
-            file.seek(offset)
-            return file.read(limit)
-
+        read = _reader(file)
         facts = inspect_kernel(read)
-        return _Program(path, levels(read), bool(facts.signatures), facts.vendor)
+        return _Program(path, levels(read), versions(read), bool(facts.signatures), facts.vendor)
 
 
 def _or(names: Iterable[str]) -> str:

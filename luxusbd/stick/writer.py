@@ -18,6 +18,8 @@ from luxusbd.errors import (
     MalformedImageError,
     NotEnoughSpaceError,
 )
+from luxusbd.images.certificate import check_certificates
+from luxusbd.images.model import with_kinds_of_uefi
 from luxusbd.stick import (
     bootfiles,
     bootswap,
@@ -131,6 +133,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         serial_console=order.options.serial_console,
         style=order.options.menu,
         kind=kind,
+        certificates=order.options.certificates,
     )
     progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
     progress.stage("partition")
@@ -158,6 +161,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         firmware=files.firmware,
         boot_files=files.records,
         shim=files.shim,
+        sbat=files.sbat,
         luxusbd=luxusbd.__version__,
         companion_uuid=kinds.new_uuid(Kind.EXT4) if table.has(PartitionRole.COMPANION) else "",
     )
@@ -233,22 +237,44 @@ async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) 
 async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
     async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
+        # what is there already stays, and new ones come beside it
+        certificates = tuple(dict.fromkeys((*manifest.options.certificates, *order.options.certificates)))
+        check_certificates(certificates)
+        options = dataclasses.replace(manifest.options, certificates=certificates)
         files = await bootfiles.build(
             session.layout,
             manifest.esp_serial,
             manifest.data_uuid,
-            serial_console=manifest.options.serial_console,
-            style=manifest.options.menu,
-            kind=Kind(manifest.options.filesystem),
+            serial_console=options.serial_console,
+            style=options.menu,
+            kind=Kind(options.filesystem),
+            certificates=certificates,
         )
         progress.stage("boot-files")
         await bootswap.replace(order.fd, session.layout, files, progress)
         after_step("boot-files")
         manifest = await work.commit(
             session,
-            dataclasses.replace(manifest, firmware=files.firmware, boot_files=files.records, shim=files.shim),
+            dataclasses.replace(
+                manifest,
+                options=options,
+                firmware=files.firmware,
+                boot_files=files.records,
+                shim=files.shim,
+                sbat=files.sbat,
+                images=tuple(_with_kinds_of_uefi(image) for image in manifest.images),
+            ),
         )
         return await work.result(session, manifest, files.size)
+
+
+def _with_kinds_of_uefi(image: ManifestImage) -> ManifestImage:
+    """An image from a time when there was one kind of UEFI, so that other kinds show it too."""
+    entries = tuple(
+        dataclasses.replace(entry, firmware=with_kinds_of_uefi(entry.firmware, entry.method, image.architecture))
+        for entry in image.entries
+    )
+    return dataclasses.replace(image, entries=entries)
 
 
 async def _rescan(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:

@@ -337,6 +337,7 @@ class FakeEngine:
         options: StickOptions,
         *,
         allow_large: bool = False,
+        certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
     ) -> Plan:
         self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence))
@@ -378,7 +379,8 @@ class FakeEngine:
         self.calls.append(("update_stick", device, wishes))
         return self.new_job(caller, Operation.UPDATE, device.id)
 
-    async def refresh_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
+    async def refresh_stick(self, caller: Caller, device: DeviceIdentity, *, certificates: Sequence[int] = ()) -> Job:
+        self.calls.append(("refresh_stick", device, tuple(os.pread(fd, 100, 0) for fd in certificates)))
         return self.new_job(caller, Operation.REFRESH, device.id)
 
     async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:

@@ -32,9 +32,8 @@ def test_every_documented_option_is_declared() -> None:
     for (name, member), rule in RULES.items():
         doc = contract.interfaces()[name].methods[member].doc
         documented = re.search(r"Options: (.*?)(?:\.|$)", doc)
-        keys = (
-            set(re.findall(r"(\w+) \((?:b|i|u|t|s|as|a\{st\}|o|h)[,):]", documented.group(1))) if documented else set()
-        )
+        named = re.findall(r"(\w+) \((?:b|i|u|t|s|as|a\{st\}|o|h|ah)[,):]", documented.group(1)) if documented else []
+        keys = set(named)
         # SetPersistence and PlanStick talk about values elsewhere in their text; only the Options sentence counts.
         assert keys == {option.name for option in rule.options}, member
 
@@ -127,6 +126,7 @@ def test_the_bus_policy_lets_descriptors_through_for_exactly_the_members_that_ta
         method.name
         for method in contract.interfaces()[contract.MANAGER].methods.values()
         if "h" in [arg.type for arg in method.inputs]
+        or any(option.signature in ("h", "ah") for option in RULES[contract.MANAGER, method.name].options)
     }
     assert with_fd == takes_fd
     for rule in allows:
@@ -134,6 +134,7 @@ def test_the_bus_policy_lets_descriptors_through_for_exactly_the_members_that_ta
         if taken is not None:
             options = RULES[contract.MANAGER, taken.name].options
             most = sum(arg.type == "h" for arg in taken.inputs) + sum(option.signature == "h" for option in options)
+            most += sum(option.maximum or 0 for option in options if option.signature == "ah")
             assert rule.get("max_fds") == str(most)
     assert [rule.get("user") for rule in config.iter("policy")] == ["root", None]
 

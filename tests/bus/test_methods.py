@@ -238,16 +238,37 @@ async def test_an_update_takes_its_options(client: Client, engine: FakeEngine) -
     assert engine.calls[-1] == ("update_stick", IDENTITY, UpdateWishes(("a.iso", "image:0")))
 
 
+async def test_certificates_come_as_descriptors(client: Client, engine: FakeEngine, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    with (tmp_path / "a").open("rb") as first, (tmp_path / "b").open("rb") as second:
+        fds = [first.fileno(), second.fileno()]
+        given = {"certificates": Variant("ah", [1, 0])}
+        await client.call("RefreshStick", "oa{sv}", DEVICE, given, fds=fds)
+        assert engine.calls[-1] == ("refresh_stick", IDENTITY, (b"b", b"a"))
+        for wrong in ([0], [0, 1, 1], [0, 7]):
+            given = {"certificates": Variant("ah", wrong)}
+            name, _text = await client.fails("RefreshStick", "oa{sv}", DEVICE, given, fds=fds)
+            assert name == "org.freedesktop.DBus.Error.InvalidArgs"
+        many = {"certificates": Variant("ah", list(range(9)))}
+        name, _text = await client.fails("RefreshStick", "oa{sv}", DEVICE, many, fds=fds[:1] * 9)
+        assert name == "org.freedesktop.DBus.Error.AccessDenied"
+
+
 async def test_what_is_on_a_stick(client: Client) -> None:
     (image,) = await client.call("ListStickImages", "oa{sv}", DEVICE, {})
     assert (image["name"], image["firmware"], image["added"]) == ("debian.iso", ["bios", "uefi"], 1)
 
 
 def test_secure_boot_of_an_image_depends_on_the_shim_of_its_stick() -> None:
-    entry = helpers.entry(firmware=frozenset(Firmware), signer="debian")
+    entry = helpers.entry(
+        firmware=frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_SECURE_BOOT}), signer="debian"
+    )
     image = helpers.image(entries=(entry,))
     for shim, names in (("debian", ["bios", "uefi", "uefi-sb"]), ("ubuntu", ["bios", "uefi"]), ("", ["bios", "uefi"])):
         assert render.stick_image(image, shim)["firmware"] == render.strings(names)
+    served = frozenset({Firmware.UEFI, Firmware.UEFI_ARM64})
+    assert render.stick_image(image, "debian", served)["firmware"] == render.strings(["uefi"])
 
 
 async def test_an_image_file_becomes_a_device_until_its_caller_goes(

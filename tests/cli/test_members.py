@@ -76,6 +76,8 @@ PROPERTIES: dict[str, dict[str, str]] = {
         "FreeBytes": "free_bytes",
         "UnlistedImages": "unlisted_images",
         "Damage": "damage",
+        "Firmware": "firmware",
+        "BootWarning": "boot_warning",
         "Updates": "updates",
         "BlockedReason": "blocked_reason",
         "Mounts": "mounts",

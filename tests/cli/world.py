@@ -40,6 +40,8 @@ def device(path_id: str, **changed: Any) -> Dict:
         "FreeBytes": 0,
         "UnlistedImages": 0,
         "Damage": "",
+        "Firmware": [],
+        "BootWarning": "",
         "Updates": [],
         "BlockedReason": "",
         "Mounts": [],

@@ -36,13 +36,10 @@ class GoneError(Exception):
 
 
 class StickClient(Client):
-    """The command's client, with the two jobs that most tests start by name."""
+    """The command's client, with the job that most tests start by name."""
 
     async def verify(self, device: str) -> str:
         return await self.work_on(device, Work.VERIFY)
-
-    async def refresh(self, device: str) -> str:
-        return await self.work_on(device, Work.REFRESH)
 
 
 class Caller:

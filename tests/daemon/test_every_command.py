@@ -21,6 +21,7 @@ from tests.daemon.images import MIB, Images, debian_live
 from tests.daemon.remote import remote
 from tests.daemon.shared import World, world_of
 from tests.harness.service import ROOT
+from tests.images.test_certificate import made as certificate
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -279,7 +280,9 @@ async def _remove(world: World) -> Arguments:
 
 @case("refresh", says=["are new"], holds=succeeded)
 async def _refresh(world: World) -> Arguments:
-    return await stick(world, "alpha")
+    given = world.place / "authority.pem"
+    given.write_bytes(certificate(world.place, "/CN=Somebody"))
+    return *(await stick(world, "alpha")), "--certificate", given
 
 
 @case("rescan", says=["fits what is on it"], holds=succeeded)

@@ -36,7 +36,7 @@ class Row:
     parameters: str = ""
     """Of the entry that this table describes: the first one, or with `entry` another."""
     filesystems: str = ""
-    firmware: str = "bios uefi"
+    firmware: str = "bios uefi uefi-ia32"
     signer: str = ""
     """The vendor whose signature counts."""
     toram: str = ""
@@ -95,7 +95,7 @@ def casper(
         f"/casper/{names[1]}",
         words,
         filesystems,
-        "bios uefi uefi-sb" if own else "bios uefi",
+        "bios uefi uefi-ia32 uefi-ia32-sb uefi-sb" if own else "bios uefi uefi-ia32",
         "ubuntu" if own else "",
         "toram",
         WRITABLE,
@@ -246,7 +246,7 @@ def live(
         f"/live/{initrd}",
         LIVE_WORDS,
         filesystems,
-        "bios uefi uefi-sb" if own else "bios uefi",
+        "bios uefi uefi-ia32 uefi-ia32-sb uefi-sb" if own else "bios uefi uefi-ia32",
         "debian" if own else "",
         "toram",
         LIVE_KEEPS,
@@ -320,7 +320,7 @@ def live_family() -> Iterator[Row]:
         f"{base} slab_nomerge slub_debug=FZ mce=0 vsyscall=none init_on_free=1 mds=full,nosmt page_alloc.shuffle=1"
         " randomize_kstack_offset=on quiet",
         "ext4 fat32",
-        "bios uefi uefi-sb",
+        "bios uefi uefi-ia32 uefi-ia32-sb uefi-sb",
         "debian",
         "toram",
     )
@@ -341,7 +341,7 @@ def live_family() -> Iterator[Row]:
             "boot=live union=overlay username=user config components noswap noeject ip= net.ifnames=0 nosplash"
             " findiso={iso} toram=filesystem.squashfs",
             filesystems,
-            "bios uefi uefi-sb",
+            "bios uefi uefi-ia32 uefi-ia32-sb uefi-sb",
             "debian",
             "always",
         )
@@ -368,7 +368,7 @@ def live_family() -> Iterator[Row]:
             " locales= keyboard-layouts= ocs_live_run=ocs-live-general ocs_live_extra_param= ocs_live_batch=no"
             " net.ifnames=0 nosplash findiso={iso} toram=live,syslinux,EFI,boot,.disk,utils",
             filesystems,
-            "bios uefi uefi-sb",
+            "bios uefi uefi-ia32 uefi-ia32-sb uefi-sb",
             vendor,
             "always",
         )
@@ -390,7 +390,7 @@ def live_family() -> Iterator[Row]:
         "/boot/grml64full/initrd.img",
         "apm=power-off boot=live findiso={iso} nomce live-media-path=/live/grml64-full",
         LIVE_FS,
-        "bios uefi uefi-sb",
+        "bios uefi uefi-ia32 uefi-ia32-sb uefi-sb",
         "debian",
         "toram",
         entry=1,
@@ -416,7 +416,7 @@ def antix_family() -> Iterator[Row]:
             "/antiX/initrd.gz",
             MX_WORDS,
             filesystems,
-            "bios uefi uefi-sb",
+            "bios uefi uefi-ia32 uefi-ia32-sb uefi-sb",
             "debian",
             "toram",
             "own persist_all",
@@ -1034,7 +1034,7 @@ def single() -> Iterator[Row]:
         "/linux",
         "/initrd.gz",
         "vga=788 --- quiet",
-        firmware="bios uefi uefi-sb",
+        firmware="bios uefi uefi-ia32 uefi-ia32-sb uefi-sb",
         signer="debian",
         toram="always",
     )

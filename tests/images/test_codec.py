@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from tests.images.test_recipes import TREES
 ENTRY = BootEntry(
     "Debian",
     BootMethod.LINUX,
-    frozenset({Firmware.BIOS, Firmware.UEFI}),
+    frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_IA32}),
     "/live/vmlinuz",
     ("/live/initrd",),
     ("a={iso}",),
@@ -39,13 +40,27 @@ RECOGNITION = Recognition(
     architecture="amd64",
     entries=(ENTRY,),
     filesystems=frozenset({"ext4", "fat32"}),
-    firmware=frozenset({Firmware.BIOS, Firmware.UEFI}),
+    firmware=frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_IA32}),
 )
 
 
 def test_round_trip() -> None:
     assert recognition_from_json(json.loads(json.dumps(recognition_to_json(RECOGNITION)))) == RECOGNITION
     assert boot_entry_from_json(boot_entry_to_json(ENTRY)) == ENTRY
+
+
+@pytest.mark.parametrize(
+    ("architecture", "now"),
+    [
+        ("amd64", {Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_IA32}),
+        ("arm64", {Firmware.BIOS, Firmware.UEFI_ARM64}),
+        ("i386", {Firmware.BIOS, Firmware.UEFI}),
+    ],
+)
+def test_what_was_stored_when_there_was_one_kind_of_uefi(architecture: str, now: set[Firmware]) -> None:
+    entry = replace(ENTRY, firmware=frozenset({Firmware.BIOS, Firmware.UEFI}))
+    old = recognition_to_json(replace(RECOGNITION, architecture=architecture, entries=(entry,)))
+    assert recognition_from_json(old).firmware == now
 
 
 @pytest.mark.parametrize("name", sorted(TREES))

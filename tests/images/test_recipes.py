@@ -255,24 +255,46 @@ def test_secure_boot_only_with_the_vendors_signature(name: str) -> None:
     assert signed == expected.get(name, set())
 
 
-def test_a_32_bit_kernel_is_for_bios_alone() -> None:
+def test_a_32_bit_kernel_is_for_bios_and_32_bit_uefi() -> None:
     tree = DictTree(
         {"/live/vmlinuz": x86_kernel(bits=32), "/live/initrd.img": "", "/live/filesystem.squashfs": ""}, "old i386"
     )
     found = match(tree, packaged_recipes())
     assert found is not None
     assert found.architecture == "i386"
-    assert {entry.firmware for entry in found.entries} == {frozenset({Firmware.BIOS})}
+    assert {entry.firmware for entry in found.entries} == {frozenset({Firmware.BIOS, Firmware.UEFI_IA32})}
 
 
-def test_an_arm_kernel_is_for_uefi_alone() -> None:
+def test_an_arm_kernel_is_for_uefi_of_arm_alone() -> None:
     kernel = bytearray(4096)
     kernel[56:60] = b"ARM\x64"
     tree = DictTree({"/live/vmlinuz": bytes(kernel), "/live/initrd.img": "", "/live/filesystem.squashfs": ""})
     found = match(tree, packaged_recipes())
     assert found is not None
     assert found.architecture == "arm64"
-    assert {entry.firmware for entry in found.entries} == {frozenset({Firmware.UEFI})}
+    assert {entry.firmware for entry in found.entries} == {frozenset({Firmware.UEFI_ARM64})}
+
+
+@pytest.mark.parametrize("recipe", ["dracut-live", "kiwi-live"])
+def test_the_kernel_itself_says_who_signed_it(recipe: str) -> None:
+    """Whoever builds such an image may take Debian's kernel, of which the recipe of the family knows nothing."""
+    kernel = x86_kernel(signer=b"Debian Secure Boot Signer 2022 - linux")
+    trees: dict[str, dict[str, bytes | str]] = {
+        "dracut-live": {
+            "/LiveOS/squashfs.img": "",
+            "/images/pxeboot/vmlinuz": kernel,
+            "/images/pxeboot/initrd.img": "",
+        },
+        "kiwi-live": {
+            "/LiveOS/squashfs.img": "",
+            "/boot/x86_64/loader/linux": kernel,
+            "/boot/x86_64/loader/initrd": "",
+        },
+    }
+    found = match(DictTree(trees[recipe], "own"), packaged_recipes())
+    assert found is not None
+    assert {entry.signer for entry in found.entries} == {"debian"}
+    assert all(entry.trusted_by("debian") and not entry.trusted_by("ubuntu") for entry in found.entries)
 
 
 def test_label_that_a_command_line_cannot_carry_gives_way_to_the_uuid() -> None:

@@ -21,7 +21,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     PlanExpiredError,
 )
-from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
+from luxusbd.images.model import SECURE, BootEntry, BootMethod, Certificate, Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import planning
 from luxusbd.jobs.api import Caller, DeviceView, Plan
@@ -238,13 +238,16 @@ def test_exfat_never_promises_secure_boot(
         in make(planner, references=references, options=StickOptions(filesystem="fat32")).firmware
     )
     plan = make(planner, references=references, options=StickOptions(filesystem="exfat"))
-    assert plan.firmware == {Firmware.BIOS, Firmware.UEFI}
+    assert plan.firmware == frozenset(Firmware) - SECURE
     assert not plan.secure_boot
     assert any("Secure Boot" in warning for warning in plan.warnings)
 
 
+PC = frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})
+
+
 def signed(vendor: str, *outdated: str) -> Search:
-    return Search(Loaders(vendor, Path("shim"), Path("grub"), None, outdated))
+    return Search(Loaders(vendor, Path("shim"), Path("grub"), None, outdated, (), ""))
 
 
 def secured(name: str, *entries: BootEntry) -> StoredImage:
@@ -256,9 +259,9 @@ def secured(name: str, *entries: BootEntry) -> StoredImage:
 def test_the_plan_tells_what_stays_out_under_secure_boot(
     planner: Planner, shelf: Callable[..., Shelf], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luxusbd.stick.tools.require_any", lambda _kind: frozenset(Firmware))
-    monkeypatch.setattr("luxusbd.stick.grub.signed", lambda: signed("debian", "grub,4"))
-    everywhere = frozenset(Firmware)
+    monkeypatch.setattr("luxusbd.stick.tools.require_any", lambda _kind: PC)
+    monkeypatch.setattr("luxusbd.stick.grub.signed", lambda _platform=None: signed("debian", "grub,4"))
+    everywhere = PC
     plain = frozenset({Firmware.BIOS, Firmware.UEFI})
     references = shelf(
         secured("ours.iso", BootEntry("", BootMethod.LINUX, everywhere, "/k", signer="debian")),
@@ -274,6 +277,13 @@ def test_the_plan_tells_what_stays_out_under_secure_boot(
     assert theirs.firmware == plain
     (warning,) = theirs.warnings
     assert "until the key of ubuntu is enrolled on that computer: the stick has the shim of debian" in warning
+    authority = Certificate("Canonical Ltd. Master Certificate Authority", b"der")
+    (warning,) = (
+        make(planner, references=references, options=StickOptions(certificates=(authority,))).images[1].warnings
+    )
+    assert warning.startswith(
+        "starts under uefi-sb after the certificate 'Canonical Ltd. Master Certificate Authority'"
+    )
     assert unsigned.warnings == ("does not start under uefi-sb",)
     assert menu.warnings == ("may not start under uefi-sb: its own menu decides what it loads",)
     assert bios.warnings == ("does not start under uefi", "does not start under uefi-sb")
@@ -283,7 +293,7 @@ def test_the_plan_tells_what_stays_out_under_secure_boot(
 def test_the_plan_says_why_there_is_no_secure_boot(
     planner: Planner, shelf: Callable[..., Shelf], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luxusbd.stick.grub.signed", lambda: Search(None, "install shim-signed"))
+    monkeypatch.setattr("luxusbd.stick.grub.signed", lambda _platform=None: Search(None, "install shim-signed"))
     plan = make(planner, references=shelf(stored("any.iso", MIB)).references())
     assert not plan.secure_boot
     assert "the stick will not start under Secure Boot: install shim-signed, and plan again" in plan.warnings

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from luxusbd.images.model import Firmware
+from luxusbd.images.model import Certificate, Firmware
 from luxusbd.stick import bootfiles, esp, espswap, grub, layout, menu, reader, secureboot, writer
 from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.grub import Platform
 from luxusbd.stick.layout import ESP_SIZE
 from luxusbd.stick.model import MIB, PartitionRole, StickOperation, StickOptions
 from luxusbd.stick.secureboot import Search
@@ -23,6 +24,7 @@ SIGNERS = {
 }
 MICROSOFT = b"Microsoft Windows UEFI Driver Publisher"
 FALLBACK = "fbx64.efi"
+PC = frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})
 
 
 class Machine:
@@ -30,9 +32,9 @@ class Machine:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shims, self._modules = root / "shim", root / "grub"
-        self._signed = self._modules / grub.SIGNED
         self.shims.mkdir()
-        self._signed.mkdir(parents=True)
+        for platform in grub.ALL_UEFI:
+            (self._modules / platform.signed).mkdir(parents=True)
         for platform in (grub.BIOS, grub.UEFI):
             (self._modules / platform.name).symlink_to(grub.MODULE_ROOT / platform.name)
         monkeypatch.setattr(secureboot, "SHIM_DIRECTORY", self.shims)
@@ -42,10 +44,30 @@ class Machine:
         sbat = f"sbat,1,x\nshim,{level},UEFI shim\nshim.{vendor},1,Vendor\n"
         (self.shims / name).write_bytes(x86_kernel(signer=signer, sbat=sbat))
 
-    def grub(self, vendor: str, *, level: int = 5, signer: bytes | None = None) -> None:
-        sbat = f"sbat,1,x\ngrub,{level},FSF\ngrub.{vendor},5,Vendor\ngrub.{vendor}12,1,Vendor\n"
+    def grub(
+        self,
+        vendor: str,
+        *,
+        level: int = 5,
+        signer: bytes | None = None,
+        version: str = "1.00-1",
+        platform: Platform = grub.UEFI,
+    ) -> None:
+        ours = f"grub.{vendor},5,Vendor,grub2,{version},https://example.org"
+        sbat = f"sbat,1,x\ngrub,{level},FSF\n{ours}\ngrub.{vendor}12,1,Vendor\n"
         signed = SIGNERS[vendor] if signer is None else signer
-        (self._signed / secureboot.GRUB).write_bytes(x86_kernel(signer=signed, sbat=sbat))
+        path = self._modules / platform.signed / secureboot.GRUB.format(platform.machine)
+        path.write_bytes(x86_kernel(signer=signed, sbat=sbat))
+
+    def unsigned(self, platform: Platform, **modules: str) -> None:
+        """Modules that are no modules: enough to be chosen and copied, not to make an image."""
+        directory = self._modules / platform.name
+        directory.mkdir()
+        needs = {"exfat": "fshelp", "fshelp": "", "ntfs": "", "udf": "", **modules}
+        for name in {*platform.needed, "kernel", "cpuid", *needs}:
+            (directory / f"{name}.{'img' if name == 'kernel' else 'mod'}").write_text(name)
+        (directory / "normal.mod").write_bytes(b"\x7fELF\0normal\0" + b"1.00-1" + b"\0GNU GRUB\0")
+        (directory / "moddep.lst").write_text("".join(f"{name}: {others}\n" for name, others in needs.items()))
 
     def mok_manager(self, vendor: str, name: str, *, signed: bool = True) -> None:
         self.shim(vendor, name=name, signer=SIGNERS[vendor] if signed else b"")
@@ -132,7 +154,7 @@ async def test_the_esp_with_loaders(machine: Machine) -> None:
         "::/EFI/BOOT/grubx64.efi",
         "::/EFI/BOOT/mmx64.efi",
     }
-    assert files.firmware == set(Firmware)
+    assert files.firmware == PC
     assert files.shim == "debian"
     machine.remove_unsigned()
     assert Firmware.UEFI in grub.available_firmware()
@@ -153,6 +175,53 @@ async def test_exfat_and_machines_without_them_get_the_unsigned_grub(machine: Ma
     assert files.shim == "debian"
 
 
+async def test_32_bit_uefi_and_arm_beside_64_bit_pcs(machine: Machine) -> None:
+    for platform in grub.ALL_UEFI:
+        machine.shim("debian", name=f"shim{platform.machine}.efi.signed")
+        machine.grub("debian", platform=platform)
+    machine.mok_manager("debian", "mmaa64.efi.signed")
+    found, files = await names()
+    assert {name.rpartition("/")[2] for name in found if name.startswith("::/EFI/")} == {
+        *("BOOTX64.EFI", "grubx64.efi", "BOOTIA32.EFI", "grubia32.efi", "BOOTAA64.EFI", "grubaa64.efi", "mmaa64.efi")
+    }
+    assert files.firmware == set(Firmware)
+    machine.shim("ubuntu", name="shimia32.efi.signed")
+    machine.grub("ubuntu", platform=grub.UEFI_IA32)
+    found, files = await names()
+    assert not any("ia32" in name.lower() for name in found)
+    assert files.firmware == set(Firmware) - {Firmware.UEFI_IA32, Firmware.UEFI_IA32_SECURE_BOOT}
+
+
+def test_unsigned_grub_for_32_bit_uefi_is_offered_where_its_modules_are(machine: Machine) -> None:
+    machine.unsigned(grub.UEFI_IA32)
+    assert grub.available_firmware() == {Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_IA32}
+
+
+async def test_modules_of_the_same_build_lie_beside_a_signed_grub(machine: Machine) -> None:
+    machine.remove_unsigned()
+    machine.shim("debian")
+    machine.grub("debian", version="1.00-2")
+    machine.unsigned(grub.UEFI, exfat="fshelp")
+    (start,) = grub.starts()
+    assert start.modules is None
+    assert all(start.loaders is None for start in grub.starts(Kind.EXFAT))
+    machine.grub("debian", version="1.00-1")
+    found, files = await names()
+    beside = {name.rpartition("/")[2] for name in found if name.startswith("::/boot/grub/x86_64-efi/")}
+    assert beside == {"exfat.mod", "fshelp.mod", "ntfs.mod", "udf.mod"}
+    assert Firmware.UEFI_SECURE_BOOT in files.firmware
+    found, files = await names(Kind.EXFAT)
+    assert {"::/EFI/BOOT/grubx64.efi", "::/boot/grub/x86_64-efi/exfat.mod"} <= found
+    assert files.firmware == {Firmware.BIOS, Firmware.UEFI}
+    assert files.shim == ""
+
+
+def test_the_modules_of_this_machine_are_of_the_build_of_its_signed_grub() -> None:
+    (start,) = (start for start in grub.starts(Kind.EXFAT) if start.platform is grub.UEFI)
+    assert start.loaders is not None
+    assert {path.name for path in grub.modules_beside(start)} >= {"exfat.mod", "ntfs.mod", "udf.mod", "fshelp.mod"}
+
+
 async def test_a_refresh_brings_them_onto_a_stick_that_was_made_without(machine: Machine, tmp_path: Path) -> None:
     medium = tmp_path / "stick.img"
     fd = helpers.empty_target(medium)
@@ -168,7 +237,7 @@ async def test_a_refresh_brings_them_onto_a_stick_that_was_made_without(machine:
         after = reader.read_stick(fd, helpers.SIZE)
         assert after is not None
         assert after.manifest.shim == "debian"
-        assert after.manifest.firmware == set(Firmware)
+        assert after.manifest.firmware == PC
         text = helpers.grub_read(medium, menu.menu_path(after.manifest.generation))
         assert text is not None
         assert b"lux_untrusted" in text
@@ -187,7 +256,7 @@ async def test_the_loaders_of_this_machine_fit_twice_on_the_esp(tmp_path: Path) 
     assert found.loaders.mok_manager is not None
     planned = layout.plan(helpers.SIZE, StickOptions())
     plain = await esp.build(planned, "1A2B-3C4D", helpers.UUID, tmp_path)
-    signed = await esp.build(planned, "1A2B-3C4D", helpers.UUID, tmp_path, loaders=found.loaders)
+    signed = await esp.build(planned, "1A2B-3C4D", helpers.UUID, tmp_path, starts=grub.starts())
     assert len(signed) < ESP_SIZE // 4
     disk = bytearray(ESP_SIZE)
     disk[: len(plain)] = plain
@@ -199,3 +268,34 @@ async def test_the_loaders_of_this_machine_fit_twice_on_the_esp(tmp_path: Path) 
             disk[place : place + len(data)] = data
     assert disk[: len(signed)] == signed
     assert len(disk) == 128 * MIB
+
+
+async def test_certificates_come_onto_the_esp_and_stay_there(tmp_path: Path) -> None:
+    first, second = Certificate("Fedora Secure Boot CA", b"first"), Certificate("/../x", b"second")
+    medium = tmp_path / "stick.img"
+    fd = helpers.empty_target(medium)
+
+    def listed() -> set[str]:
+        said = subprocess.run(
+            ["mdir", "-b", "-i", f"{medium}@@{layout.ESP_START}", "::/EFI/certificates"],
+            check=True,
+            capture_output=True,
+        )
+        return {line.rpartition("/")[2] for line in said.stdout.decode().split()}
+
+    try:
+        options = StickOptions(certificates=(first,))
+        await writer.execute(helpers.order(StickOperation.CREATE, fd, options=options), lambda _progress: None)
+        assert listed() == {first.file_name}
+        for more in ((second, first), ()):
+            options = StickOptions(certificates=more)
+            await writer.execute(helpers.order(StickOperation.REFRESH, fd, options=options), lambda _progress: None)
+            assert listed() == {first.file_name, second.file_name}
+        after = reader.read_stick(fd, helpers.SIZE)
+        assert after is not None
+        assert after.manifest.options.certificates == (first, second)
+        place = f"::/EFI/certificates/{second.file_name}"
+        said = subprocess.run(["mtype", "-i", f"{medium}@@{layout.ESP_START}", place], check=True, capture_output=True)
+        assert said.stdout == b"second"
+    finally:
+        os.close(fd)

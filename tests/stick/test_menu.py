@@ -364,7 +364,7 @@ def test_the_first_trusted_entry_is_the_default_in_lockdown() -> None:
     image = helpers.image(entries=(secure("ubuntu"), secure("debian")))
     text = menu.render(dataclasses.replace(helpers.manifest(image), shim="debian"))
     name = f"image-{image.sha256[:16]}"
-    assert f"""if [ "$lockdown" = y ]; then set default='{name}>{name}-1'; fi""" in text
+    assert f"""if [ "$grub_platform" = efi -a "$lockdown" = y ]; then set default='{name}>{name}-1'; fi""" in text
 
 
 def test_fonts_and_keys_under_secure_boot() -> None:
@@ -372,3 +372,33 @@ def test_fonts_and_keys_under_secure_boot() -> None:
     assert "(memdisk)/fonts/unicode.pf2" in text
     assert 'chainloader "$cmdpath/mmx64.efi"' in text
     assert 'chainloader "$cmdpath/mmx64.efi"' in menu.stub(helpers.UUID)
+
+
+def test_a_signed_grub_loads_what_it_lacks_where_nothing_forbids_it() -> None:
+    plain, exfat = menu.stub(helpers.UUID), menu.stub("1A2B-3C4D", modules=("exfat",))
+    assert "insmod" not in plain
+    assert 'if [ "$lockdown" != y ]; then insmod exfat; fi' in exfat
+    assert exfat.index("insmod exfat") < exfat.index("search ")
+    assert "Switch Secure Boot off" in exfat
+    script_check(exfat)
+
+
+def test_machines_are_told_apart_where_the_stick_serves_more_than_pcs() -> None:
+    wide = helpers.entry(firmware=frozenset({Firmware.BIOS, Firmware.UEFI, Firmware.UEFI_IA32}))
+    narrow = helpers.entry(firmware=frozenset({Firmware.BIOS, Firmware.UEFI_IA32}))
+    arm = helpers.entry(firmware=frozenset({Firmware.UEFI_ARM64}))
+    images = [
+        helpers.image(f"{name}.iso", name, entries=(one,)) for name, one in zip("wna", (wide, narrow, arm), strict=True)
+    ]
+    plain = helpers.manifest(*images)
+    assert "lux_machine" not in menu.render(plain)
+    assert "cpuid" not in menu.render(plain)
+    text = menu.render(dataclasses.replace(plain, firmware=frozenset(Firmware)))
+    script_check(text)
+    assert "cpuid -l" in text
+    firsts = dict(
+        re.findall(r'if \[ "\$(?:lux_machine|grub_platform)" = ([a-z0-9_-]+) \]; then set default=\'([^\']+)\'', text)
+    )
+    w, n, a = (f"image-{image.sha256[:16]}" for image in images)
+    assert firsts == {"pc": w, "efi-x86_64": w, "efi-i386-wide": w, "efi-i386": n, "efi-arm64": a}
+    assert "another kind of processor" in text

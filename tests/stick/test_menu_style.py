@@ -77,7 +77,11 @@ def test_a_catalogue_has_every_text_and_no_other(language: str, monkeypatch: pyt
     for those in (many, []):
         shown = menu.render(dataclasses.replace(styled(*those, language=language), shim="debian"))
         script_check(shown)
-    menu.stub(helpers.UUID, language=language)
+    arm = dataclasses.replace(
+        styled(*many, language=language), firmware=frozenset({Firmware.BIOS, Firmware.UEFI_ARM64})
+    )
+    script_check(menu.render(arm))
+    menu.stub(helpers.UUID, language=language, modules=["exfat"])
     theme.text(menutexts.Texts(language))
     assert set(known) == asked
 

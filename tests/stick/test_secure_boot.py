@@ -81,6 +81,6 @@ async def test_the_menu_starts_mok_manager(tmp_path: Path) -> None:
         await machine.expect("(?i)MOK management", 60)
 
 
-async def test_with_exfat_the_stick_has_no_signature_to_start_with(tmp_path: Path) -> None:
+async def test_with_exfat_the_stick_says_that_secure_boot_has_to_be_off(tmp_path: Path) -> None:
     await make(tmp_path / "stick.img", memtest(), filesystem="exfat")
-    boot(tmp_path / "stick.img", tmp_path, "Access Denied", uefi=True, secure=True)
+    boot(tmp_path / "stick.img", tmp_path, "Switch Secure Boot off to start from this stick", uefi=True, secure=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.model import JobInfo, StickImage
-from luxusb_cli.params import consent_options, target_options
+from luxusb_cli.params import certificate_option, consent_options, target_options
 from luxusb_cli.render import badged, date, firmware_names, hardware, say, table
 from luxusb_cli.results import VerifyResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
@@ -23,6 +24,8 @@ from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from luxusb_cli.client import Client
     from luxusb_cli.targets import Target
 
@@ -46,7 +49,14 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
         async with open_targets(client, choice) as (target,):
             found = await client.contents(target.device.path)
         if state.json:
-            state.emit({"images": found, "unlisted_images": target.device.unlisted_images})
+            state.emit(
+                {
+                    "images": found,
+                    "unlisted_images": target.device.unlisted_images,
+                    "firmware": target.device.firmware,
+                    "boot_warning": target.device.boot_warning,
+                }
+            )
             return ExitCode.DONE
         if target.device.damage:
             say(damage_note(target.device), "red")
@@ -54,6 +64,10 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
             say(unlisted_note(target.device), "yellow")
         if target.device.updates:
             say(updates_note(target.device))
+        if target.device.boot_warning:
+            say(clean(target.device.boot_warning), "yellow")
+        if target.device.firmware:
+            say(_("It starts under: {firmware}").format(firmware=firmware_names(target.device.firmware)))
         if not found:
             say(_("There is no image on it. Add one with `luxusb add`."))
         else:
@@ -175,11 +189,12 @@ def _print_removal(target: Target, present: Sequence[StickImage], doomed: Sequen
 
 @click.command(short_help="Write boot files and menu of a stick anew.")
 @target_options()
+@certificate_option
 @job_options
 @json_option
 @pass_state
-def refresh(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
-    """Write the boot files and the menu of a stick anew; the images stay.
+def refresh(state: State, choice: TargetChoice, certificates: Sequence[Path], options: JobOptions) -> ExitCode:
+    """Write the boot files and the menu of a stick anew; the images stay, and so do the certificates on it.
 
     \b
     Examples:
@@ -187,11 +202,12 @@ def refresh(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode
     """
 
     async def body(client: Client) -> ExitCode:
-        from luxusb_cli.client import Work
         from luxusb_cli.targets import open_targets
 
-        async with open_targets(client, choice) as (target,):
-            start = partial(client.work_on, target.device.path, Work.REFRESH)
+        async with AsyncExitStack() as stack:
+            (target,) = await stack.enter_async_context(open_targets(client, choice))
+            files = [stack.enter_context(path.open("rb")).fileno() for path in certificates]
+            start = partial(client.refresh, target.device.path, files)
             return await one_job(
                 state,
                 client,

@@ -90,6 +90,8 @@ def _note(device: DeviceInfo) -> str:
         notes.append(unlisted_note(device))
     if device.updates:
         notes.append(updates_note(device))
+    if device.boot_warning:
+        notes.append(clean(device.boot_warning))
     return ", ".join(notes)
 
 

@@ -13,12 +13,14 @@ from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import LANGUAGES, _, usual_language
-from luxusb_cli.params import consent_options, target_options, to_size, to_sizes
+from luxusb_cli.params import certificate_option, consent_options, target_options, to_size, to_sizes
 from luxusb_cli.render import plan_text, say
 from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from luxusb_cli.client import Client
     from luxusb_cli.connection import Typed
     from luxusb_cli.model import PlanInfo
@@ -132,9 +134,16 @@ def _stick_options(command: F) -> F:
 @click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options(many=True, size=True)
 @_stick_options
+@certificate_option
 @json_option
 @pass_state
-def plan(state: State, image_arguments: Sequence[str], choice: TargetChoice, stick: dict[str, Typed]) -> ExitCode:
+def plan(
+    state: State,
+    image_arguments: Sequence[str],
+    choice: TargetChoice,
+    stick: dict[str, Typed],
+    certificates: Sequence[Path],
+) -> ExitCode:
     """Show what `create` would do, without touching the disk.
 
     IMAGE is a name of the catalogue (debian-live, ubuntu@24.04, fedora/workstation), image:SHA256 (also its first
@@ -149,7 +158,7 @@ def plan(state: State, image_arguments: Sequence[str], choice: TargetChoice, sti
     async def body(client: Client) -> ExitCode:
         async with AsyncExitStack() as stack:
             planned, targets = await _plan(
-                state, client, stack, choice, image_arguments, stick, JobOptions(True, False)
+                state, client, stack, choice, image_arguments, stick, JobOptions(True, False), certificates
             )
             if state.json:
                 state.emit({"plan": planned})
@@ -165,6 +174,7 @@ def plan(state: State, image_arguments: Sequence[str], choice: TargetChoice, sti
 @click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
 @target_options(many=True, size=True)
 @_stick_options
+@certificate_option
 @consent_options
 @job_options
 @json_option
@@ -174,6 +184,7 @@ def create(
     image_arguments: Sequence[str],
     choice: TargetChoice,
     stick: dict[str, Typed],
+    certificates: Sequence[Path],
     yes: bool,
     device_ids: Sequence[str],
     options: JobOptions,
@@ -198,7 +209,7 @@ def create(
 
         async with AsyncExitStack() as stack:
             planned, targets = await _plan(
-                state, client, stack, choice, image_arguments, stick, options, device_ids=device_ids
+                state, client, stack, choice, image_arguments, stick, options, certificates, device_ids=device_ids
             )
             check_ids(targets, device_ids)
             if not state.json:
@@ -250,6 +261,7 @@ async def _plan(
     image_arguments: Sequence[str],
     stick: dict[str, Typed],
     options: JobOptions,
+    certificates: Sequence[Path],
     *,
     device_ids: Sequence[str] = (),
 ) -> tuple[PlanInfo, list[Target]]:
@@ -275,7 +287,8 @@ async def _plan(
     if wanted:
         sizes = {references[image_arguments.index(name)]: size for name, size in wanted.items()}
         stick = {**stick, "persistence": Typed("a{st}", sizes)}
-    planned = await client.plan(paths, references, stick)
+    files = [stack.enter_context(path.open("rb")).fileno() for path in certificates]
+    planned = await client.plan(paths, references, stick, files)
     return planned, targets
 
 
