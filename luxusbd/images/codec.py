@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from luxusbd.errors import FailedError
+from luxusbd.images.companion import companion_from_json, companion_to_json
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
 from luxusbd.text import clean
 
@@ -51,6 +52,7 @@ def recognition_to_json(recognition: Recognition) -> dict[str, Any]:
         "filesystems": sorted(recognition.filesystems),
         "reason": recognition.reason,
         "advice": recognition.advice,
+        **({"companion": companion_to_json(recognition.companion)} if recognition.companion else {}),
     }
 
 
@@ -60,8 +62,10 @@ def recognition_from_json(value: object) -> Recognition:
     Raises:
         FailedError: it is anything else; the text names the JSON path.
     """
+    told = dict(value) if isinstance(value, dict) else value
+    companion = told.pop("companion", None) if isinstance(told, dict) else None
     fields = read_object(
-        value,
+        told,
         "$",
         (
             "size",
@@ -79,6 +83,10 @@ def recognition_from_json(value: object) -> Recognition:
         ),
     )
     entries = tuple(read_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json))
+    try:
+        wanted = companion_from_json(companion) if companion is not None else None
+    except ValueError as error:
+        raise wrong("$.companion", companion, str(error)) from None
     return Recognition(
         size=read_size(fields["size"], "$.size"),
         volume_id=read_text(fields["volume_id"], "$.volume_id", MAX_TITLE),
@@ -93,6 +101,7 @@ def recognition_from_json(value: object) -> Recognition:
         reason=read_text(fields["reason"], "$.reason", MAX_TEXT),
         advice=read_text(fields["advice"], "$.advice", MAX_TEXT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
+        companion=wanted,
     )
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from luxusbd.errors import InternalError
+from luxusbd.images.companion import PLACE
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
+from luxusbd.stick import beside
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
 from luxusbd.stick.model import Manifest, ManifestImage
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
@@ -56,6 +59,7 @@ def render(manifest: Manifest) -> str:
         InternalError: the manifest holds a name or UUID that its schema forbids.
     """
     _check(manifest)
+    manifest = replace(manifest, images=beside.shown(manifest.images))
     items = [_terminal(manifest), _defaults(manifest)]
     items += [_image(manifest, image) for image in manifest.images]
     if not manifest.images:
@@ -331,6 +335,11 @@ def _give_up(message: str) -> list[str]:
 
 
 def _inside(path: str) -> str:
+    if path.startswith(PLACE):
+        name = path.removeprefix(PLACE)
+        if not IMAGE_NAME.match(name):
+            raise InternalError(f"{name!r} cannot be the name of a file on a stick")
+        return f'"($data)/iso/{name}"'
     return quote("(loop)/" + path.lstrip("/"))
 
 
