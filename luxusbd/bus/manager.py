@@ -81,6 +81,7 @@ class ManagerMethods:
             "RepairStick": self._repair_stick,
             "VerifyStick": self._verify_stick,
             "RescanStick": self._rescan_stick,
+            "SetPersistence": self._set_persistence,
             "ListStickImages": self._list_stick_images,
             "OpenImageTarget": self._open_image_target,
             "ListJobs": self._list_jobs,
@@ -224,9 +225,15 @@ class ManagerMethods:
             serial_console=given[members.SERIAL_CONSOLE],
             companion=given[members.COMPANION],
             share=given[members.SHARE],
+            persistence=given[members.PERSISTENCE_PARTITION],
         )
         made = await self._engine.plan_stick(
-            call.caller, identities, references, wanted, allow_large=given[members.ALLOW_LARGE]
+            call.caller,
+            identities,
+            references,
+            wanted,
+            allow_large=given[members.ALLOW_LARGE],
+            persistence=given[members.PERSISTENCE],
         )
         return Answer((render.plan(made),))
 
@@ -286,6 +293,12 @@ class ManagerMethods:
         return _job(
             await self._engine.rescan_stick(call.caller, view.device.identity, thorough=given[members.THOROUGH])
         )
+
+    async def _set_persistence(self, call: Call, given: Options) -> Answer:
+        path, image, size = call.args[:3]
+        view = self._device(call, path)
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.set_persistence(call.caller, view.device.identity, image, size))
 
     async def _list_stick_images(self, call: Call, given: Options) -> Answer:
         del given

@@ -144,6 +144,7 @@ def _known(image: FileTree, found: Match) -> Recognition:
         advice=clean(advice, REASON_LIMIT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
         companion=found.companion if entries else None,
+        persistence=found.persistence if entries else (),
     )
 
 

@@ -17,7 +17,7 @@ from luxusbd.images.companion import PLACE
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.stick import beside
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
-from luxusbd.stick.model import Manifest, ManifestImage
+from luxusbd.stick.model import MIB, Manifest, ManifestImage
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
 
 MENU_A = "/luxusb/menu-a.cfg"
@@ -37,7 +37,7 @@ _GRAPHICS = (
     "  terminal_output gfxterm",
     "fi",
 )
-_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id)\}")
+_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id|persistence|persistence_mb)\}")
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
 _UNTRUSTED = '"${lux_untrusted}"'
 """Before the titles of entries whose key the shim of the stick does not have."""
@@ -183,9 +183,7 @@ def _defaults(manifest: Manifest) -> list[str]:
                 path = _path(image, entries[0], firmware)
                 lines.append(f'if [ "$grub_platform" = {platform} ]; then set default={quote(path)}; fi')
                 break
-    trusted = (
-        (image, entry) for image in manifest.images for entry in image.entries if entry.trusted_by(manifest.shim)
-    )
+    trusted = ((image, entry) for image in manifest.images for entry in image.starts if entry.trusted_by(manifest.shim))
     if first := next(trusted, None):
         lines.append(f'if [ "$lockdown" = y ]; then set default={quote(_path(*first, _PLATFORMS[1][1]))}; fi')
     return lines
@@ -198,7 +196,7 @@ def _path(image: ManifestImage, entry: BootEntry, firmware: frozenset[Firmware])
 
 
 def _entries(image: ManifestImage, firmware: frozenset[Firmware]) -> tuple[BootEntry, ...]:
-    return tuple(entry for entry in image.entries if entry.firmware & firmware)
+    return tuple(entry for entry in image.starts if entry.firmware & firmware)
 
 
 def _image_id(image: ManifestImage) -> str:
@@ -206,7 +204,9 @@ def _image_id(image: ManifestImage) -> str:
 
 
 def _entry_id(image: ManifestImage, entry: BootEntry) -> str:
-    return f"{_image_id(image)}-{image.entries.index(entry)}"
+    # the plain ones keep their names whether or not there is one that keeps changes
+    number = image.entries.index(entry) if entry in image.entries else "kept"
+    return f"{_image_id(image)}-{number}"
 
 
 def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
@@ -240,10 +240,18 @@ def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry,
     for entry in entries:
         mark = _UNTRUSTED if _untrusted(manifest, entry) else ""
         shown = quote(clean_title(entry.title, title))
-        lines.append(f"  menuentry {mark}{shown} --id {quote(_entry_id(image, entry))} {{")
-        lines += _indent(_indent(_start(manifest, image, entry)))
-        lines.append("  }")
+        made = [f"menuentry {mark}{shown} --id {quote(_entry_id(image, entry))} {{"]
+        made += _indent(_start(manifest, image, entry))
+        made.append("}")
+        lines += _indent(_where_kept(image, made) if entry not in image.entries else made)
     return [*lines, "}"]
+
+
+def _where_kept(image: ManifestImage, lines: list[str]) -> list[str]:
+    """Lines for an entry that keeps changes, where the room for them is still there."""
+    if image.kept is None or not image.kept.directory:
+        return lines
+    return [f'if [ -e "(${image.partition})/{image.kept.directory}" ]; then', *_indent(lines), "fi"]
 
 
 def _untrusted(manifest: Manifest, entry: BootEntry) -> bool:
@@ -344,7 +352,10 @@ def _inside(path: str) -> str:
 
 
 def _substitute(word: str, manifest: Manifest, image: ManifestImage) -> str:
+    kept = image.kept
     values = {
+        "persistence": f"/{kept.directory}" if kept is not None else "",
+        "persistence_mb": str(kept.size // MIB) if kept is not None else "",
         "iso": f"/iso/{image.name}",
         "data_uuid": manifest.uuid_of(image),
         "iso_uuid": image.iso_uuid,

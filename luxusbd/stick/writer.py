@@ -28,6 +28,7 @@ from luxusbd.stick import (
     making,
     menu,
     partition,
+    persisting,
     planned,
     reader,
     repair,
@@ -93,6 +94,8 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 async with work.existing(order, progress, after_step) as session:
                     manifest, _menus = await session.look()
                     return await work.result(session, manifest, 0)
+            case StickOperation.PERSIST:
+                return await persisting.persist(order, progress, after_step)
             case StickOperation.RESCAN:
                 return await _rescan(order, progress, after_step)
             case StickOperation.REPAIR | StickOperation.REBUILD:
@@ -165,6 +168,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         if order.add:
             manifest = await _add_images(session, order.add)
             await session.room.remove(planned.PATH)
+            manifest = await persisting.apply(session, order)
         return await work.result(session, manifest, files.size + sum(source.image.size for source in order.add))
 
 
@@ -173,7 +177,8 @@ async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> 
         raise InvalidArgumentError("no images were named to add")
     progress.expect(2 * sum(source.image.size for source in order.add))
     async with work.existing(order, progress, after_step) as session:
-        manifest = await _add_images(session, order.add)
+        await _add_images(session, order.add)
+        manifest = await persisting.apply(session, order)
         return await work.result(session, manifest, sum(source.image.size for source in order.add))
 
 
@@ -210,11 +215,14 @@ async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) 
         going = tuple(dict.fromkeys((*order.remove, *beside.unneeded(kept))))
         await session.announce(going)
         kept = tuple(image for image in kept if image.name not in going)
+        gone = [each.kept for each in manifest.images if each.name in order.remove and each.kept is not None]
         manifest = await work.commit(session, dataclasses.replace(manifest, images=kept))
         for name in going:
             await session.room.remove(f"/iso/{name}")
             after_step(f"image-removed {name}")
         await session.settle()
+        for changes in gone:
+            await persisting.remove(session, changes)
         await session.room.checkpoint()
         return await work.result(session, manifest, 0)
 

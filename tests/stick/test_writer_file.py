@@ -64,10 +64,12 @@ class Bench:
         *add: SourceImage,
         remove: tuple[str, ...] = (),
         options: StickOptions | None = None,
+        persist: tuple[tuple[str, int], ...] = (),
         after_step: Callable[[str], None] = lambda _step: None,
     ) -> dict[str, Any]:
         self.progress.clear()
-        order = helpers.order(operation, self.fd, add=add, remove=remove, options=options or StickOptions())
+        options = options or StickOptions()
+        order = helpers.order(operation, self.fd, add=add, remove=remove, options=options, persist=persist)
         return await writer.execute(order, self.progress.append, after_step=after_step)
 
     def look(self) -> StickContents:
