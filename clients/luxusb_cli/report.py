@@ -141,7 +141,7 @@ def _entry(entry: BootEntryInfo) -> None:
     _indented(
         [
             (_("kernel") if entry.method in ("linux", "linux16") else entry.method, entry.kernel),
-            ("initrd", " ".join(entry.initrds)),
+            ("initrd", " ".join(entry.initrds).replace("{fetched}", _("<fetched with the image>"))),
             (_("parameters"), words),
         ]
     )

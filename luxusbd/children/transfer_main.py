@@ -115,6 +115,7 @@ class TransferChild:
                 "vouch": self._proofs.vouch,
                 "metalink": self._proofs.metalink,
                 "feed": self._proofs.feed,
+                "companion": self._proofs.companion,
                 "fetch-pair": self._downloads.fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,

@@ -15,7 +15,9 @@ from luxusbd.children.params import day, descriptors, file_name, integer, mappin
 from luxusbd.children.protocol import Params
 from luxusbd.children.transfer_threads import Threads
 from luxusbd.errors import InvalidArgumentError
+from luxusbd.images.companion import companion_from_json
 from luxusbd.transfer.codec import digests_from_json
+from luxusbd.transfer.companion import find_companion
 from luxusbd.transfer.directions import find_directions
 from luxusbd.transfer.feeds.fetching import read_feed
 from luxusbd.transfer.feeds.keys import KeyRing
@@ -105,3 +107,15 @@ class ProofRequests:
         if feed.has_signed_lists and not outcome.unchanged:
             written = os.pwrite(room, recording.transcript(), 0)
         return {**outcome_to_json(outcome), "fetched": keys_to_json(ring.fetched), "transcript": written}
+
+    async def companion(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Where the file is that starts an image; the last descriptor gets what the network said."""
+        key, room = descriptors(fds, 2)
+        try:
+            wanted = companion_from_json(mapping(params, "companion"))
+        except ValueError as error:
+            raise InvalidArgumentError(f"`companion`: {error}") from None
+        keys = await self._threads.look(key, partial(read_small, most=MAX_KEY, what="the file of keys"))
+        recording = Recording(self._small)
+        found = await find_companion(recording, wanted, keys)
+        return {**asdict(found), "transcript": os.pwrite(room, recording.transcript(), 0)}

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from luxusbd.errors import FailedError
+from luxusbd.images.companion import companion_from_json, companion_to_json
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Recognition, Store, with_kinds_of_uefi
 from luxusbd.text import clean
 
@@ -56,6 +57,7 @@ def recognition_to_json(recognition: Recognition) -> dict[str, Any]:
         "filesystems": sorted(recognition.filesystems),
         "reason": recognition.reason,
         "advice": recognition.advice,
+        **({"companion": companion_to_json(recognition.companion)} if recognition.companion else {}),
         # left out where there is none, for earlier versions
         **(
             {"persistence": [persistence_to_json(way) for way in recognition.persistence]}
@@ -85,12 +87,17 @@ def recognition_from_json(value: object) -> Recognition:
         "reason",
         "advice",
     )
-    fields = read_object(value, "$", _with_optional(value, keys, "persistence"))
+    fields = read_object(value, "$", _with_optional(value, keys, "persistence", "companion"))
     architecture = read_matching(fields["architecture"], "$.architecture", _ARCHITECTURE, 16)
     entries = tuple(
         replace(entry, firmware=with_kinds_of_uefi(entry.firmware, entry.method, architecture))
         for entry in read_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json)
     )
+    companion = fields.get("companion")
+    try:
+        wanted = companion_from_json(companion) if companion is not None else None
+    except ValueError as error:
+        raise wrong("$.companion", companion, str(error)) from None
     return Recognition(
         size=read_size(fields["size"], "$.size"),
         volume_id=read_text(fields["volume_id"], "$.volume_id", MAX_TITLE),
@@ -105,6 +112,7 @@ def recognition_from_json(value: object) -> Recognition:
         reason=read_text(fields["reason"], "$.reason", MAX_TEXT),
         advice=read_text(fields["advice"], "$.advice", MAX_TEXT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
+        companion=wanted,
         persistence=tuple(read_list(fields.get("persistence", []), "$.persistence", MAX_WAYS, persistence_from_json)),
     )
 
@@ -145,8 +153,8 @@ def _stored_file(value: object, path: str) -> tuple[str, str]:
     return read_matching(fields["path"], f"{path}.path", _STORE_PATH, 65), text
 
 
-def _with_optional(value: object, keys: Iterable[str], optional: str) -> tuple[str, ...]:
-    return (*keys, optional) if isinstance(value, dict) and optional in value else tuple(keys)
+def _with_optional(value: object, keys: Iterable[str], *optional: str) -> tuple[str, ...]:
+    return (*keys, *(key for key in optional if isinstance(value, dict) and key in value))
 
 
 def boot_entry_to_json(entry: BootEntry) -> dict[str, Any]:

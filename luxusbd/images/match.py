@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from luxusbd.images.companion import PLACE, Companion
 from luxusbd.images.globs import has_wildcard, path_regex
 from luxusbd.images.kernel import SHIM_VENDORS, KernelFacts, inspect_kernel
 from luxusbd.images.model import SECURED, BootEntry, BootMethod, Firmware, Persistence, Store, kinds_of_uefi
@@ -17,6 +19,7 @@ from luxusbd.images.recipes import (
     WILD,
     Condition,
     Extra,
+    Fetch,
     Recipe,
     Rule,
     Source,
@@ -32,6 +35,9 @@ LINE_LIMIT = 2000
 
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9._/+:=,@-]{1,200}")
 """What may become part of a kernel command line: GRUB escapes or splits everything else."""
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+"""What may become part of an address."""
+KERNEL_LIMIT = 64 * 1024 * 1024
 _SAFE_LABEL = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _SAFE_PATH = re.compile(r"(/[!-.0-~]+)+")
 _DASHES = re.compile(r"-+")
@@ -85,6 +91,8 @@ class Match:
     """From which it reads the image; empty means all that GRUB reads."""
     minimum_memory: int = 0
     """MiB; 0 when unknown."""
+    companion: Companion | None = None
+    """What has to be fetched for the entries that are started by a file beside the image."""
     persistence: tuple[Persistence, ...] = ()
     """Ways of keeping changes, of which the first counts that works on a stick."""
 
@@ -127,6 +135,7 @@ def apply(tree: Tree, recipe: Recipe) -> Match:
     made, architecture = _entries(tree, recipe, found, normalise_architecture(names["architecture"]))
     entries = tuple(entry for _variant, entry in made)
     found = replace(found, entries=entries, architecture=architecture or found.architecture)
+    found = replace(found, companion=_companion(tree, recipe, found))
     if entries:
         return replace(found, persistence=_persistence(tree, recipe, found, dict(reversed(made))))
     return replace(
@@ -134,6 +143,37 @@ def apply(tree: Tree, recipe: Recipe) -> Match:
         reason=f"It looks like {system}, but its kernel is not where the recipe {recipe.id} expects it.",
         advice="Update the catalogue, which brings newer recipes, or write the image to a stick of its own.",
     )
+
+
+def _companion(tree: Tree, recipe: Recipe, found: Match) -> Companion | None:
+    """What has to be fetched, by the kernel that the image brings."""
+    for entry in found.entries:
+        for path in entry.initrds:
+            variant = next((one for one in recipe.variants if one.fetch and path == _beside(one.fetch)), None)
+            if variant is None or variant.fetch is None:
+                continue
+            captures = _captured(tree, recipe)
+            texts = [_filled(text, captures, found.architecture) for text in variant.fetch.texts]
+            release, sums, kernel, file = (text or "" for text in texts)
+            data = tree.read(entry.kernel, KERNEL_LIMIT)
+            sha256 = hashlib.sha256(data).hexdigest()
+            keys = variant.fetch.keys
+            size = variant.fetch.size_mb << 20
+            return Companion(variant.fetch.archives, release, sums, kernel, sha256, file, keys, size)
+    return None
+
+
+def _beside(fetch: Fetch) -> str:
+    return PLACE + fetch.file.rpartition("/")[2]
+
+
+def _filled(text: str, captures: Mapping[str, str], architecture: str) -> str | None:
+    values = {**captures, "architecture": architecture}
+    for name in placeholders(text):
+        if not values.get(name) or not _SAFE_NAME.fullmatch(values[name]):
+            return None
+        text = text.replace(f"{{{name}}}", values[name])
+    return text
 
 
 def _entries(
@@ -286,6 +326,10 @@ def _entry(
     firmware = _firmware(variant, facts, facts.architecture or architecture)
     if not firmware:
         return None
+    if variant.fetch is not None:
+        if any(_filled(text, captures, facts.architecture or architecture) is None for text in variant.fetch.texts):
+            return None
+        initrds.append(_beside(variant.fetch))
     shown = f"{title} ({variant.title})" if variant.title else title
     signer = facts.vendor if firmware - {Firmware.BIOS} else ""
     return BootEntry(shown, variant.method, firmware, kernel, tuple(initrds), tuple(parameters), signer), facts

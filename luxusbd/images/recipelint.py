@@ -84,6 +84,8 @@ def _variants(recipe: Recipe) -> Iterator[str]:
             yield f"{path}.firmware: found {named}, expected {only} alone, for the method {variant.method}"
         if variant.initrds and variant.method is not BootMethod.LINUX:
             yield f"{path}.initrd: found one, expected none, for the method {variant.method}"
+        if variant.fetch is not None and (variant.initrds or variant.method is not BootMethod.LINUX):
+            yield f"{path}.fetch: found one, expected the method linux and no initrd to go with it"
         if variant.parameters and variant.method not in _TAKES_WORDS:
             yield f"{path}.parameters: found some, expected none, for the method {variant.method}"
         if variant.vendors and variant.method not in (BootMethod.LINUX, BootMethod.EFI):
@@ -110,6 +112,7 @@ def _globs(recipe: Recipe) -> Iterator[str]:
 
 def _captures(document: dict[str, Any], recipe: Recipe) -> Iterator[str]:
     words = [word for variant in recipe.variants for choice in variant.parameters for word in choice.options]
+    words += [word for variant in recipe.variants if variant.fetch for word in variant.fetch.texts]
     words += [word for extra in recipe.extras for word in extra.add]
     words += recipe.toram.add if recipe.toram is not None else ()
     if recipe.persistence is not None:

@@ -77,6 +77,24 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """A file that starts the image and has to be fetched; see `images.companion`, with placeholders for captures."""
+
+    archives: tuple[str, ...]
+    release: str
+    sums: str
+    kernel: str
+    file: str
+    keys: tuple[str, ...]
+    size_mb: int
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Where placeholders may stand."""
+        return (self.release, self.sums, self.kernel, self.file)
+
+
+@dataclass(frozen=True)
 class Variant:
     """One way to start an image."""
 
@@ -89,6 +107,8 @@ class Variant:
     kernel: tuple[str, ...]
     initrds: tuple[Choice, ...]
     parameters: tuple[Choice, ...]
+    fetch: Fetch | None = None
+    """What it is started with beside its own kernel; it then has no initrd of its own."""
 
 
 @dataclass(frozen=True)
@@ -353,6 +373,19 @@ def _variant(data: dict[str, Any]) -> Variant:
         kernel=_paths(data["kernel"]),
         initrds=tuple(initrds),
         parameters=parameters,
+        fetch=_fetch(data["fetch"]) if "fetch" in data else None,
+    )
+
+
+def _fetch(data: dict[str, Any]) -> Fetch:
+    return Fetch(
+        archives=tuple(data["archives"]),
+        release=data["release"],
+        sums=data["sums"],
+        kernel=data["kernel"],
+        file=data["file"],
+        keys=tuple(data["keys"]),
+        size_mb=int(data["size_mb"]),
     )
 
 
@@ -381,6 +414,8 @@ def _check_references(recipe: Recipe, name: str) -> None:
         for index, choice in enumerate(variant.parameters):
             for word in choice.options:
                 _check_placeholders(word, f"{name}: $.variants[{at}].parameters[{index}]", known)
+        for word in variant.fetch.texts if variant.fetch is not None else ():
+            _check_placeholders(word, f"{name}: $.variants[{at}].fetch", {"architecture", *recipe.captures})
 
 
 def _check_placeholders(word: str, where: str, known: Set[str]) -> None:

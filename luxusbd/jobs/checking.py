@@ -19,6 +19,8 @@ from luxusbd.catalog.feeds.model import Description, Feed, Outcome
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.errors import FailedError, InterruptedJobError, InvalidArgumentError, VerificationError
+from luxusbd.images.companion import Companion, companion_to_json
+from luxusbd.transfer.companion import FoundCompanion, found_from_json
 from luxusbd.transfer.openpgp import in_memory
 from luxusbd.transfer.vouch import Vouched, vouched_from_json
 
@@ -51,6 +53,20 @@ class Checker:
         params = {"pinned": sorted(pinned), "name": name}
         files = (("catalogue", document), ("signature", signature), ("keys", keys))
         return await self._checked("check", params, files, vouched_from_json, "the catalogue")
+
+    async def companion(self, companion: Companion, transcript: bytes, keys: bytes) -> FoundCompanion:
+        """The file that starts an image, once more by what the network is said to have said.
+
+        Raises:
+            VerificationError: the transcript does not fit, or holds a signature that is not good.
+            LuxusbError: as `luxusbd.transfer.companion.find_companion`, and `FailedError` as `catalogue`.
+        """
+        params = {"companion": companion_to_json(companion)}
+        files = (("transcript", transcript), ("keys", keys))
+        try:
+            return await self._checked("check-companion", params, files, found_from_json, "the installer's files")
+        except InvalidArgumentError as error:
+            raise VerificationError(f"the installer's files: {error.message}") from error
 
     async def feed(
         self, description: Description, transcript: bytes, keys: Mapping[str, bytes], asked: Mapping[str, str]

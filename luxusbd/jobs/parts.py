@@ -22,6 +22,7 @@ from luxusbd.jobs.api import Listener
 from luxusbd.jobs.catalogrecipes import FILE_NAME, CatalogRecipes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.checking import Checker
+from luxusbd.jobs.companions import Companions
 from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.holds import Holds
@@ -190,6 +191,7 @@ class Parts:
             holds=holds,
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
+            companions=Companions(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Release, Trust
@@ -343,6 +344,7 @@ class Planner:
         homes: dict[PartitionRole, list[int]] = {PartitionRole.DATA: [], PartitionRole.COMPANION: []}
         for wanted in images:
             homes[fitting.home(kind, wanted.guest, companion=options.companion > 0)].append(wanted.size)
+        homes[PartitionRole.DATA] += fetched_sizes(images)
         rooms = room_for_changes(images, options)
         check_companion(name_of(view), homes[PartitionRole.COMPANION], layout, changes=rooms[PartitionRole.COMPANION])
         needed = stick_layout.bytes_needed(homes[PartitionRole.DATA], kind) + rooms[PartitionRole.DATA]
@@ -368,6 +370,12 @@ def _check_large(view: DeviceView) -> None:
             f"{name_of(view)} is {view.device.large}, which may be somebody's archive and no stick; if it is to be"
             " erased, plan with the option allow_large (--allow-large)"
         )
+
+
+def fetched_sizes(images: Sequence[Wanted]) -> list[int]:
+    """Bytes, rounded, of the files that start images and have to be fetched, as far as images are there to say so."""
+    found = [image.stored.recognition.companion for image in images if image.stored is not None]
+    return list({(one.archives, one.kernel_sha256): one.size for one in found if one is not None}.values())
 
 
 def check_bootable(stored: StoredImage) -> None:
@@ -454,6 +462,11 @@ def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions,
     if wanted.stored is not None:
         firmware, warnings = planfirmware.of_image(
             wanted.stored.recognition.entries, served, shim, options.certificates
+        )
+    if wanted.stored is not None and (file := wanted.stored.recognition.companion) is not None:
+        warnings.append(
+            f"is started by a file that is fetched before the stick is written: {file.file}, at most"
+            f" {size_text(file.size)}, from {urlsplit(file.archives[0]).hostname}"
         )
     if not wanted.exact:
         warnings.append("its exact size is not known before the download")

@@ -31,7 +31,7 @@ from luxusbd.errors import (
 from luxusbd.jobs import planfirmware
 from luxusbd.jobs.api import Caller, DeviceView, ImageUpdate, Listener
 from luxusbd.jobs.transfers import Transfers
-from luxusbd.stick import secureboot
+from luxusbd.stick import beside, secureboot
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import ManifestImage
@@ -380,7 +380,7 @@ class DeviceRegistry:
         if contents is not None or broken:
             known.details = tuple(replace(loss, system="LUXusb") for loss in known.details)
         if contents is not None:
-            known.losses = (_stick_line(contents.manifest.images), *known.losses)
+            known.losses = (_stick_line(beside.shown(contents.manifest.images)), *known.losses)
         if contents is None:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:
@@ -400,11 +400,11 @@ class DeviceRegistry:
             known.view = replace(
                 known.view,
                 state=DeviceState.DAMAGED if contents.damage else DeviceState.LUXUSB,
-                images=contents.manifest.images,
+                images=beside.shown(contents.manifest.images),
                 free_bytes=contents.free_bytes,
                 unlisted_images=contents.unlisted,
                 damage=contents.damage,
-                updates=self._compare(contents.manifest.images),
+                updates=self._compare(beside.shown(contents.manifest.images)),
                 filesystem=Kind(contents.manifest.options.filesystem),
                 companion=bool(contents.manifest.companion_uuid),
                 persistence=contents.manifest.options.persistence > 0,

@@ -26,11 +26,12 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.changes import check_existing
+from luxusbd.jobs.companions import Companions
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.model import Job, Operation
-from luxusbd.jobs.planning import Planner, Wanted, check_bootable, check_companion, room_for_changes
+from luxusbd.jobs.planning import Planner, Wanted, check_bootable, check_companion, fetched_sizes, room_for_changes
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
@@ -68,6 +69,7 @@ class Sticks:
         holds: Holds,
         unmounting: Unmounting,
         updates: StickUpdates,
+        companions: Companions,
     ) -> None:
         self._holds = holds
         self._unmounting = unmounting
@@ -79,6 +81,7 @@ class Sticks:
         self._workshop = workshop
         self._repairs = Repairs(workshop)
         self._updates = updates
+        self._companions = companions
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -115,6 +118,7 @@ class Sticks:
         kind = view.filesystem
         fitting.check(kind, [image.guest for image in images], companion=view.companion, planned=False)
         here = [image.size for image in images if not view.companion or not fitting.obstacle(kind, image.guest)]
+        here += fetched_sizes(images)
         needed = stick_layout.bytes_needed(here, kind)
         if needed > view.free_bytes:
             raise NotEnoughSpaceError(
@@ -423,10 +427,11 @@ class Sticks:
         guests = [fitting.Guest(image.name, image.size, image.recognition.filesystems) for image in stored]
         fitting.check(kind, guests, companion=companion, planned=True)
         # the worker notes when it is on the stick; a file that was changed after that is found by a rescan
-        return tuple(
+        fetched = tuple(
             replace(image.manifest_image(there, 0), partition=fitting.home(kind, guest, companion=companion))
             for image, there, guest in zip(images, stored, guests, strict=True)
         )
+        return await self._companions.complete(context, fetched, stored, overall)
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, self._store.named(image.content))

@@ -25,6 +25,7 @@ from luxusbd.jobs.stickcomparison import Found, StickComparer
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.workshop import Workshop
+from luxusbd.stick import beside
 from luxusbd.stick.layout import bytes_needed
 from luxusbd.stick.model import ManifestImage, PartitionRole, StickOperation
 from luxusbd.text import size_text
@@ -207,13 +208,13 @@ class StickUpdates:
         plan: UpdatePlan,
         images: Sequence[ManifestImage],
     ) -> Mapping[str, Any]:
-        """Write what was fetched: `images` are those of the plan, in its order.
+        """Write what was fetched: `images` are those of the plan, in its order, and behind them what starts them.
 
         Raises:
             LuxusbError: what the worker says. What was updated before that stays so.
         """
         wishes = plan.wishes
-        new = {_old(chosen): image.name for chosen, image in zip(plan.chosen, images, strict=True)}
+        new = {_old(chosen): image.name for chosen, image in zip(plan.chosen, beside.shown(images), strict=True)}
         if not (wishes.one_at_a_time or wishes.replace):
             made = await self._workshop.work(
                 context, identity, StickOperation.UPDATE, overall, images=images, remove=tuple(new)
@@ -223,6 +224,7 @@ class StickUpdates:
         free, done = plan.view.free_bytes, 0
         # held over all steps, so that nobody else changes the disk between two images
         target = await self._workshop.open(identity)
+        everything, images = images, beside.shown(images)
         try:
             work = functools.partial(self._workshop.work, context, identity, overall=overall, target=target)
             for old, image in zip(new, images, strict=True):
@@ -232,7 +234,7 @@ class StickUpdates:
                 away = image.partition is PartitionRole.COMPANION
                 first = wishes.replace and (away or bytes_needed([image.size], plan.view.filesystem) > free)
                 order = StickOperation.REPLACE if first else StickOperation.UPDATE
-                made = await work(order, images=(image,), remove=(old,))
+                made = await work(order, images=(image, *beside.of(image, everything)), remove=(old,))
                 free, done = int(made["free_bytes"]), done + 1
         except LuxusbError as error:
             if not done:

@@ -17,6 +17,7 @@ from luxusbd.children.protocol import Params
 from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError
 from luxusbd.images import certificate as certificates
 from luxusbd.images.codec import recognition_from_json
+from luxusbd.images.companion import Companion, companion_to_json
 from luxusbd.images.details import Inspection
 from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Certificate, Recognition
@@ -217,6 +218,21 @@ class Transfers(TransferLink):
             raise InterruptedJobError("the transfer process sent nonsense: a feed is as before, which nobody asked")
         fetched = _sane(lambda told: keys_from_json(told, frozenset(key_urls)), answer.get("fetched"))
         return FeedAnswer(outcome, fetched, min(integer_of(answer, "transcript"), MAX_TRANSCRIPT))
+
+    async def companion(self, companion: Companion, keys: int, room: int) -> int:
+        """Look for the file that starts an image; bytes of the transcript of what the network said.
+
+        Args:
+            companion: what is looked for.
+            keys: a file with copies of its keys.
+            room: a file of `MAX_TRANSCRIPT` bytes for the transcript.
+
+        Raises:
+            LuxusbError: as `luxusbd.transfer.companion.find_companion`.
+        """
+        params = {"companion": companion_to_json(companion)}
+        answer = await self._alone_if_deadly("companion", params, [keys, room])
+        return min(integer_of(answer, "transcript"), MAX_TRANSCRIPT)
 
     async def fetch_pair(
         self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from luxusbd.errors import InternalError
 from luxusbd.images.model import BootEntry
+from luxusbd.stick import beside
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
 from luxusbd.stick.menugroups import TRANSLATED, Group, grouped, letter_class
 from luxusbd.stick.menulines import indent, notice, one_line
@@ -64,6 +66,7 @@ def render(manifest: Manifest) -> str:
         InternalError: the manifest holds a name or UUID that its schema forbids.
     """
     _check(manifest)
+    manifest = replace(manifest, images=beside.shown(manifest.images))
     texts = Texts(manifest.options.menu.language)
     groups = grouped(manifest.images)
     items = [_terminal(manifest, texts), _defaults(manifest, groups)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from luxusbd.errors import InternalError
+from luxusbd.images.companion import PLACE
 from luxusbd.images.model import BootEntry, BootMethod
 from luxusbd.stick.menulines import Word, give_up, guarded, indent
 from luxusbd.stick.model import MIB, Manifest, ManifestImage
-from luxusbd.stick.text import quote
+from luxusbd.stick.text import IMAGE_NAME, quote
 
 _NO_INITRD = "GRUB could not load the initrd of this image: too little memory, or a broken file."
 _TOO_LARGE = "GRUB could not load the image into memory: it is too large."
@@ -96,6 +98,11 @@ def _memdisk(file: str, word: Word) -> list[str]:
 
 
 def _inside(path: str) -> str:
+    if path.startswith(PLACE):
+        name = path.removeprefix(PLACE)
+        if not IMAGE_NAME.match(name):
+            raise InternalError(f"{name!r} cannot be the name of a file on a stick")
+        return f'"($data)/iso/{name}"'
     return quote("(loop)/" + path.lstrip("/"))
 
 

@@ -23,7 +23,7 @@ from luxusbd.errors import (
     VerificationError,
     from_name,
 )
-from luxusbd.stick import layout, persistence, work
+from luxusbd.stick import beside, layout, persistence, work
 from luxusbd.stick.blockio import CHUNK, in_thread
 from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage, StickOrder
 from luxusbd.stick.progress import Progress
@@ -62,6 +62,7 @@ async def update(order: StickOrder, progress: Progress, after_step: AfterStep) -
     progress.expect(2 * size)
     async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
+        order = dataclasses.replace(order, add=beside.to_write(manifest, order.add))
         _check_order(manifest, order, beside=True)
         if (needed := _needed(manifest, order)) > (free := await session.free_bytes()):
             raise NotEnoughSpaceError(
@@ -69,9 +70,11 @@ async def update(order: StickOrder, progress: Progress, after_step: AfterStep) -
                 " update one at a time, or remove an image first"
             )
         await session.add(order.add)
-        await session.publish(order.add, order.remove)
-        manifest = await _put_in_place(session, manifest.images, _pairs(order))
-        await _remove(session, order.remove)
+        stale = beside.unneeded(_in_places(manifest.images, order))
+        going = (*order.remove, *stale)
+        await session.publish(order.add, going)
+        manifest = await _put_in_place(session, manifest.images, order, stale)
+        await _remove(session, going)
         return await work.result(session, manifest, size)
 
 
@@ -88,6 +91,7 @@ async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) 
     progress.expect(3 * size)
     async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
+        order = dataclasses.replace(order, add=beside.to_write(manifest, order.add))
         _check_order(manifest, order, beside=False)
         free = await session.free_bytes() + sum(
             image.size
@@ -111,9 +115,10 @@ async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) 
         after_step("old-images-gone")
         try:
             await session.add(order.add)
-            await session.publish(order.add)
-            manifest = await _put_in_place(session, manifest.images, _pairs(order))
-            await session.settle()
+            stale = beside.unneeded(_in_places(manifest.images, order))
+            await session.publish(order.add, stale)
+            manifest = await _put_in_place(session, manifest.images, order, stale)
+            await _remove(session, stale)
         except LuxusbError as error:
             raise from_name(
                 error.dbus_name,
@@ -130,18 +135,29 @@ def _needed(manifest: Manifest, order: StickOrder) -> int:
 
 
 def _pairs(order: StickOrder) -> Mapping[str, SourceImage]:
-    return dict(zip(order.remove, order.add, strict=True))
+    new = [source for source in order.add if not beside.is_beside(source.image)]
+    return dict(zip(order.remove, new, strict=True))
+
+
+def _in_places(images: Sequence[ManifestImage], order: StickOrder, now: int = 0) -> tuple[ManifestImage, ...]:
+    """What the stick holds with the new images in the places of the old ones, and the files that start them behind."""
+    new = {name: dataclasses.replace(one.image, added=one.image.added or now) for name, one in _pairs(order).items()}
+    listed = [_in_place_of(image, new[image.name]) if image.name in new else image for image in images]
+    listed += [
+        dataclasses.replace(one.image, added=one.image.added or now) for one in order.add if beside.is_beside(one.image)
+    ]
+    return tuple(listed)
 
 
 async def _put_in_place(
-    session: Session, images: Sequence[ManifestImage], pairs: Mapping[str, SourceImage]
+    session: Session, images: Sequence[ManifestImage], order: StickOrder, stale: Sequence[str]
 ) -> Manifest:
-    """Commit a manifest in which new images have the places of old ones."""
-    now = int(time.time())
-    new = {name: dataclasses.replace(source.image, added=source.image.added or now) for name, source in pairs.items()}
-    listed = tuple(_in_place_of(image, new[image.name]) if image.name in new else image for image in images)
+    """Commit a manifest in which new images have the places of old ones, without the files that are `stale`."""
+    listed = tuple(image for image in _in_places(images, order, int(time.time())) if image.name not in stale)
+    new = {source.image.name for source in order.add}
+    added = tuple(image for image in listed if image.name in new)
     current, _menus = await session.look()
-    return await work.commit(session, dataclasses.replace(current, images=listed), tuple(new.values()))
+    return await work.commit(session, dataclasses.replace(current, images=listed), added)
 
 
 def _in_place_of(old: ManifestImage, new: ManifestImage) -> ManifestImage:
@@ -179,7 +195,7 @@ async def _check_source(source: SourceImage, progress: Progress) -> None:
 
 
 def _check_pairs(order: StickOrder) -> None:
-    if not order.add or len(order.add) != len(order.remove):
+    if not order.add or sum(not beside.is_beside(one.image) for one in order.add) != len(order.remove):
         raise InvalidArgumentError("an update needs a new image for every old one")
     if len(set(order.remove)) != len(order.remove):
         raise InvalidArgumentError("an image cannot be updated twice at once")

@@ -12,7 +12,7 @@ from typing import Any
 
 import luxusbd
 from luxusbd.errors import DeviceError
-from luxusbd.stick import clustermake, kinds, making, partition, reader, target
+from luxusbd.stick import beside, clustermake, kinds, making, partition, reader, target
 from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.clusterroom import ClusterRoom
 from luxusbd.stick.filesystem import Kind
@@ -44,7 +44,7 @@ async def result(session: Session, manifest: Manifest, written: int) -> dict[str
     await session.room.checkpoint()
     return {
         **facts(manifest),
-        "images": [image.name for image in manifest.images],
+        "images": [image.name for image in beside.shown(manifest.images)],
         "bytes_written": written,
         "free_bytes": await session.free_bytes(),
     }

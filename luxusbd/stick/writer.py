@@ -21,6 +21,7 @@ from luxusbd.errors import (
 from luxusbd.images.certificate import check_certificates
 from luxusbd.images.model import with_kinds_of_uefi
 from luxusbd.stick import (
+    beside,
     bootfiles,
     bootswap,
     esp,
@@ -194,6 +195,7 @@ async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> 
 
 async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manifest:
     manifest, _menus = await session.look()
+    sources = beside.to_write(manifest, sources)
     _check_new(manifest, sources)
     kind = Kind(manifest.options.filesystem)
     here = [source.image.size for source in sources if source.image.partition is PartitionRole.DATA]
@@ -220,11 +222,13 @@ async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) 
         for name in order.remove:
             if name not in names:
                 raise ImageNotFoundError(f"the stick has no image {name}; it has {', '.join(names) or 'none'}")
-        await session.announce(order.remove)
         kept = tuple(image for image in manifest.images if image.name not in order.remove)
+        going = tuple(dict.fromkeys((*order.remove, *beside.unneeded(kept))))
+        await session.announce(going)
+        kept = tuple(image for image in kept if image.name not in going)
         gone = [each.kept for each in manifest.images if each.name in order.remove and each.kept is not None]
         manifest = await work.commit(session, dataclasses.replace(manifest, images=kept))
-        for name in order.remove:
+        for name in going:
             await session.room.remove(f"/iso/{name}")
             after_step(f"image-removed {name}")
         await session.settle()

@@ -1051,14 +1051,58 @@ def single() -> Iterator[Row]:
     )
 
 
+def installers() -> Iterator[Row]:
+    """Those whose own initrd looks for a disc alone."""
+    for name, version, label, info, origin, suite, signer in (
+        (
+            "Debian GNU/Linux",
+            "12.5.0",
+            "Debian 12.5.0 amd64 n",
+            'Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST with firmware 20240210-11:27',
+            "Debian",
+            "bookworm",
+            "debian",
+        ),
+        (
+            "Kali GNU/Linux",
+            "2024.1",
+            "Kali Linux amd64 n",
+            'Kali GNU/Linux 2024.1rc4 "Kali-rolling" - Official amd64 NETINST 20240223-12:00',
+            "Kali",
+            "kali-rolling",
+            "",
+        ),
+    ):
+        yield Row(
+            name,
+            version,
+            label,
+            {
+                "/.disk/info": info,
+                "/.disk/cd_type": "not_complete",
+                "/install.amd/vmlinuz": kernel(DEBIAN) if signer else K,
+                "/install.amd/initrd.gz": "",
+                f"/dists/{suite}/Release": f"Origin: {origin}\nSuite: x\nCodename: {suite}\n",
+                "/pool/main": "",
+            },
+            f"{origin.lower()}-installer-cd",
+            "/install.amd/vmlinuz",
+            "/{fetched}/initrd.gz",
+            "iso-scan/filename={iso} ---",
+            filesystems="ext4 fat32",
+            firmware="bios uefi uefi-sb" if signer else "bios uefi",
+            signer=signer,
+        )
+
+
 def refused() -> Iterator[Row]:
-    info = 'Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST with firmware 20240210-11:27'
+    info = 'Ubuntu-Server 18.04.6 LTS "Bionic Beaver" - Release amd64 (20210915)'
     yield Row(
-        "Debian GNU/Linux",
-        "12.5.0",
-        "Debian 12.5.0 amd64 n",
-        {"/.disk/info": info, "/.disk/cd_type": "not_complete", "/install.amd/vmlinuz": K, "/pool/main": ""},
-        "debian-installer-cd",
+        "Ubuntu-Server",
+        "18.04.6",
+        "Ubuntu-Server 18.04.6 LTS amd64",
+        {"/.disk/info": info, "/.disk/cd_type": "full_cd/single", "/install/vmlinuz": K, "/pool/main": ""},
+        "foreign-installer-cd",
         reason="looks for a CD only",
     )
     yield Row(
@@ -1109,5 +1153,6 @@ ROWS: tuple[Row, ...] = (
     *anaconda_family(),
     *arch_family(),
     *single(),
+    *installers(),
     *refused(),
 )

@@ -126,6 +126,7 @@ TREES: dict[str, DictTree] = {
             "/.disk/cd_type": "not_complete",
             "/install.amd/vmlinuz": K,
             "/install.amd/initrd.gz": "",
+            "/dists/bookworm/Release": "Origin: Debian\nCodename: bookworm\n",
             "/pool/main": "",
         }
     ),

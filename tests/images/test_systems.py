@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from luxusbd.images.companion import PLACE
 from luxusbd.images.details import Inspection
 from luxusbd.images.match import holds, match, matching
 from luxusbd.images.model import BootEntry
@@ -145,7 +146,11 @@ def test_grub_accepts_the_menu_of_them_all_and_every_line_is_in_it(seen: dict[st
         own = [part for part in text.splitlines() if f"/iso/{number}.iso" in part]
         assert any(f"{command} {line};" in part for part in own), (command, line, own)
         if row.initrds:
-            assert any("initrd " + " ".join(f"'(loop){path}'" for path in row.initrds.split()) in part for part in own)
+            named = [
+                f'"($data)/iso/{path.removeprefix(PLACE)}"' if path.startswith(PLACE) else f"'(loop){path}'"
+                for path in row.initrds.split()
+            ]
+            assert any("initrd " + " ".join(named) in part for part in own)
 
 
 def test_every_named_system_is_in_the_table() -> None:
