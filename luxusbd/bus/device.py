@@ -28,6 +28,7 @@ _GETTERS: Mapping[str, Getter] = {
     ],
     "FreeBytes": lambda view: view.free_bytes,
     "UnlistedImages": lambda view: view.unlisted_images,
+    "Foreign": lambda view: render.foreign_stick(view.foreign),
     "Damage": lambda view: view.damage,
     "Updates": lambda view: [render.image_update(update) for update in view.updates],
     "BlockedReason": lambda view: view.device.blocked_reason,

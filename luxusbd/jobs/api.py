@@ -20,6 +20,7 @@ from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.foreign import ForeignStick
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, StickOptions
 
@@ -103,6 +104,8 @@ class DeviceView:
     """Whether a stick has a companion partition."""
     shim: str = ""
     """The vendor whose shim a stick starts through under Secure Boot; empty for none."""
+    foreign: ForeignStick | None = None
+    """What a stick of another program holds; None for every other disk."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -441,6 +444,9 @@ class Engine(Protocol):
 
     async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
         """Make manifest and menu fit the files on the stick; `thorough` reads those again that look untouched."""
+
+    async def adopt_stick(self, caller: Caller, device: DeviceIdentity, *, dry_run: bool = False) -> Job:
+        """Take over a stick of LUXusb 0.6.3, or only say what that would do."""
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order; `DeviceNotLuxusbError`."""

@@ -60,6 +60,7 @@ FEATURES = (
     "RepairStick",
     "VerifyStick",
     "RescanStick",
+    "AdoptStick",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
@@ -250,6 +251,11 @@ class LuxusbEngine:
         """Make manifest and menu fit the files on the stick."""
         await self._parts.registry.looked_at([device])
         return await self._parts.sticks.rescan(caller, device, thorough=thorough)
+
+    async def adopt_stick(self, caller: Caller, device: DeviceIdentity, *, dry_run: bool = False) -> Job:
+        """Take over a stick of LUXusb 0.6.3, or only say what that would do."""
+        await self._parts.registry.looked_at([device])
+        return await self._parts.sticks.adopt(caller, device, dry_run=dry_run)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:  # noqa: ARG002
         """The images on a stick in menu order."""

@@ -21,6 +21,7 @@ class Operation(StrEnum):
     VERIFY = "verify"
     RESCAN = "rescan"
     REPAIR = "repair"
+    ADOPT = "adopt"
     UPDATE_CATALOG = "update-catalog"
     RACE = "race-mirrors"
 

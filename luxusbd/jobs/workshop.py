@@ -38,6 +38,7 @@ AGAIN = {
     Operation.VERIFY: "nothing was written: verify again",
     Operation.RESCAN: "the stick still starts what it started before: rescan it again",
     Operation.REPAIR: "the stick starts what it started before: repair it again",
+    Operation.ADOPT: "no image was touched: adopt the stick again",
 }
 """What helps when a job of this kind was cut."""
 

@@ -153,6 +153,10 @@ class StickOperation(StrEnum):
     """Make manifest and menu fit the files that lie in /iso."""
     REPAIR = "repair"
     """Mend everything that can be mended without reading the images."""
+    ADOPT_BEGIN = "adopt-begin"
+    """Give the images of a stick of LUXusb 0.6.3 second names in /iso; nothing that starts is changed."""
+    ADOPT = "adopt"
+    """Make a LUXusb stick of it, whose images are `found`."""
     REBUILD = "rebuild"
     """As REPAIR, for a stick without a manifest, whose images are `found`."""
 

@@ -19,6 +19,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
 )
 from luxusbd.stick import (
+    adopting,
     bootfiles,
     bootswap,
     esp,
@@ -94,6 +95,11 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                     return await work.result(session, manifest, 0)
             case StickOperation.RESCAN:
                 return await _rescan(order, progress, after_step)
+            case StickOperation.ADOPT_BEGIN:
+                return await adopting.begin(order, progress, after_step)
+            case StickOperation.ADOPT:
+                _check_images(order.found)
+                return await adopting.adopt(order, progress, after_step)
             case StickOperation.REPAIR | StickOperation.REBUILD:
                 _check_images(order.found)
                 return await repair.repair(order, progress, after_step)
