@@ -11,8 +11,8 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Give `path` these bytes, readable for its owner alone; afterwards they are on the disk.
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Give `path` these bytes, by default readable for its owner alone; afterwards they are on the disk.
 
     Raises:
         OSError: the disk refused; what was there still is.
@@ -20,7 +20,7 @@ def replace_file(path: Path, data: bytes) -> None:
     new = beside(path)
     try:
         with new.open("wb") as file:
-            os.fchmod(file.fileno(), 0o600)
+            os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -48,7 +48,7 @@ _DAEMON_FILES = {
     "/etc/luxusb/recipes.d/*.json": "Boot recipes of the administrator, see `luxusb recipes check`.",
     "/etc/luxusb/keys.d/FINGERPRINT.asc": "Copies of makers' OpenPGP keys of the administrator.",
     "/var/lib/luxusb/": "Jobs, stored images and unfinished downloads.",
-    "/var/cache/luxusb/": "The updated catalogue, and fetched keys.",
+    "/var/cache/luxusb/": "The updated catalogue with its boot recipes, and fetched keys.",
 }
 
 

@@ -14,7 +14,7 @@ from luxusb_cli.app import cli
 from luxusbd import errors
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "docs" / "USER_GUIDE.md", ROOT / "README.md")
+PAGES = (ROOT / "docs" / "USER_GUIDE.md", ROOT / "README.md", ROOT / "docs" / "boot.md")
 GUIDE = PAGES[0].read_text("utf-8")
 
 

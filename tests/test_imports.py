@@ -30,7 +30,7 @@ ORDER = (
     ("configfile",),
     ("config", "process", "resources"),
     ("journal",),
-    ("text", "countries", "durable"),
+    ("text", "countries", "durable", "nesting"),
     ("errors",),
 )
 """From the top down. What shares a line does not import each other."""

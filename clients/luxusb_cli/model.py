@@ -163,6 +163,8 @@ class StickImage:
     recipe: str
     added: int
     firmware: tuple[str, ...]
+    persistence: int
+    """Bytes of its room for changes, 0 for none."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> StickImage:
@@ -179,6 +181,7 @@ class StickImage:
             recipe=text(wire, "recipe"),
             added=number(wire, "added"),
             firmware=texts(wire, "firmware"),
+            persistence=number(wire, "persistence"),
         )
 
 
@@ -442,6 +445,8 @@ class PlannedImage:
     """Of a stored image: signed, hash, tls-only or none; else what its download can reach at best."""
     custom: bool
     """Whether it comes from the user's own catalogue."""
+    persistence: int
+    """Bytes for its changes, 0 for none."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> PlannedImage:
@@ -456,6 +461,7 @@ class PlannedImage:
             download=flag(wire, "download"),
             trust=text(wire, "trust"),
             custom=flag(wire, "custom"),
+            persistence=number(wire, "persistence"),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,22 @@ def to_size(_context: click.Context, _parameter: click.Parameter, value: str | N
         return parse_size(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def to_sizes(
+    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
+) -> tuple[tuple[str, int], ...]:
+    """(name, bytes) for an option that takes NAME=SIZE several times."""
+    found: list[tuple[str, int]] = []
+    for value in values:
+        name, equals, size = value.rpartition("=")
+        if not equals or not name:
+            raise click.BadParameter(_("{value!r} is not of the form IMAGE=SIZE").format(value=value))
+        try:
+            found.append((name, parse_size(size)))
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return tuple(found)
 
 
 def to_duration(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:

@@ -172,6 +172,8 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         facts = [clean(image.name), size_or_unknown(image.size), firmware_names(image.firmware)]
         if image.download:
             facts.append(_("to be downloaded"))
+        if image.persistence:
+            facts.append(_("{size} for changes").format(size=format_size(image.persistence)))
         facts.append(badge(image.trust))
         title = badged(image.title or image.reference, custom=image.custom)
         say(f"  {number}. {title} ({', '.join(fact for fact in facts if fact)})")

@@ -48,8 +48,9 @@ def publish(file: Path, key: str, output: Path, *, serial: int | None, expires: 
         CliError: the catalogue is malformed, gpg refused, or the files cannot be written.
     """
     from luxusbd.catalog.model import Layer
-    from luxusbd.catalog.schema import MAX_DOCUMENT, decode, read_document
+    from luxusbd.catalog.schema import MAX_DOCUMENT, decode, read_document, shortened
     from luxusbd.errors import CatalogError
+    from luxusbd.images.recipebook import read_documents
 
     target = output / file.name
     if target.resolve() == file.resolve():
@@ -69,7 +70,10 @@ def publish(file: Path, key: str, output: Path, *, serial: int | None, expires: 
         fields = {**document, "last_updated": _text(now), "serial": number, "expires": moment}
         ordered = {name: fields[name] for name in _LAYOUT if name in fields} | fields
         data = json.dumps(ordered, indent=1).encode() + b"\n"
-        read_document(data, str(file), Layer.CACHE)
+        found = read_document(data, str(file), Layer.CACHE)
+        if problems := read_documents(list(found.recipes), str(file)).problems:
+            # machines would leave these out and go on, so that nobody but the publisher could notice
+            raise CatalogError("\n".join(shortened(problems)))
     except OSError as error:
         raise CliError(_("Could not read {file}").format(file=clean(str(file))), f"{error.strerror}.") from error
     except CatalogError as error:

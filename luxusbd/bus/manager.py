@@ -82,6 +82,7 @@ class ManagerMethods:
             "VerifyStick": self._verify_stick,
             "RescanStick": self._rescan_stick,
             "AdoptStick": self._adopt_stick,
+            "SetPersistence": self._set_persistence,
             "ListStickImages": self._list_stick_images,
             "OpenImageTarget": self._open_image_target,
             "ListJobs": self._list_jobs,
@@ -225,9 +226,15 @@ class ManagerMethods:
             serial_console=given[members.SERIAL_CONSOLE],
             companion=given[members.COMPANION],
             share=given[members.SHARE],
+            persistence=given[members.PERSISTENCE_PARTITION],
         )
         made = await self._engine.plan_stick(
-            call.caller, identities, references, wanted, allow_large=given[members.ALLOW_LARGE]
+            call.caller,
+            identities,
+            references,
+            wanted,
+            allow_large=given[members.ALLOW_LARGE],
+            persistence=given[members.PERSISTENCE],
         )
         return Answer((render.plan(made),))
 
@@ -294,6 +301,12 @@ class ManagerMethods:
         if not dry_run:
             await self._gate.authorise(call, given, device.details([view]))
         return _job(await self._engine.adopt_stick(call.caller, view.device.identity, dry_run=dry_run))
+
+    async def _set_persistence(self, call: Call, given: Options) -> Answer:
+        path, image, size = call.args[:3]
+        view = self._device(call, path)
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.set_persistence(call.caller, view.device.identity, image, size))
 
     async def _list_stick_images(self, call: Call, given: Options) -> Answer:
         del given

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from luxusbd.bus.contract import JOB, MANAGER
@@ -33,6 +34,7 @@ class Rule:
 
 _NO_STRINGS: tuple[str, ...] = ()
 _NO_FD: int | None = None
+_NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 TEXT = Option("text", "s", "", maximum=200)
 CATEGORY = Option("category", "s", "", maximum=200)
@@ -61,6 +63,8 @@ SERIAL_CONSOLE = Option("serial_console", "b", default=False)
 TIMEOUT = Option("timeout", "u", 10, minimum=0, maximum=30)
 COMPANION = Option("companion", "t", 0, maximum=1 << 50)
 SHARE = Option("share", "t", 0, maximum=1 << 50)
+PERSISTENCE = Option("persistence", "a{st}", _NO_SIZES, maximum=100)
+PERSISTENCE_PARTITION = Option("persistence_partition", "t", 0, maximum=1 << 50)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 THOROUGH = Option("thorough", "b", default=False)
@@ -104,7 +108,20 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "ListMirrors"): Rule(None),
     (MANAGER, "RaceMirrors"): Rule(Action.DOWNLOAD, (MOST,)),
     (MANAGER, "SetMirrorPreference"): Rule(None, (MODE, URL, PREFER, EXCLUDE)),
-    (MANAGER, "PlanStick"): Rule(None, (FILESYSTEM, COMPANION, SHARE, SERIAL_CONSOLE, TIMEOUT, LABEL, ALLOW_LARGE)),
+    (MANAGER, "PlanStick"): Rule(
+        None,
+        (
+            FILESYSTEM,
+            COMPANION,
+            SHARE,
+            PERSISTENCE,
+            PERSISTENCE_PARTITION,
+            SERIAL_CONSOLE,
+            TIMEOUT,
+            LABEL,
+            ALLOW_LARGE,
+        ),
+    ),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "RemoveImages"): Rule(Action.WRITE_DEVICE),

@@ -19,6 +19,7 @@ TYPE_NAMES = {
     "t": "unsigned 64-bit integer (t)",
     "s": "string (s)",
     "as": "array of strings (as)",
+    "a{st}": "dictionary of unsigned 64-bit integers (a{st})",
     "o": "object path (o)",
     "h": "file descriptor (h)",
 }

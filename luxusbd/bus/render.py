@@ -272,6 +272,8 @@ def stick_image(image: ManifestImage, shim: str) -> Entry:
         "recipe": image.recipe,
         "added": image.added,
         "firmware": firmware(started_by(image.entries, shim)),
+        "persistence": image.kept.size if image.kept is not None else 0,
+        "persistent": bool(image.persistence),
     }
 
 
@@ -330,6 +332,7 @@ def _planned_image(item: PlannedImage) -> Entry:
         "trust": item.trust.value,
         "partition": item.partition.value,
         "custom": item.custom,
+        "persistence": item.persistence,
     }
 
 

@@ -130,7 +130,10 @@ class CatalogCache:
         Raises:
             OSError: the disk refused; what was in force still is.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.parent.is_dir():
+            self.path.parent.mkdir(parents=True)
+            # whatever our umask: the transfer process, which is another user, reads one of the files in it
+            self.path.parent.chmod(0o711)
         before, _problems = self.read()
         again = before is not None and before.record.sha256 == record.sha256
         others = [each for each in self.records() if each.sha256 != record.sha256]

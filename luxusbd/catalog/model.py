@@ -169,3 +169,5 @@ class Document:
     distributions: tuple[Distribution, ...]
     warnings: tuple[str, ...] = ()
     """What in it was not understood and does no harm, a line each."""
+    recipes: tuple[object, ...] = ()
+    """The boot recipes that it carries, as decoded and unchecked: a broken one is to take nothing else with it."""

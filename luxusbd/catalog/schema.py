@@ -17,9 +17,12 @@ from urllib.parse import urlsplit
 from luxusbd import resources
 from luxusbd.catalog.model import Distribution, Document, Layer, Mirror, Origin, Release, Stamp, Trust
 from luxusbd.errors import CatalogError
+from luxusbd.nesting import check_levels
 from luxusbd.text import clean, natural_key
 
 MAX_DOCUMENT = 32 * 1024 * 1024
+MAX_RECIPES = 2 * 1024 * 1024
+"""Bytes of all boot recipes of a document; twenty times what those of this version have."""
 MAX_PROBLEMS = 20
 MAJOR = 2
 KNOWN_MINOR = 0
@@ -51,7 +54,7 @@ def read_document(data: bytes, name: str, layer: Layer) -> Document:
     warnings: list[str] = []
     distributions = validate(document, name, layer, warnings)
     assert isinstance(document, dict)
-    return Document(_stamp(document), distributions, tuple(warnings))
+    return Document(_stamp(document), distributions, tuple(warnings), tuple(document.get("recipes", ())))
 
 
 def decode(data: bytes, name: str) -> object:
@@ -81,6 +84,12 @@ def validate(document: object, name: str, layer: Layer, warnings: list[str] | No
     """
     checked = check_format(document, name, "catalog.schema.json", warnings)
     refuse(list(_meaning_problems(checked, layer)), name)
+    if warnings is not None and checked.get("recipes") and layer is not Layer.CACHE:
+        # they steer what root writes into boot menus, which not everybody may who may add to the catalogue
+        warnings.append(
+            f"{name}: $.recipes: only those of a signed catalogue that is followed are used; an administrator's own"
+            " recipes belong in /etc/luxusb/recipes.d"
+        )
     return distributions_of(checked, name, layer)
 
 
@@ -96,6 +105,7 @@ def check_format(document: object, name: str, schema: str, warnings: list[str] |
         CatalogError: as `parse_document`; or the schema cannot be read.
     """
     unknown: list[str] | None = [] if _is_newer(document, name) else None
+    check_levels(document, name)
     # The library reports every missing field by itself, in the same words.
     refuse(list(dict.fromkeys(_schema_problems(document, schema, unknown))), name)
     assert isinstance(document, dict)
@@ -203,6 +213,9 @@ def _only_additions(context: Any) -> bool:
 def _meaning_problems(document: Mapping[str, Any], layer: Layer) -> Iterator[str]:
     if "expires" in document and _moment(document["expires"]) is None:
         yield f"$.expires: found {shown(document['expires'])}, expected a date of the calendar"
+    size = len(json.dumps(document.get("recipes", [])))
+    if size > MAX_RECIPES:
+        yield f"$.recipes: found {size} bytes of boot recipes, expected at most {MAX_RECIPES}"
     ids: dict[str, int] = {}
     for index, entry in enumerate(document["distributions"]):
         at = f"$.distributions[{index}]"

@@ -31,11 +31,11 @@ class FileRequests:
         self._threads = threads
         self._recipes: Callable[[], Sequence[Recipe] | None] = lambda: None
 
-    def use_recipes(self, directory: Path | None) -> None:
-        """Take the administrator's boot recipes from a directory, beside the packaged ones."""
+    def use_recipes(self, directory: Path | None, kept: Path | None) -> None:
+        """Take boot recipes, beside the packaged ones, from the administrator's directory and the catalogue's file."""
         from luxusbd.images.recipebook import RecipeShelf
 
-        self._recipes = RecipeShelf(directory).current
+        self._recipes = RecipeShelf(directory, kept).current
 
     async def inspect(self, _params: Params, fds: Sequence[int]) -> Any:
         """What a file is."""

@@ -9,7 +9,8 @@ method      params                                     result
 download    job, and the fields of DownloadRequest     fields of DownloadResult; cancelled: the part is kept
 race        as download                                sources, as in the progress of a download
 configure   bandwidth (of all), host_connections,      null; before the first download
-            connections, network, optional recipes
+            connections, network; optional recipes
+            and catalog_recipes, which are paths
 control     job, optional paused, bandwidth, priority  null; job 0 means all jobs together (no priority), and with
                                                        `paused` the answer comes when their bytes are on the disk
 claims      directory, name                            total, done: bytes that a partial file claims
@@ -154,7 +155,7 @@ class TransferChild:
         self._downloads.use(limits, network, context)
         self._proofs.use(network, context)
         self._downloads.set_bandwidth(max(0, integer(params, "bandwidth")))
-        self._files.use_recipes(directory(params, "recipes"))
+        self._files.use_recipes(directory(params, "recipes"), directory(params, "catalog_recipes"))
 
     async def _tell(self, progress: dict[str, Any]) -> None:
         await self._channel.event("progress", progress)

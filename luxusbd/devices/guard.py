@@ -32,9 +32,10 @@ from pathlib import Path
 
 from luxusbd.devices import ioctl
 from luxusbd.devices.describe import describe, printable
+from luxusbd.devices.machine import Machine, read_machine
 from luxusbd.devices.model import DesktopMount, Device
 from luxusbd.devices.sysfs import NO_DISK_MAJORS, DevNumber, DiskFacts, Roots, Transport, disk_name, read_disk
-from luxusbd.devices.usage import Machine, MountUse, Usage, read_machine, usage_of
+from luxusbd.devices.usage import MountUse, Usage, usage_of
 from luxusbd.errors import (
     DeviceBusyError,
     DeviceChangedError,

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from luxusbd.devices.describe import describe
 from luxusbd.devices.guard import GuardPolicy, judged, with_verdict
+from luxusbd.devices.machine import Machine, read_machine
 from luxusbd.devices.model import Device, DeviceEvent, EventKind
 from luxusbd.devices.sysfs import DiskFacts, Roots, Transport, block_names, is_shown, read_disk
-from luxusbd.devices.usage import Machine, read_machine, usage_of
+from luxusbd.devices.usage import usage_of
 from luxusbd.errors import DeviceBusyError, DeviceNotFoundError
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from luxusbd.errors import FailedError
-from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Recognition, Store
 from luxusbd.text import clean
 
 MAX_ENTRIES = 128
@@ -23,6 +23,8 @@ MAX_WORD = 1024
 MAX_TITLE = 200
 MAX_TEXT = 1000
 MAX_SIZE = 2**63 - 1
+MAX_WAYS = 4
+MAX_FILES = 16
 
 _PATH = re.compile(r"(/[!-.0-~]+)+")
 _WORD = re.compile(r"[!-~]+")
@@ -31,6 +33,8 @@ _ARCHITECTURE = re.compile(r"(amd64|i386|arm64)?")
 _SIGNER = re.compile(r"[a-z]{0,16}")
 _UUID = re.compile(r"([0-9]{4}(-[0-9]{2}){6})?")
 _FILESYSTEM = re.compile(r"[a-z0-9]{1,16}")
+_STORE_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,31})?")
+_STORE_PATH = re.compile(r"/[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
@@ -51,6 +55,12 @@ def recognition_to_json(recognition: Recognition) -> dict[str, Any]:
         "filesystems": sorted(recognition.filesystems),
         "reason": recognition.reason,
         "advice": recognition.advice,
+        # left out where there is none, for earlier versions
+        **(
+            {"persistence": [persistence_to_json(way) for way in recognition.persistence]}
+            if recognition.persistence
+            else {}
+        ),
     }
 
 
@@ -60,24 +70,21 @@ def recognition_from_json(value: object) -> Recognition:
     Raises:
         FailedError: it is anything else; the text names the JSON path.
     """
-    fields = read_object(
-        value,
-        "$",
-        (
-            "size",
-            "volume_id",
-            "iso_uuid",
-            "recipe",
-            "family",
-            "system",
-            "version",
-            "architecture",
-            "entries",
-            "filesystems",
-            "reason",
-            "advice",
-        ),
+    keys = (
+        "size",
+        "volume_id",
+        "iso_uuid",
+        "recipe",
+        "family",
+        "system",
+        "version",
+        "architecture",
+        "entries",
+        "filesystems",
+        "reason",
+        "advice",
     )
+    fields = read_object(value, "$", _with_optional(value, keys, "persistence"))
     entries = tuple(read_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json))
     return Recognition(
         size=read_size(fields["size"], "$.size"),
@@ -93,7 +100,48 @@ def recognition_from_json(value: object) -> Recognition:
         reason=read_text(fields["reason"], "$.reason", MAX_TEXT),
         advice=read_text(fields["advice"], "$.advice", MAX_TEXT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
+        persistence=tuple(read_list(fields.get("persistence", []), "$.persistence", MAX_WAYS, persistence_from_json)),
     )
+
+
+def persistence_to_json(way: Persistence) -> dict[str, Any]:
+    """A JSON object that `persistence_from_json` reads."""
+    return {
+        "entry": boot_entry_to_json(way.entry),
+        "store": way.store.value,
+        "name": way.name,
+        "on": sorted(way.on),
+        "files": [{"path": path, "text": text} for path, text in way.files],
+    }
+
+
+def persistence_from_json(value: object, path: str = "$") -> Persistence:
+    """Read what `persistence_to_json` wrote; `path` is where it stood, for the error.
+
+    Raises:
+        FailedError: it is anything else.
+    """
+    fields = read_object(value, path, ("entry", "store", "name", "on", "files"))
+    return Persistence(
+        entry=boot_entry_from_json(fields["entry"], f"{path}.entry"),
+        store=read_enum(fields["store"], f"{path}.store", Store),
+        name=read_matching(fields["name"], f"{path}.name", _STORE_NAME, 32),
+        on=read_filesystems(fields["on"], f"{path}.on"),
+        files=tuple(read_list(fields["files"], f"{path}.files", MAX_FILES, _stored_file)),
+    )
+
+
+def _stored_file(value: object, path: str) -> tuple[str, str]:
+    fields = read_object(value, path, ("path", "text"))
+    text = fields["text"]
+    # its lines are meant, so that it is not cleaned
+    if not isinstance(text, str) or len(text) > MAX_TEXT or not all(c == "\n" or " " <= c <= "~" for c in text):
+        raise wrong(f"{path}.text", text, f"lines of at most {MAX_TEXT} characters of ASCII")
+    return read_matching(fields["path"], f"{path}.path", _STORE_PATH, 65), text
+
+
+def _with_optional(value: object, keys: Iterable[str], optional: str) -> tuple[str, ...]:
+    return (*keys, optional) if isinstance(value, dict) and optional in value else tuple(keys)
 
 
 def boot_entry_to_json(entry: BootEntry) -> dict[str, Any]:
@@ -117,7 +165,7 @@ def boot_entry_from_json(value: object, path: str = "$") -> BootEntry:
         FailedError: it is anything else.
     """
     keys = ("title", "method", "firmware", "kernel", "initrds", "parameters")
-    fields = read_object(value, path, (*keys, "signer") if isinstance(value, dict) and "signer" in value else keys)
+    fields = read_object(value, path, _with_optional(value, keys, "signer"))
     firmware = read_list(fields["firmware"], f"{path}.firmware", len(Firmware), lambda v, p: read_enum(v, p, Firmware))
     if not firmware:
         raise wrong(f"{path}.firmware", fields["firmware"], "at least one firmware")

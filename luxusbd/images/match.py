@@ -9,8 +9,10 @@ from typing import Protocol
 
 from luxusbd.images.globs import has_wildcard, path_regex
 from luxusbd.images.kernel import SHIM_VENDORS, KernelFacts, inspect_kernel
-from luxusbd.images.model import BootEntry, BootMethod, Firmware
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Store
 from luxusbd.images.recipes import (
+    PERSISTENCE,
+    PERSISTENCE_MB,
     STICK_PLACEHOLDERS,
     WILD,
     Condition,
@@ -33,6 +35,8 @@ _SAFE_VALUE = re.compile(r"[A-Za-z0-9._/+:=,@-]{1,200}")
 _SAFE_LABEL = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _SAFE_PATH = re.compile(r"(/[!-.0-~]+)+")
 _DASHES = re.compile(r"-+")
+KEEPS = "with saved changes"
+"""What the title of an entry says that keeps changes."""
 _ARCHITECTURES = {
     "amd64": re.compile(r"(?i)amd64|x86[_-]64|(?<![a-z0-9])x64|64[_-]?bit"),
     "arm64": re.compile(r"(?i)arm64|aarch64"),
@@ -81,6 +85,8 @@ class Match:
     """From which it reads the image; empty means all that GRUB reads."""
     minimum_memory: int = 0
     """MiB; 0 when unknown."""
+    persistence: tuple[Persistence, ...] = ()
+    """Ways of keeping changes, of which the first counts that works on a stick."""
 
 
 def matching(tree: Tree, recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
@@ -118,10 +124,11 @@ def apply(tree: Tree, recipe: Recipe) -> Match:
         return replace(found, reason=own.reason, advice=own.advice, refused=True)
     if recipe.reason:
         return replace(found, reason=recipe.reason, advice=recipe.advice, refused=True)
-    entries, architecture = _entries(tree, recipe, found, normalise_architecture(names["architecture"]))
+    made, architecture = _entries(tree, recipe, found, normalise_architecture(names["architecture"]))
+    entries = tuple(entry for _variant, entry in made)
     found = replace(found, entries=entries, architecture=architecture or found.architecture)
     if entries:
-        return found
+        return replace(found, persistence=_persistence(tree, recipe, found, dict(reversed(made))))
     return replace(
         found,
         reason=f"It looks like {system}, but its kernel is not where the recipe {recipe.id} expects it.",
@@ -129,29 +136,57 @@ def apply(tree: Tree, recipe: Recipe) -> Match:
     )
 
 
-def _entries(tree: Tree, recipe: Recipe, found: Match, architecture: str) -> tuple[tuple[BootEntry, ...], str]:
-    """Everything that the recipe makes of the tree, and the architecture of the kernel."""
-    captures = {}
-    for key, rules in recipe.captures.items():
-        value = _first(tree, rules)
-        if _SAFE_VALUE.fullmatch(value):
-            captures[key] = value
-    title = found.system if not found.version or found.version in found.system else f"{found.system} {found.version}"
+def _entries(
+    tree: Tree, recipe: Recipe, found: Match, architecture: str
+) -> tuple[tuple[tuple[str, BootEntry], ...], str]:
+    """Everything that the recipe makes of the tree, with the variants' ids, and the architecture of the kernel."""
+    captures = _captured(tree, recipe)
+    title = _title(found)
     extras = (*recipe.extras, recipe.toram) if recipe.toram is not None else recipe.extras
-    entries: list[BootEntry] = []
+    entries: list[tuple[str, BootEntry]] = []
     for variant in recipe.variants:
         built = _entry(tree, variant, title, captures, architecture)
         if built is None:
             continue
         entry, facts = built
         architecture = facts.architecture or architecture
-        entries.append(entry)
+        entries.append((variant.id, entry))
         entries += [
-            added
+            (variant.id, added)
             for extra in extras
             if extra.of == variant.id and (added := _with_extra(tree, entry, title, extra, captures)) is not None
         ]
     return tuple(entries), architecture
+
+
+def _persistence(tree: Tree, recipe: Recipe, found: Match, entries: Mapping[str, BootEntry]) -> tuple[Persistence, ...]:
+    """The ways of keeping changes; `entries` are the plain ones of the variants."""
+    rule = recipe.persistence
+    if rule is None or rule.of not in entries:
+        return ()
+    ways = [(rule.store, rule.add, rule.on)]
+    if rule.file_add:
+        ways.insert(0, (Store.FILE, rule.file_add, rule.file_on))
+    captures = {**_captured(tree, recipe), **{name: f"{{{name}}}" for name in (PERSISTENCE, PERSISTENCE_MB)}}
+    made = []
+    for store, words, on in ways:
+        entry = _with_extra(tree, entries[rule.of], _title(found), Extra(rule.of, KEEPS, words), captures)
+        if entry is not None:
+            made.append(Persistence(entry, store, rule.name, on, rule.files))
+    return tuple(made)
+
+
+def _title(found: Match) -> str:
+    return found.system if not found.version or found.version in found.system else f"{found.system} {found.version}"
+
+
+def _captured(tree: Tree, recipe: Recipe) -> dict[str, str]:
+    captures = {}
+    for key, rules in recipe.captures.items():
+        value = _first(tree, rules)
+        if _SAFE_VALUE.fullmatch(value):
+            captures[key] = value
+    return captures
 
 
 def normalise_architecture(text: str) -> str:

@@ -67,6 +67,37 @@ class BootEntry:
         return Firmware.UEFI_SECURE_BOOT in self.firmware and self.signer == shim != ""
 
 
+class Store(StrEnum):
+    """Where a system keeps changes."""
+
+    PARTITION = "partition"
+    """A filesystem with a label of its own, for all images of a stick together."""
+    FILE = "file"
+    """An image of a filesystem in the directory of this image's changes."""
+    DIRECTORY = "directory"
+    """The directory of this image's changes, on the data partition."""
+    OWN = "own"
+    """The system makes it by itself, at the root of the data partition."""
+
+
+@dataclass(frozen=True)
+class Persistence:
+    """How the system of an image keeps changes over a restart, where its stick gives it the room.
+
+    The parameters of `entry` may hold the placeholders `{persistence}` (the directory of this image's changes from the
+    root of the data partition) and `{persistence_mb}` (its size in MiB) besides those of every entry.
+    """
+
+    entry: BootEntry
+    store: Store
+    name: str = ""
+    """Label of the partition, or name of the file."""
+    on: frozenset[str] = frozenset()
+    """Filesystems of the data partition on which it works; empty means all from which the system reads the image."""
+    files: tuple[tuple[str, str], ...] = ()
+    """(path, text) of what the new filesystem or directory has to hold; without a text it is a directory."""
+
+
 def started_by(entries: Iterable[BootEntry], shim: str) -> frozenset[Firmware]:
     """Under which firmware at least one entry starts from a stick with the shim of this vendor; empty for none."""
     known = tuple(entries)
@@ -100,6 +131,8 @@ class Recognition:
     """What the user can do instead."""
     firmware: frozenset[Firmware] = field(default_factory=frozenset)
     """All firmware under which at least one entry starts."""
+    persistence: tuple[Persistence, ...] = ()
+    """Ways of keeping changes, of which the first counts that works on the stick."""
 
     @property
     def bootable(self) -> bool:

@@ -1,20 +1,25 @@
-"""Recipes from several places: those of this version, the administrator's, and later the signed catalogue's.
+"""Recipes from several places: those of this version, the signed catalogue's, and the administrator's.
 
-Of equal ids the highest version is in force, wherever it comes from. What comes from elsewhere than this version is
-checked more strictly, and one that is broken is told and left out, so that it takes nothing else with it.
+Of equal ids the administrator's is in force, and without one the highest version, of equal ones that of this version.
+What comes from elsewhere than this version is checked more strictly, and one that is broken or of a newer format is
+told and left out, so that it takes nothing else with it.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from luxusbd.catalog.files import read_bounded
+from luxusbd.catalog.schema import MAX_RECIPES as MAX_CATALOG
+from luxusbd.catalog.schema import decode
 from luxusbd.errors import CatalogError
 from luxusbd.images.recipelint import lint
-from luxusbd.images.recipes import Recipe, packaged_recipes, parse_recipe, read_document
+from luxusbd.images.recipes import MAX_RECIPE, Recipe, packaged_recipes, parse_recipe, read_document
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +36,8 @@ class Layer:
     recipes: tuple[Recipe, ...]
     problems: tuple[str, ...] = ()
     """What was left out, and why."""
+    prevails: bool = False
+    """Whether its recipes are in force whatever version another place has."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ def packaged_layer() -> Layer:
 
 
 def read_directory(directory: Path, origin: str = "admin") -> Layer:
-    """The recipes in the files `*.json` of a directory; none where there is no such directory."""
+    """The recipes in the files `*.json` of the administrator's directory; none where there is no such directory."""
     try:
         paths = sorted(path for path in directory.iterdir() if path.suffix == ".json")
     except FileNotFoundError:
@@ -72,7 +79,19 @@ def read_directory(directory: Path, origin: str = "admin") -> Layer:
             problems.append(error.message)
             continue
         _take(document, str(path), recipes, problems)
-    return Layer(origin, tuple(recipes), tuple(problems))
+    return Layer(origin, tuple(recipes), tuple(problems), prevails=True)
+
+
+def read_kept(path: Path, origin: str = "catalog") -> Layer:
+    """The recipes of the signed catalogue in force, where the service keeps them; none where there is no such file."""
+    try:
+        return read_documents(decode(read_bounded(path, MAX_CATALOG), str(path)), origin)
+    except FileNotFoundError:
+        return Layer(origin, ())
+    except OSError as error:
+        return Layer(origin, (), (f"{path}: {error.strerror}",))
+    except CatalogError as error:
+        return Layer(origin, (), (error.message,))
 
 
 def read_documents(documents: object, origin: str = "catalog") -> Layer:
@@ -82,34 +101,42 @@ def read_documents(documents: object, origin: str = "catalog") -> Layer:
     recipes: list[Recipe] = []
     problems: list[str] = []
     for number, document in enumerate(documents):
-        _take(document, f"{origin}, recipe {number + 1}", recipes, problems)
+        name = f"{origin}, recipe {number + 1}"
+        if len(json.dumps(document)) > MAX_RECIPE:
+            problems.append(f"{name}: larger than {MAX_RECIPE} bytes")
+        else:
+            _take(document, name, recipes, problems)
     return Layer(origin, tuple(recipes), tuple(problems))
 
 
 def merge(layers: Sequence[Layer]) -> Book:
-    """Of equal ids the highest version; of equal versions that of the earlier layer, which is said of the other."""
+    """Of equal ids the one of a place that prevails, else the highest version, of equal versions the earlier place's.
+
+    Where one that prevails keeps a higher version out, that is said.
+    """
     chosen: dict[str, tuple[Recipe, str]] = {}
     problems = [problem for layer in layers for problem in layer.problems]
     for layer in layers:
         for recipe in layer.recipes:
             known = chosen.get(recipe.id)
-            if known is None or known[0].version < recipe.version:
-                chosen[recipe.id] = (recipe, layer.origin)
-            else:
+            if known is not None and layer.prevails and known[0].version > recipe.version:
                 problems.append(
-                    f"{layer.origin}: the recipe {recipe.id} has version {recipe.version}, and that of {known[1]}"
-                    f" has version {known[0].version}: expected a higher one, it is not used"
+                    f"{known[1]}: the recipe {recipe.id} has version {known[0].version}, and that of {layer.origin},"
+                    f" which goes first, has version {recipe.version}"
                 )
+            if known is None or layer.prevails or known[0].version < recipe.version:
+                chosen[recipe.id] = (recipe, layer.origin)
     ordered = sorted((recipe for recipe, _ in chosen.values()), key=lambda recipe: (-recipe.priority, recipe.id))
     return Book(tuple(ordered), {name: origin for name, (_, origin) in chosen.items()}, tuple(problems))
 
 
 class RecipeShelf:
-    """The recipes in force while a process runs: a change in the administrator's directory counts at the next look."""
+    """The recipes in force while a process runs: a change in a place counts at the next look."""
 
-    def __init__(self, directory: Path | None = None) -> None:
-        """`directory` is the administrator's."""
+    def __init__(self, directory: Path | None = None, kept: Path | None = None) -> None:
+        """`directory` is the administrator's, `kept` the file with those of the catalogue in force."""
         self._directory = directory
+        self._kept = kept
         self._lock = threading.Lock()
         self._stamp: object = None
         self._book: Book | None = None
@@ -121,9 +148,11 @@ class RecipeShelf:
             CatalogError: a packaged recipe is malformed.
         """
         with self._lock:
-            stamp = self._look()
+            stamp = (self._look(), _stamp(self._kept))
             if self._book is None or stamp != self._stamp:
                 layers = [packaged_layer()]
+                if self._kept is not None:
+                    layers.append(read_kept(self._kept))
                 if self._directory is not None:
                     layers.append(read_directory(self._directory))
                 self._book, self._stamp = merge(layers), stamp
@@ -135,15 +164,20 @@ class RecipeShelf:
         if self._directory is None:
             return None
         try:
-            return tuple(sorted(_stamps(self._directory)))
+            return tuple(sorted(_stamp(path) for path in self._directory.iterdir()))
         except OSError as error:
             return error.errno
 
 
-def _stamps(directory: Path) -> Iterable[tuple[str, int, int, int]]:
-    for path in directory.iterdir():
-        stat = path.stat()
-        yield path.name, stat.st_mtime_ns, stat.st_size, stat.st_ino
+def _stamp(path: Path | None) -> tuple[str, int, int, int]:
+    """What changes with a file; the same for all that are not there."""
+    try:
+        if path is not None:
+            stat = path.stat()
+            return path.name, stat.st_mtime_ns, stat.st_size, stat.st_ino
+    except OSError as error:
+        return "", error.errno or 0, 0, 0
+    return "", 0, 0, 0
 
 
 def _take(document: object, name: str, recipes: list[Recipe], problems: list[str]) -> None:

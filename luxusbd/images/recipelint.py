@@ -11,7 +11,7 @@ from typing import Any
 
 from luxusbd.errors import CatalogError
 from luxusbd.images.globs import has_wildcard
-from luxusbd.images.model import BootMethod, Firmware
+from luxusbd.images.model import BootMethod, Firmware, Store
 from luxusbd.images.recipes import WILD, Recipe, parse_recipe, placeholders, read_document
 
 _parser: Any = import_module("re._parser")
@@ -63,6 +63,7 @@ def _words(document: dict[str, Any]) -> Iterator[str]:
     ]
     lists += [(f"$.extras[{at}].add", extra["add"]) for at, extra in enumerate(document.get("extras", []))]
     lists += [(f"$.{key}.add", document.get(key, {}).get("add", [])) for key in ("toram", "persistence")]
+    lists.append(("$.persistence.file.add", document.get("persistence", {}).get("file", {}).get("add", [])))
     for path, items in lists:
         for at, item in enumerate(items):
             options = [item] if isinstance(item, str) else item["first_of"]
@@ -111,7 +112,8 @@ def _captures(document: dict[str, Any], recipe: Recipe) -> Iterator[str]:
     words = [word for variant in recipe.variants for choice in variant.parameters for word in choice.options]
     words += [word for extra in recipe.extras for word in extra.add]
     words += recipe.toram.add if recipe.toram is not None else ()
-    words += recipe.persistence.add if recipe.persistence is not None else ()
+    if recipe.persistence is not None:
+        words += (*recipe.persistence.add, *recipe.persistence.file_add)
     used = {name for word in words for name in placeholders(word)}
     for name in document.get("capture", {}):
         if name not in used:
@@ -125,9 +127,16 @@ def _lasting(recipe: Recipe) -> Iterator[str]:
     if recipe.filesystems and not lasting.on <= recipe.filesystems:
         extra = ", ".join(sorted(lasting.on - recipe.filesystems))
         yield f"$.persistence.on: found {extra}, expected filesystems from which it reads the image"
+    if recipe.filesystems and not lasting.file_on <= recipe.filesystems:
+        extra = ", ".join(sorted(lasting.file_on - recipe.filesystems))
+        yield f"$.persistence.file.on: found {extra}, expected filesystems from which it reads the image"
+    if lasting.file_add and lasting.store is not Store.PARTITION:
+        yield f"$.persistence.file: found one, expected none, for the store {lasting.store}"
     for at, (path, _text) in enumerate(lasting.files):
         if has_wildcard(path):
             yield f"$.persistence.files[{at}].path: found the pattern {path!r}, expected the path of one file"
+        elif path.count("/") != 1:
+            yield f"$.persistence.files[{at}].path: found {path!r}, expected a name at the root of what is kept"
 
 
 def _expressions(value: object, path: str) -> Iterator[str]:

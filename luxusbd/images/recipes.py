@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from typing import Any
 from luxusbd import resources
 from luxusbd.errors import CatalogError
 from luxusbd.images.globs import path_regex
-from luxusbd.images.model import BootMethod, Firmware
+from luxusbd.images.model import BootMethod, Firmware, Store
+from luxusbd.nesting import check_levels
 
 STICK_PLACEHOLDERS = frozenset({"iso", "data_uuid", "iso_uuid", "volume_id"})
 """Placeholders that stay in a boot entry and are filled in when the menu is written."""
 PERSISTENCE = "persistence"
 """Placeholder of the words for persistence: the directory of one image's changes, from the root of the stick."""
+PERSISTENCE_MB = "persistence_mb"
+"""Placeholder of the words for persistence: MiB that the user gave."""
 DERIVED = "derived"
 """What an image is said to be recognised by when its entries come from its own menus; no recipe is called so."""
 WILD = "{wild}"
@@ -97,34 +100,26 @@ class Extra:
     add: tuple[str, ...]
 
 
-class Store(StrEnum):
-    """Where a system keeps changes."""
-
-    PARTITION = "partition"
-    """A filesystem with a label of its own, for all images of a stick together."""
-    FILE = "file"
-    """An image of a filesystem in the directory of this image's changes."""
-    DIRECTORY = "directory"
-    """The directory of this image's changes, on the data partition."""
-    OWN = "own"
-    """The system makes it by itself, beside the image."""
-
-
 @dataclass(frozen=True)
-class Persistence:
+class KeepsChanges:
     """How changes survive a restart."""
 
     of: str
     """The variant that the words are added to."""
     store: Store
     add: tuple[str, ...]
-    """Words of the command line; `{persistence}` stands for the directory of the image's changes."""
+    """Words of the command line; `{persistence}` stands for the directory of the image's changes, `{persistence_mb}`
+    for its size."""
     name: str = ""
     """Label of the partition, or name of the file."""
     on: frozenset[str] = frozenset()
     """Filesystems of the data partition on which it works; empty means all from which the system reads the image."""
     files: tuple[tuple[str, str], ...] = ()
     """(path, text) of what the new filesystem or directory has to hold; without a text it is a directory."""
+    file_on: frozenset[str] = frozenset()
+    """Filesystems of the data partition on which a file called `name` does what the partition does elsewhere."""
+    file_add: tuple[str, ...] = ()
+    """The words for that file."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +159,7 @@ class Recipe:
     """The entry that runs from memory, or None."""
     always_in_ram: bool = False
     """Whether it runs from memory in any case."""
-    persistence: Persistence | None = None
+    persistence: KeepsChanges | None = None
 
 
 def parse_recipe(document: object, name: str) -> Recipe:
@@ -175,6 +170,7 @@ def parse_recipe(document: object, name: str) -> Recipe:
     """
     from jsonschema.exceptions import best_match
 
+    check_levels(document, name)
     fault = best_match(_validator().iter_errors(document))
     if fault is not None:
         expected = fault.schema.get("description") if isinstance(fault.schema, dict) else None
@@ -286,14 +282,17 @@ def _system(data: dict[str, Any]) -> System:
     )
 
 
-def _persistence(data: dict[str, Any]) -> Persistence:
-    return Persistence(
+def _persistence(data: dict[str, Any]) -> KeepsChanges:
+    file = data.get("file", {})
+    return KeepsChanges(
         of=data["of"],
         store=Store(data["store"]),
         add=tuple(data["add"]),
         name=data.get("name", ""),
         on=frozenset(data.get("on", ())),
-        files=tuple((file["path"], file["text"]) for file in data.get("files", ())),
+        files=tuple((each["path"], each["text"]) for each in data.get("files", ())),
+        file_on=frozenset(file.get("on", ())),
+        file_add=tuple(file.get("add", ())),
     )
 
 
@@ -364,18 +363,20 @@ def _check_references(recipe: Recipe, name: str) -> None:
     if len(set(ids)) != len(ids):
         raise CatalogError(f"{name}: $.variants: two have the same id")
     known = STICK_PLACEHOLDERS | set(recipe.captures)
-    if clash := (STICK_PLACEHOLDERS | {PERSISTENCE, "wild"}) & set(recipe.captures):
+    if clash := (STICK_PLACEHOLDERS | {PERSISTENCE, PERSISTENCE_MB, "wild"}) & set(recipe.captures):
         raise CatalogError(f"{name}: $.capture: {min(clash)!r} is a placeholder of its own")
     added = [(f"$.extras[{at}]", extra.of, extra.add, known) for at, extra in enumerate(recipe.extras)]
     if recipe.toram is not None:
         added.append(("$.toram", recipe.toram.of, recipe.toram.add, known))
     if (lasting := recipe.persistence) is not None:
-        added.append(("$.persistence", lasting.of, lasting.add, known | {PERSISTENCE}))
-    for path, of, words, usable in added:
+        usable = known | {PERSISTENCE, PERSISTENCE_MB}
+        added.append(("$.persistence", lasting.of, lasting.add, usable))
+        added.append(("$.persistence.file", lasting.of, lasting.file_add, usable))
+    for path, of, words, allowed in added:
         if of not in ids:
             raise CatalogError(f"{name}: {path}.of: found the variant {of!r}, expected one of {', '.join(ids)}")
         for at, word in enumerate(words):
-            _check_placeholders(word, f"{name}: {path}.add[{at}]", usable)
+            _check_placeholders(word, f"{name}: {path}.add[{at}]", allowed)
     for at, variant in enumerate(recipe.variants):
         for index, choice in enumerate(variant.parameters):
             for word in choice.options:

@@ -143,6 +143,7 @@ def _known(image: FileTree, found: Match) -> Recognition:
         reason=clean(reason, REASON_LIMIT),
         advice=clean(advice, REASON_LIMIT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
+        persistence=found.persistence if entries else (),
     )
 
 

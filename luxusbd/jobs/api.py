@@ -102,6 +102,8 @@ class DeviceView:
     """Of the data partition of a stick."""
     companion: bool = False
     """Whether a stick has a companion partition."""
+    persistence: bool = False
+    """Whether a stick has a persistence partition."""
     shim: str = ""
     """The vendor whose shim a stick starts through under Secure Boot; empty for none."""
     foreign: ForeignStick | None = None
@@ -205,6 +207,8 @@ class PlannedImage:
     """Where it goes, as far as that is known before a download."""
     custom: bool = False
     """Whether the caller's own catalogue names it, and no other."""
+    persistence: int = 0
+    """Bytes for its changes."""
 
 
 @dataclass(frozen=True)
@@ -415,8 +419,18 @@ class Engine(Protocol):
         options: StickOptions,
         *,
         allow_large: bool = False,
+        persistence: Mapping[str, int] | None = None,
     ) -> Plan:
-        """Work out a stick without touching anything; `allow_large` says that a large disk is meant."""
+        """Work out a stick without touching anything.
+
+        Args:
+            caller: on whose behalf.
+            devices: what becomes a stick.
+            references: the images.
+            options: of the stick.
+            allow_large: whether a large disk is meant.
+            persistence: bytes for changes by references of images.
+        """
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out; `PlanExpiredError` when there is none of this token and uid."""
@@ -447,6 +461,9 @@ class Engine(Protocol):
 
     async def adopt_stick(self, caller: Caller, device: DeviceIdentity, *, dry_run: bool = False) -> Job:
         """Take over a stick of LUXusb 0.6.3, or only say what that would do."""
+
+    async def set_persistence(self, caller: Caller, device: DeviceIdentity, image: str, size: int) -> Job:
+        """Give an image on a stick `size` bytes for changes, or take its room away with 0."""
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order; `DeviceNotLuxusbError`."""

@@ -37,6 +37,7 @@ from luxusbd.errors import (
     host_error,
 )
 from luxusbd.jobs.api import CatalogStatus
+from luxusbd.jobs.catalogrecipes import CatalogRecipes
 from luxusbd.jobs.checking import Checker, sealed_room
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.feedupdate import MAX_LINE, FeedUpdates
@@ -122,9 +123,11 @@ class CatalogUpdates:
         config: CatalogConfig,
         changed: Callable[[str], None],
         feeds: Feeds,
+        recipes: CatalogRecipes,
     ) -> None:
         """`sources` is what `catalog` was loaded from; `changed` is told of a layer that was loaded anew."""
         self._feeds = feeds
+        self._recipes = recipes
         self._feed_updates = FeedUpdates(feeds)
         self._queue = queue
         self._transfers = transfers
@@ -179,6 +182,7 @@ class CatalogUpdates:
         problems = list(self._catalog.problems)
         if record is not None and (warning := update.warning(record.stamp, int(time.time()))):
             problems.insert(0, warning)
+        problems += (f"a boot recipe is not used: {clean(problem, MAX_LINE)}" for problem in self._recipes.problems)
         asked = self._feeds.records()
         problems += [clean(problem, MAX_LINE) for each in asked for problem in each.problems]
         return CatalogStatus(
@@ -282,6 +286,8 @@ class CatalogUpdates:
             f"serial {record.serial}, signed by {record.fingerprint}: {len(changes.added)} new,"
             f" {len(changes.changed)} changed, {len(changes.removed)} gone"
         )
+        for problem in self._recipes.problems:
+            context.note(f"a boot recipe is not used: {clean(problem, MAX_LINE)}")
         return {
             "updated": True,
             "serial": record.serial,
@@ -332,6 +338,7 @@ class CatalogUpdates:
         loaded = Catalog.load(self._sources)
         if loaded.cached is None or loaded.cached.record.sha256 != record.sha256:
             raise FailedError(f"{self._cache.path}: what was written cannot be read back; the log says why")
+        self._recipes.follow(loaded.cached)
         return loaded
 
     async def _fetch(self, context: JobContext, remote: Remote, known: Record | None) -> _Fetched | None:

@@ -61,6 +61,7 @@ FEATURES = (
     "VerifyStick",
     "RescanStick",
     "AdoptStick",
+    "SetPersistence",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
@@ -203,11 +204,14 @@ class LuxusbEngine:
         options: StickOptions,
         *,
         allow_large: bool = False,
+        persistence: Mapping[str, int] | None = None,
     ) -> Plan:
         """Work out a stick."""
         await self._parts.registry.looked_at(devices)
         await self._parts.unmounting.check(devices)
-        return self._parts.planner.make(caller, devices, references, options, allow_large=allow_large)
+        return self._parts.planner.make(
+            caller, devices, references, options, allow_large=allow_large, persistence=persistence or {}
+        )
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out."""
@@ -256,6 +260,11 @@ class LuxusbEngine:
         """Take over a stick of LUXusb 0.6.3, or only say what that would do."""
         await self._parts.registry.looked_at([device])
         return await self._parts.sticks.adopt(caller, device, dry_run=dry_run)
+
+    async def set_persistence(self, caller: Caller, device: DeviceIdentity, image: str, size: int) -> Job:
+        """Give an image on a stick room for changes, or take it away."""
+        await self._parts.registry.looked_at([device])
+        return await self._parts.sticks.set_persistence(caller, device, image, size)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:  # noqa: ARG002
         """The images on a stick in menu order."""

@@ -22,6 +22,7 @@ class Operation(StrEnum):
     RESCAN = "rescan"
     REPAIR = "repair"
     ADOPT = "adopt"
+    PERSIST = "persist"
     UPDATE_CATALOG = "update-catalog"
     RACE = "race-mirrors"
 

@@ -19,6 +19,7 @@ from luxusbd.images.keeping import Limits
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
+from luxusbd.jobs.catalogrecipes import FILE_NAME, CatalogRecipes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.checking import Checker
 from luxusbd.jobs.downloads import Downloads
@@ -43,7 +44,8 @@ from luxusbd.jobs.stickcomparison import StickComparer
 from luxusbd.jobs.sticks import Sticks
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.storekeeper import StoreKeeper
-from luxusbd.jobs.transfers import Transfers, TransferSetup
+from luxusbd.jobs.transferlink import TransferSetup
+from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.unfinished import UnfinishedMark
 from luxusbd.jobs.unmounting import Unmounting
@@ -94,6 +96,7 @@ class Parts:
         self.images = images
         self._staging = state / "staging"
         downloads = config.downloads
+        self._recipes = CatalogRecipes(Path(config.paths.cache_dir) / FILE_NAME)
         self.transfers = Transfers(
             launcher,
             TransferSetup(
@@ -102,6 +105,7 @@ class Parts:
                 downloads.connections_per_host,
                 downloads.connections,
                 config.paths.recipes_dir,
+                str(self._recipes.path),
             ),
         )
         self.queue = JobQueue(
@@ -156,7 +160,15 @@ class Parts:
         )
         self._listeners: list[Listener] = []
         self.updates = CatalogUpdates(
-            self.queue, self.transfers, checker, catalog, sources, config.catalog, self._catalog_changed, feeds
+            self.queue,
+            self.transfers,
+            checker,
+            catalog,
+            sources,
+            config.catalog,
+            self._catalog_changed,
+            feeds,
+            self._recipes,
         )
         self.own_catalogs = OwnCatalogs(self.transfers, catalog)
         self.unmounting = Unmounting(self.registry, launcher, self._staging)
@@ -193,6 +205,7 @@ class Parts:
         await self.store.open()
         await self.mirrors.load()
         await asyncio.to_thread(self._clean_staging)
+        await asyncio.to_thread(self._recipes.follow, self.catalog.cached)
         await self.transfers.start()
         await self.registry.start()
         await self._take_up()

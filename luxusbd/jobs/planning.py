@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Release, Trust
@@ -23,8 +24,9 @@ from luxusbd.errors import (
 )
 from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs import fitting, planfirmware
+from luxusbd.jobs import changes, fitting, planfirmware
 from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.changes import Asked
 from luxusbd.jobs.downloadwords import file_name, release_title
 from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
@@ -65,6 +67,8 @@ class Wanted:
     release: Release | None = None
     called: str = ""
     """Its own name, where the one on the stick (`name`) may have had to be another."""
+    persistence: int = 0
+    """Bytes that its system is to have for changes."""
 
     @property
     def guest(self) -> fitting.Guest:
@@ -89,7 +93,15 @@ class Wanted:
             added=added,
             entries=recognition.entries,
             trust=stored.trust,
+            persistence=recognition.persistence,
         )
+
+    def changes(self, partition: PartitionRole) -> tuple[Asked, ...]:
+        """The room for changes that it is to get, where it goes onto this partition."""
+        if not self.persistence:
+            return ()
+        ways = self.stored.recognition.persistence if self.stored is not None else None
+        return (Asked(self.name, self.persistence, partition, ways),)
 
 
 @dataclass(frozen=True)
@@ -159,8 +171,9 @@ class Planner:
         options: StickOptions,
         *,
         allow_large: bool = False,
+        persistence: Mapping[str, int] = MappingProxyType({}),
     ) -> Plan:
-        """A plan for a new stick on every device.
+        """A plan for a new stick on every device; `persistence` is bytes for changes by references of images.
 
         Raises:
             LuxusbError: as `resolve`; a refusal of the guard; `NotEnoughSpaceError` with the figures; `LargeDiskError`
@@ -183,7 +196,11 @@ class Planner:
                 _check_large(view)
         kind = Kind(options.filesystem)
         firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts), kind=kind)
-        images = self.resolve(caller, references)
+        sizes = changes.by_reference(references, persistence)
+        images = tuple(
+            replace(wanted, persistence=size)
+            for wanted, size in zip(self.resolve(caller, references), sizes, strict=True)
+        )
         companion = options.companion > 0
         fitting.check(kind, [wanted.guest for wanted in images], companion=companion, planned=True)
         signed = grub.signed()
@@ -324,8 +341,9 @@ class Planner:
         homes: dict[PartitionRole, list[int]] = {PartitionRole.DATA: [], PartitionRole.COMPANION: []}
         for wanted in images:
             homes[fitting.home(kind, wanted.guest, companion=options.companion > 0)].append(wanted.size)
-        check_companion(name_of(view), homes[PartitionRole.COMPANION], layout)
-        needed = stick_layout.bytes_needed(homes[PartitionRole.DATA], kind)
+        rooms = room_for_changes(images, options)
+        check_companion(name_of(view), homes[PartitionRole.COMPANION], layout, changes=rooms[PartitionRole.COMPANION])
+        needed = stick_layout.bytes_needed(homes[PartitionRole.DATA], kind) + rooms[PartitionRole.DATA]
         capacity = stick_layout.capacity(layout, kind)
         if needed > capacity:
             raise NotEnoughSpaceError(
@@ -374,13 +392,28 @@ def recognised_title(recognition: Recognition, fallback: str) -> str:
     return " ".join(part for part in (recognition.system, recognition.version) if part) or fallback
 
 
-def check_companion(name: str, sizes: Sequence[int], layout: Layout) -> None:
-    """Refuse images that do not fit onto the companion partition.
+def room_for_changes(images: Sequence[Wanted], options: StickOptions) -> Mapping[PartitionRole, int]:
+    """Bytes that the rooms for changes take on a new stick.
+
+    Raises:
+        InvalidArgumentError: one cannot be.
+    """
+    kind = Kind(options.filesystem)
+    asked = [
+        one
+        for wanted in images
+        for one in wanted.changes(fitting.home(kind, wanted.guest, companion=options.companion > 0))
+    ]
+    return changes.needed(asked, kind, partition=options.persistence > 0)
+
+
+def check_companion(name: str, sizes: Sequence[int], layout: Layout, *, changes: int = 0) -> None:
+    """Refuse images, and bytes for their changes, that do not fit onto the companion partition.
 
     Raises:
         NotEnoughSpaceError: with the figures.
     """
-    needed = stick_layout.bytes_needed(sizes) if sizes else 0
+    needed = (stick_layout.bytes_needed(sizes) if sizes else 0) + changes
     if needed > (capacity := stick_layout.companion_capacity(layout)):
         raise NotEnoughSpaceError(
             f"{name}: the images that go onto the companion partition need {size_text(needed)} and it has room for"
@@ -434,5 +467,6 @@ def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions,
         warnings=tuple(warnings),
         download=wanted.stored is None,
         trust=wanted.trust,
+        persistence=wanted.persistence,
         custom=wanted.stored.custom if wanted.stored is not None else bool(wanted.release and wanted.release.custom),
     )

@@ -402,6 +402,7 @@ class DeviceRegistry:
                 updates=self._compare(contents.manifest.images),
                 filesystem=Kind(contents.manifest.options.filesystem),
                 companion=bool(contents.manifest.companion_uuid),
+                persistence=contents.manifest.options.persistence > 0,
                 shim=contents.manifest.shim,
             )
 

@@ -26,11 +26,12 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
+from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.model import Job, Operation
-from luxusbd.jobs.planning import Planner, Wanted, check_bootable, check_companion
+from luxusbd.jobs.planning import Planner, Wanted, check_bootable, check_companion, room_for_changes
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
@@ -238,6 +239,31 @@ class Sticks:
 
         return await self._submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
 
+    async def set_persistence(self, caller: Caller, identity: DeviceIdentity, named: str, size: int) -> Job:
+        """Start giving an image on a stick room for changes, or taking it away with 0.
+
+        Raises:
+            LuxusbError: the stick is none or damaged, has no such image, or cannot give it that room.
+        """
+        view = self._stick(identity)
+        (name, *more) = files_named(view, [named])
+        if more:
+            raise InvalidArgumentError(f"{named} is more than one image on {name_of(view)}; name one by its file name")
+        image = next(image for image in view.images if image.name == name)
+        if size:
+            check_existing(view, image, size)
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = Overall(context, 0, 1)
+            return await self._workshop.work(
+                context, identity, StickOperation.PERSIST, overall, persist=((name, size),)
+            )
+
+        title = f"{size_text(size)} for changes of {name}" if size else f"no changes of {name} any more"
+        return await self._submit(
+            Operation.PERSIST, caller, [identity], run, title=f"{title} on {name_of(view)}", params={"names": [name]}
+        )
+
     async def repair(self, caller: Caller, identity: DeviceIdentity) -> Job:
         """Start mending a stick."""
         view = self._stick(identity, damaged=True)
@@ -358,13 +384,16 @@ class Sticks:
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
         kind = Kind(options.filesystem)
         sources = await self._fetch(context, caller, images, overall, kind, companion=options.companion > 0)
+        # what was downloaded meanwhile may keep no changes, or not here
+        images = [replace(image, stored=self._stored(caller, image)) for image in images]
+        rooms = room_for_changes(images, options)
         for identity in identities:
             layout = stick_layout.plan(identity.size, options)
             capacity = stick_layout.capacity(layout, kind)
             guests = [image.size for image in sources if image.partition is PartitionRole.COMPANION]
-            check_companion("the new stick", guests, layout)
+            check_companion("the new stick", guests, layout, changes=rooms[PartitionRole.COMPANION])
             here = [image.size for image in sources if image.partition is PartitionRole.DATA]
-            needed = stick_layout.bytes_needed(here, kind)
+            needed = stick_layout.bytes_needed(here, kind) + rooms[PartitionRole.DATA]
             if needed > capacity:
                 raise NotEnoughSpaceError(
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
@@ -382,7 +411,13 @@ class Sticks:
             if (refusal := refused.get(identity.id)) is not None:
                 raise refusal
             return await self._workshop.work(
-                context, identity, StickOperation.CREATE, overall, images=sources, options=options
+                context,
+                identity,
+                StickOperation.CREATE,
+                overall,
+                images=sources,
+                options=options,
+                persist=tuple((image.name, image.persistence) for image in images if image.persistence),
             )
 
         # a disk that cannot be had keeps none of the others from being made

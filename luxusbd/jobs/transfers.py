@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from luxusbd.catalog.feeds.codec import keys_from_json, outcome_from_json
 from luxusbd.catalog.feeds.model import Description, Outcome
 from luxusbd.catalog.own import MAX_OWN
-from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
-from luxusbd.children.supervisor import Child, TransferSupervisor
 from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.details import Inspection
 from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Recognition
+from luxusbd.jobs.transferlink import ProgressCallback, TransferLink, integer_of, sources_of
 from luxusbd.stick.codec import contents_from_json, files_from_json
 from luxusbd.stick.foreign import ForeignStick
 from luxusbd.stick.foreign import from_json as foreign_from_json
@@ -28,61 +25,28 @@ from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.losses import from_json as losses_from_json
 from luxusbd.stick.model import StickContents
-from luxusbd.transfer.codec import digests_from_json, result_from_json, sources_from_json
+from luxusbd.transfer.codec import digests_from_json, result_from_json
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
 from luxusbd.transfer.importmodel import Order, Received
-from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, word_from_json
 from luxusbd.transfer.model import (
     Claim,
     Digest,
     Directions,
-    DownloadProgress,
     DownloadRequest,
     DownloadResult,
-    DownloadStage,
     MakersWord,
     SourceShare,
 )
-from luxusbd.transfer.network import Network
-from luxusbd.transfer.network import to_json as network_to_json
 from luxusbd.transfer.pairmodel import Pair, PairRequest, pair_from_json
 from luxusbd.transfer.proof import Proof
 
 log = logging.getLogger(__name__)
 
-MAX_DEATHS = 5
-"""How often in a row the process may die under one download that gets no further before the job fails."""
-
 DEADLY = "the process that reads images died over this one; it is damaged or made to do harm"
 
 _T = TypeVar("_T")
-
-ProgressCallback = Callable[[DownloadProgress], None]
-
-
-@dataclass(frozen=True)
-class TransferSetup:
-    """What a transfer process is told before anything else."""
-
-    network: Network = field(default_factory=Network)
-    bandwidth: int = 0
-    """Bytes per second of all downloads together, 0 without limit."""
-    connections_per_host: int = TransferLimits.host_connections
-    connections: int = TransferLimits.total_connections
-    recipes: str = ""
-    """The directory of the administrator's boot recipes; empty for none."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The params of `configure`."""
-        return {
-            "bandwidth": self.bandwidth,
-            "host_connections": self.connections_per_host,
-            "connections": self.connections,
-            "network": network_to_json(self.network),
-            "recipes": self.recipes,
-        }
 
 
 @dataclass(frozen=True)
@@ -96,24 +60,8 @@ class FeedAnswer:
     """Bytes that were written of what the network said."""
 
 
-class Transfers:
-    """The transfer process as an object with methods."""
-
-    def __init__(self, launcher: Launcher, setup: TransferSetup) -> None:
-        """See `TransferSupervisor`; `setup` is what each new process is told first."""
-        self._launcher = launcher
-        self._setup = setup
-        self.supervisor = TransferSupervisor(self._bring_up)
-        self._progress: dict[int, ProgressCallback] = {}
-        self._suspect = asyncio.Lock()
-
-    async def start(self) -> None:
-        """Start the process."""
-        await self.supervisor.start()
-
-    async def stop(self) -> None:
-        """End the process; what it was asked fails with `InterruptedJobError`."""
-        await self.supervisor.stop()
+class Transfers(TransferLink):
+    """The transfer process as an object with methods, one for each request."""
 
     async def download(
         self, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
@@ -140,41 +88,7 @@ class Transfers:
             progress: is told what the mirrors do.
         """
         answer = await self._through_deaths("race", job_id, request, progress)
-        return _sources(answer)
-
-    async def _through_deaths(
-        self, method: str, job_id: int, request: Callable[[], DownloadRequest], progress: ProgressCallback
-    ) -> Params:
-        furthest = 0
-        deaths = 0
-
-        def watch(now: DownloadProgress) -> None:
-            nonlocal furthest, deaths
-            if now.bytes_done > furthest:
-                furthest, deaths = now.bytes_done, 0
-            progress(now)
-
-        self._progress[job_id] = watch
-        try:
-            while True:
-                try:
-                    answer: Params = await self.supervisor.request(method, {"job": job_id, **asdict(request())})
-                except InterruptedJobError:
-                    deaths += 1
-                    if deaths >= MAX_DEATHS:
-                        raise
-                    log.warning("%s of job %d is taken up again after the transfer process died", method, job_id)
-                    await asyncio.sleep(0.2 * deaths)
-                else:
-                    return answer
-        finally:
-            del self._progress[job_id]
-
-    @contextlib.asynccontextmanager
-    async def _bring_up(self) -> AsyncIterator[Child]:
-        async with self._launcher.transfer(self._event) as running:
-            await running.channel.request("configure", self._setup.to_json())
-            yield running
+        return sources_of(answer)
 
     async def set_total_bandwidth(self, bandwidth: int) -> None:
         """Change the limit of all downloads together, in bytes per second, 0 without."""
@@ -198,7 +112,7 @@ class Transfers:
             LuxusbError: it is being downloaded, or cannot be read.
         """
         answer = await self.supervisor.request("claims", {"directory": directory, "name": name})
-        return _int(answer, "total"), _int(answer, "done")
+        return integer_of(answer, "total"), integer_of(answer, "done")
 
     async def steer(self, job_id: int, *, priority: int | None, bandwidth: int | None) -> None:
         """Change a running download: who gets free connections first, and bytes per second (0: no limit)."""
@@ -300,7 +214,7 @@ class Transfers:
         if outcome.unchanged and not (asked["etag"] or asked["last_modified"]):
             raise InterruptedJobError("the transfer process sent nonsense: a feed is as before, which nobody asked")
         fetched = _sane(lambda told: keys_from_json(told, frozenset(key_urls)), answer.get("fetched"))
-        return FeedAnswer(outcome, fetched, min(_int(answer, "transcript"), MAX_TRANSCRIPT))
+        return FeedAnswer(outcome, fetched, min(integer_of(answer, "transcript"), MAX_TRANSCRIPT))
 
     async def fetch_pair(
         self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback
@@ -329,7 +243,7 @@ class Transfers:
             answer = await self._alone_if_deadly("read-own", {"name": name}, [source, destination])
         except InterruptedJobError:
             raise MalformedImageError(DEADLY) from None
-        return min(_int(answer, "size"), MAX_OWN)
+        return min(integer_of(answer, "size"), MAX_OWN)
 
     async def sha256(self, fd: int) -> str:
         """Hash of a regular file."""
@@ -401,55 +315,10 @@ class Transfers:
         """
         await self.supervisor.request("control", {"job": job_id, "paused": paused})
 
-    async def _again(self, method: str, params: Params, fds: Sequence[int]) -> Any:
-        """Ask for what does no harm when it is done anew, through deaths of the process."""
-        for deaths in range(1, MAX_DEATHS):
-            try:
-                return await self.supervisor.request(method, params, fds)
-            except InterruptedJobError:
-                log.warning("%s: asked again after the transfer process died (%d)", method, deaths)
-        return await self.supervisor.request(method, params, fds)
-
-    async def _alone_if_deadly(self, method: str, params: Params, fds: Sequence[int]) -> Any:
-        """Ask for a look at foreign bytes, which may be what kills the process: or others, or somebody's signal.
-
-        The second time only one suspect is looked at, so that the others are not blamed for its deed.
-        """
-        try:
-            return await self.supervisor.request(method, params, fds)
-        except InterruptedJobError:
-            async with self._suspect:
-                return await self.supervisor.request(method, params, fds)
-
-    def _event(self, name: str, params: Params) -> None:
-        if name != "progress":
-            log.warning("the transfer process sent an unknown event %.40r", name)
-            return
-        callback = self._progress.get(_int(params, "job"))
-        if callback is not None:
-            callback(
-                DownloadProgress(
-                    stage=DownloadStage(params.get("stage", DownloadStage.TRANSFER)),
-                    bytes_done=_int(params, "bytes_done"),
-                    bytes_total=_int(params, "bytes_total"),
-                    resumed_bytes=_int(params, "resumed_bytes"),
-                    source=str(params.get("source", ""))[:255],
-                    note=str(params.get("note", ""))[:500],
-                    sources=_sources(params),
-                )
-            )
-
 
 def _sane(read: Callable[[Any], _T], answer: object) -> _T:
     try:
         return read(answer)
-    except InvalidArgumentError as error:
-        raise InterruptedJobError(f"the transfer process sent nonsense: {error}") from None
-
-
-def _sources(params: Params) -> tuple[SourceShare, ...]:
-    try:
-        return sources_from_json(params.get("sources", []))
     except InvalidArgumentError as error:
         raise InterruptedJobError(f"the transfer process sent nonsense: {error}") from None
 
@@ -459,10 +328,3 @@ def _sha256(answer: Params) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", found):
         raise InterruptedJobError("the transfer process sent nonsense for a hash")
     return found
-
-
-def _int(params: Params, key: str) -> int:
-    value: Any = params.get(key, 0)
-    if not isinstance(value, int) or not 0 <= value < 1 << 63:
-        raise InterruptedJobError(f"the transfer process sent nonsense for {key}")
-    return value

@@ -37,6 +37,7 @@ AGAIN = {
     Operation.REFRESH: "refresh the stick again",
     Operation.VERIFY: "nothing was written: verify again",
     Operation.RESCAN: "the stick still starts what it started before: rescan it again",
+    Operation.PERSIST: "the stick still starts: set the room for changes again",
     Operation.REPAIR: "the stick starts what it started before: repair it again",
     Operation.ADOPT: "no image was touched: adopt the stick again",
 }
@@ -74,6 +75,7 @@ class Workshop:
         images: Sequence[ManifestImage] = (),
         remove: tuple[str, ...] = (),
         found: tuple[ManifestImage, ...] = (),
+        persist: tuple[tuple[str, int], ...] = (),
         options: StickOptions | None = None,
         target: int | None = None,
     ) -> Mapping[str, Any]:
@@ -101,6 +103,7 @@ class Workshop:
                 add=tuple(sources),
                 remove=remove,
                 found=found,
+                persist=persist,
             )
 
             def progress(now: StickProgress) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luxusbd.errors import DeviceError, VerificationError
 from luxusbd.images.model import Firmware
 from luxusbd.stick import bios, esp, grub, kinds
-from luxusbd.stick.blockio import CHUNK, MediumReader, in_thread, sync, write_all
+from luxusbd.stick.blockio import CHUNK, MediumReader, ReadAt, in_thread, sync, write_all
 from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.model import Layout, PartitionRole
+from luxusbd.stick.model import Layout, MenuStyle, PartitionRole
 
 ESP, BIOS_CORE, BIOS_BOOT_CODE = "esp", "bios-core", "bios-boot-code"
+ESP_REST = "esp-rest"
 """What the pieces are called, in manifests too."""
 
 
@@ -27,9 +28,16 @@ class BootPiece:
     data: bytes
 
     @property
-    def record(self) -> tuple[str, int, int, str]:
-        """As the manifest keeps it."""
-        return (self.what, self.start, len(self.data), hashlib.sha256(self.data).hexdigest())
+    def records(self) -> tuple[tuple[str, int, int, str], ...]:
+        """As the manifest keeps it: an ESP in two, without the block between them that GRUB itself writes."""
+        block = esp.environment(self.data) if self.what == ESP else None
+        if block is None:
+            return (_record(self.what, self.start, self.data),)
+        rest = block + esp.ENVIRONMENT_SIZE
+        return (
+            _record(ESP, self.start, self.data[:block]),
+            _record(ESP_REST, self.start + rest, self.data[rest:]),
+        )
 
 
 @dataclass(frozen=True)
@@ -49,11 +57,17 @@ class BootFiles:
     @property
     def records(self) -> tuple[tuple[str, int, int, str], ...]:
         """As the manifest keeps them."""
-        return tuple(piece.record for piece in self.pieces)
+        return tuple(record for piece in self.pieces for record in piece.records)
 
 
 async def build(
-    layout: Layout, esp_serial: str, data_uuid: str, *, serial_console: bool, kind: Kind = Kind.EXT4
+    layout: Layout,
+    esp_serial: str,
+    data_uuid: str,
+    *,
+    serial_console: bool,
+    style: MenuStyle | None = None,
+    kind: Kind = Kind.EXT4,
 ) -> BootFiles:
     """Make the boot files for the firmware that this machine has GRUB for.
 
@@ -69,7 +83,9 @@ async def build(
     with tempfile.TemporaryDirectory(prefix="luxusb-boot-") as name:
         work = Path(name)
         loaders = grub.signed().loaders if Firmware.UEFI_SECURE_BOOT in firmware else None
-        system = await esp.build(layout, esp_serial, data_uuid, work, serial_console=serial_console, loaders=loaders)
+        system = await esp.build(
+            layout, esp_serial, data_uuid, work, serial_console=serial_console, style=style, loaders=loaders
+        )
         pieces.append(BootPiece(ESP, layout.partition(PartitionRole.ESP).start, system))
         if Firmware.BIOS in firmware:
             code = await bios.build(layout, esp_serial, work)
@@ -77,6 +93,23 @@ async def build(
             # last, so that sector 0 never leads to a core image that is not there yet
             pieces.append(BootPiece(BIOS_BOOT_CODE, 0, code.boot_code))
     return BootFiles(tuple(pieces), firmware, loaders.vendor if loaders else "")
+
+
+def keeping_environment(files: BootFiles, read: ReadAt) -> BootFiles:
+    """The same boot files with what GRUB noted on the medium, at the same place."""
+
+    def kept(piece: BootPiece) -> BootPiece:
+        block = esp.environment(piece.data) if piece.what == ESP else None
+        if block is None:
+            return piece
+        present = read(piece.start + block, esp.ENVIRONMENT_SIZE)
+        return replace(piece, data=esp.with_environment(piece.data, block, present))
+
+    return replace(files, pieces=tuple(kept(piece) for piece in files.pieces))
+
+
+def _record(what: str, start: int, data: bytes) -> tuple[str, int, int, str]:
+    return (what, start, len(data), hashlib.sha256(data).hexdigest())
 
 
 async def write(fd: int, files: BootFiles) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from luxusbd.errors import VerificationError
 from luxusbd.stick import bios, espswap
 from luxusbd.stick.blockio import BLKFLSBUF, CHUNK, MediumReader, ReadAt, in_thread, sync, write_all
-from luxusbd.stick.bootfiles import BIOS_BOOT_CODE, BIOS_CORE, ESP, BootFiles
+from luxusbd.stick.bootfiles import BIOS_BOOT_CODE, BIOS_CORE, ESP, BootFiles, keeping_environment
 from luxusbd.stick.espswap import Stage
 from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.model import Layout, PartitionRole
@@ -35,7 +35,7 @@ async def replace(fd: int, layout: Layout, files: BootFiles, progress: Progress)
             # a write of less than a page takes the rest from the cache, which may be older than a mount of the ESP
             fcntl.ioctl(fd, BLKFLSBUF)
         with MediumReader(fd) as medium:
-            return stages(medium.read_at, layout, files)
+            return stages(medium.read_at, layout, keeping_environment(files, medium.read_at))
 
     planned = await in_thread(plan)
     progress.expect(progress.done + 2 * sum(len(data) for stage in planned for _place, data in stage))

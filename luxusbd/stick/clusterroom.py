@@ -22,6 +22,8 @@ from luxusbd.stick.fat32 import Fat32
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import Layout, PartitionRole
 
+_DEEPEST = 64
+
 
 class ClusterRoom:
     """The data partition of a stick; a `room.DataRoom`.
@@ -122,6 +124,10 @@ class ClusterRoom:
         """Remove a file if it is there."""
         await in_thread(self._writer.remove, path)
 
+    async def remove_tree(self, path: str) -> None:
+        """Remove a directory with everything in it, if it is there."""
+        await in_thread(self._remove_tree, path, 0)
+
     async def move_directory(self, old: str, new: str) -> None:
         """Rename a directory; its link to the one above stays wrong until `mend`, if that is another one."""
         await in_thread(self._writer.publish, old, new)
@@ -135,6 +141,19 @@ class ClusterRoom:
         if self._open is None:
             raise InternalError("the data partition is not open")
         return self._open
+
+    def _remove_tree(self, path: str, depth: int) -> None:
+        entry = self._writer.fs.lookup(path)
+        if entry is None:
+            return
+        if depth > _DEEPEST:
+            raise DeviceDamagedError(f"{path} on the stick is nested too deeply")
+        if not entry.is_directory:
+            self._writer.remove(path)
+            return
+        for name in self._writer.fs.list(path):
+            self._remove_tree(f"{path}/{name}", depth + 1)
+        self._writer.remove_directory(path)
 
     def _hold(self) -> None:
         if not self._disk:

@@ -232,6 +232,23 @@ class ClusterWriter(ABC, Generic[F]):
             self.blocks.flush()
             self._release(runs)
 
+    def remove_directory(self, path: str) -> None:
+        """Remove an empty directory if it is there.
+
+        Raises:
+            DeviceDamagedError: it is a file, or something is in it.
+        """
+        _parent, _name, entry = self._look(path)
+        if entry is None:
+            return
+        if not entry.is_directory or self.fs.list(path):
+            raise DeviceDamagedError(f"{path} on the stick is no empty directory")
+        runs = self._all_runs(entry)
+        with self._changing():
+            self._unlink(entry)
+            self.blocks.flush()
+            self._release(runs)
+
     def begin(self) -> None:
         """Note on the medium that the volume is being written, unless that was done."""
         if not self._dirty:

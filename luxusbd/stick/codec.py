@@ -32,6 +32,7 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "sha512": [source.sha512 for source in order.add],
         "remove": list(order.remove),
         "found": [manifests.image_to_json(image) for image in order.found],
+        "persist": [list(each) for each in order.persist],
     }
 
 
@@ -61,6 +62,7 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         ),
         remove=tuple(document["remove"]),
         found=tuple(manifests.image_from_json(image) for image in document["found"]),
+        persist=tuple((name, size) for name, size in document["persist"]),
     )
 
 

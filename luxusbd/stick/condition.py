@@ -10,9 +10,11 @@ from luxusbd.stick import manifest as manifests
 from luxusbd.stick import menu, planned, reader
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.isofiles import PARTIAL, PENDING
-from luxusbd.stick.model import Manifest, StickOptions
+from luxusbd.stick.menutexts import LANGUAGES
+from luxusbd.stick.model import Manifest, MenuStyle, StickOptions, Theme
 from luxusbd.stick.text import IMAGE_NAME
 
+_LANGUAGE = re.compile(r"set lux_language=([a-z]{2});")
 _TIMEOUT = re.compile(r"set timeout=([0-9]{1,2});")
 
 
@@ -112,6 +114,23 @@ def options_of(look: Condition) -> StickOptions:
         label=look.label or usual.label,
         timeout=int(timeout.group(1)) if timeout else usual.timeout,
         serial_console=menu.SERIAL[0] in look.menu,
+        menu=style_of(look.menu),
+    )
+
+
+def style_of(text: str) -> MenuStyle:
+    """What the text of a menu says of its style; the usual one for no menu."""
+    if not text:
+        return MenuStyle()
+    language = _LANGUAGE.search(text)
+    known = language is not None and language.group(1) in LANGUAGES
+    # a serial console hides the theme
+    plain = language is not None and menu.SERIAL[0] not in text and "set theme=" not in text
+    return MenuStyle(
+        theme=Theme.NONE if plain else Theme.LUXUSB,
+        # a menu of an older version says nothing of the three
+        remember="load_env" in text or language is None,
+        language=language.group(1) if language is not None and known else MenuStyle().language,
     )
 
 

@@ -8,14 +8,25 @@ from pathlib import Path
 
 from luxusbd import process
 from luxusbd.errors import InternalError, ToolFailedError
-from luxusbd.stick import grub, menu
+from luxusbd.stick import grub, menu, theme
 from luxusbd.stick.layout import SECTOR
-from luxusbd.stick.model import MIB, Layout, PartitionRole
+from luxusbd.stick.menutexts import Texts
+from luxusbd.stick.menutools import MEMTEST_BIOS, MEMTEST_UEFI
+from luxusbd.stick.model import MIB, Layout, MenuStyle, PartitionRole, Theme
 from luxusbd.stick.secureboot import Loaders
 
 LABEL = "LUXESP"
 MEMDISK = Path("/usr/lib/syslinux/memdisk")
 """Starts images of discs and floppies from memory under BIOS; of Debian's syslinux-common."""
+MEMORY_TESTS = {
+    MEMTEST_BIOS: Path("/boot/memtest86+x64.bin"),
+    MEMTEST_UEFI: Path("/boot/memtest86+x64.efi"),
+}
+"""Of Debian's memtest86+."""
+ENVIRONMENT_SIZE = 1024
+"""Bytes of GRUB's environment block (GRUB manual 2.06, section 14.2), which `save_env` writes in place."""
+_ENVIRONMENT_HEAD = b"# GRUB Environment Block\n"
+EMPTY_ENVIRONMENT = _ENVIRONMENT_HEAD.ljust(ENVIRONMENT_SIZE, b"#")
 _SERIAL = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}\Z")
 _DIRECTORIES = ("EFI", "EFI/BOOT", "boot", "boot/grub", "boot/grub/fonts")
 
@@ -27,6 +38,7 @@ async def build(
     work: Path,
     *,
     serial_console: bool = False,
+    style: MenuStyle | None = None,
     loaders: Loaders | None = None,
 ) -> bytes:
     """The used beginning of the ESP, in whole MiB; what follows it on the partition holds nothing and may stay.
@@ -37,6 +49,7 @@ async def build(
         data_uuid: filesystem UUID of the data partition, for the stub.
         work: a directory for temporary files.
         serial_console: whether the stub speaks on the serial port too.
+        style: of the menu; for its theme, its language and the room for what it remembers.
         loaders: what UEFI starts; without them it is an unsigned GRUB, where this machine has one.
 
     Raises:
@@ -46,7 +59,13 @@ async def build(
     if not _SERIAL.match(esp_serial):
         raise InternalError(f"{esp_serial!r} is no FAT volume serial")
     part = layout.partition(PartitionRole.ESP)
+    style = style if style is not None else MenuStyle()
     files: list[tuple[str, Path]] = []
+    if style.remember:
+        # first, so that its place is that of the first text of this kind; GRUB itself has one too
+        environment = work / "grubenv"
+        environment.write_bytes(EMPTY_ENVIRONMENT)
+        files.append(("boot/grub/grubenv", environment))
     if loaders is not None:
         files.append(("EFI/BOOT/BOOTX64.EFI", loaders.shim))
         # the names that shim asks for
@@ -58,18 +77,48 @@ async def build(
         program.write_bytes(await grub.make_image(grub.UEFI, grub.early_config(esp_serial), work))
         files.append(("EFI/BOOT/BOOTX64.EFI", program))
     config = work / "grub.cfg"
-    config.write_text(menu.stub(data_uuid, serial_console=serial_console), "ascii")
+    stub = menu.stub(data_uuid, serial_console=serial_console, language=style.language, hashes=loaders is None)
+    config.write_text(stub, "ascii")
     files.append(("boot/grub/grub.cfg", config))
     if font := grub.font():
         files.append(("boot/grub/fonts/unicode.pf2", font))
     if memdisk := _memdisk():
         files.append(("boot/grub/memdisk", memdisk))
+    files += [(f"boot/grub/{name}", source) for name, source in MEMORY_TESTS.items() if source.is_file()]
     image = work / "esp.img"
     await _format(image, part.size, part.start, esp_serial)
     await process.run(["mmd", "-i", str(image), *(f"::/{name}" for name in _DIRECTORIES)], env=_MTOOLS)
     for name, source in files:
         await process.run(["mcopy", "-i", str(image), str(source), f"::/{name}"], env=_MTOOLS)
+    if style.theme is Theme.LUXUSB and not serial_console and grub.font():
+        await _copy_theme(image, work, style.language)
     return _used(image)
+
+
+async def _copy_theme(image: Path, work: Path, language: str) -> None:
+    names: dict[str, list[str]] = {"": [], "/icons": []}
+    for name, data in theme.files(Texts(language)).items():
+        file = work / "theme" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        names["/icons" if name.startswith("icons/") else ""].append(str(file))
+    made = ["::/boot/grub/themes", f"::/{theme.DIRECTORY}", f"::/{theme.DIRECTORY}/icons"]
+    await process.run(["mmd", "-i", str(image), *made], env=_MTOOLS)
+    for below, sources in names.items():
+        await process.run(["mcopy", "-i", str(image), *sources, f"::/{theme.DIRECTORY}{below}"], env=_MTOOLS)
+
+
+def environment(data: bytes) -> int | None:
+    """Where in an ESP of `build` GRUB notes what was started last, in bytes; None where it has no room for that."""
+    place = data.find(EMPTY_ENVIRONMENT)
+    return place if place >= 0 and place % SECTOR == 0 else None
+
+
+def with_environment(data: bytes, place: int, present: bytes) -> bytes:
+    """The ESP with what GRUB noted on the medium, when that is such a note."""
+    if len(present) != ENVIRONMENT_SIZE or not present.startswith(_ENVIRONMENT_HEAD):
+        return data
+    return data[:place] + present + data[place + ENVIRONMENT_SIZE :]
 
 
 def _memdisk() -> Path | None:

@@ -183,6 +183,27 @@ class Ext4:
         found = [(name, number) for name, number in self._entries(inode) if name not in (b".", b"..")]
         return tuple((name, self._inode(number)) for name, number in found[:limit])
 
+    def tree(self, path: str) -> tuple[Inode, ...]:
+        """A directory and everything below it, each once; empty when there is no such directory."""
+        top = self.lookup(path)
+        if top is None or not top.is_directory:
+            return ()
+        found = {top.number: top}
+        waiting = [top]
+        while waiting:
+            for name, number in self._entries(waiting.pop()):
+                if name in (b".", b"..") or number in found:
+                    continue
+                inode = found[number] = self._inode(number)
+                if inode.is_directory:
+                    waiting.append(inode)
+        return tuple(found.values())
+
+    def links_of_root(self) -> int:
+        """How many names the root directory has: two, and one in each directory below it."""
+        numbers = [number for name, number in self._entries(self._inode(ROOT_INODE)) if name not in (b".", b"..")]
+        return 2 + sum(self._inode(number).is_directory for number in numbers)
+
     def read_file(self, path: str, limit: int) -> bytes | None:
         """Content of a regular file of at most `limit` bytes, or None when there is none."""
         inode = self.lookup(path)

@@ -8,6 +8,7 @@ from luxusbd.images.gpt import GptEntry, GptTable, read
 from luxusbd.stick.layout import (
     COMPANION_NAME,
     DATA_NAME,
+    PERSISTENCE_NAME,
     SHARE_NAME,
     TYPE_BASIC_DATA,
     TYPE_BIOS_BOOT,
@@ -25,6 +26,7 @@ _ROLES = {
     (TYPE_BASIC_DATA, DATA_NAME): PartitionRole.DATA,
     (TYPE_LINUX, COMPANION_NAME): PartitionRole.COMPANION,
     (TYPE_BASIC_DATA, SHARE_NAME): PartitionRole.SHARE,
+    (TYPE_LINUX, PERSISTENCE_NAME): PartitionRole.PERSISTENCE,
 }
 _NEEDED = {PartitionRole.BIOS_BOOT, PartitionRole.ESP, PartitionRole.DATA}
 

@@ -162,6 +162,21 @@ class FileRoom:
         if await in_thread(self._exists, path):
             await self._debugfs(f"rm {_checked(path)}")
 
+    async def remove_tree(self, path: str) -> None:
+        """Remove a directory of the root with everything in it, if it is there."""
+        filesystem = await in_thread(self._filesystem)
+        found = await in_thread(filesystem.tree, _checked(path))
+        if not found:
+            return
+        # by numbers, since a live system gives names that debugfs would not take; from the bottom, since e2fsck -p
+        # clears names of what is gone, and gives up on what has lost its name
+        commands: list[str] = []
+        for inode in reversed(found):
+            commands += [f"sif <{inode.number}> links_count 0", f"kill_file <{inode.number}>"]
+        links = await in_thread(filesystem.links_of_root)
+        await self._debugfs(*commands, f"unlink {path}", f"sif / links_count {links - 1}")
+        await self.checkpoint()
+
     async def move_directory(self, old: str, new: str) -> None:
         """Rename a directory, whose link to the one above it stays wrong until `mend`."""
         await self._debugfs(f"ln {_checked(old)} {_checked(new)}", f"unlink {old}")

@@ -41,8 +41,9 @@ DATA_NAME = "LUXDATA"
 """GPT name of the data partition; it stays the same whatever label the filesystem gets."""
 COMPANION_NAME = "LUXEXT4"
 SHARE_NAME = "LUXSHARE"
+PERSISTENCE_NAME = "LUXPERSIST"
 MINIMUM_EXTRA = 16 * MIB
-"""Bytes of the smallest share or companion partition."""
+"""Bytes of the smallest share, companion or persistence partition."""
 MAXIMUM_TIMEOUT = 30
 
 RESERVE = 2 * MIB
@@ -73,7 +74,8 @@ def check_options(options: StickOptions) -> None:
         raise InvalidArgumentError("a label on fat32 has no '.'")
     if kind is Kind.EXT4 and options.companion:
         raise InvalidArgumentError("with ext4 there is nothing that a companion partition would be for; leave it out")
-    for what, extra in (("companion", options.companion), ("share", options.share)):
+    extras = {"companion": options.companion, "share": options.share, "persistence": options.persistence}
+    for what, extra in extras.items():
         if extra and extra < MINIMUM_EXTRA:
             raise InvalidArgumentError(f"a {what} partition has at least {size_text(MINIMUM_EXTRA)}")
 
@@ -89,6 +91,7 @@ def plan(size: int, options: StickOptions) -> Layout:
     end = (size - BACKUP_TABLE) // MIB * MIB
     extras = [
         (PartitionRole.COMPANION, COMPANION_NAME, TYPE_LINUX, options.companion),
+        (PartitionRole.PERSISTENCE, PERSISTENCE_NAME, TYPE_LINUX, options.persistence),
         (PartitionRole.SHARE, SHARE_NAME, TYPE_BASIC_DATA, options.share),
     ]
     behind: list[PlannedPartition] = []
@@ -173,10 +176,10 @@ def companion_capacity(layout: Layout) -> int:
     return filesystem_capacity(layout.partition(PartitionRole.COMPANION).size)
 
 
-def companion_view(layout: Layout) -> Layout:
-    """The layout as it looks to whoever works on the companion partition and knows only data partitions."""
+def view_of(layout: Layout, role: PartitionRole) -> Layout:
+    """The layout as it looks to whoever works on one of the other partitions and knows only data partitions."""
     kept = [part for part in layout.partitions if part.role in (PartitionRole.BIOS_BOOT, PartitionRole.ESP)]
-    part = layout.partition(PartitionRole.COMPANION)
+    part = layout.partition(role)
     return Layout(layout.size, (*kept, replace(part, role=PartitionRole.DATA)))
 
 

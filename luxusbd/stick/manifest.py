@@ -14,8 +14,8 @@ import jsonschema
 from luxusbd import resources
 from luxusbd.catalog.model import Trust
 from luxusbd.errors import DeviceDamagedError, NewerStickError
-from luxusbd.images.model import BootEntry, BootMethod, Firmware
-from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, StickOptions
+from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Store
+from luxusbd.stick.model import Kept, Manifest, ManifestImage, MenuStyle, PartitionRole, StickOptions, Theme
 
 FORMAT = 1
 LIMIT = 4 * 1024 * 1024
@@ -121,11 +121,23 @@ def options_to_json(options: StickOptions) -> dict[str, Any]:
         "serial_console": options.serial_console,
         **({"companion": options.companion} if options.companion else {}),
         **({"share": options.share} if options.share else {}),
+        **({"persistence": options.persistence} if options.persistence else {}),
+        **_style_to_json(options.menu),
+    }
+
+
+def _style_to_json(style: MenuStyle) -> dict[str, Any]:
+    usual = MenuStyle()
+    return {
+        **({"theme": style.theme.value} if style.theme is not usual.theme else {}),
+        **({"remember": style.remember} if style.remember is not usual.remember else {}),
+        **({"language": style.language} if style.language != usual.language else {}),
     }
 
 
 def options_from_json(document: dict[str, Any]) -> StickOptions:
     """Options from an object that fits the schema."""
+    usual = MenuStyle()
     return StickOptions(
         filesystem=document["filesystem"],
         label=document["label"],
@@ -133,6 +145,12 @@ def options_from_json(document: dict[str, Any]) -> StickOptions:
         serial_console=document["serial_console"],
         companion=int(document.get("companion", 0)),
         share=int(document.get("share", 0)),
+        persistence=int(document.get("persistence", 0)),
+        menu=MenuStyle(
+            theme=Theme(document.get("theme", usual.theme)),
+            remember=document.get("remember", usual.remember),
+            language=document.get("language", usual.language),
+        ),
     )
 
 
@@ -151,20 +169,11 @@ def image_to_json(image: ManifestImage) -> dict[str, Any]:
         "volume_id": _text(image.volume_id),
         "iso_uuid": _text(image.iso_uuid),
         "added": image.added,
-        "entries": [
-            {
-                "title": _text(entry.title),
-                "method": entry.method.value,
-                "firmware": sorted(entry.firmware),
-                "kernel": _text(entry.kernel),
-                "initrds": [_text(item) for item in entry.initrds],
-                "parameters": [_text(item) for item in entry.parameters],
-                "signer": _text(entry.signer),
-            }
-            for entry in image.entries
-        ],
+        "entries": [_entry_to_json(entry) for entry in image.entries],
         **({"trust": image.trust.value} if image.trust else {}),
         **({"partition": image.partition.value} if image.partition is not PartitionRole.DATA else {}),
+        **({"persistence": [_way_to_json(way) for way in image.persistence]} if image.persistence else {}),
+        **({"kept": _kept_to_json(image.kept)} if image.kept is not None else {}),
     }
 
 
@@ -188,20 +197,75 @@ def image_from_json(document: dict[str, Any]) -> ManifestImage:
         },
         size=int(document["size"]),
         added=int(document["added"]),
-        entries=tuple(
-            BootEntry(
-                title=entry["title"],
-                method=BootMethod(entry["method"]),
-                firmware=frozenset(Firmware(item) for item in entry["firmware"]),
-                kernel=entry["kernel"],
-                initrds=tuple(entry["initrds"]),
-                parameters=tuple(entry["parameters"]),
-                signer=entry.get("signer", ""),
-            )
-            for entry in document["entries"]
-        ),
+        entries=tuple(_entry_from_json(entry) for entry in document["entries"]),
         trust=Trust(document["trust"]) if "trust" in document else None,
         partition=PartitionRole(document.get("partition", PartitionRole.DATA)),
+        persistence=tuple(_way_from_json(way) for way in document.get("persistence", ())),
+        kept=_kept_from_json(document["kept"]) if "kept" in document else None,
+    )
+
+
+def _entry_to_json(entry: BootEntry) -> dict[str, Any]:
+    return {
+        "title": _text(entry.title),
+        "method": entry.method.value,
+        "firmware": sorted(entry.firmware),
+        "kernel": _text(entry.kernel),
+        "initrds": [_text(item) for item in entry.initrds],
+        "parameters": [_text(item) for item in entry.parameters],
+        "signer": _text(entry.signer),
+    }
+
+
+def _entry_from_json(document: dict[str, Any]) -> BootEntry:
+    return BootEntry(
+        title=document["title"],
+        method=BootMethod(document["method"]),
+        firmware=frozenset(Firmware(item) for item in document["firmware"]),
+        kernel=document["kernel"],
+        initrds=tuple(document["initrds"]),
+        parameters=tuple(document["parameters"]),
+        signer=document.get("signer", ""),
+    )
+
+
+def _way_to_json(way: Persistence) -> dict[str, Any]:
+    return {
+        "entry": _entry_to_json(way.entry),
+        "store": way.store.value,
+        "name": way.name,
+        "on": sorted(way.on),
+        "files": [{"path": path, "text": text} for path, text in way.files],
+    }
+
+
+def _way_from_json(document: dict[str, Any]) -> Persistence:
+    return Persistence(
+        entry=_entry_from_json(document["entry"]),
+        store=Store(document["store"]),
+        name=document["name"],
+        on=frozenset(document["on"]),
+        files=tuple((item["path"], item["text"]) for item in document["files"]),
+    )
+
+
+def _kept_to_json(kept: Kept) -> dict[str, Any]:
+    return {
+        "store": kept.store.value,
+        "name": kept.name,
+        "directory": kept.directory,
+        "size": kept.size,
+        **({"entry": _entry_to_json(kept.entry)} if kept.entry is not None else {}),
+    }
+
+
+def _kept_from_json(document: dict[str, Any]) -> Kept:
+    return Kept(
+        store=Store(document["store"]),
+        name=document["name"],
+        directory=document["directory"],
+        size=int(document["size"]),
+        entry=_entry_from_json(document["entry"]) if "entry" in document else None,
     )
 
 

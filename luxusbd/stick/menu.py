@@ -9,12 +9,17 @@ GRUB goes on with the next line after a syntax error. The count is wrong then, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from luxusbd.errors import InternalError
-from luxusbd.images.model import BootEntry, BootMethod, Firmware
+from luxusbd.images.model import BootEntry, Firmware
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
-from luxusbd.stick.model import Manifest, ManifestImage
+from luxusbd.stick.menugroups import TRANSLATED, Group, grouped, letter_class
+from luxusbd.stick.menulines import indent, notice, one_line
+from luxusbd.stick.menustart import file_of, start
+from luxusbd.stick.menutexts import ENGLISH, Texts
+from luxusbd.stick.menutools import tools
+from luxusbd.stick.model import Manifest, ManifestImage, Theme
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
 
 MENU_A = "/luxusb/menu-a.cfg"
@@ -25,19 +30,24 @@ SERIAL = (
     "terminal_input serial console",
     "terminal_output serial console",
 )
+_MODES = "1024x768,1280x800,1280x720,800x600,auto"
+"""GRUB cannot scale its font, and on 2.06 a frame buffer for 4K takes the memory that an initrd needs."""
 _GRAPHICS = (
     'set lux_font="$prefix/fonts/unicode.pf2"',
     # under Secure Boot GRUB takes fonts from inside itself alone
     'if [ "$lockdown" = y -a -e (memdisk)/fonts/unicode.pf2 ]; then set lux_font=(memdisk)/fonts/unicode.pf2; fi',
     'if loadfont "$lux_font"; then',
-    "  set gfxmode=1024x768,auto",
-    "  terminal_output gfxterm",
+    f"  set gfxmode={_MODES}",
+    "  if terminal_output gfxterm; then set lux_graphics=y; fi",
     "fi",
 )
-_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id)\}")
+_THEME = "$prefix/themes/luxusb/theme.txt"
+_GRUBENV = "$prefix/grubenv"
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
 _UNTRUSTED = '"${lux_untrusted}"'
 """Before the titles of entries whose key the shim of the stick does not have."""
+_LOCKED = "(not with Secure Boot) "
+_NOT_HERE = "(not with this firmware) "
 _PLATFORMS = (
     ("pc", frozenset({Firmware.BIOS})),
     ("efi", frozenset({Firmware.UEFI, Firmware.UEFI_SECURE_BOOT})),
@@ -56,15 +66,19 @@ def render(manifest: Manifest) -> str:
         InternalError: the manifest holds a name or UUID that its schema forbids.
     """
     _check(manifest)
-    items = [_terminal(manifest), _defaults(manifest)]
-    items += [_image(manifest, image) for image in manifest.images]
+    texts = Texts(manifest.options.menu.language)
+    groups = grouped(manifest.images)
+    items = [_terminal(manifest, texts), _defaults(manifest, groups)]
+    items += [_group(manifest, group, texts) for group in groups]
     if not manifest.images:
-        items.append(_notice("This stick holds no images yet", "Add images with LUXusb, then start from it again."))
-    items.append(_tools())
+        empty = texts.word("This stick holds no images yet")
+        items.append(notice(empty, [texts.word("Add images with LUXusb, then start from it again.")], texts.word))
+    about = [f"{texts.word('Made by LUXusb')} {quote(manifest.luxusbd)}", quote(manifest.stick_id)]
+    items.append(tools(texts.word, manifest.images, about))
     return "".join(
         [
             f"lux_gen={manifest.generation}\n",
-            *(f'if [ "$lux_pass" = menu ]; then {_line(item)}; else lux_seen="${{lux_seen}}x"; fi\n' for item in items),
+            *(_guard(one_line(item)) for item in items),
             _end(manifest.generation, len(items)),
         ]
     )
@@ -81,17 +95,23 @@ def generation_of(data: bytes | None) -> int | None:
     return generation if data.endswith(b"\n" + _end(generation, data.count(b"\n") - 2).encode()) else None
 
 
-def stub(data_uuid: str, *, serial_console: bool = False) -> str:
+def stub(data_uuid: str, *, serial_console: bool = False, language: str = ENGLISH, hashes: bool = False) -> str:
     """The constant grub.cfg of the ESP: find the data partition, run the newer complete menu, else explain.
 
     Args:
         data_uuid: filesystem UUID of the data partition.
         serial_console: say it on the first serial port too, when no menu can.
+        language: of the texts.
+        hashes: whether the GRUB for UEFI can compute hashes; that for BIOS always can.
     """
     if not _UUID.match(data_uuid):
         raise InternalError(f"{data_uuid!r} is no filesystem UUID")
+    word = Texts(language).ascii_word
     return "\n".join(
         [
+            f"set lux_can_hash={'y' if hashes else ''}",
+            'if [ "$grub_platform" = pc ]; then set lux_can_hash=y; fi',
+            "export lux_can_hash",
             "set lux_pick=",
             f"if search --no-floppy --set=data --fs-uuid {data_uuid}; then",
             *(f"  {line}" for line in chooser("($data)" + MENU_A, "($data)" + MENU_B)),
@@ -102,17 +122,20 @@ def stub(data_uuid: str, *, serial_console: bool = False) -> str:
             "else",
             *(f"  {line}" for line in (SERIAL if serial_console else ())),
             "  set timeout=-1",
-            "  echo 'LUXusb: no complete boot menu was found on the data partition of this stick.'",
-            "  echo 'Plug it into a computer with LUXusb and repair it (luxusb repair).'",
+            f"  echo {word('LUXusb: no complete boot menu was found on the data partition of this stick.')}",
+            f"  echo {word('Plug it into a computer with LUXusb and repair it (luxusb repair).')}",
             *(
                 f"  {line}"
-                for line in _notice(
-                    "No complete boot menu on this stick",
-                    "The data partition is missing or damaged. Plug the stick into a computer with LUXusb and",
-                    "repair it there (luxusb repair). The images on it may still be whole.",
+                for line in notice(
+                    word("No complete boot menu on this stick"),
+                    [
+                        word("The data partition is missing or damaged. Plug the stick into a computer with"),
+                        word("LUXusb and repair it there (luxusb repair). The images on it may still be whole."),
+                    ],
+                    word,
                 )
             ),
-            *(f"  {line}" for line in _tools()),
+            *(f"  {line}" for line in tools(word)),
             "fi",
             "",
         ]
@@ -147,20 +170,21 @@ def _check(manifest: Manifest) -> None:
             raise InternalError(f"{uuid!r} is no filesystem UUID")
 
 
-def _file(image: ManifestImage) -> str:
-    return f"(${image.partition})/iso/{image.name}"
-
-
-def _terminal(manifest: Manifest) -> list[str]:
+def _terminal(manifest: Manifest, texts: Texts) -> list[str]:
+    options = manifest.options
     # the message of a failing rmmod is gone from the screen once the terminal is set up
-    lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi']
-    lines += SERIAL if manifest.options.serial_console else _GRAPHICS
+    lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi', "set lux_graphics="]
+    lines += SERIAL if options.serial_console else _GRAPHICS
+    if options.menu.theme is Theme.LUXUSB and not options.serial_console:
+        lines.append(f'if [ "$lux_graphics" = y -a -e "{_THEME}" ]; then set theme="{_THEME}"; export theme; fi')
     lines.append("export data")
+    able = "false" if options.serial_console else '[ "$lux_graphics" = y -o "$grub_platform" = efi ]'
+    lines += texts.umlauts(able)
     if manifest.shim:
         # such an entry stays: whoever has enrolled its vendor's key with MokManager starts it
         lines += [
             "set lux_untrusted=",
-            "if [ \"$lockdown\" = y ]; then set lux_untrusted='(not with Secure Boot) '; fi",
+            f'if [ "$lockdown" = y ]; then set lux_untrusted={texts.word(_LOCKED)}; fi',
             "export lux_untrusted",
         ]
     if manifest.companion_uuid:
@@ -168,33 +192,52 @@ def _terminal(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _defaults(manifest: Manifest) -> list[str]:
+def _defaults(manifest: Manifest, groups: Sequence[Group]) -> list[str]:
     lines = [
         "set timeout_style=menu",
         f"set timeout={min(max(0, manifest.options.timeout), MAXIMUM_TIMEOUT)}",
+        f"set lux_language={manifest.options.menu.language}",
     ]
+    if manifest.options.menu.remember:
+        # only this variable: whoever can write the file is not to set others
+        lines += ["set lux_last=", f'if [ -s "{_GRUBENV}" ]; then load_env -f "{_GRUBENV}" lux_last; fi']
+    remembered = []
     for platform, firmware in _PLATFORMS:
-        for image in manifest.images:
-            if entries := _entries(image, firmware):
-                path = _path(image, entries[0], firmware)
-                lines.append(f'if [ "$grub_platform" = {platform} ]; then set default={quote(path)}; fi')
-                break
+        paths = [
+            _path(group, image, entry, firmware)
+            for group in groups
+            for image in group.images
+            for entry in _entries(image, firmware)
+        ]
+        for path in paths[:1]:
+            lines.append(f'if [ "$grub_platform" = {platform} ]; then set default={quote(path)}; fi')
+        if paths:
+            known = " ".join(quote(path) for path in paths)
+            again = 'if [ "$lux_last" = "$lux_path" ]; then set default="$lux_path"; fi'
+            loop = f"for lux_path in {known}; do {again}; done"
+            remembered.append(f'if [ -n "$lux_last" -a "$grub_platform" = {platform} ]; then {loop}; fi')
+    places = [(group, image) for image in manifest.images for group in groups if image in group.images]
     trusted = (
-        (image, entry) for image in manifest.images for entry in image.entries if entry.trusted_by(manifest.shim)
+        (group, image, entry) for group, image in places for entry in image.starts if entry.trusted_by(manifest.shim)
     )
     if first := next(trusted, None):
         lines.append(f'if [ "$lockdown" = y ]; then set default={quote(_path(*first, _PLATFORMS[1][1]))}; fi')
+    if manifest.options.menu.remember:
+        lines += [*remembered, "export lux_last"]
     return lines
 
 
-def _path(image: ManifestImage, entry: BootEntry, firmware: frozenset[Firmware]) -> str:
+def _path(group: Group, image: ManifestImage, entry: BootEntry, firmware: frozenset[Firmware]) -> str:
     """An entry as GRUB's variable `default` names it."""
-    alone = len(_entries(image, firmware)) == 1
-    return _image_id(image) if alone else f"{_image_id(image)}>{_entry_id(image, entry)}"
+    names = [group.id] if group.id else []
+    names.append(_image_id(image))
+    if len(_entries(image, firmware)) > 1:
+        names.append(_entry_id(image, entry))
+    return ">".join(names)
 
 
 def _entries(image: ManifestImage, firmware: frozenset[Firmware]) -> tuple[BootEntry, ...]:
-    return tuple(entry for entry in image.entries if entry.firmware & firmware)
+    return tuple(entry for entry in image.starts if entry.firmware & firmware)
 
 
 def _image_id(image: ManifestImage) -> str:
@@ -202,192 +245,95 @@ def _image_id(image: ManifestImage) -> str:
 
 
 def _entry_id(image: ManifestImage, entry: BootEntry) -> str:
-    return f"{_image_id(image)}-{image.entries.index(entry)}"
+    # the plain ones keep their names whether or not there is one that keeps changes
+    number = image.entries.index(entry) if entry in image.entries else "kept"
+    return f"{_image_id(image)}-{number}"
 
 
-def _image(manifest: Manifest, image: ManifestImage) -> list[str]:
-    variants = [(platform, _entries(image, firmware)) for platform, firmware in _PLATFORMS]
-    lines = [f'if [ -e "{_file(image)}" ]; then']
-    if variants[0][1] == variants[1][1]:
-        lines += _indent(_variant(manifest, image, variants[0][1]))
+def _group(manifest: Manifest, group: Group, texts: Texts) -> list[str]:
+    lines = [line for image in group.images for line in _image(manifest, group, image, texts)]
+    if not group.name:
+        return lines
+    name = texts.word(group.name) if group.name in TRANSLATED else quote(group.name)
+    return [
+        f"submenu {name} --class {letter_class(group.name)} --id {quote(group.id)} {{",
+        *indent(lines),
+        "}",
+    ]
+
+
+def _image(manifest: Manifest, group: Group, image: ManifestImage, texts: Texts) -> list[str]:
+    variants = [(platform, firmware, _entries(image, firmware)) for platform, firmware in _PLATFORMS]
+    lines = [f'if [ -e "{file_of(image)}" ]; then']
+    if variants[0][2] == variants[1][2]:
+        lines += indent(_variant(manifest, group, image, variants[0][1], texts))
     else:
-        for platform, entries in variants:
+        for platform, firmware, _there in variants:
             lines.append(f'  if [ "$grub_platform" = {platform} ]; then')
-            lines += _indent(_indent(_variant(manifest, image, entries)))
+            lines += indent(indent(_variant(manifest, group, image, firmware, texts)))
             lines.append("  fi")
     return [*lines, "fi"]
 
 
-def _variant(manifest: Manifest, image: ManifestImage, entries: tuple[BootEntry, ...]) -> list[str]:
-    title = clean_title(f"{image.title} (custom)" if image.custom else image.title, image.name)
+def _variant(
+    manifest: Manifest, group: Group, image: ManifestImage, firmware: frozenset[Firmware], texts: Texts
+) -> list[str]:
+    word = texts.word
+    entries = _entries(image, firmware)
+    custom = f" {texts.shown('(custom)')}" if image.custom else ""
+    title = clean_title(f"{image.title}{custom}", image.name)
     if not entries:
-        return _notice(
-            clean_title(f"(not with this firmware) {title}", image.name),
-            "This image cannot be started in this mode of the firmware (BIOS or UEFI). Try the other one.",
+        return notice(
+            word(_NOT_HERE) + quote(clean_title(image.title, image.name)[: 80 - len(texts.shown(_NOT_HERE))]),
+            [word("This image cannot be started in this mode of the firmware (BIOS or UEFI). Try the other one.")],
+            word,
         )
     mark = _UNTRUSTED if all(_untrusted(manifest, entry) for entry in entries) else ""
+    icon = f"--class {letter_class(image.title)}"
     if len(entries) == 1:
         return [
-            f"menuentry {mark}{quote(title)} --id {quote(_image_id(image))} {{",
-            *_indent(_start(manifest, image, entries[0])),
+            f"menuentry {mark}{quote(title)} {icon} --id {quote(_image_id(image))} {{",
+            *indent(_remember(manifest, _path(group, image, entries[0], firmware))),
+            *indent(start(manifest, image, entries[0], word)),
             "}",
         ]
-    lines = [f"submenu {mark}{quote(title)} --id {quote(_image_id(image))} {{"]
+    lines = [f"submenu {mark}{quote(title)} {icon} --id {quote(_image_id(image))} {{"]
     for entry in entries:
         mark = _UNTRUSTED if _untrusted(manifest, entry) else ""
         shown = quote(clean_title(entry.title, title))
-        lines.append(f"  menuentry {mark}{shown} --id {quote(_entry_id(image, entry))} {{")
-        lines += _indent(_indent(_start(manifest, image, entry)))
-        lines.append("  }")
+        made = [f"menuentry {mark}{shown} {icon} --id {quote(_entry_id(image, entry))} {{"]
+        made += indent(_remember(manifest, _path(group, image, entry, firmware)))
+        made += indent(start(manifest, image, entry, word))
+        made.append("}")
+        lines += indent(made if entry in image.entries else _where_kept(image, made))
     return [*lines, "}"]
+
+
+def _where_kept(image: ManifestImage, lines: list[str]) -> list[str]:
+    """Lines for an entry that keeps changes, where the room for them is still there."""
+    if image.kept is None or not image.kept.directory:
+        return lines
+    return [f'if [ -e "(${image.partition})/{image.kept.directory}" ]; then', *indent(lines), "fi"]
+
+
+def _remember(manifest: Manifest, path: str) -> list[str]:
+    """Lines that note which entry is started, where the ESP has room for that; nothing is written when it is known."""
+    if not manifest.options.menu.remember:
+        return []
+    return [
+        f'if [ -s "{_GRUBENV}" -a "$lux_last" != {quote(path)} ]; then',
+        f"  set lux_last={quote(path)}",
+        f'  save_env -f "{_GRUBENV}" lux_last',
+        "fi",
+    ]
 
 
 def _untrusted(manifest: Manifest, entry: BootEntry) -> bool:
     return manifest.shim != "" and not entry.own_menu and not entry.trusted_by(manifest.shim)
 
 
-def _start(manifest: Manifest, image: ManifestImage, entry: BootEntry) -> list[str]:
-    file = f'"{_file(image)}"'
-    kernel = _inside(entry.kernel)
-    lines = [
-        "if [ -e (loop) ]; then loopback -d loop; fi",
-        f"if loopback loop {file}; then",
-    ]
-    match entry.method:
-        case BootMethod.LINUX:
-            words = "".join(f" {quote(_substitute(word, manifest, image))}" for word in entry.parameters)
-            lines += _indent(_linux(f"linux {kernel}{words}", entry.initrds))
-        case BootMethod.LINUX16:
-            words = "".join(f" {quote(_substitute(word, manifest, image))}" for word in entry.parameters)
-            lines += _indent(_guarded(f"linux16 {kernel}{words}", "GRUB could not load the program of this image."))
-        case BootMethod.MEMDISK:
-            lines += _indent(_memdisk(file))
-        case BootMethod.EFI:
-            lines += _indent(
-                _guarded(
-                    f"chainloader {kernel}",
-                    "The firmware refused the EFI program of this image; with Secure Boot on, switch that off.",
-                )
-            )
-        case BootMethod.CONFIGFILE | BootMethod.LOOPBACK_CFG:
-            lines += [
-                f"  set iso_path='/iso/{image.name}'",
-                f"  set isofile='/iso/{image.name}'",
-                f"  set rootuuid='{manifest.uuid_of(image)}'",
-                "  set loopback=loop",
-                "  export iso_path isofile rootuuid loopback",
-                "  set root=(loop)",
-                f"  configfile {kernel}",
-            ]
-    return [
-        *lines,
-        "else",
-        *_indent(_give_up("GRUB could not open the image file.")),
-        "fi",
-    ]
-
-
-def _linux(command: str, initrds: tuple[str, ...]) -> list[str]:
-    refused = "GRUB could not load the kernel; with Secure Boot on, its signature may be unknown here."
-    if not initrds:
-        return _guarded(command, refused)
-    load = "initrd " + " ".join(_inside(item) for item in initrds)
-    return [
-        f"if {command}; then",
-        # without this GRUB starts the kernel although its initrd is missing, and that ends in a panic
-        *_indent(_guarded(load, "GRUB could not load the initrd of this image: too little memory, or a broken file.")),
-        "else",
-        *_indent(_give_up(refused)),
-        "fi",
-    ]
-
-
-def _memdisk(file: str) -> list[str]:
-    return [
-        'if [ -e "$prefix/memdisk" ]; then',
-        '  if linux16 "$prefix/memdisk" iso raw; then',
-        *_indent(_indent(_guarded(f"initrd16 {file}", "GRUB could not load the image into memory: it is too large."))),
-        "  else",
-        *_indent(_indent(_give_up("GRUB could not load memdisk."))),
-        "  fi",
-        "else",
-        *_indent(_give_up("This stick has no memdisk: install syslinux-common where it is made, and refresh it.")),
-        "fi",
-    ]
-
-
-def _guarded(command: str, message: str) -> list[str]:
-    return [f"if {command}; then", "  true", "else", *_indent(_give_up(message)), "fi"]
-
-
-def _give_up(message: str) -> list[str]:
-    # a menu entry that ends with a kernel loaded is booted, so that the only way back is a new menu
-    return [
-        f"echo {quote(message)}",
-        "echo 'Back to the menu in 30 seconds, or at once with Esc.'",
-        "sleep --interruptible 30",
-        'configfile "$prefix/grub.cfg"',
-    ]
-
-
-def _inside(path: str) -> str:
-    return quote("(loop)/" + path.lstrip("/"))
-
-
-def _substitute(word: str, manifest: Manifest, image: ManifestImage) -> str:
-    values = {
-        "iso": f"/iso/{image.name}",
-        "data_uuid": manifest.uuid_of(image),
-        "iso_uuid": image.iso_uuid,
-        "volume_id": image.volume_id,
-    }
-    # one pass, so that a placeholder inside a value stays what it is
-    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], word)
-
-
-def _notice(title: str, *text: str) -> list[str]:
-    return [
-        f"menuentry {quote(title)} {{",
-        *(f"  echo {quote(line)}" for line in text),
-        "  echo 'Press Esc to go back.'",
-        "  sleep --interruptible 60",
-        "}",
-    ]
-
-
-def _tools() -> list[str]:
-    return [
-        "submenu 'Tools' --id tools {",
-        "  menuentry 'Restart' --id reboot {",
-        "    reboot",
-        "  }",
-        "  menuentry 'Power off' --id poweroff {",
-        "    halt",
-        "  }",
-        '  if [ "$grub_platform" = efi ]; then',
-        "    menuentry 'Firmware setup' --id firmware-setup {",
-        "      fwsetup",
-        "    }",
-        '    if [ -e "$cmdpath/mmx64.efi" ]; then',
-        "      menuentry 'Enrol keys for Secure Boot' --id mok-manager {",
-        '        chainloader "$cmdpath/mmx64.efi"',
-        "      }",
-        "    fi",
-        "  fi",
-        "}",
-    ]
-
-
-def _indent(lines: Iterable[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
-
-
-def _line(commands: Iterable[str]) -> str:
-    text = ""
-    for command in commands:
-        separator = " " if text.endswith(("{", " then", " else")) or text in ("", "else") else "; "
-        text += separator + command.strip()
-    return text.strip()
+def _guard(line: str) -> str:
+    return f'if [ "$lux_pass" = menu ]; then {line}; else lux_seen="${{lux_seen}}x"; fi\n'
 
 
 def _end(generation: int, items: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
-from luxusbd.images.model import CUSTOM, BootEntry, Firmware
+from luxusbd.images.model import CUSTOM, BootEntry, Firmware, Persistence, Store
 
 MIB = 1024 * 1024
 
@@ -21,6 +21,8 @@ class PartitionRole(StrEnum):
     """ext4 beside a data partition of another kind, for the images that this kind cannot start."""
     SHARE = "share"
     """exFAT for the user's own files; empty when it is made, and never touched again."""
+    PERSISTENCE = "persistence"
+    """ext4 for the changes of one system that looks for them on a partition only."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,24 @@ class Layout:
         return any(part.role is role for part in self.partitions)
 
 
+class Theme(StrEnum):
+    """How the menu looks where there are graphics."""
+
+    LUXUSB = "luxusb"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class MenuStyle:
+    """What of the menu is a matter of taste; it can be changed later."""
+
+    theme: Theme = Theme.LUXUSB
+    remember: bool = True
+    """Whether the entry that was started last is the one that starts by itself."""
+    language: str = "en"
+    """Of the fixed texts; one of `menutexts.LANGUAGES`."""
+
+
 @dataclass(frozen=True)
 class StickOptions:
     """What the user may choose when a stick is made; kept in the manifest."""
@@ -64,6 +84,24 @@ class StickOptions:
     """Bytes of the companion partition, 0 for none."""
     share: int = 0
     """Bytes of the share partition, 0 for none."""
+    persistence: int = 0
+    """Bytes of the persistence partition, 0 for none."""
+    menu: MenuStyle = MenuStyle()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The room that an image on a stick has for changes."""
+
+    store: Store
+    name: str
+    """Label of the partition, or name of the file; see `Persistence.name`."""
+    directory: str
+    """Name of the directory at the root of the image's partition; empty for a store that has none."""
+    size: int
+    """Bytes as the user asked for them."""
+    entry: BootEntry | None
+    """How the system is started with it; None when the release that is on the stick now knows no way."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +129,16 @@ class ManifestImage:
     """How sure its bytes were when they came onto the stick; None when nobody knows."""
     partition: PartitionRole = PartitionRole.DATA
     """DATA or COMPANION: in whose /iso it is."""
+    persistence: tuple[Persistence, ...] = ()
+    """Ways in which it could keep changes."""
+    kept: Kept | None = None
+    """The room that it has for changes; None for none."""
+
+    @property
+    def starts(self) -> tuple[BootEntry, ...]:
+        """Its entries in the order of the menu."""
+        first = self.kept.entry if self.kept is not None else None
+        return self.entries if first is None else (first, *self.entries)
 
     @property
     def reference(self) -> str:
@@ -157,6 +205,8 @@ class StickOperation(StrEnum):
     """Give the images of a stick of LUXusb 0.6.3 second names in /iso; nothing that starts is changed."""
     ADOPT = "adopt"
     """Make a LUXusb stick of it, whose images are `found`."""
+    PERSIST = "persist"
+    """Give images room for changes, or take it away."""
     REBUILD = "rebuild"
     """As REPAIR, for a stick without a manifest, whose images are `found`."""
 
@@ -190,6 +240,8 @@ class StickOrder:
     """File names in /iso; for UPDATE and REPLACE one for each of `add`, whose place that takes."""
     found: tuple[ManifestImage, ...] = ()
     """Images that lie in /iso already; `added` is not before the last change of their file."""
+    persist: tuple[tuple[str, int], ...] = ()
+    """(file name in /iso, bytes) for images that get room for changes; 0 takes it away."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -138,6 +139,10 @@ class MountedRoom:
     async def remove(self, path: str) -> None:
         """Remove a file if it is there."""
         await in_thread(self._remove, path)
+
+    async def remove_tree(self, path: str) -> None:
+        """Remove a directory with everything in it, if it is there; links in it are not followed."""
+        await in_thread(self._remove_tree, path)
 
     async def move_directory(self, old: str, new: str) -> None:
         """Rename a directory."""
@@ -340,6 +345,16 @@ class MountedRoom:
                 os.close(at)
             at = below
         return at
+
+    def _remove_tree(self, path: str) -> None:
+        directory, name = self._directory(path)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(name, dir_fd=directory)
+        except OSError as error:
+            raise translated(error, "writing") from error
+        finally:
+            os.close(directory)
 
     @staticmethod
     def _create(name: str, directory: int) -> int:

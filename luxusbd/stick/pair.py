@@ -17,9 +17,11 @@ from luxusbd.stick.filesystem import DataFilesystem, Extent, Kind, Node
 from luxusbd.stick.fsck import Mended
 from luxusbd.stick.isofiles import DIRECTORY, PARTIAL
 from luxusbd.stick.model import Manifest, PartitionRole
+from luxusbd.stick.persistence import COMPANION_PREFIX
 from luxusbd.stick.room import DataRoom, Sink
 
 LOST = "/lost+found"
+_THEIRS = f"/{COMPANION_PREFIX}"
 
 
 class PairFilesystem:
@@ -178,6 +180,9 @@ class PairRoom:
 
     async def make_directory(self, path: str, *, mode: int = 0o755) -> None:
         """Make a directory; that of the images on both."""
+        if path.startswith(_THEIRS):
+            await self._companion.make_directory(path, mode=mode)
+            return
         await self._data.make_directory(path, mode=mode)
         if path == DIRECTORY:
             await self._companion.make_directory(path, mode=mode)
@@ -189,13 +194,13 @@ class PairRoom:
         return (*mine, *(name for name in theirs if name not in mine))
 
     async def write_small(self, path: str, data: bytes) -> None:
-        """Write a file to the data partition."""
-        await self._data.write_small(path, data)
+        """Write a file to the data partition, or among the changes of a system on the companion."""
+        await (self._companion if path.startswith(_THEIRS) else self._data).write_small(path, data)
 
     async def allocate(self, path: str, size: int) -> Sink:
         """Start a new file, on the companion if it is one of its guests."""
         directory, _slash, name = path.rpartition("/")
-        guest = directory == DIRECTORY and name.removesuffix(PARTIAL) in self._guests
+        guest = (directory == DIRECTORY and name.removesuffix(PARTIAL) in self._guests) or path.startswith(_THEIRS)
         return await (self._companion if guest else self._data).allocate(path, size)
 
     async def publish(self, old: str, new: str) -> None:
@@ -205,6 +210,10 @@ class PairRoom:
     async def remove(self, path: str) -> None:
         """Remove a file where it is."""
         await (await self._home(path)).remove(path)
+
+    async def remove_tree(self, path: str) -> None:
+        """Remove a directory where it is."""
+        await (await self._home(path)).remove_tree(path)
 
     async def move_directory(self, old: str, new: str) -> None:
         """Rename a directory where it is."""
@@ -217,7 +226,7 @@ class PairRoom:
 
     async def _home(self, path: str) -> DataRoom:
         directory, _slash, name = path.rpartition("/")
-        if directory == LOST:
+        if directory == LOST or path.startswith(_THEIRS):
             return self._companion
         if directory != DIRECTORY or name in await self._data.names(DIRECTORY):
             return self._data
@@ -247,4 +256,4 @@ def companion_of(room: DataRoom) -> PairRoom:
 
 
 def _shared(path: str) -> bool:
-    return path.rstrip("/") == DIRECTORY or path.startswith((f"{DIRECTORY}/", LOST))
+    return path.rstrip("/") == DIRECTORY or path.startswith((f"{DIRECTORY}/", LOST, _THEIRS))

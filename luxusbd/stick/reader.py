@@ -215,6 +215,11 @@ def content_damage(filesystem: DataFilesystem, found: Manifest) -> list[str]:
                 damage.append(f"{wrong}; repair the stick, or rescan it")
         except MalformedImageError as error:
             damage.append(f"the image {image.name} cannot be read ({error}); repair the stick")
+        if (kept := image.kept) is not None and kept.directory and filesystem.lookup(f"/{kept.directory}") is None:
+            damage.append(
+                f"the changes that {image.name} has kept are gone; give it room anew:"
+                f" luxusb persistence {image.name} 0, then with a size"
+            )
     newest = load_menus(filesystem).newest
     if not newest:
         damage.append("both boot menus are incomplete; repair the stick")

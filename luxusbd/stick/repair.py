@@ -48,7 +48,7 @@ from luxusbd.stick.condition import Condition, examine, options_of
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.findings import Area, Findings
 from luxusbd.stick.isofiles import PARTIAL, check_beginning, pieces
-from luxusbd.stick.layout import COMPANION_NAME, SECTOR, companion_view, data_view
+from luxusbd.stick.layout import COMPANION_NAME, SECTOR, data_view, view_of
 from luxusbd.stick.model import (
     Layout,
     Manifest,
@@ -160,7 +160,7 @@ class _Repair:
 
         def blank() -> bool:
             with MediumReader(self._order.fd) as medium:
-                return reader.superblock(medium.read_at, companion_view(layout)).blank
+                return reader.superblock(medium.read_at, view_of(layout, PartitionRole.COMPANION)).blank
 
         if await in_thread(blank):
             await companion_of(room).make_companion(kinds.new_uuid(Kind.EXT4), COMPANION_NAME)
@@ -410,6 +410,7 @@ class _Repair:
                 manifest.esp_serial,
                 manifest.data_uuid,
                 serial_console=manifest.options.serial_console,
+                style=manifest.options.menu,
                 kind=Kind(manifest.options.filesystem),
             )
         except ToolMissingError as error:

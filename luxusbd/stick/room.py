@@ -100,6 +100,9 @@ class DataRoom(Protocol):
     async def remove(self, path: str) -> None:
         """Remove a file if it is there."""
 
+    async def remove_tree(self, path: str) -> None:
+        """Remove a directory of the root with everything in it, if it is there."""
+
     async def move_directory(self, old: str, new: str) -> None:
         """Rename a directory; what is wrong with its links afterwards, `mend` puts right."""
 
@@ -159,6 +162,32 @@ def mke2fs(target: str, size: int, data_uuid: str, label: str, offset: int = 0) 
         ",".join(extended),
         target,
         f"{size // 1024}K",
+    ]
+
+
+def mke2fs_for_changes(target: str, size: int, uuid: str, label: str, content: str) -> list[str]:
+    """The command that makes a filesystem in a new file, in which a live system keeps many small changes.
+
+    Args:
+        target: the file.
+        size: its bytes.
+        uuid: UUID of the filesystem.
+        label: label of the filesystem.
+        content: directory whose content it gets.
+    """
+    return [
+        *("mke2fs", "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-I", str(INODE_SIZE), "-O", FEATURES, "-m", "0"),
+        *(
+            "-J",
+            f"size={journal_size(size) // MIB}",
+            "-L",
+            label,
+            "-U",
+            uuid,
+            "-d",
+            content,
+        ),
+        *("-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0", target, f"{size // 1024}K"),
     ]
 
 

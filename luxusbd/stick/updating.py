@@ -23,7 +23,7 @@ from luxusbd.errors import (
     VerificationError,
     from_name,
 )
-from luxusbd.stick import layout, work
+from luxusbd.stick import layout, persistence, work
 from luxusbd.stick.blockio import CHUNK, in_thread
 from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage, StickOrder
 from luxusbd.stick.progress import Progress
@@ -46,6 +46,7 @@ _OF_THE_NEW = (
     "entries",
     "trust",
     "partition",
+    "persistence",
 )
 """Fields that say what an image is. The others are what a user wants of the place that it has, and stay."""
 
@@ -144,7 +145,11 @@ async def _put_in_place(
 
 
 def _in_place_of(old: ManifestImage, new: ManifestImage) -> ManifestImage:
-    return dataclasses.replace(old, **{name: getattr(new, name) for name in _OF_THE_NEW})
+    listed = dataclasses.replace(old, **{name: getattr(new, name) for name in _OF_THE_NEW})
+    if old.kept is None:
+        return listed
+    # what the user did with the old release is his: the new one goes on with it, where it can
+    return dataclasses.replace(listed, kept=persistence.taken_over(old.kept, new.persistence))
 
 
 async def _remove(session: Session, names: Sequence[str]) -> None:

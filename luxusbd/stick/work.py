@@ -17,7 +17,7 @@ from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.clusterroom import ClusterRoom
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.imagefile import FileRoom
-from luxusbd.stick.layout import COMPANION_NAME, SHARE_NAME, companion_view, data_view
+from luxusbd.stick.layout import COMPANION_NAME, SHARE_NAME, data_view, view_of
 from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, StickOrder
 from luxusbd.stick.mounted import MountedRoom
 from luxusbd.stick.pair import PairRoom, companion_of, located
@@ -105,7 +105,7 @@ def data_room(order: StickOrder, found: Layout, work: Path, kind: Kind | None = 
         guests = [source.image.name for source in order.add if source.image.partition is PartitionRole.COMPANION]
         inside = work / "companion"
         inside.mkdir(exist_ok=True)
-        companion = data_room(order, companion_view(found), inside, Kind.EXT4)
+        companion = data_room(order, view_of(found, PartitionRole.COMPANION), inside, Kind.EXT4)
         return PairRoom(data_room(order, data_view(found), work, kind), companion, guests)
     if kind is None:
         with MediumReader(order.fd) as medium:

@@ -28,6 +28,7 @@ from luxusbd.stick import (
     making,
     menu,
     partition,
+    persisting,
     planned,
     reader,
     repair,
@@ -93,6 +94,8 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 async with work.existing(order, progress, after_step) as session:
                     manifest, _menus = await session.look()
                     return await work.result(session, manifest, 0)
+            case StickOperation.PERSIST:
+                return await persisting.persist(order, progress, after_step)
             case StickOperation.RESCAN:
                 return await _rescan(order, progress, after_step)
             case StickOperation.ADOPT_BEGIN:
@@ -127,7 +130,14 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
     esp_serial = esp.new_serial()
     data_uuid = kinds.new_uuid(kind)
     # everything that can fail without the disk comes before the first write to it
-    files = await bootfiles.build(table, esp_serial, data_uuid, serial_console=order.options.serial_console, kind=kind)
+    files = await bootfiles.build(
+        table,
+        esp_serial,
+        data_uuid,
+        serial_console=order.options.serial_console,
+        style=order.options.menu,
+        kind=kind,
+    )
     progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
     progress.stage("partition")
     with target.exclusive(order):
@@ -170,6 +180,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         if order.add:
             manifest = await _add_images(session, order.add)
             await session.room.remove(planned.PATH)
+            manifest = await persisting.apply(session, order)
         return await work.result(session, manifest, files.size + sum(source.image.size for source in order.add))
 
 
@@ -178,7 +189,8 @@ async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> 
         raise InvalidArgumentError("no images were named to add")
     progress.expect(2 * sum(source.image.size for source in order.add))
     async with work.existing(order, progress, after_step) as session:
-        manifest = await _add_images(session, order.add)
+        await _add_images(session, order.add)
+        manifest = await persisting.apply(session, order)
         return await work.result(session, manifest, sum(source.image.size for source in order.add))
 
 
@@ -212,11 +224,14 @@ async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) 
                 raise ImageNotFoundError(f"the stick has no image {name}; it has {', '.join(names) or 'none'}")
         await session.announce(order.remove)
         kept = tuple(image for image in manifest.images if image.name not in order.remove)
+        gone = [each.kept for each in manifest.images if each.name in order.remove and each.kept is not None]
         manifest = await work.commit(session, dataclasses.replace(manifest, images=kept))
         for name in order.remove:
             await session.room.remove(f"/iso/{name}")
             after_step(f"image-removed {name}")
         await session.settle()
+        for changes in gone:
+            await persisting.remove(session, changes)
         await session.room.checkpoint()
         return await work.result(session, manifest, 0)
 
@@ -229,6 +244,7 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
             manifest.esp_serial,
             manifest.data_uuid,
             serial_console=manifest.options.serial_console,
+            style=manifest.options.menu,
             kind=Kind(manifest.options.filesystem),
         )
         progress.stage("boot-files")

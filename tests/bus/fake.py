@@ -338,8 +338,9 @@ class FakeEngine:
         options: StickOptions,
         *,
         allow_large: bool = False,
+        persistence: Mapping[str, int] | None = None,
     ) -> Plan:
-        self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large))
+        self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence))
         shown = tuple(self.views[identity.id] for identity in devices)
         self.plans["token"] = shown
         layout = Layout(8 << 30, (PlannedPartition(1, PartitionRole.DATA, "LUXDATA", "guid", 1 << 20, 7 << 30),))
@@ -394,6 +395,10 @@ class FakeEngine:
     async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
         self.calls.append(("rescan_stick", device, thorough))
         return self.new_job(caller, Operation.RESCAN, device.id)
+
+    async def set_persistence(self, caller: Caller, device: DeviceIdentity, image: str, size: int) -> Job:
+        self.calls.append(("set_persistence", device, image, size))
+        return self.new_job(caller, Operation.PERSIST, device.id)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         return self.views[device.id].images

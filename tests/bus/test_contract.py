@@ -32,7 +32,9 @@ def test_every_documented_option_is_declared() -> None:
     for (name, member), rule in RULES.items():
         doc = contract.interfaces()[name].methods[member].doc
         documented = re.search(r"Options: (.*?)(?:\.|$)", doc)
-        keys = set(re.findall(r"(\w+) \((?:b|i|u|t|s|as|o|h)[,):]", documented.group(1))) if documented else set()
+        keys = (
+            set(re.findall(r"(\w+) \((?:b|i|u|t|s|as|a\{st\}|o|h)[,):]", documented.group(1))) if documented else set()
+        )
         # SetPersistence and PlanStick talk about values elsewhere in their text; only the Options sentence counts.
         assert keys == {option.name for option in rule.options}, member
 

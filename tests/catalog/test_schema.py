@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luxusbd.catalog.model import Layer, Mirror, Trust
-from luxusbd.catalog.schema import parse_document, read_document, validate
+from luxusbd.catalog.schema import MAX_RECIPES, parse_document, read_document, validate
 from luxusbd.errors import CatalogError
 
 
@@ -353,3 +353,40 @@ def test_what_a_newer_version_added_is_a_warning_and_nothing_else() -> None:
 def test_the_hint_of_the_size_is_never_compared(size_mb: int) -> None:
     (entry,) = validate(document(size_mb=size_mb, size=5), "x", Layer.ADMIN)
     assert (entry.releases[0].size_mb, entry.releases[0].size) == (size_mb, 5)
+
+
+def test_recipes_are_taken_along_unread() -> None:
+    data = json.dumps(document() | {"recipes": [{"id": "torn"}, 7]}).encode()
+    found = read_document(data, "mine.json", Layer.CACHE)
+    assert (found.recipes, found.warnings) == (({"id": "torn"}, 7), ())
+
+
+@pytest.mark.parametrize("layer", [Layer.PACKAGED, Layer.ADMIN, Layer.COMMAND_LINE, Layer.USER])
+def test_recipes_count_in_a_signed_catalogue_alone(layer: Layer) -> None:
+    found = read_document(json.dumps(document() | {"recipes": [{}]}).encode(), "mine.json", layer)
+    (warning,) = found.warnings
+    assert warning.startswith("mine.json: $.recipes: only those of a signed catalogue that is followed are used")
+    assert len(found.distributions) == 1
+    assert read_document(json.dumps(document() | {"recipes": []}).encode(), "x", layer).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("recipes", "text"),
+    [
+        ({}, r"\$\.recipes: found an object, expected a list of at most 256 boot recipes"),
+        ([{}] * 257, r"\$\.recipes: found a list, expected a list of at most 256 boot recipes"),
+        (["x" * MAX_RECIPES], r"\$\.recipes: found \d+ bytes of boot recipes, expected at most \d+"),
+    ],
+)
+def test_recipes_are_bounded(recipes: object, text: str) -> None:
+    with pytest.raises(CatalogError, match=text):
+        validate(document() | {"recipes": recipes}, "mine.json", Layer.CACHE)
+
+
+@pytest.mark.parametrize("levels", [70, 500, 985, 989, 990, 992])
+@pytest.mark.parametrize("key", ["expires", "distributions", "recipes", "else"])
+def test_values_inside_of_each_other_are_a_fault_and_no_crash(key: str, levels: int) -> None:
+    """Near the limit of the decoder, the words for a fault would go deeper than Python does."""
+    data = json.dumps(document() | {key: "@"}).replace('"@"', "[" * levels + "]" * levels)
+    with pytest.raises(CatalogError, match=r"at most 64 levels|maximum recursion depth exceeded while decoding"):
+        read_document(data.encode(), "mine.json", Layer.USER)

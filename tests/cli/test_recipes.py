@@ -54,3 +54,16 @@ def test_the_list_names_where_each_comes_from(luxusb: Run, tmp_path: Path) -> No
 def test_an_absent_directory_is_no_problem(luxusb: Run, tmp_path: Path) -> None:
     said = luxusb("recipes", "list", "--directory", tmp_path / "none", "--json")
     assert said.document["problems"] == []
+
+
+def test_the_signed_catalogues_are_listed_where_they_are_newer(luxusb: Run, tmp_path: Path) -> None:
+    version = json.loads(CASPER.read_text())["version"]
+    kept = tmp_path / "recipes.json"
+    newer, older = minimal(id="casper", version=version + 1), minimal(id="tails", version=1)
+    kept.write_text(json.dumps([newer, older, {"id": "torn"}]))
+    said = luxusb("recipes", "list", "--directory", tmp_path / "none", "--catalog", kept)
+    (line,) = [line.split() for line in said.out.splitlines() if line.startswith("casper")]
+    assert line[1:3] == [str(version + 1), "catalogue"]
+    assert said.err.startswith("Not used: catalog, recipe 3: $")
+    document = luxusb("recipes", "list", "--directory", tmp_path / "none", "--catalog", kept, "--json").document
+    assert {one["id"]: one["origin"] for one in document["recipes"]}["tails"] == "packaged"

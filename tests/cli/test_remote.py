@@ -17,6 +17,7 @@ from luxusbd.transfer.vouch import vouch
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.process import ROOT
+from tests.images.test_recipes import minimal
 from tests.transfer.keys import Keys, made
 
 CATALOGUE = ROOT / "data" / "distros.json"
@@ -159,6 +160,23 @@ def test_what_is_no_catalogue_is_not_signed(luxusb: Run, gpg: str, tmp_path: Pat
     done = luxusb("catalog", "sign", file, "--key", gpg, "--output", tmp_path / "out", "--json")
     assert done.document["error"]["name"] == "org.luxusb.Error.InvalidCatalog"
     assert not (tmp_path / "out").exists()
+
+
+def test_recipes_are_checked_before_they_are_signed(luxusb: Run, gpg: str, tmp_path: Path) -> None:
+    document = json.loads(CATALOGUE.read_bytes())
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({**document, "recipes": [minimal(version=9)]}))
+    done = luxusb("catalog", "sign", file, "--key", gpg, "--output", tmp_path / "out")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads((tmp_path / "out" / "mine.json").read_bytes())["recipes"] == [minimal(version=9)]
+    checked = luxusb("catalog", "check", file)
+    assert (checked.code, "$.recipes: only those of a signed catalogue" in checked.out) == (0, True)
+    file.write_text(json.dumps({**document, "recipes": [minimal(), minimal(id="later", field=1)]}))
+    done = luxusb("catalog", "sign", file, "--key", gpg, "--output", tmp_path / "none")
+    assert f"{file}, recipe 2: $: " in done.err
+    assert not (tmp_path / "none").exists()
+    checked = luxusb("catalog", "check", file)
+    assert (checked.code, f"{file}, recipe 2: $: " in checked.err) == (1, True)
 
 
 def test_plain_http_is_for_lists_of_ones_own(luxusb: Run, gpg: str, tmp_path: Path) -> None:

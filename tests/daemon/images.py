@@ -12,6 +12,7 @@ from pathlib import Path
 
 from luxusbd.images.model import Firmware
 from tests.harness.images import BOTH, RealImage
+from tests.images.builders import x86_kernel
 
 MIB = 1024 * 1024
 MEMTEST = Path("/usr/lib/memtest86+/memtest86+x64.iso")
@@ -117,3 +118,14 @@ def make_images(directory: Path) -> Images:
         memtest=TestImage("memtest", MEMTEST, BOTH),
         rescue=TestImage("rescue", RESCUE, frozenset({Firmware.BIOS})),
     )
+
+
+def debian_live(directory: Path, version: str = "12.5.0") -> Path:
+    """An image whose initramfs looks for it on ext4 or FAT32, and not on exFAT, and that can keep changes."""
+    files = {
+        "live/vmlinuz-6.1.0-18-amd64": x86_kernel(signer=b"Debian Secure Boot Signer"),
+        "live/initrd.img-6.1.0-18-amd64": b"i",
+        "live/filesystem.squashfs": b"hsqs",
+        ".disk/info": f"Debian GNU/Linux {version} amd64".encode(),
+    }
+    return make_iso(directory / "debian.iso", files, "DEBIAN")

@@ -24,6 +24,7 @@ from tests.daemon.caller import Caller
 from tests.daemon.cli import Cli, Refusal
 from tests.daemon.daemon import TRANSFER, Daemon
 from tests.daemon.remote import NAME, SIGNATURE, Edition, Remote, content, remote
+from tests.images.builders import build_iso, x86_kernel
 from tests.transfer.fault_server import Move, raw, status
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -142,6 +143,37 @@ async def test_an_update_comes_and_stays(found: Remote) -> None:
         found.publish(second)
         assert (await again.updated()).updated is False
         assert found.asked() == (1, 0)
+
+
+async def test_recipes_come_with_an_update(found: Remote, tmp_path: Path) -> None:
+    """They count at the next look, without a restart; a broken one is told and leaves the good one in force."""
+    image = build_iso(tmp_path / "mine.iso", {"only-here": x86_kernel()}, "-R")
+    variant = {"id": "main", "method": "linux", "firmware": ["bios"], "kernel": ["/only-here"]}
+    fields = {"id": "mine", "version": 1, "family": "mine", "priority": 50, "system": "Mine"}
+    recipe = {**fields, "match": {"all": ["/only-here"]}, "variants": [variant]}
+    async with place_of(found) as place:
+
+        async def seen() -> tuple[str, str, int]:
+            fd = os.open(image, os.O_RDONLY)
+            try:
+                report = await place.caller.client.inspect(fd, "mine.iso")
+            finally:
+                os.close(fd)
+            return report.recipe, report.system, report.recipe_version
+
+        assert (await seen())[0] == ""
+        found.publish(found.edition("school", recipes=[recipe]))
+        assert (await place.updated()).updated
+        assert await seen() == ("mine", "Mine", 1)
+        broken = {**recipe, "version": 3, "system": "Broken", "of a newer version": True}
+        found.publish(found.edition("school", recipes=[{**recipe, "version": 2, "system": "Newer"}, broken]))
+        assert (await place.updated()).updated
+        assert await seen() == ("mine", "Newer", 2)
+        (problem,) = (await place.status()).problems
+        assert problem.startswith("a boot recipe is not used: catalog, recipe 2: ")
+        daemon = place.daemon
+    async with running(daemon, found) as place:
+        assert await seen() == ("mine", "Newer", 2)
 
 
 async def test_a_pair_that_is_torn_is_fetched_again(found: Remote) -> None:

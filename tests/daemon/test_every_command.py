@@ -17,7 +17,7 @@ from tests.catalog.test_migrate import old
 from tests.catalog.test_schema import document
 from tests.cli import schemas
 from tests.daemon.cli import ERROR
-from tests.daemon.images import MIB, Images
+from tests.daemon.images import MIB, Images, debian_live
 from tests.daemon.remote import remote
 from tests.daemon.shared import World, world_of
 from tests.harness.service import ROOT
@@ -204,7 +204,7 @@ async def _catalog_check(world: World) -> Arguments:
 
 @case("recipes list", says=["debian-netboot"], holds=lambda found: len(found["recipes"]) > 40)
 async def _recipes_list(world: World) -> Arguments:
-    return ("--directory", world.place / "recipes.d")
+    return ("--directory", world.place / "recipes.d", "--catalog", world.place / "recipes.json")
 
 
 @case("recipes check", says=["casper.json: good"])
@@ -319,7 +319,7 @@ async def _repair(world: World) -> Arguments:
 
 @case("persistence", feature="SetPersistence")
 async def _persistence(world: World) -> Arguments:
-    return *(await stick(world, "alpha")), "alpha.iso", "16MiB", "--yes"
+    return *(await stick(world, str(debian_live(world.place)))), "debian.iso", "16MiB", "--yes"
 
 
 @case("write-raw", feature="WriteRaw")

@@ -15,9 +15,8 @@ from luxusb_cli.errors import DaemonError
 
 from tests.daemon.caller import Caller
 from tests.daemon.conftest import Target
-from tests.daemon.images import MIB, Images, make_iso
+from tests.daemon.images import MIB, Images, debian_live
 from tests.daemon.sticks import contents, grub_file
-from tests.images.builders import x86_kernel
 
 ERROR = "org.luxusb.Error."
 DATA = 130 * MIB
@@ -49,22 +48,11 @@ async def test_fat32_from_plan_to_rescan(caller: Caller, target: Target, images:
     assert contents(target.file).damage == ""
 
 
-def debian(directory: Path) -> Path:
-    """An image whose initramfs looks for it on ext4 or FAT32, and not on exFAT."""
-    files = {
-        "live/vmlinuz-6.1.0-18-amd64": x86_kernel(signer=b"Debian Secure Boot Signer"),
-        "live/initrd.img-6.1.0-18-amd64": b"i",
-        "live/filesystem.squashfs": b"hsqs",
-        ".disk/info": b"Debian GNU/Linux 12.5.0 amd64",
-    }
-    return make_iso(directory / "debian.iso", files, "DEBIAN")
-
-
 async def test_what_exfat_cannot_start_is_refused_before_anything_is_erased(
     caller: Caller, target: Target, tmp_path: Path
 ) -> None:
     device = await target.device(caller)
-    live = str((await caller.imported(debian(tmp_path))).result["image"])
+    live = str((await caller.imported(debian_live(tmp_path))).result["image"])
     with pytest.raises(DaemonError, match=r"debian\.iso: .*not from exfat; choose ext4") as refused:
         await caller.plan([device], [live], filesystem=kind("exfat"))
     assert refused.value.name == ERROR + "NotBootable"

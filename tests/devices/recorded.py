@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from luxusbd.devices.guard import GuardPolicy, judge
+from luxusbd.devices.machine import read_machine
 from luxusbd.devices.sysfs import Roots, read_disk
-from luxusbd.devices.usage import read_machine
 from luxusbd.errors import DeviceError
 
 GIB = 1024**3

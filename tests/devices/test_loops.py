@@ -16,9 +16,10 @@ import pytest
 
 from luxusbd.devices import guard
 from luxusbd.devices.guard import GuardPolicy, identify_again, look_up, open_disk
+from luxusbd.devices.machine import read_machine
 from luxusbd.devices.model import Device
 from luxusbd.devices.sysfs import Roots
-from luxusbd.devices.usage import read_machine, usage_of
+from luxusbd.devices.usage import usage_of
 from luxusbd.errors import (
     DeviceBusyError,
     DeviceChangedError,

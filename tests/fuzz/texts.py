@@ -23,7 +23,7 @@ from luxusbd.catalog import update
 from luxusbd.catalog.cache import state_from
 from luxusbd.catalog.mirrorlists import expanded, parse_lists
 from luxusbd.catalog.model import Layer
-from luxusbd.catalog.schema import parse_document, read_document
+from luxusbd.catalog.schema import MAX_RECIPES, decode, parse_document, read_document
 from luxusbd.errors import CatalogError, ConfigError, FailedError, InterruptedJobError, VerificationError
 from luxusbd.images.authenticode import signers
 from luxusbd.images.codec import boot_entry_from_json, boot_entry_to_json
@@ -35,6 +35,7 @@ from luxusbd.images.match import apply
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition
 from luxusbd.images.recipebook import read_documents
 from luxusbd.images.recipes import STICK_PLACEHOLDERS, placeholders
+from luxusbd.jobs.catalogrecipes import kept_text
 from luxusbd.transfer.pairmodel import PairRequest, pair_from_json
 from luxusbd.transfer.vouch import vouched_from_json
 from tests.fuzz.engine import Target
@@ -94,9 +95,10 @@ def _catalog_corpus() -> tuple[bytes, ...]:
         "releases": [release, {**release, "version": "12.4"}],
     }
     document = {"version": "2.0", "last_updated": "2026-01-01T00:00:00Z", "distributions": [entry]}
+    recipes = [json.loads(resources.data("recipes", name).read_bytes()) for name in ("core.json", "ipxe.json")]
     return tuple(
         json.dumps(value).encode()
-        for value in (document, {**document, "version": "2.7", "new": 1}, {**document, "distributions": []})
+        for value in (document, {**document, "version": "2.7", "new": 1}, {**document, "recipes": recipes})
     )
 
 
@@ -104,6 +106,12 @@ def _check_catalog(data: bytes) -> None:
     for layer in (Layer.PACKAGED, Layer.USER):
         with suppress(CatalogError):
             parse_document(data, "fuzz", layer)
+    with suppress(CatalogError):
+        recipes = read_document(data, "fuzz", Layer.CACHE).recipes
+        kept = kept_text(recipes)
+        assert len(kept) <= MAX_RECIPES
+        again = read_documents(decode(kept, "fuzz"))
+        assert again.recipes == read_documents(list(recipes)).recipes
 
 
 def _lists_corpus() -> tuple[bytes, ...]:

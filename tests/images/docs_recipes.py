@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from luxusbd.images.recipes import Recipe, Store, packaged_recipes
+from luxusbd.images.model import Store
+from luxusbd.images.recipes import Recipe, packaged_recipes
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "images.md"
 BEGIN = "<!-- Written by `python -m tests.images.docs_recipes` from data/recipes; do not edit. -->"

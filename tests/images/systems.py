@@ -489,7 +489,8 @@ def dracut_family() -> Iterator[Row]:
             DRACUT_FS,
             signer="suse",
             toram="rd.live.ram=1",
-            persistence="own rd.live.overlay.persistent rd.live.overlay.cowfs=ext4",
+            persistence="own live_system.cow rd.live.overlay.persistent rd.live.overlay.cowfs=ext4"
+            " rd.live.cowfile.mbsize={persistence_mb}",
         )
     for name, label, paths in (
         ("Bazzite", "bazzite-stable-42", ("/images/pxeboot/vmlinuz", "/images/pxeboot/initrd.img")),

@@ -12,9 +12,18 @@ from typing import Any
 import pytest
 
 from luxusbd import resources
-from luxusbd.images.recipebook import MAX_RECIPES, RecipeShelf, merge, packaged_layer, read_directory, read_documents
+from luxusbd.images.recipebook import (
+    MAX_RECIPES,
+    Layer,
+    RecipeShelf,
+    merge,
+    packaged_layer,
+    read_directory,
+    read_documents,
+    read_kept,
+)
 from luxusbd.images.recipelint import check_files, runs_away
-from luxusbd.images.recipes import packaged_recipes
+from luxusbd.images.recipes import MAX_RECIPE, packaged_recipes
 from tests.images.builders import by_id
 from tests.images.test_recipes import minimal
 
@@ -38,15 +47,71 @@ def test_a_newer_version_wins_wherever_it_comes_from(tmp_path: Path) -> None:
     assert len(book.recipes) == len(packaged_recipes()) + 1
 
 
-@pytest.mark.parametrize("less", [0, 1])
-def test_one_that_is_not_newer_is_told(tmp_path: Path, less: int) -> None:
+def newer(by: int, system: str) -> dict[str, Any]:
     casper = by_id(packaged_recipes())["casper"]
-    write(tmp_path, "casper", version=casper.version - less, system="Other")
+    return minimal(id="casper", version=casper.version + by, system=system)
+
+
+@pytest.mark.parametrize(("by", "origin"), [(-1, "packaged"), (0, "packaged"), (1, "catalog")])
+def test_the_catalogues_counts_when_it_is_newer(by: int, origin: str) -> None:
+    book = merge([packaged_layer(), read_documents([newer(by, "Other")])])
+    assert book.origins["casper"] == origin
+    assert (by_id(book.recipes)["casper"].system == "Other") is (origin == "catalog")
+    assert book.problems == ()  # a catalogue follows the program as often as the other way round
+
+
+@pytest.mark.parametrize(("by", "told"), [(-1, 1), (0, 0), (1, 0)])
+def test_the_administrators_counts_always_and_a_newer_one_that_it_hides_is_told(
+    tmp_path: Path, by: int, told: int
+) -> None:
+    (tmp_path / "casper.json").write_text(json.dumps(newer(by, "Own")))
     book = merge([packaged_layer(), read_directory(tmp_path)])
-    assert by_id(book.recipes)["casper"] is casper
-    (problem,) = book.problems
-    assert problem.startswith("admin: the recipe casper has version")
-    assert "expected a higher one" in problem
+    assert (by_id(book.recipes)["casper"].system, book.origins["casper"]) == ("Own", "admin")
+    assert len(book.problems) == told
+    assert all(problem.startswith("packaged: the recipe casper has version") for problem in book.problems)
+    three = merge([packaged_layer(), read_documents([newer(2, "Other")]), read_directory(tmp_path)])
+    assert three.origins["casper"] == "admin"
+    assert three.problems[-1].startswith("catalog: the recipe casper has version")
+
+
+def test_the_catalogues_recipes_are_read_where_they_are_kept(tmp_path: Path) -> None:
+    kept = tmp_path / "recipes.json"
+    assert read_kept(kept) == Layer("catalog", ())
+    huge = minimal(id="huge", system="x" * MAX_RECIPE)
+    kept.write_text(json.dumps([minimal(), huge, {**minimal(id="later"), "field": 1}, newer(1, "Newer")]))
+    layer = read_kept(kept)
+    assert [recipe.id for recipe in layer.recipes] == ["mine", "casper"]
+    assert layer.problems[0] == f"catalog, recipe 2: larger than {MAX_RECIPE} bytes"
+    assert layer.problems[1].startswith("catalog, recipe 3: $: ")
+    kept.write_text("[1")
+    (problem,) = read_kept(kept).problems
+    assert problem.startswith(f"{kept}: not valid JSON")
+    kept.unlink()
+    kept.mkdir()
+    assert read_kept(kept).problems == (f"{kept}: no regular file",)
+
+
+def test_values_inside_of_each_other_are_a_fault_and_no_crash(tmp_path: Path) -> None:
+    for levels in (70, 900, 985):
+        text = json.dumps(minimal(id="deep", match="@")).replace('"@"', "[" * levels + "]" * levels)
+        (tmp_path / "deep.json").write_text(text)
+        write(tmp_path, "good")
+        layer = read_directory(tmp_path)
+        assert [recipe.id for recipe in layer.recipes] == ["good"]
+        assert len(layer.problems) == 1
+        ((_, none, problems),) = check_files([tmp_path / "deep.json"])
+        assert (none, len(problems)) == (None, 1)
+
+
+def test_the_shelf_follows_the_catalogues_file(tmp_path: Path) -> None:
+    kept = tmp_path / "recipes.json"
+    shelf = RecipeShelf(tmp_path / "recipes.d", kept)
+    assert shelf.current() == packaged_recipes()
+    kept.write_text(json.dumps([newer(1, "Newer")]))
+    assert by_id(shelf.current())["casper"].system == "Newer"
+    assert shelf.current() is shelf.current()
+    kept.unlink()
+    assert shelf.current() == packaged_recipes()
 
 
 def test_a_broken_file_takes_nothing_else_with_it(tmp_path: Path) -> None:

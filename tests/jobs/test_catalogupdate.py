@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
@@ -20,19 +21,22 @@ import pytest
 from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.config import CatalogConfig
 from luxusbd.errors import ConfigError, FailedError, InterruptedJobError, LuxusbError, VerificationError
+from luxusbd.images.recipebook import read_kept
 from luxusbd.jobs import catalogupdate, checking
+from luxusbd.jobs.catalogrecipes import CatalogRecipes
 from luxusbd.jobs.catalogupdate import CatalogUpdates, Remote, pinned_fingerprints
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.transfer.pairmodel import Pair, PairRequest
 from luxusbd.transfer.vouch import Vouched
 from tests.catalog.test_catalog import named
+from tests.images.test_recipes import minimal
 
 KEY, OTHER = "AB" * 20, "CD" * 20
 
 
-def document(name: str = "School", serial: int = 5) -> bytes:
+def document(name: str = "School", serial: int = 5, **fields: Any) -> bytes:
     at = datetime.fromtimestamp(time.time() + 86400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps(named("school", name) | {"serial": serial, "expires": at}).encode()
+    return json.dumps(named("school", name) | {"serial": serial, "expires": at} | fields).encode()
 
 
 class Transfer:
@@ -110,13 +114,16 @@ class Setting:
         self.transfer, self.checker = Transfer(data), Checker(answer)
         self.changed: list[str] = []
         checker = checking.Checker(self.checker)  # type: ignore[arg-type]
+        self.recipes = CatalogRecipes(directory / "cache" / "recipes.json")
         self.updates = CatalogUpdates(
             None, self.transfer, checker, self.catalog, self.sources, self.config, self.changed.append,  # type: ignore[arg-type]
             Feeds(self.transfer, checker, None, self.catalog, self.sources, self.changed.append),  # type: ignore[arg-type]
+            self.recipes,
         )  # fmt: skip
 
     async def run(self) -> Any:
-        return await self.updates.run(Context())  # type: ignore[arg-type]
+        self.context = Context()
+        return await self.updates.run(self.context)  # type: ignore[arg-type]
 
     def untouched(self) -> bool:
         return self.changed == [] and self.catalog.cached is None and not self.sources.cache.exists()
@@ -144,6 +151,45 @@ async def test_what_is_good_is_put_in_force(settings: Callable[..., Setting]) ->
     assert setting.catalog.get("school").name == "School"
     status = setting.updates.status()
     assert (status.serial, status.fingerprint, status.url) == (5, KEY, "https://one.example/c.json?...")
+    setting.transfer.close()
+
+
+async def test_recipes_come_along_and_go_again(settings: Callable[..., Setting]) -> None:
+    """A broken one is told and keeps nothing out; the file is for another user."""
+    good_one, torn = minimal(version=7), {"id": "torn", "size": 0}
+    data = document(recipes=[good_one, torn, 1]).replace(b'"size": 0', b'"size": 1e999')
+    setting = settings(data)
+    await setting.run()
+    path = setting.recipes.path
+    assert json.loads(path.read_bytes()) == [good_one, 1]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    told = [note for note in setting.context.notes if note.startswith("a boot recipe is not used: catalog, recipe")]
+    assert [note.split(": ")[1] for note in told] == ["catalog, recipe 2", "catalog, recipe 3"]
+    assert [line for line in told if line not in setting.updates.status().problems] == []
+    layer = read_kept(path)
+    assert [(recipe.id, recipe.version) for recipe in layer.recipes] == [("mine", 7)]
+
+    # another daemon finds the file changed by hand, and the edition as it was
+    path.write_text("[]")
+    again = CatalogRecipes(path)
+    again.follow(setting.catalog.cached)
+    assert json.loads(path.read_bytes()) == [good_one, 1]
+    assert again.problems == setting.recipes.problems
+    setting.transfer.data = document(serial=6)
+    await setting.run()
+    assert not path.exists()
+    assert setting.updates.status().problems == ()
+    again.follow(None)
+    assert again.problems == ()
+    setting.transfer.close()
+
+
+async def test_recipes_that_cannot_be_kept_do_not_fail_the_update(settings: Callable[..., Setting]) -> None:
+    setting = settings(document(recipes=[minimal()]))
+    setting.recipes.path.mkdir(parents=True)
+    assert (await setting.run())["updated"]
+    (problem,) = setting.recipes.problems
+    assert problem == f"{setting.recipes.path}: Is a directory; the recipes of the catalogue are not renewed"
     setting.transfer.close()
 
 

@@ -30,7 +30,8 @@ from luxusbd.errors import (
 from luxusbd.jobs.checking import Checker
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.keyring import Keyring
-from luxusbd.jobs.transfers import Transfers, TransferSetup
+from luxusbd.jobs.transferlink import TransferSetup
+from luxusbd.jobs.transfers import Transfers
 from tests.catalog.test_feedcache import KEY, MINE, document, entry, told
 
 OTHER = "CD" * 20

@@ -137,7 +137,7 @@ def test_extra_partitions_lie_behind_the_data_and_come_back(
     rows = [GptEntry(part.number, part.type_guid, "", part.name, part.start, part.size) for part in parts]
     assert gpt.stick_layout_of(rows, size) == planned
     if options.companion:
-        assert layout.companion_view(planned).partition(PartitionRole.DATA).size >= options.companion
+        assert layout.view_of(planned, PartitionRole.COMPANION).partition(PartitionRole.DATA).size >= options.companion
 
 
 @given(st.sampled_from((Kind.FAT32, Kind.EXFAT)), st.integers(64, 2 << 20))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from luxusbd.errors import InternalError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
 from luxusbd.stick import menu
-from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, StickOptions
+from luxusbd.stick.menutexts import LANGUAGES
+from luxusbd.stick.model import Manifest, ManifestImage, MenuStyle, PartitionRole, StickOptions, Theme
 from tests.stick import grubemu, helpers
 
 NASTY = st.one_of(
@@ -53,13 +54,14 @@ IMAGES = st.builds(
     entries=st.lists(ENTRIES, max_size=3, unique_by=lambda item: (item.method, item.firmware)).map(tuple),
 )
 MANIFESTS = st.builds(
-    lambda images, timeout, serial, shim: dataclasses.replace(
-        helpers.manifest(*images, options=StickOptions(timeout=timeout, serial_console=serial)), shim=shim
+    lambda images, timeout, serial, shim, style: dataclasses.replace(
+        helpers.manifest(*images, options=StickOptions(timeout=timeout, serial_console=serial, menu=style)), shim=shim
     ),
     st.lists(IMAGES, max_size=3),
     st.integers(0, 30),
     st.booleans(),
     st.sampled_from(["", "debian"]),
+    st.builds(MenuStyle, st.sampled_from(Theme), st.booleans(), st.sampled_from(LANGUAGES)),
 )
 
 
@@ -82,7 +84,7 @@ def skeleton(script: str) -> str:
         else:
             out.append(char)
             at += 1
-    return re.sub("Q+", "Q", "".join(out))
+    return re.sub("--class (letter-[a-z]|disc)", "ICON", re.sub("Q+", "Q", "".join(out)))
 
 
 def harmless(manifest: Manifest) -> Manifest:
@@ -129,7 +131,7 @@ def test_grub_accepts_every_menu(manifest: Manifest) -> None:
 
 @given(MANIFESTS)
 def test_titles_are_short_and_no_options(manifest: Manifest) -> None:
-    text = menu.render(manifest).replace('"${lux_untrusted}"', "")
+    text = re.sub(r'"\$\{lux_[a-z_]+\}"', "", menu.render(manifest))
     for match in re.finditer(r"(?:then|\{|;) (?:menuentry|submenu) ((?:'[^']*'|\\')+)", text):
         title = match.group(1).replace("'\\''", "\0").replace("'", "").replace("\0", "'")
         assert 1 <= len(title) <= 80
@@ -178,7 +180,7 @@ def test_one_entry_is_a_direct_entry_with_everything_filled_in() -> None:
         )
     )
     assert "submenu 'Debian" not in text
-    assert "menuentry 'Debian'\\''s' --id 'image-" in text
+    assert "menuentry 'Debian'\\''s' --class letter-d --id 'image-" in text
     assert f"'findiso=/iso/debian.iso' 'u={helpers.UUID}' 'i=2024-10-24-13-58-33-00' 'v={{iso}}' '{{other}}'" in text
     assert "if initrd '(loop)/ucode.img' '(loop)/initrd.img'; then" in text
     assert 'if [ -e "($data)/iso/debian.iso" ]; then' in text

@@ -64,10 +64,12 @@ class Bench:
         *add: SourceImage,
         remove: tuple[str, ...] = (),
         options: StickOptions | None = None,
+        persist: tuple[tuple[str, int], ...] = (),
         after_step: Callable[[str], None] = lambda _step: None,
     ) -> dict[str, Any]:
         self.progress.clear()
-        order = helpers.order(operation, self.fd, add=add, remove=remove, options=options or StickOptions())
+        options = options or StickOptions()
+        order = helpers.order(operation, self.fd, add=add, remove=remove, options=options, persist=persist)
         return await writer.execute(order, self.progress.append, after_step=after_step)
 
     def look(self) -> StickContents:
@@ -117,7 +119,13 @@ async def test_the_life_of_a_stick(bench: Bench) -> None:
     verified = await bench.do(StickOperation.VERIFY)
     assert verified["ok"] is True
     assert [item["state"] for item in verified["images"]] == ["ok", "ok"]
-    assert {item["what"] for item in verified["boot_files"]} == {"esp", "bios-core", "bios-boot-code", "menu"}
+    assert {item["what"] for item in verified["boot_files"]} == {
+        "esp",
+        "esp-rest",
+        "bios-core",
+        "bios-boot-code",
+        "menu",
+    }
 
     removed = await bench.do(StickOperation.REMOVE, remove=("one.iso",))
     assert removed["images"] == ["two.iso"]
@@ -404,6 +412,7 @@ async def test_damage_is_found_by_verify(bench: Bench) -> None:
     assert [item["state"] for item in result["images"]] == ["ok", "corrupt", "missing", "wrong-size"]
     assert {item["what"]: item["state"] for item in result["boot_files"]} == {
         "esp": "corrupt",
+        "esp-rest": "ok",
         "bios-core": "ok",
         "bios-boot-code": "ok",
         "menu": "ok",
@@ -454,3 +463,15 @@ async def test_two_jobs_do_not_share_a_target(bench: Bench) -> None:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(DeviceBusyError):
             await bench.do(StickOperation.CREATE)
+
+
+async def test_what_grub_remembers_is_no_damage_and_stays(bench: Bench) -> None:
+    await bench.do(StickOperation.CREATE, bench.source("good.iso"))
+    start = 2 * MIB
+    place = start + os.pread(bench.fd, 8 * MIB, start).index(b"# GRUB Environment Block\n#")
+    noted = b"# GRUB Environment Block\nlux_last=image-1\n".ljust(1024, b"#")
+    os.pwrite(bench.fd, noted, place)
+    assert (await bench.do(StickOperation.VERIFY))["ok"] is True
+    await bench.do(StickOperation.REFRESH)
+    assert os.pread(bench.fd, 1024, place) == noted
+    assert (await bench.do(StickOperation.VERIFY))["ok"] is True

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import random
+import socket
 import ssl
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +15,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from luxusbd.children import transfer_progress
+from luxusbd.children.transfer_main import TransferChild
 from luxusbd.errors import LuxusbError
+from luxusbd.resources import import_root
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadResult, PieceHashes, SourceHint
@@ -20,6 +26,7 @@ from luxusbd.transfer.pace import Control
 from luxusbd.transfer.source import default_session
 from tests.harness.maker import Maker
 from tests.harness.tls import Authority, make_authority
+from tests.transfer.child import Core, connected
 from tests.transfer.fault_server import FaultServer
 from tests.transfer.keys import Keys, made
 
@@ -160,3 +167,33 @@ def keys() -> Iterator[Keys]:
 async def maker(authority: Authority) -> AsyncIterator[Maker]:
     async with Maker(authority.good) as running:
         yield running
+
+
+@pytest.fixture
+async def process() -> AsyncIterator[Core]:
+    """A real child process."""
+    ours, theirs = socket.socketpair()
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "luxusbd.children.transfer_main", str(theirs.fileno())),
+        pass_fds=(theirs.fileno(),),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(import_root())},
+    )
+    theirs.close()
+    async with connected(ours) as core:
+        core.pid = child.pid
+        yield core
+    async with asyncio.timeout(20):
+        assert await child.wait() == 0
+
+
+@pytest.fixture
+async def core(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Core]:
+    """A child in this process, with short limits."""
+    monkeypatch.setattr(transfer_progress, "PROGRESS_INTERVAL", 0.01)
+    ours, theirs = socket.socketpair()
+    # patient but where a test is about the end of patience
+    limits = FAST if "started_twice" in request.node.name else replace(FAST, lock_patience=10.0)
+    child = asyncio.create_task(TransferChild(theirs, limits).run())
+    async with connected(ours) as core:
+        yield core
+    await child

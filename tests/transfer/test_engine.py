@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import json
 import os
 import socket
@@ -26,9 +25,7 @@ from luxusbd.errors import (
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest, DownloadStage
 from luxusbd.transfer.pace import Control
-from luxusbd.transfer.partfile import PartBusyError, PartFile
-from luxusbd.transfer.source import default_session
-from tests.transfer.conftest import DATA, FAST, IMPATIENT, SHA256, Client
+from tests.transfer.conftest import DATA, FAST, SHA256, Client
 from tests.transfer.fault_server import (
     FaultServer,
     drip,
@@ -47,143 +44,6 @@ CUT = 200_000
 
 def request_for(directory: Path, *urls: str, sha256: str = SHA256, size: int = 0) -> DownloadRequest:
     return DownloadRequest(tuple(urls), sha256, size, str(directory), "file.iso")
-
-
-async def interrupted(
-    client: Client, url: str, *, sha256: str = SHA256, size: int = 0, more_than: int = 100_000
-) -> int:
-    """Download from a server that hangs in the middle, cancel there; how many bytes were kept."""
-    downloader = Downloader(lambda: default_session(client.context), FAST)
-    enough = asyncio.Event()
-
-    def report(progress: DownloadProgress) -> None:
-        if progress.bytes_done > more_than:
-            enough.set()
-
-    task = asyncio.create_task(
-        downloader.download(request_for(client.directory, url, sha256=sha256, size=size), report)
-    )
-    await enough.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await downloader.close()
-    return int(json.loads((client.directory / "file.iso.part.json").read_text())["downloaded_bytes"])
-
-
-async def test_cancel_keeps_everything_that_came(client: Client, server: FaultServer) -> None:
-    url = server.route("/a", half("hang"), file())
-    kept = await interrupted(client, url)
-    assert kept > 100_000
-    state = json.loads((client.directory / "file.iso.part.json").read_text())
-    part = (client.directory / "file.iso.part").read_bytes()
-    assert part[:kept] == DATA[:kept]
-    assert state["url"] == url
-    assert state["total_size"] == SIZE
-    assert state["checksum_partial"] == {
-        "algorithm": "sha256",
-        "length": kept,
-        "value": hashlib.sha256(DATA[:kept]).hexdigest(),
-    }
-    assert state["timestamp"].endswith("+00:00")
-    outcome = await client.fetch([url])
-    assert outcome.content == DATA
-    assert outcome.result is not None
-    assert outcome.result.resumed_bytes == kept
-    assert server.log[-1].headers["range"] == f"bytes={kept}-{SIZE - 1}"
-    assert server.log[-1].headers["if-range"] == '"v1"'
-
-
-async def test_resume_goes_on_at_another_mirror(client: Client, server: FaultServer) -> None:
-    kept = await interrupted(client, server.route("/a", half("hang")))
-    outcome = await client.fetch([server.route("/b", file(etag='"other"'))])
-    assert outcome.content == DATA
-    assert server.log[-1].headers["range"] == f"bytes={kept}-{SIZE - 1}"
-    assert "if-range" not in server.log[-1].headers
-
-
-async def test_part_that_was_changed_by_others_is_not_continued(client: Client, server: FaultServer) -> None:
-    url = server.route("/a", half("hang"), file())
-    await interrupted(client, url)
-    part = client.directory / "file.iso.part"
-    spoiled = bytearray(part.read_bytes())
-    spoiled[1000] ^= 1
-    part.write_bytes(spoiled)
-    outcome = await client.fetch([url])
-    assert outcome.content == DATA
-    assert server.log[-1].start == 0
-    assert any("not what was saved" in one.note for one in outcome.seen)
-
-
-@pytest.mark.parametrize(
-    "text", [b"", b"\0" * 700, b"{", b"[]", b'{"format": 99}', b"\xff\xfe", b'{"url": "x"}', b"9" * 5_000_000]
-)
-async def test_damaged_claims_cost_one_interval(client: Client, server: FaultServer, text: bytes) -> None:
-    url = server.route("/a", half("hang"), half("hang"), file())
-    before = await interrupted(client, url)
-    after = await interrupted(client, url, more_than=before)
-    (client.directory / "file.iso.part.json").write_bytes(text)
-    outcome = await client.fetch([url])
-    assert outcome.content == DATA
-    # the state before the last one is still there
-    assert before <= server.log[-1].start < after
-
-
-async def test_part_without_claims_begins_anew(client: Client, server: FaultServer) -> None:
-    url = server.route("/a", half("hang"), file())
-    await interrupted(client, url)
-    (client.directory / "file.iso.part.json").unlink()
-    (client.directory / "file.iso.part.json.bak").unlink()
-    outcome = await client.fetch([url])
-    assert outcome.content == DATA
-    assert server.log[-1].start == 0
-
-
-async def test_complete_part_without_claims_is_proven_by_its_checksum(client: Client, server: FaultServer) -> None:
-    (client.directory / "file.iso.part").write_bytes(DATA)
-    outcome = await client.fetch([server.route("/a", file())], size=SIZE)
-    assert outcome.content == DATA
-    assert not server.log
-    assert outcome.left == {"file.iso"}
-
-
-async def test_claims_of_another_version_are_not_used(client: Client, server: FaultServer) -> None:
-    await interrupted(client, server.route("/old", half("hang")), sha256="0" * 64)
-    outcome = await client.fetch([server.route("/a", file())])
-    assert outcome.content == DATA
-    assert server.asked("/a")[0].start == 0
-
-
-async def test_finished_file_needs_no_network(client: Client) -> None:
-    (client.directory / "file.iso").write_bytes(DATA)
-    outcome = await client.fetch(["http://127.0.0.1:1/"])
-    assert outcome.result is not None
-    assert outcome.left == {"file.iso"}
-
-
-async def test_wrong_finished_file_is_replaced(client: Client, server: FaultServer) -> None:
-    (client.directory / "file.iso").write_bytes(other(DATA))
-    outcome = await client.fetch([server.route("/a", file())])
-    assert outcome.content == DATA
-
-
-async def test_second_download_of_the_same_file_is_refused(client: Client, server: FaultServer) -> None:
-    started = asyncio.Event()
-    url = server.route("/a", half("hang"))
-    downloader = Downloader(limits=FAST)
-    request = request_for(client.directory, url)
-    first = asyncio.create_task(downloader.download(request, lambda _progress: started.set()))
-    await started.wait()
-    with pytest.raises(PartBusyError):
-        await downloader.download(request, lambda _progress: None)
-    with pytest.raises(PartBusyError):
-        await downloader.discard(request.directory, request.name)
-    first.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await first
-    await downloader.discard(request.directory, request.name)
-    assert not list(client.directory.iterdir())
-    await downloader.close()
 
 
 async def test_pause_closes_connections_and_resume_goes_on(client: Client, server: FaultServer) -> None:
@@ -403,19 +263,6 @@ async def test_no_network_at_all(client: Client) -> None:
     assert [one for one in outcome.seen if one.stage is DownloadStage.WAIT]
 
 
-async def test_wrong_resumed_half_is_fetched_again_from_the_only_mirror(client: Client, server: FaultServer) -> None:
-    # without validators the old half cannot be told from the new one; only the checksum can
-    await interrupted(client, server.route("/a", half_of(other(DATA)), file(etag="", date="")))
-    outcome = await client.fetch([server.base + "/a"])
-    assert outcome.content == DATA
-    assert [one.start for one in server.log][-1] == 0
-
-
-def half_of(data: bytes):  # type: ignore[no-untyped-def]
-    head = f"HTTP/1.1 206 P\r\nContent-Range: bytes 0-{SIZE - 1}/{SIZE}\r\nContent-Length: {SIZE}\r\n\r\n"
-    return raw(head.encode(), data[: SIZE // 2], then="hang")
-
-
 async def test_too_large_is_refused_before_the_network(client: Client, server: FaultServer) -> None:
     outcome = await client.fetch([server.route("/a", file())], size=2**60)
     assert isinstance(outcome.error, NotEnoughSpaceError)
@@ -487,135 +334,6 @@ async def test_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FailedError, match="cannot be opened"):
         await downloader.download(request_for(tmp_path / "no", "http://127.0.0.1:1/"), lambda _progress: None)
     await downloader.close()
-
-
-# Without a known checksum
-
-
-async def test_plain_http_proves_nothing(client: Client, server: FaultServer) -> None:
-    outcome = await client.fetch([server.route("/a", file())], sha256="")
-    assert isinstance(outcome.error, NetworkError)
-    assert "nothing would prove" in outcome.error.message
-    assert not server.log
-
-
-async def test_trust_by_tls(tls_client: Client, tls_server: FaultServer) -> None:
-    outcome = await tls_client.fetch([tls_server.route("/a", file())], sha256="")
-    assert outcome.content == DATA
-    assert outcome.result is not None
-    assert outcome.result.sha256 == SHA256
-
-
-async def test_strong_etag_lets_one_origin_resume(tls_client: Client, tls_server: FaultServer) -> None:
-    url = tls_server.route("/a", half("hang"), file())
-    kept = await interrupted(tls_client, url, sha256="")
-    outcome = await tls_client.fetch([url], sha256="")
-    assert outcome.content == DATA
-    assert tls_server.log[-1].start == kept
-
-
-@pytest.mark.parametrize("etag", ["", 'W/"v1"', '"v2"'])
-async def test_without_proof_it_begins_anew(tls_client: Client, tls_server: FaultServer, etag: str) -> None:
-    url = tls_server.route("/a", half("hang"), file(etag=etag))
-    await interrupted(tls_client, url, sha256="")
-    outcome = await tls_client.fetch([url], sha256="")
-    assert outcome.content == DATA
-    assert tls_server.log[-1].start == 0 or tls_server.log[-1].headers["if-range"] == '"v1"'
-
-
-async def test_two_mirrors_never_mix(tls_client: Client, tls_server: FaultServer) -> None:
-    one = tls_server.route("/a", file(change=other, cut=CUT), status("410 Gone"))
-    two = tls_server.route("/b", file())
-    outcome = await tls_client.fetch([one, two], sha256="", size=SIZE)
-    assert outcome.content == DATA
-
-
-async def test_redirect_down_to_http_is_refused(
-    tls_client: Client, tls_server: FaultServer, server: FaultServer
-) -> None:
-    url = tls_server.route("/a", redirect(server.route("/b", file())))
-    outcome = await tls_client.fetch([url], sha256="")
-    assert isinstance(outcome.error, NetworkError)
-    assert "redirects to plain http" in outcome.error.message
-    assert not server.log
-    assert (await tls_client.fetch([url])).content == DATA
-
-
-async def test_17_no_length_and_no_checksum(tls_client: Client, tls_server: FaultServer) -> None:
-    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-    outcome = await tls_client.fetch([tls_server.route("/a", raw(head, DATA[:1000]))], sha256="")
-    assert isinstance(outcome.error, NetworkError)
-    assert "does not tell the length" in outcome.error.message
-
-
-async def test_crash_between_rename_and_removal_of_the_claims(tls_client: Client, tls_server: FaultServer) -> None:
-    url = tls_server.route("/a", half("hang"), file())
-    await interrupted(tls_client, url, sha256="")
-    saved: list[bytes] = []
-    original = PartFile.finish
-
-    def finish(self: PartFile, size: int) -> None:
-        saved.append((tls_client.directory / "file.iso.part.json").read_bytes())
-        original(self, size)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PartFile, "finish", finish)
-        await tls_client.fetch([url], sha256="")
-    (tls_client.directory / "file.iso.part.json").write_bytes(saved[0])
-    tls_server.log.clear()
-    outcome = await tls_client.fetch([url], sha256="")
-    assert outcome.content == DATA
-    assert not tls_server.log
-    assert outcome.left == {"file.iso"}
-
-
-async def test_empty_file(tls_client: Client, tls_server: FaultServer) -> None:
-    empty = hashlib.sha256(b"").hexdigest()
-    for path, move in (
-        ("/a", file(change=lambda _data: b"")),
-        ("/b", status("200 OK")),
-    ):
-        outcome = await tls_client.fetch([tls_server.route(path, move)], sha256=empty)
-        assert outcome.error is None
-        assert outcome.content == b""
-        (tls_client.directory / "file.iso").unlink()
-
-
-# 45: TLS
-
-
-@pytest.mark.parametrize("which", ["expired", "wrong_host"])
-async def test_45_bad_certificate(tls_client: Client, authority, server: FaultServer, which: str) -> None:  # type: ignore[no-untyped-def]
-    async with FaultServer(DATA, getattr(authority, which)) as bad:
-        url = bad.route("/a", file())
-        outcome = await tls_client.fetch([url])
-        assert isinstance(outcome.error, NetworkError)
-        assert "certificate is not valid" in outcome.error.message
-        assert not bad.log
-        assert bad.connections <= 1
-        outcome = await tls_client.fetch([url, server.route("/b", file())])
-        assert outcome.content == DATA
-
-
-async def test_45_handshake_that_never_ends(tls_client: Client, server: FaultServer) -> None:
-    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(65536):
-            pass
-        writer.close()
-
-    silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
-    async with silent:
-        url = f"https://127.0.0.1:{silent.sockets[0].getsockname()[1]}/"
-        outcome = await tls_client.fetch([url, server.route("/b", file())], limits=IMPATIENT)
-    assert outcome.content == DATA
-    assert any("no answer within" in one.note for one in outcome.seen)
-
-
-async def test_45_cut_without_close_notify(tls_client: Client, tls_server: FaultServer) -> None:
-    url = tls_server.route("/a", half("reset"), file())
-    outcome = await tls_client.fetch([url], sha256="")
-    assert outcome.content == DATA
-    assert tls_server.log[-1].start > 0
 
 
 async def test_verification_error_names_both(client: Client, server: FaultServer) -> None:

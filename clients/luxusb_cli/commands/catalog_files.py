@@ -264,6 +264,7 @@ def _checked(file: Path) -> tuple[int, list[str], list[str]]:
     from luxusbd.catalog.model import Layer
     from luxusbd.catalog.schema import MAX_DOCUMENT, read_document
     from luxusbd.errors import CatalogError
+    from luxusbd.images.recipebook import read_documents
 
     try:
         with file.open("rb") as opened:
@@ -273,7 +274,7 @@ def _checked(file: Path) -> tuple[int, list[str], list[str]]:
         return 0, [], [f"{file}: {error.strerror}"]
     except CatalogError as error:
         return 0, [], error.message.splitlines()
-    return len(found.distributions), list(found.warnings), []
+    return len(found.distributions), list(found.warnings), list(read_documents(list(found.recipes), str(file)).problems)
 
 
 COMMANDS = (catalog,)

@@ -67,7 +67,7 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
             say(_("There is no image on it. Add one with `luxusb add`."))
         else:
             table(
-                (_("NAME"), _("TITLE"), _("SIZE"), _("IMAGE"), _("STARTS UNDER"), _("ADDED")),
+                (_("NAME"), _("TITLE"), _("SIZE"), _("CHANGES"), _("IMAGE"), _("STARTS UNDER"), _("ADDED")),
                 [_row(image) for image in found],
             )
         return ExitCode.DONE
@@ -92,6 +92,7 @@ def _row(image: StickImage) -> tuple[str, ...]:
         image.name,
         badged(image.title, custom=image.custom),
         format_size(image.size),
+        format_size(image.persistence) if image.persistence else "",
         image.reference[: len("image:") + 12],
         firmware_names(image.firmware),
         date(image.added),

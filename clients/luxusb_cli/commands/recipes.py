@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from luxusbd.images.recipes import Recipe
 
 DIRECTORY = Path("/etc/luxusb/recipes.d")
-_ORIGINS = {"packaged": N_("packaged"), "admin": N_("administrator")}
+KEPT = Path("/var/cache/luxusb/recipes.json")
+_ORIGINS = {"packaged": N_("packaged"), "catalog": N_("catalogue"), "admin": N_("administrator")}
 
 
 @click.group(cls=SuggestingGroup, short_help="List boot recipes, and check files with them.")
@@ -42,10 +43,18 @@ def recipes() -> None:
     show_default=True,
     help="Where the administrator's own recipes lie (paths.recipes_dir).",
 )
+@click.option(
+    "--catalog",
+    "kept",
+    type=click.Path(path_type=Path),
+    default=KEPT,
+    show_default=True,
+    help="Where the service keeps the recipes of the signed catalogue (in paths.cache_dir).",
+)
 @json_option
 @pass_state
-def list_recipes(state: State, directory: Path) -> ExitCode:
-    """List the recipes of this version and those of the administrator, the first to be tried first.
+def list_recipes(state: State, directory: Path, kept: Path) -> ExitCode:
+    """List the recipes of this version, of the signed catalogue and of the administrator, the first to be tried first.
 
     \b
     Examples:
@@ -53,10 +62,10 @@ def list_recipes(state: State, directory: Path) -> ExitCode:
       luxusb recipes list --directory ./recipes.d
     """
     from luxusbd.errors import CatalogError
-    from luxusbd.images.recipebook import merge, packaged_layer, read_directory
+    from luxusbd.images.recipebook import merge, packaged_layer, read_directory, read_kept
 
     try:
-        book = merge([packaged_layer(), read_directory(directory)])
+        book = merge([packaged_layer(), read_kept(kept), read_directory(directory)])
     except CatalogError as error:
         raise CliError(
             _("The recipes of this version cannot be read"), error.message, _("Install luxusbd anew.")

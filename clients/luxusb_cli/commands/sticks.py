@@ -13,7 +13,7 @@ from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import _
-from luxusb_cli.params import consent_options, target_options, to_size
+from luxusb_cli.params import consent_options, target_options, to_size, to_sizes
 from luxusb_cli.render import plan_text, say
 from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
@@ -34,6 +34,8 @@ def _stick_options(command: F) -> F:
         filesystem: str | None,
         companion: int | None,
         share: int | None,
+        persistence: Sequence[tuple[str, int]],
+        persistence_partition: int | None,
         label: str | None,
         menu_timeout: int | None,
         serial_console: bool,
@@ -49,6 +51,10 @@ def _stick_options(command: F) -> F:
             stick["companion"] = Typed("t", companion)
         if share is not None:
             stick["share"] = Typed("t", share)
+        if persistence:
+            stick["persistence"] = Typed("a{st}", dict(persistence))
+        if persistence_partition is not None:
+            stick["persistence_partition"] = Typed("t", persistence_partition)
         if label is not None:
             stick["label"] = Typed("s", label)
         if menu_timeout is not None:
@@ -75,6 +81,19 @@ def _stick_options(command: F) -> F:
             callback=to_size,
             metavar="SIZE",
             help="Add an empty exFAT partition for files of your own, such as 4GiB.",
+        ),
+        click.option(
+            "--persistence-partition",
+            callback=to_size,
+            metavar="SIZE",
+            help="Add a partition for the changes of a system that looks for them on one only, such as Ubuntu.",
+        ),
+        click.option(
+            "--persistence",
+            multiple=True,
+            callback=to_sizes,
+            metavar="IMAGE=SIZE",
+            help="Give an image room for changes that it keeps, such as ./my.iso=4GiB.",
         ),
         click.option(
             "--companion",
@@ -217,16 +236,28 @@ async def _plan(
     *,
     device_ids: Sequence[str] = (),
 ) -> tuple[PlanInfo, list[Target]]:
+    from luxusb_cli.connection import Typed
     from luxusb_cli.consent import check_ids
     from luxusb_cli.targets import open_targets
 
+    wanted: dict[str, int] = getattr(stick.get("persistence"), "value", {})
+    for name in wanted:
+        if name not in image_arguments:
+            raise UsageError(
+                _("{image} is to get room for changes and is none of the images").format(image=name),
+                _("--persistence takes IMAGE as it is named in the command."),
+                _("Name it among the images, or leave the option out."),
+            )
     targets = await stack.enter_async_context(open_targets(client, choice, create=True))
     check_ids(targets, device_ids)
     paths = [target.device.path for target in targets]
     if any(target.device.blocked_reason for target in targets):
         # the daemon's refusal, before a file is copied into its store for nothing
-        await client.plan(paths, [], stick)
+        await client.plan(paths, [], {key: value for key, value in stick.items() if key != "persistence"})
     references = await resolve_images(state, client, image_arguments, options)
+    if wanted:
+        sizes = {references[image_arguments.index(name)]: size for name, size in wanted.items()}
+        stick = {**stick, "persistence": Typed("a{st}", sizes)}
     planned = await client.plan(paths, references, stick)
     return planned, targets
 

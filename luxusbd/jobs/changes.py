@@ -1,0 +1,87 @@
+"""Room for changes, asked for before anything is written: which image gets how much, and whether that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from luxusbd.errors import InvalidArgumentError
+from luxusbd.images.model import Persistence
+from luxusbd.jobs.api import DeviceView
+from luxusbd.stick import persistence
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.model import ManifestImage, PartitionRole
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The room for changes that one image is to get on a stick."""
+
+    name: str
+    """File name on the stick."""
+    size: int
+    """Bytes."""
+    partition: PartitionRole
+    """On which the image is or will be."""
+    ways: Sequence[Persistence] | None
+    """None where they are not known before a download."""
+
+
+def by_reference(references: Sequence[str], wanted: Mapping[str, int]) -> tuple[int, ...]:
+    """Bytes for each of the references that a caller named, 0 for none.
+
+    Raises:
+        InvalidArgumentError: room is asked for an image that was not named.
+    """
+    for reference in wanted:
+        if reference not in references:
+            raise InvalidArgumentError(
+                f"room for changes is asked for {reference}, which is none of the images; name it as it is named there"
+            )
+    return tuple(wanted.get(reference, 0) for reference in references)
+
+
+def needed(asked: Sequence[Asked], kind: Kind, *, partition: bool) -> Mapping[PartitionRole, int]:
+    """Bytes that the rooms take on the data partition and on the companion.
+
+    Args:
+        asked: the rooms.
+        kind: filesystem of the data partition.
+        partition: whether the stick has, or will have, a persistence partition.
+
+    Raises:
+        InvalidArgumentError: one of them cannot be; the text says what would help.
+    """
+    total = {PartitionRole.DATA: 0, PartitionRole.COMPANION: 0}
+    alone: dict[tuple[str, str], str] = {}
+    for each in asked:
+        here = Kind.EXT4 if each.partition is PartitionRole.COMPANION else kind
+        if each.ways is None:
+            total[each.partition] += each.size
+            continue
+        way = persistence.way_for(each.name, each.ways, here, partition=partition)
+        persistence.check_size(each.name, way, each.size, here)
+        if not persistence.is_shared_out(way):
+            other = alone.setdefault((way.store, way.name), each.name)
+            if other != each.name:
+                raise InvalidArgumentError(
+                    f"{other} and {each.name} would keep their changes in the same place, and only one system can"
+                )
+        total[each.partition] += persistence.needed(way, each.size, here)
+    return total
+
+
+def check_existing(view: DeviceView, image: ManifestImage, size: int) -> None:
+    """Refuse room for changes that a stick cannot give.
+
+    Raises:
+        LuxusbError: by its class; the text says what would help.
+    """
+    kind = persistence.kind_for(image, view.filesystem)
+    way = persistence.way_for(image.name, image.persistence, kind, partition=view.persistence)
+    persistence.check_size(image.name, way, size, kind)
+    persistence.check_alone(view.images, image, way)
+    if image.kept is not None and image.kept.size != size:
+        raise InvalidArgumentError(persistence.other_size(image.name))
+    if image.kept is None and image.partition is PartitionRole.DATA:
+        persistence.check_room(image.name, way, size, kind, view.free_bytes)

@@ -1,0 +1,140 @@
+"""Room in which a system on a stick keeps changes: where it goes and whether it can be had; pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError
+from luxusbd.images.model import Persistence, Store
+from luxusbd.stick import layout
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.kinds import FAT32_LARGEST_FILE
+from luxusbd.stick.model import MIB, Kept, ManifestImage, PartitionRole
+from luxusbd.text import size_text
+
+PREFIX = "persist-"
+"""What the directories of changes are called at the root of a partition, with the beginning of an image's hash."""
+COMPANION_PREFIX = "persist-c"
+"""The same, on the companion partition."""
+SMALLEST = 16 * MIB
+"""Bytes below which no filesystem is made for changes."""
+
+
+def is_directory_of_changes(path: str) -> bool:
+    """Whether a path on a stick is that of a directory of changes, or inside one."""
+    return path.lstrip("/").startswith(PREFIX)
+
+
+def kind_for(image: ManifestImage, data: Kind) -> Kind:
+    """The filesystem of the partition that an image is on, whose data partition has `data`."""
+    return Kind.EXT4 if image.partition is PartitionRole.COMPANION else data
+
+
+def way_for(name: str, ways: Iterable[Persistence], kind: Kind, *, partition: bool) -> Persistence:
+    """The way in which an image keeps changes on this filesystem.
+
+    Args:
+        name: of the image, for the error.
+        ways: that it has.
+        kind: the filesystem of the partition that the image is on.
+        partition: whether the stick has a persistence partition.
+
+    Raises:
+        InvalidArgumentError: there is none; the text says what would help.
+    """
+    known = tuple(ways)
+    if not known:
+        raise InvalidArgumentError(
+            f"{name} keeps no changes: no way is known for its system. If the stick was made by an older version,"
+            " rescan it first (luxusb rescan --thorough)"
+        )
+    usable = [way for way in known if not way.on or kind in way.on]
+    for way in usable:
+        if way.store is not Store.PARTITION or partition:
+            return way
+    if usable:
+        raise InvalidArgumentError(
+            f"{name} keeps changes on a partition of its own, and the stick has none: make the stick with one (option"
+            " persistence_partition; --persistence-partition), or with fat32"
+        )
+    able = " or ".join(sorted({one for way in known for one in way.on}))
+    raise InvalidArgumentError(f"{name} keeps changes on {able} only, and it lies on {kind}; make a stick with {able}")
+
+
+def check_size(name: str, way: Persistence, size: int, kind: Kind) -> None:
+    """Refuse a size that cannot be.
+
+    Raises:
+        InvalidArgumentError: it is too small, or more than the filesystem allows.
+    """
+    if size < SMALLEST:
+        raise InvalidArgumentError(
+            f"{size_text(size)} are too little for the changes of {name}: {size_text(SMALLEST)} is the least"
+        )
+    if way.store in (Store.FILE, Store.OWN) and kind is Kind.FAT32 and size > FAT32_LARGEST_FILE:
+        raise InvalidArgumentError(
+            f"the changes of {name} are kept in a file, and one on fat32 has less than 4 GiB; choose 4095 MiB at most"
+        )
+
+
+def needed(way: Persistence, size: int, kind: Kind) -> int:
+    """Bytes of the image's partition that the room takes, or will take as it fills."""
+    return 0 if way.store is Store.PARTITION else layout.bytes_needed([size], kind) - layout.bytes_needed([], kind)
+
+
+def check_room(name: str, way: Persistence, size: int, kind: Kind, free: int) -> None:
+    """Refuse a size for which there is no room.
+
+    Raises:
+        NotEnoughSpaceError: with the figures.
+    """
+    if (wanted := needed(way, size, kind)) > free:
+        raise NotEnoughSpaceError(
+            f"the changes of {name} need {size_text(wanted)} and the stick has {size_text(free)} left; choose a smaller"
+            " size, or remove an image first"
+        )
+
+
+def kept_by(image: ManifestImage, way: Persistence, size: int) -> Kept:
+    """The room for an image, of which nothing is made yet."""
+    own = way.store in (Store.FILE, Store.DIRECTORY)
+    prefix = COMPANION_PREFIX if image.partition is PartitionRole.COMPANION else PREFIX
+    directory = f"{prefix}{image.sha256[:16]}" if own else ""
+    return Kept(way.store, way.name, directory, size, way.entry)
+
+
+def is_shared_out(way: Persistence) -> bool:
+    """Whether every image of a stick can have its own."""
+    return way.store in (Store.FILE, Store.DIRECTORY)
+
+
+def other_size(name: str) -> str:
+    """What is said of an image that has room of another size."""
+    return (
+        f"{name} has room for changes already; take it away first, with what is in it (luxusb persistence {name} 0),"
+        " then give it the new size"
+    )
+
+
+def check_alone(images: Iterable[ManifestImage], image: ManifestImage, way: Persistence) -> None:
+    """Refuse what only one image of a stick can have.
+
+    Raises:
+        InvalidArgumentError: another one has it; the text names it.
+    """
+    if is_shared_out(way):
+        return
+    for other in images:
+        kept = other.kept
+        if other.name != image.name and kept is not None and (kept.store, kept.name) == (way.store, way.name):
+            where = "the persistence partition" if way.store is Store.PARTITION else f"the file {way.name}"
+            raise InvalidArgumentError(
+                f"{other.name} keeps its changes in {where} already, and only one system can;"
+                f" take its room away first (luxusb persistence {other.name} 0)"
+            )
+
+
+def taken_over(kept: Kept, ways: Iterable[Persistence]) -> Kept:
+    """The room of an image whose place a newer release takes: started as that release does it, where it can."""
+    entry = next((way.entry for way in ways if (way.store, way.name) == (kept.store, kept.name)), None)
+    return Kept(kept.store, kept.name, kept.directory, kept.size, entry)

@@ -1,0 +1,70 @@
+"""Room for changes on a stick, through the daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from luxusb_cli.connection import Typed
+from luxusb_cli.errors import DaemonError
+
+from tests.daemon.caller import Caller
+from tests.daemon.conftest import Target
+from tests.daemon.images import MIB, debian_live
+from tests.daemon.sticks import contents
+
+ERROR = "org.luxusb.Error."
+ROOM = 20 * MIB
+
+
+async def test_from_the_plan_to_the_end(caller: Caller, target: Target, tmp_path: Path) -> None:
+    device = await target.device(caller)
+    live = str((await caller.imported(debian_live(tmp_path))).result["image"])
+    wanted = Typed("a{st}", {live: ROOM})
+    plain = await caller.plan([device], [live, "distro:alpha"])
+    plan = await caller.plan([device], [live, "distro:alpha"], persistence=wanted)
+    assert [image.persistence for image in plan.images] == [ROOM, 0]
+    assert plan.devices[0].bytes_needed >= plain.devices[0].bytes_needed + ROOM
+    await caller.succeeded(await caller.client.create(plan.token))
+    assert [image.persistence for image in await caller.client.contents(device)] == [ROOM, 0]
+    found = contents(target.file)
+    assert found.damage == ""
+    kept = found.manifest.images[0].kept
+    assert kept is not None
+    assert kept.directory == f"persist-{live.removeprefix('image:')[:16]}"
+
+    done = await caller.succeeded(await caller.client.set_persistence(device, live, 0))
+    assert done.operation == "persist"
+    assert done.result["persistence"] == {}
+    again = await caller.succeeded(await caller.client.set_persistence(device, "debian.iso", ROOM + MIB))
+    assert again.result["persistence"] == {"debian.iso": ROOM + MIB}
+    assert (await caller.succeeded(await caller.client.verify(device))).result["ok"] is True
+
+
+async def test_what_cannot_be_is_said_before_anything_is_written(
+    caller: Caller, target: Target, tmp_path: Path
+) -> None:
+    device = await target.device(caller)
+    live = str((await caller.imported(debian_live(tmp_path))).result["image"])
+    for wanted, name, says in (
+        ({live: MIB}, "InvalidArgument", "too little for the changes of debian.iso"),
+        ({live: 1 << 40}, "NotEnoughSpace", "is too small: the images need"),
+        ({"distro:beta": ROOM}, "InvalidArgument", "room for changes is asked for distro:beta, which is none of the"),
+    ):
+        with pytest.raises(DaemonError, match=says) as refused:
+            await caller.plan([device], [live], persistence=Typed("a{st}", wanted))
+        assert refused.value.name == ERROR + name
+    # what is still to be downloaded is known only then, and still before anything is erased
+    plan = await caller.plan([device], [live, "distro:alpha"], persistence=Typed("a{st}", {"distro:alpha": ROOM}))
+    job = await caller.failed(await caller.client.create(plan.token))
+    assert job.error_name == ERROR + "InvalidArgument"
+    assert "alpha.iso keeps no changes" in job.error_message
+    assert not any(target.file.read_bytes()[: 4 * MIB])
+
+    await caller.created([device], [live, "distro:alpha"])
+    with pytest.raises(DaemonError, match=r"alpha\.iso keeps no changes") as refused:
+        await caller.client.set_persistence(device, "alpha.iso", ROOM)
+    assert refused.value.name == ERROR + "InvalidArgument"
+    with pytest.raises(DaemonError, match="is not on") as refused:
+        await caller.client.set_persistence(device, "other.iso", ROOM)
+    assert refused.value.name == ERROR + "ImageNotFound"
