@@ -35,7 +35,16 @@ MAY_ASK = frozenset(
     {
         *("UpdateCatalog", "Download", "ImportImage", "DeleteImage", "PinImage", "PruneImages", "RaceMirrors"),
         *("CreateStick", "AddImages", "RemoveImages", "UpdateStick", "RefreshStick", "RepairStick", "VerifyStick"),
-        *("RescanStick", "SetPersistence", "WriteRaw", "RestoreDisk", "ProbeCapacity", "Eject", "SetSettings"),
+        *(
+            "AdoptStick",
+            "RescanStick",
+            "SetPersistence",
+            "WriteRaw",
+            "RestoreDisk",
+            "ProbeCapacity",
+            "Eject",
+            "SetSettings",
+        ),
         "ResetSettings",
     }
 )
@@ -60,6 +69,7 @@ class Work(Enum):
     REPAIR = ("RepairStick", N_("Could not repair the stick"))
     VERIFY = ("VerifyStick", N_("Could not verify the stick"))
     RESCAN = ("RescanStick", N_("Could not rescan the stick"))
+    ADOPT = ("AdoptStick", N_("Could not take the stick over"))
     RESTORE = ("RestoreDisk", N_("Could not make it a plain drive again"))
     PROBE = ("ProbeCapacity", N_("Could not probe the capacity"))
 

@@ -56,6 +56,8 @@ class DeviceInfo:
     """Image files on a LUXusb stick without an entry in its menu."""
     damage: str
     """What is broken on a damaged stick, or empty."""
+    foreign: ForeignStick | None
+    """What a stick of another program holds."""
     blocked_reason: str
     mounts: tuple[DeviceMount, ...]
     """What of it the desktop mounted, and a job would unmount."""
@@ -90,6 +92,7 @@ class DeviceInfo:
             free_bytes=number(wire, "FreeBytes"),
             unlisted_images=number(wire, "UnlistedImages"),
             damage=text(wire, "Damage"),
+            foreign=ForeignStick.from_wire(wire_of(wire.get("Foreign", {}), "Foreign")),
             blocked_reason=text(wire, "BlockedReason"),
             mounts=tuple(
                 DeviceMount(text(item, "node"), text(item, "point")) for item in wires(wire.get("Mounts", []), "Mounts")
@@ -99,6 +102,47 @@ class DeviceInfo:
             firmware=texts(wire, "Firmware"),
             boot_warning=text(wire, "BootWarning"),
             updates=tuple(wires(wire.get("Updates", []), "Updates")),
+        )
+
+
+@dataclass(frozen=True)
+class ForeignImage:
+    """An image file on a stick of another program; untrusted text."""
+
+    path: str
+    size: int
+    volume_id: str
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> ForeignImage:
+        """From an entry of images or found."""
+        return cls(text(wire, "path"), number(wire, "size"), text(wire, "volume_id"))
+
+
+@dataclass(frozen=True)
+class ForeignStick:
+    """What a stick of another program holds."""
+
+    maker: str
+    name: str
+    filesystem: str
+    images: tuple[ForeignImage, ...]
+    notes: tuple[str, ...]
+    refusal: str
+    """Why it is not taken over, or empty."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> ForeignStick | None:
+        """From the property Foreign; None where that is empty."""
+        if not wire:
+            return None
+        return cls(
+            text(wire, "maker"),
+            text(wire, "name"),
+            text(wire, "filesystem"),
+            tuple(ForeignImage.from_wire(item) for item in wires(wire.get("images", []), "images")),
+            texts(wire, "notes"),
+            text(wire, "refusal"),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from luxusb_cli.model import ForeignImage
 from luxusb_cli.wire import Wire, flag, number, text, texts, wires
 
 
@@ -116,6 +117,45 @@ class RescanResult:
             tuple(RescannedImage.from_wire(item) for item in wires(wire.get("added", []), "added")),
             tuple(RescannedImage.from_wire(item) for item in wires(wire.get("changed", []), "changed")),
             texts(wire, "removed"),
+            tuple(
+                LeftFile(text(item, "name"), text(item, "reason")) for item in wires(wire.get("skipped", []), "skipped")
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class AdoptionPlan:
+    """What AdoptStick will do."""
+
+    found: tuple[ForeignImage, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    firmware: tuple[str, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> AdoptionPlan:
+        """From the Result of a dry run."""
+        return cls(
+            tuple(ForeignImage.from_wire(item) for item in wires(wire.get("found", []), "found")),
+            texts(wire, "notes"),
+            texts(wire, "warnings"),
+            texts(wire, "firmware"),
+        )
+
+
+@dataclass(frozen=True)
+class AdoptionResult:
+    """What AdoptStick did."""
+
+    images: tuple[str, ...]
+    """File names in the menu."""
+    skipped: tuple[LeftFile, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> AdoptionResult:
+        """From the Result of the job."""
+        return cls(
+            texts(wire, "images"),
             tuple(
                 LeftFile(text(item, "name"), text(item, "reason")) for item in wires(wire.get("skipped", []), "skipped")
             ),

@@ -30,6 +30,7 @@ _GETTERS: Mapping[str, Getter] = {
     "Firmware": lambda view: sorted(one.value for one in view.firmware),
     "BootWarning": lambda view: view.boot_warning,
     "UnlistedImages": lambda view: view.unlisted_images,
+    "Foreign": lambda view: render.foreign_stick(view.foreign),
     "Damage": lambda view: view.damage,
     "Updates": lambda view: [render.image_update(update) for update in view.updates],
     "BlockedReason": lambda view: view.device.blocked_reason,

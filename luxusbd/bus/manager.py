@@ -81,6 +81,7 @@ class ManagerMethods:
             "RepairStick": self._repair_stick,
             "VerifyStick": self._verify_stick,
             "RescanStick": self._rescan_stick,
+            "AdoptStick": self._adopt_stick,
             "SetPersistence": self._set_persistence,
             "ListStickImages": self._list_stick_images,
             "OpenImageTarget": self._open_image_target,
@@ -296,6 +297,13 @@ class ManagerMethods:
         return _job(
             await self._engine.rescan_stick(call.caller, view.device.identity, thorough=given[members.THOROUGH])
         )
+
+    async def _adopt_stick(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        dry_run = given[members.DRY_RUN]
+        if not dry_run:
+            await self._gate.authorise(call, given, device.details([view]))
+        return _job(await self._engine.adopt_stick(call.caller, view.device.identity, dry_run=dry_run))
 
     async def _set_persistence(self, call: Call, given: Options) -> Answer:
         path, image, size = call.args[:3]

@@ -144,6 +144,8 @@ RULES: Mapping[tuple[str, str], Rule] = {
     # Writes nothing, but locks the disk and lets the kernel mount it, which only an authorised job may.
     (MANAGER, "VerifyStick"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "RescanStick"): Rule(Action.WRITE_DEVICE, (THOROUGH,)),
+    # A dry run writes nothing, and nobody is asked.
+    (MANAGER, "AdoptStick"): Rule(Action.WRITE_DEVICE, (DRY_RUN,)),
     (MANAGER, "ListStickImages"): Rule(None),
     (MANAGER, "SetPersistence"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "OpenImageTarget"): Rule(None),

@@ -13,6 +13,8 @@ from luxusbd.images.model import BootEntry, Firmware, Recognition, started_by
 from luxusbd.jobs.api import CatalogStatus, ImageUpdate, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
 from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
+from luxusbd.stick import foreign
+from luxusbd.stick.foreign import ForeignStick
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, Layout, ManifestImage
 
@@ -250,6 +252,11 @@ def mirror(item: Standing) -> Entry:
 def image_update(update: ImageUpdate) -> Entry:
     """A newer release for an image on a stick."""
     return update.to_json()
+
+
+def foreign_stick(found: ForeignStick | None) -> Entry:
+    """A stick of another program; empty for every other disk."""
+    return {} if found is None else {**(foreign.to_json(found) or {}), "name": foreign.NAMES[found.maker]}
 
 
 def stick_image(image: ManifestImage, shim: str, served: frozenset[Firmware] = frozenset()) -> Entry:

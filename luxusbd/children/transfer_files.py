@@ -63,6 +63,7 @@ class FileRequests:
 
     async def look(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """What a disk holds: a stick's contents, and what would be lost."""
+        from luxusbd.stick import elsewhere, foreign
         from luxusbd.stick.codec import contents_to_json
         from luxusbd.stick.losses import to_json
         from luxusbd.stick.reader import look_at_contents, read_stick
@@ -77,6 +78,7 @@ class FileRequests:
                 "contents": None if contents is None else contents_to_json(contents),
                 "losses": list(lines),
                 "details": to_json(losses),
+                "foreign": foreign.to_json(elsewhere.look(own, size) if contents is None else None),
             }
 
         return await self._threads.look(fd, look)

@@ -18,7 +18,7 @@ discard     directory, name                            null
 inspect     (a regular file)                           Recognition
 certificate (a regular file)                           subject, der (base64)
 explain     (a regular file)                           Inspection: a Recognition and more about it
-look        size (a disk or image file, read-only)     contents (null when it is no stick), losses
+look        size (a disk or image file, read-only)     contents (null when it is no stick), losses, foreign
 stick-files    size (a disk or image file)             files: what lies in /iso
 stick-inspect  size, name (a disk or image file)       Recognition
 stick-hash     job, size, name (a disk or image file)  sha256, size

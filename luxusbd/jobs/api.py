@@ -20,6 +20,7 @@ from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.foreign import ForeignStick
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, StickOptions
 
@@ -109,6 +110,8 @@ class DeviceView:
     """What the boot files of a stick serve."""
     boot_warning: str = ""
     """Why its boot files should be renewed, for people; empty when there is no need."""
+    foreign: ForeignStick | None = None
+    """What a stick of another program holds; None for every other disk."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 
@@ -461,6 +464,9 @@ class Engine(Protocol):
 
     async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
         """Make manifest and menu fit the files on the stick; `thorough` reads those again that look untouched."""
+
+    async def adopt_stick(self, caller: Caller, device: DeviceIdentity, *, dry_run: bool = False) -> Job:
+        """Take over a stick of LUXusb 0.6.3, or only say what that would do."""
 
     async def set_persistence(self, caller: Caller, device: DeviceIdentity, image: str, size: int) -> Job:
         """Give an image on a stick `size` bytes for changes, or take its room away with 0."""

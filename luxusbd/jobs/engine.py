@@ -61,6 +61,7 @@ FEATURES = (
     "RepairStick",
     "VerifyStick",
     "RescanStick",
+    "AdoptStick",
     "SetPersistence",
     "ListStickImages",
     "OpenImageTarget",
@@ -261,6 +262,11 @@ class LuxusbEngine:
         """Make manifest and menu fit the files on the stick."""
         await self._parts.registry.looked_at([device])
         return await self._parts.sticks.rescan(caller, device, thorough=thorough)
+
+    async def adopt_stick(self, caller: Caller, device: DeviceIdentity, *, dry_run: bool = False) -> Job:
+        """Take over a stick of LUXusb 0.6.3, or only say what that would do."""
+        await self._parts.registry.looked_at([device])
+        return await self._parts.sticks.adopt(caller, device, dry_run=dry_run)
 
     async def set_persistence(self, caller: Caller, device: DeviceIdentity, image: str, size: int) -> Job:
         """Give an image on a stick room for changes, or take it away."""

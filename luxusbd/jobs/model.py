@@ -21,6 +21,7 @@ class Operation(StrEnum):
     VERIFY = "verify"
     RESCAN = "rescan"
     REPAIR = "repair"
+    ADOPT = "adopt"
     PERSIST = "persist"
     UPDATE_CATALOG = "update-catalog"
     RACE = "race-mirrors"

@@ -33,6 +33,7 @@ from luxusbd.jobs.api import Caller, DeviceView, ImageUpdate, Listener
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.stick import beside, secureboot
 from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.foreign import NAMES
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import ManifestImage
 
@@ -363,9 +364,10 @@ class DeviceRegistry:
             return
         broken = ""
         contents = None
+        foreign = None
         known.details = ()
         try:
-            contents, known.losses, known.details = await self._transfers.look(fd, device.identity.size)
+            contents, known.losses, known.details, foreign = await self._transfers.look(fd, device.identity.size)
         except DeviceDamagedError as error:
             # a LUXusb stick, as its partitions say, whose manifest cannot be read
             broken = error.message
@@ -381,6 +383,10 @@ class DeviceRegistry:
             known.details = tuple(replace(loss, system="LUXusb") for loss in known.details)
         if contents is not None:
             known.losses = (_stick_line(beside.shown(contents.manifest.images)), *known.losses)
+        if foreign is not None:
+            known.losses = (foreign.line, *known.losses)
+            known.details = tuple(replace(loss, system=NAMES[foreign.maker]) for loss in known.details)
+        known.view = replace(known.view, foreign=foreign)
         if contents is None:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:

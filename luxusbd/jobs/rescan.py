@@ -334,7 +334,7 @@ class Rescans:
         """
         listed: tuple[ManifestImage, ...] = ()
         if not how.mending or not how.newcomers:
-            contents, _lines, _losses = await self._transfers.look(fd, size)
+            contents, *_others = await self._transfers.look(fd, size)
             if contents is None:
                 raise DeviceNotLuxusbError("this is not a LUXusb stick any more")
             listed = contents.manifest.images

@@ -24,6 +24,7 @@ from luxusbd.errors import (
 from luxusbd.images.model import Certificate, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
+from luxusbd.jobs.adoptions import Adoptions, refusal
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.companions import Companions
@@ -80,6 +81,7 @@ class Sticks:
         self._planner = planner
         self._workshop = workshop
         self._repairs = Repairs(workshop)
+        self._adoptions = Adoptions(workshop)
         self._updates = updates
         self._companions = companions
 
@@ -283,6 +285,35 @@ class Sticks:
 
         return await self._submit(Operation.REPAIR, caller, [identity], run, title=name_of(view), params={})
 
+    async def adopt(self, caller: Caller, identity: DeviceIdentity, *, dry_run: bool) -> Job:
+        """Start taking over a stick of LUXusb 0.6.3, or saying what that would do.
+
+        Raises:
+            LuxusbError: it is none, or cannot be taken over.
+        """
+        view = self._registry.current(identity) if dry_run else self._registry.check_writable(identity)
+        plan = self._adoptions.plan(view)
+        if dry_run:
+
+            async def check(_context: JobContext) -> Mapping[str, Any]:
+                return plan
+
+            # nothing is written, so that the device is left to others
+            return await self._queue.submit(
+                Operation.ADOPT,
+                Lane.CATALOG,
+                check,
+                owner_uid=caller.uid,
+                params={"dry_run": True},
+                title=name_of(view),
+                device_ids=(identity.id,),
+            )
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            return await self._adoptions.run(context, view)
+
+        return await self._submit(Operation.ADOPT, caller, [identity], run, title=name_of(view), params={})
+
     async def images(self, identity: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order."""
         return self._stick(identity, damaged=True, idle=False).images
@@ -351,7 +382,7 @@ class Sticks:
         if view.state is DeviceState.DAMAGED and not damaged:
             raise DeviceDamagedError(f"{name_of(view)} is damaged: {view.damage}; mend it with: luxusb repair")
         if view.state not in (DeviceState.LUXUSB, DeviceState.DAMAGED, DeviceState.BUSY):
-            raise DeviceNotLuxusbError(f"{name_of(view)} is no LUXusb stick; make one with: luxusb create")
+            raise DeviceNotLuxusbError(refusal(view))
         return view
 
     async def _run_create(

@@ -23,6 +23,8 @@ from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Certificate, Recognition
 from luxusbd.jobs.transferlink import ProgressCallback, TransferLink, integer_of, sources_of
 from luxusbd.stick.codec import contents_from_json, files_from_json
+from luxusbd.stick.foreign import ForeignStick
+from luxusbd.stick.foreign import from_json as foreign_from_json
 from luxusbd.stick.isofiles import FoundFile
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.losses import from_json as losses_from_json
@@ -298,12 +300,14 @@ class Transfers(TransferLink):
             raise InvalidArgumentError("the certificate is too large")
         return found
 
-    async def look(self, fd: int, size: int) -> tuple[StickContents | None, tuple[str, ...], tuple[Loss, ...]]:
-        """What is on a disk, and what an erase would destroy, a line each and as values."""
+    async def look(
+        self, fd: int, size: int
+    ) -> tuple[StickContents | None, tuple[str, ...], tuple[Loss, ...], ForeignStick | None]:
+        """What is on a disk, what an erase would destroy, a line each and as values, and a stick of others."""
         answer = await self._alone_if_deadly("look", {"size": size}, [fd])
         contents = contents_from_json(answer["contents"]) if answer["contents"] is not None else None
         lines = tuple(str(line)[:300] for line in answer["losses"][:64])
-        return contents, lines, losses_from_json(answer["details"])
+        return contents, lines, losses_from_json(answer["details"]), foreign_from_json(answer["foreign"])
 
     async def _image(self, method: str, fd: int) -> Any:
         try:

@@ -39,6 +39,7 @@ AGAIN = {
     Operation.RESCAN: "the stick still starts what it started before: rescan it again",
     Operation.PERSIST: "the stick still starts: set the room for changes again",
     Operation.REPAIR: "the stick starts what it started before: repair it again",
+    Operation.ADOPT: "no image was touched: adopt the stick again",
 }
 """What helps when a job of this kind was cut."""
 

@@ -31,7 +31,7 @@ _INCOMPAT_FILETYPE = 0x2
 _INCOMPAT_EXTENTS = 0x40
 _INCOMPAT_64BIT = 0x80
 _INCOMPAT_FLEX_BG = 0x200
-_READABLE = _INCOMPAT_FILETYPE | INCOMPAT_RECOVER | _INCOMPAT_EXTENTS | _INCOMPAT_64BIT | _INCOMPAT_FLEX_BG
+INCOMPAT_READABLE = _INCOMPAT_FILETYPE | INCOMPAT_RECOVER | _INCOMPAT_EXTENTS | _INCOMPAT_64BIT | _INCOMPAT_FLEX_BG
 _FLAG_EXTENTS = 0x80000
 _FLAG_INLINE_DATA = 0x10000000
 _FLAG_ENCRYPTED = 0x800
@@ -96,7 +96,7 @@ class Ext4:
             raise MalformedImageError(f"ext4 with impossible blocks of 2^{10 + min(shift, 99)} bytes")
         self.block_size = 1024 << shift
         self.incompat = _u32(block, 0x60)
-        if unreadable := self.incompat & ~_READABLE:
+        if unreadable := self.incompat & ~INCOMPAT_READABLE:
             raise MalformedImageError(f"ext4 with features that GRUB cannot read (incompat {unreadable:#x})")
         wide = bool(self.incompat & _INCOMPAT_64BIT)
         self.blocks = _u32(block, 0x04) | (_u32(block, 0x150) << 32 if wide else 0)

@@ -88,6 +88,18 @@ def mend(fd: int, state: TableState) -> None:
         sync(fd)
 
 
+def written(table: GptCopy, size: int) -> tuple[tuple[int, bytes], ...]:
+    """(byte, data) of both copies of a table on a disk of `size` bytes, the second copy first."""
+    end = size // SECTOR - 1
+    rows = table.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")
+    return (
+        ((end - _ROWS_SECTORS) * SECTOR, rows),
+        (end * SECTOR, _header(table, end, 1, size)),
+        (2 * SECTOR, rows),
+        (SECTOR, _header(table, 1, end, size)),
+    )
+
+
 def _problem(primary: GptCopy | None, backup: GptCopy | None) -> str:
     if primary is None:
         return "the first copy of the partition table is broken"

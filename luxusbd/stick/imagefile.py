@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from luxusbd import process
@@ -180,6 +181,30 @@ class FileRoom:
         """Rename a directory, whose link to the one above it stays wrong until `mend`."""
         await self._debugfs(f"ln {_checked(old)} {_checked(new)}", f"unlink {old}")
         await self.checkpoint()
+
+    async def link(self, old: Sequence[bytes], inode: int, new: str) -> None:
+        """Give a file, named from the root on, a second name."""
+        del old
+        await self._debugfs(f"ln <{inode}> {_checked(new)}", f"sif <{inode}> links_count 2")
+        await self.checkpoint()
+
+    async def drop(self, old: Sequence[bytes]) -> bool:
+        """Take one of two names of a file away, and its directories where nothing else is in them.
+
+        False where debugfs cannot be told of the name, which stays then.
+        """
+        names = [part.decode("utf-8", "replace") for part in old]
+        if not all(_SAFE.match(name) and not name.startswith("-") for name in names):
+            return False
+        path = "/" + "/".join(names)
+        await self._debugfs(f"sif {path} links_count 1", f"unlink {path}")
+        for depth in range(len(names) - 1, 0, -1):
+            above = "/" + "/".join(names[:depth])
+            if (await in_thread(self._filesystem)).list(above):
+                break
+            await self._debugfs(f"rmdir {above}")
+        await self.checkpoint()
+        return True
 
     async def checkpoint(self) -> None:
         """Flush the file; debugfs writes no journal, so what it wrote is in place."""

@@ -9,10 +9,11 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from luxusbd import process
-from luxusbd.errors import DeviceBusyError, DeviceDamagedError, FailedError, InternalError
+from luxusbd.errors import DeviceBusyError, DeviceChangedError, DeviceDamagedError, FailedError, InternalError
 from luxusbd.stick import fsck, partition, reader, room
 from luxusbd.stick.blockio import BLKFLSBUF, MediumReader, finish, in_thread, sync, translated, write_all
 from luxusbd.stick.model import Layout, PartitionRole
@@ -146,6 +147,15 @@ class MountedRoom:
     async def move_directory(self, old: str, new: str) -> None:
         """Rename a directory."""
         await in_thread(self._rename, old, new)
+
+    async def link(self, old: Sequence[bytes], inode: int, new: str) -> None:
+        """Give a file, named from the root on, a second name."""
+        await in_thread(self._link, old, inode, new)
+
+    async def drop(self, old: Sequence[bytes]) -> bool:
+        """Take one of two names of a file away, and its directories where nothing else is in them."""
+        await in_thread(self._drop, old)
+        return True
 
     async def checkpoint(self) -> None:
         """Unmount and mount again: after that nothing is in the journal alone.
@@ -289,6 +299,52 @@ class MountedRoom:
             raise translated(error, "writing") from error
         finally:
             os.close(directory)
+
+    def _link(self, old: Sequence[bytes], inode: int, new: str) -> None:
+        target, name = self._directory(new)
+        try:
+            directory = self._descend(old[:-1])
+            try:
+                if os.stat(old[-1], dir_fd=directory, follow_symlinks=False).st_ino != inode:
+                    raise DeviceChangedError("the images were changed while they were looked at; try again")
+                os.link(old[-1], name, src_dir_fd=directory, dst_dir_fd=target, follow_symlinks=False)
+                os.fsync(target)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise translated(error, "writing") from error
+        finally:
+            os.close(target)
+
+    def _drop(self, old: Sequence[bytes]) -> None:
+        try:
+            directory = self._descend(old[:-1])
+            try:
+                os.unlink(old[-1], dir_fd=directory)
+            finally:
+                os.close(directory)
+            for depth in range(len(old) - 1, 0, -1):
+                above = self._descend(old[: depth - 1])
+                try:
+                    os.rmdir(old[depth - 1], dir_fd=above)
+                except OSError as error:
+                    if error.errno != errno.ENOTEMPTY:
+                        raise
+                    break
+                finally:
+                    os.close(above)
+        except OSError as error:
+            raise translated(error, "writing") from error
+
+    def _descend(self, names: Sequence[bytes]) -> int:
+        at = os.dup(self._root)
+        for name in names:
+            try:
+                below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            finally:
+                os.close(at)
+            at = below
+        return at
 
     def _remove_tree(self, path: str) -> None:
         directory, name = self._directory(path)

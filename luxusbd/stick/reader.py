@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError, NewerStickError
-from luxusbd.stick import gpt, gptmend, isofiles, making, manifest, menu, planned
+from luxusbd.stick import adoption, gpt, gptmend, isofiles, making, manifest, menu, planned
 from luxusbd.stick.blockio import ReadAt, read_at
 from luxusbd.stick.detect import kind_of, open_as
 from luxusbd.stick.ext4 import Ext4, backup_superblock
@@ -122,7 +122,7 @@ def superblock(read: ReadAt, layout: Layout) -> Superblock:
 
 
 def open_stick(fd: int, size: int) -> DataFilesystem:
-    """The data filesystem of a stick.
+    """The data filesystem of a stick, also of one of LUXusb 0.6.3.
 
     Args:
         fd: the disk or image file, open for reading.
@@ -135,6 +135,9 @@ def open_stick(fd: int, size: int) -> DataFilesystem:
     read = read_at(fd)
     table = gpt.read(read, size)
     layout = gpt.stick_layout(table, size) if table is not None else None
+    if layout is None:
+        # while it is taken over
+        layout = adoption.view_of(read, size)
     if layout is None:
         raise DeviceNotLuxusbError("this is not a LUXusb stick any more")
     return open_data(read, layout)

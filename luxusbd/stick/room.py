@@ -5,6 +5,7 @@ Paths are absolute inside the partition, of a directory that `make_directory` ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from luxusbd import process
@@ -107,6 +108,19 @@ class DataRoom(Protocol):
 
     async def checkpoint(self) -> None:
         """Return when GRUB, which replays no journal, would find all that was done so far."""
+
+
+class LinkingRoom(DataRoom, Protocol):
+    """A room with ext4, on which a file can have two names."""
+
+    async def link(self, old: Sequence[bytes], inode: int, new: str) -> None:
+        """Give a file, named from the root on, a second name."""
+
+    async def drop(self, old: Sequence[bytes]) -> bool:
+        """Take one of two names of a file away, and its directories where nothing else is in them.
+
+        False where that cannot be done here, and the name stays.
+        """
 
 
 def mke2fs(target: str, size: int, data_uuid: str, label: str, offset: int = 0) -> list[str]:

@@ -21,6 +21,7 @@ from luxusbd.errors import (
 from luxusbd.images.certificate import check_certificates
 from luxusbd.images.model import with_kinds_of_uefi
 from luxusbd.stick import (
+    adopting,
     beside,
     bootfiles,
     bootswap,
@@ -100,6 +101,11 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 return await persisting.persist(order, progress, after_step)
             case StickOperation.RESCAN:
                 return await _rescan(order, progress, after_step)
+            case StickOperation.ADOPT_BEGIN:
+                return await adopting.begin(order, progress, after_step)
+            case StickOperation.ADOPT:
+                _check_images(order.found)
+                return await adopting.adopt(order, progress, after_step)
             case StickOperation.REPAIR | StickOperation.REBUILD:
                 _check_images(order.found)
                 return await repair.repair(order, progress, after_step)

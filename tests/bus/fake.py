@@ -67,6 +67,7 @@ FEATURES = (
     "RefreshStick",
     "VerifyStick",
     "RescanStick",
+    "AdoptStick",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
@@ -388,6 +389,10 @@ class FakeEngine:
 
     async def verify_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         return self.new_job(caller, Operation.VERIFY, device.id)
+
+    async def adopt_stick(self, caller: Caller, device: DeviceIdentity, *, dry_run: bool = False) -> Job:
+        self.calls.append(("adopt_stick", device, dry_run))
+        return self.new_job(caller, Operation.ADOPT, device.id)
 
     async def rescan_stick(self, caller: Caller, device: DeviceIdentity, *, thorough: bool = False) -> Job:
         self.calls.append(("rescan_stick", device, thorough))

@@ -39,7 +39,7 @@ STRANGER = 1234
 BARRIER = 200
 """Messages after which a call has to be answered."""
 FREE = frozenset(engine_method(row) for row in matrix.rows() if row.owner_is_free)
-PERMITTED = FREE | {"list_jobs", "prune_images"}
+PERMITTED = FREE | {"adopt_stick", "list_jobs", "prune_images"}
 """What the engine may be asked for by a user who is refused everything; the last two with a limit, see `check`."""
 
 
@@ -179,7 +179,8 @@ def check(engine: CountingEngine, findings: Findings) -> None:
     """Nothing happened that nobody was allowed to do."""
     findings.problems += [f"not permitted: {name}" for name in sorted(set(engine.acted) - PERMITTED)]
     for name, *said in engine.calls:
-        if (name == "list_jobs" and said[2]) or (name == "prune_images" and not said[1].dry_run):
+        asked = (name == "list_jobs" and said[2]) or (name == "prune_images" and not said[1].dry_run)
+        if asked or (name == "adopt_stick" and not said[1]):
             findings.problems.append(f"not permitted: {name} {said}")
         if name in ("cancel_job", "modify_job") and said[0] != 1:
             findings.problems.append(f"not permitted: {name} {said}")

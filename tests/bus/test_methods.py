@@ -210,6 +210,7 @@ async def test_plans_are_bounded(client: Client) -> None:
         ("RefreshStick", "oa{sv}", []),
         ("VerifyStick", "oa{sv}", []),
         ("RescanStick", "oa{sv}", []),
+        ("AdoptStick", "oa{sv}", []),
         ("UpdateStick", "oa{sv}", []),
     ],
 )

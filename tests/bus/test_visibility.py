@@ -89,6 +89,7 @@ async def test_a_foreign_image_file_is_no_target(nobody: OtherUser) -> None:
         ("PlanStick", "aoasa{sv}", [[FILE], [], {}]),
         ("RefreshStick", "oa{sv}", [FILE, {}]),
         ("RescanStick", "oa{sv}", [FILE, {}]),
+        ("AdoptStick", "oa{sv}", [FILE, {}]),
         ("ListStickImages", "oa{sv}", [FILE, {}]),
     ):
         assert (await nobody.call(member, signature, *args))["error"] == UNKNOWN

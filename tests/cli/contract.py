@@ -83,6 +83,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "replace": "b",
     },
     "RescanStick": {"thorough": "b"},
+    "AdoptStick": {"dry_run": "b"},
     "SetMirrorPreference": {"mode": "s", "url": "s", "prefer": "as", "exclude": "as"},
     "ListJobs": {"unfinished": "b", "all_users": "b", "limit": "u"},
     "GetSettings": {"origins": "b"},

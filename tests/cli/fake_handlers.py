@@ -47,6 +47,8 @@ class Handlers(Jobs):
         self.verify_ok = True
         self.repaired: dict[str, Variant] = {"sound": Variant("b", True)}
         """Result of a repair."""
+        self.adopted: dict[str, Variant] = {}
+        """Result of a takeover, also of a dry run."""
         self.rescanned: dict[str, Variant] = {}
         self.updated: dict[str, Variant] = {}
         """Result of a rescan."""
@@ -189,6 +191,9 @@ class Handlers(Jobs):
             case "RestoreDisk" | "ProbeCapacity":
                 path = self._known_device(body[0], sender)
                 return self.new_job("restore" if member == "RestoreDisk" else "probe", "a disk", devices=[path]).path
+            case "AdoptStick":
+                path = self._known_device(body[0], sender)
+                return self.new_job("adopt", "an old stick", devices=[path], outcome=self.adopted).path
             case "Eject":
                 del self.devices[self._known_device(body[0], sender)]
                 return None

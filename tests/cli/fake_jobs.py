@@ -26,6 +26,7 @@ STAGES = {
     "refresh": ("boot-files", "menu"),
     "verify": ("read-back",),
     "rescan": ("read-image", "menu"),
+    "adopt": ("boot-files", "menu"),
     "update": ("write-image", "menu"),
     "repair": ("boot-files", "menu"),
     "persistence": ("partition", "menu"),

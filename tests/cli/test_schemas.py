@@ -45,6 +45,7 @@ COMMANDS: dict[str, list[str]] = {
     "refresh": ["refresh", "--device", "sdc"],
     "verify": ["verify", "--device", "sdc"],
     "rescan": ["rescan", "--device", "sdc"],
+    "adopt": ["adopt", "--device", "sdb", "--dry-run"],
     "jobs": ["jobs"],
     "watch": ["watch"],
     "pause": ["pause", "1"],

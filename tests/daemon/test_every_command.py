@@ -22,6 +22,7 @@ from tests.daemon.remote import remote
 from tests.daemon.shared import World, world_of
 from tests.harness.service import ROOT
 from tests.images.test_certificate import made as certificate
+from tests.stick import oldsticks
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -288,6 +289,12 @@ async def _refresh(world: World) -> Arguments:
 @case("rescan", says=["fits what is on it"], holds=succeeded)
 async def _rescan(world: World) -> Arguments:
     return await stick(world, "alpha")
+
+
+@case("adopt", says=["is taken over, with 1 image"], holds=succeeded)
+async def _adopt(world: World) -> Arguments:
+    old = oldsticks.old(await new_file(world, "old.img"), {"rescue/rescue.iso": world.images.rescue.path})
+    return "--image-file", old, "--yes"
 
 
 @case("verify", says=["is sound"], holds=lambda found: found["job"]["result"]["ok"])

@@ -12,7 +12,7 @@ from luxusbd.images.model import BootMethod, Firmware
 from luxusbd.images.recognise import recognise
 from luxusbd.stick import isofiles, reader, writer
 from luxusbd.stick.model import MIB, StickOperation, StickOptions
-from tests.stick import helpers
+from tests.stick import helpers, oldsticks
 from tests.stick.boot import boot
 
 pytestmark = pytest.mark.boot
@@ -145,4 +145,29 @@ async def test_a_stick_boots_after_its_repair(tmp_path: Path) -> None:
     assert sorted(result["images"]) == ["memtest.iso", "rescue.iso"]
     shown = boot(path, tmp_path, "GNU (aka GNU/Hurd)", uefi=False)
     assert "Rescue isn't $(reboot) `hard`" in shown
+    assert "error:" not in shown
+
+
+async def test_a_stick_of_an_older_luxusb_boots_after_it_is_taken_over(tmp_path: Path) -> None:
+    path = oldsticks.old(tmp_path / "old.img", {"rescue/rescue.iso": RESCUE})
+    fd = os.open(path, os.O_RDWR)
+    try:
+        begin = helpers.order(StickOperation.ADOPT_BEGIN, fd, size=oldsticks.SIZE)
+        await writer.execute(begin, lambda _progress: None)
+        file = isofiles.image_file(reader.open_stick(fd, oldsticks.SIZE), "rescue.iso")
+        image = helpers.image(
+            "rescue.iso",
+            "Taken over",
+            sha256=file.sha256(lambda _done, _total: None, lambda: False),
+            size=file.size,
+            added=2**34,
+            entries=recognise(file).entries,
+        )
+        options = StickOptions(timeout=2, serial_console=True)
+        order = helpers.order(StickOperation.ADOPT, fd, size=oldsticks.SIZE, found=(image,), options=options)
+        await writer.execute(order, lambda _progress: None)
+    finally:
+        os.close(fd)
+    shown = boot(path, tmp_path, "GNU (aka GNU/Hurd)", uefi=False)
+    assert "Taken over" in shown
     assert "error:" not in shown

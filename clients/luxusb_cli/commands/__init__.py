@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from luxusb_cli.commands import (
+    adopt,
     catalog,
     catalog_files,
     catalog_migrate,
@@ -42,6 +43,7 @@ _MODULES = (
     sticks,
     contents,
     rescan,
+    adopt,
     updates,
     upkeep,
     disks,

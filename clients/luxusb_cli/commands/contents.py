@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.commands.devices import damage_note, unlisted_note, updates_note
+from luxusb_cli.commands.devices import damage_note, foreign_note, unlisted_note, updates_note
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
-from luxusb_cli.model import JobInfo, StickImage
+from luxusb_cli.model import ForeignStick, JobInfo, StickImage
 from luxusb_cli.params import certificate_option, consent_options, target_options
 from luxusb_cli.render import badged, date, firmware_names, hardware, say, table
 from luxusb_cli.results import VerifyResult
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 def contents(state: State, choice: TargetChoice) -> ExitCode:
     """List the images on a stick, in the order of its menu. Nothing is mounted.
 
+    Of a stick of Ventoy or of LUXusb 0.6.3 the image files are listed.
+
     \b
     Examples:
       luxusb contents --device /dev/sdb
@@ -47,7 +49,8 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
         from luxusb_cli.targets import open_targets
 
         async with open_targets(client, choice) as (target,):
-            found = await client.contents(target.device.path)
+            foreign = target.device.foreign
+            found = await client.contents(target.device.path) if foreign is None else []
         if state.json:
             state.emit(
                 {
@@ -56,7 +59,11 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
                     "firmware": target.device.firmware,
                     "boot_warning": target.device.boot_warning,
                 }
+                | ({} if foreign is None else {"foreign": foreign})
             )
+            return ExitCode.DONE
+        if foreign is not None:
+            _print_foreign(foreign)
             return ExitCode.DONE
         if target.device.damage:
             say(damage_note(target.device), "red")
@@ -79,6 +86,17 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
 
     choice.check()
     return run(state, body)
+
+
+def _print_foreign(found: ForeignStick) -> None:
+    say(foreign_note(found), "yellow")
+    for line in (*found.notes, *([found.refusal] if found.refusal else ())):
+        say(clean(line))
+    if found.images:
+        table(
+            (_("PATH"), _("SIZE"), _("SYSTEM")),
+            [(image.path, format_size(image.size), image.volume_id) for image in found.images],
+        )
 
 
 def _row(image: StickImage) -> tuple[str, ...]:

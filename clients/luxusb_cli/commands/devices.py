@@ -9,7 +9,7 @@ import click
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import N_, _, ngettext
-from luxusb_cli.model import DeviceInfo, job_number
+from luxusb_cli.model import DeviceInfo, ForeignStick, job_number
 from luxusb_cli.render import say, table
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
@@ -79,6 +79,8 @@ def _note(device: DeviceInfo) -> str:
     notes = []
     if device.damage:
         notes.append(damage_note(device))
+    if device.foreign is not None:
+        notes.append(foreign_note(device.foreign))
     if device.large and device.state != "luxusb":
         notes.append(_("large: is erased only with --allow-large"))
     if device.mounts:
@@ -98,6 +100,15 @@ def _note(device: DeviceInfo) -> str:
 def damage_note(device: DeviceInfo) -> str:
     """What is broken on a stick, and what helps."""
     return _("{damage} (luxusb repair)").format(damage=clean(device.damage))
+
+
+def foreign_note(found: ForeignStick) -> str:
+    """Which program made a stick, and what helps."""
+    count = len(found.images)
+    said = ngettext("{name} stick with {count} image", "{name} stick with {count} images", count).format(
+        name=clean(found.name), count=count
+    )
+    return said if found.refusal else _("{stick} (luxusb adopt)").format(stick=said)
 
 
 def unlisted_note(device: DeviceInfo) -> str:
