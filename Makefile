@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-vm boot-matrix lint bench fuzz fuzz-bus power-cut man install uninstall clean
+.PHONY: help setup demo test test-vm boot-matrix boot-changes lint bench fuzz fuzz-bus power-cut man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ ONLY ?=
 boot-matrix: ## Boot real systems from sticks under BIOS, UEFI and Secure Boot and write docs/boot-matrix.md, as root (ONLY=words)
 	@packaging/setup.sh matrix
 	@$(PYTHON) -m tests.matrix $(ONLY)
+
+boot-changes: ## Start live systems twice from sticks on which they keep changes, as root (ONLY=words)
+	@packaging/setup.sh matrix
+	@$(PYTHON) -m tests.matrix.changes $(ONLY)
 
 setup: ## Install what is missing: packages through apt, Python packages into .venv
 	@packaging/setup.sh test

@@ -396,9 +396,9 @@ class Client:
         """Start what needs no more than a device; the path of the job."""
         return _path(await self._manager(work.member, "oa{sv}", device, options, what=work.failed))
 
-    async def refresh(self, device: str, certificates: Sequence[int] = ()) -> str:
-        """Write boot files anew, with the keys in these open files; the path of the job."""
-        work, options = Work.REFRESH, _certificates(certificates)
+    async def refresh(self, device: str, certificates: Sequence[int] = (), menu: Options | None = None) -> str:
+        """Write boot files anew, with the keys in these open files, and the menu with what changes; the job's path."""
+        work, options = Work.REFRESH, {**_certificates(certificates), **(menu or {})}
         reply = await self._manager(work.member, "oa{sv}", device, options, what=work.failed, fds=certificates)
         return _path(reply)
 

@@ -20,7 +20,7 @@ from luxusbd.jobs.listed import CatalogQuery, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.settings import check_changeable
-from luxusbd.stick.model import MenuStyle, StickOptions, Theme
+from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, Theme
 
 MAX_DEVICES = 64
 MAX_IMAGES = 256
@@ -278,8 +278,17 @@ class ManagerMethods:
     async def _refresh_stick(self, call: Call, given: Options) -> Answer:
         view = self._device(call, call.args[0])
         await self._gate.authorise(call, given, device.details([view]))
-        certificates = given[members.CERTIFICATES]
-        return _job(await self._engine.refresh_stick(call.caller, view.device.identity, certificates=certificates))
+        change = MenuChange(
+            timeout=given[members.TIMEOUT] if given.given(members.TIMEOUT) else None,
+            theme=Theme(given[members.THEME]) if given.given(members.THEME) else None,
+            remember=given[members.REMEMBER] if given.given(members.REMEMBER) else None,
+            language=given[members.LANGUAGE] if given.given(members.LANGUAGE) else None,
+        )
+        return _job(
+            await self._engine.refresh_stick(
+                call.caller, view.device.identity, certificates=given[members.CERTIFICATES], change=change
+            )
+        )
 
     async def _repair_stick(self, call: Call, given: Options) -> Answer:
         view = self._device(call, call.args[0])

@@ -139,7 +139,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "UpdateStick"): Rule(
         Action.WRITE_DEVICE, (CHECK, IMAGES, ONE_AT_A_TIME, SAME_SERIES, LESS_TRUST, REPLACE)
     ),
-    (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE, (CERTIFICATES,)),
+    (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE, (CERTIFICATES, TIMEOUT, THEME, REMEMBER, LANGUAGE)),
     (MANAGER, "RepairStick"): Rule(Action.WRITE_DEVICE),
     # Writes nothing, but locks the disk and lets the kernel mount it, which only an authorised job may.
     (MANAGER, "VerifyStick"): Rule(Action.WRITE_DEVICE),

@@ -22,7 +22,7 @@ from luxusbd.jobs.model import Job
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.foreign import ForeignStick
 from luxusbd.stick.losses import Loss
-from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, StickOptions
+from luxusbd.stick.model import Layout, ManifestImage, MenuChange, PartitionRole, StickOptions
 
 
 @dataclass(frozen=True)
@@ -453,7 +453,14 @@ class Engine(Protocol):
     async def update_stick(self, caller: Caller, device: DeviceIdentity, wishes: UpdateWishes) -> Job:
         """Put newer releases in the places of images on a stick; with `check` only say which."""
 
-    async def refresh_stick(self, caller: Caller, device: DeviceIdentity, *, certificates: Sequence[int] = ()) -> Job:
+    async def refresh_stick(
+        self,
+        caller: Caller,
+        device: DeviceIdentity,
+        *,
+        certificates: Sequence[int] = (),
+        change: MenuChange | None = None,
+    ) -> Job:
         """Write boot files and menu anew, with the certificates in these files beside those that are there."""
 
     async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:

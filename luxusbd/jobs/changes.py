@@ -62,7 +62,7 @@ def needed(asked: Sequence[Asked], kind: Kind, *, partition: bool) -> Mapping[Pa
         way = persistence.way_for(each.name, each.ways, here, partition=partition)
         persistence.check_size(each.name, way, each.size, here)
         if not persistence.is_shared_out(way):
-            other = alone.setdefault((way.store, way.name), each.name)
+            other = alone.setdefault(persistence.place_of(way), each.name)
             if other != each.name:
                 raise InvalidArgumentError(
                     f"{other} and {each.name} would keep their changes in the same place, and only one system can"

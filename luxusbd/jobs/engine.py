@@ -33,7 +33,7 @@ from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.parts import Parts
-from luxusbd.stick.model import ManifestImage, StickOptions
+from luxusbd.stick.model import ManifestImage, MenuChange, StickOptions
 
 FEATURES = (
     "ListDistributions",
@@ -243,10 +243,17 @@ class LuxusbEngine:
         await self._parts.registry.looked_at([device])
         return await self._parts.sticks.update(caller, device, wishes)
 
-    async def refresh_stick(self, caller: Caller, device: DeviceIdentity, *, certificates: Sequence[int] = ()) -> Job:
+    async def refresh_stick(
+        self,
+        caller: Caller,
+        device: DeviceIdentity,
+        *,
+        certificates: Sequence[int] = (),
+        change: MenuChange | None = None,
+    ) -> Job:
         """Write boot files and menu anew."""
         await self._parts.registry.looked_at([device])
-        return await self._parts.sticks.refresh(caller, device, await self._certificates(certificates))
+        return await self._parts.sticks.refresh(caller, device, await self._certificates(certificates), change)
 
     async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:
         """Mend a damaged stick."""

@@ -46,6 +46,7 @@ from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import (
     ManifestImage,
+    MenuChange,
     PartitionRole,
     StickOperation,
     StickOptions,
@@ -213,7 +214,11 @@ class Sticks:
         )
 
     async def refresh(
-        self, caller: Caller, identity: DeviceIdentity, certificates: tuple[Certificate, ...] = ()
+        self,
+        caller: Caller,
+        identity: DeviceIdentity,
+        certificates: tuple[Certificate, ...] = (),
+        change: MenuChange | None = None,
     ) -> Job:
         """Start writing boot files and menu anew, with these certificates beside those that are there."""
         view = self._stick(identity, damaged=True)
@@ -221,7 +226,9 @@ class Sticks:
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, sum(image.size for image in view.images), 1)
-            return await self._workshop.work(context, identity, StickOperation.REFRESH, overall, options=options)
+            return await self._workshop.work(
+                context, identity, StickOperation.REFRESH, overall, options=options, change=change
+            )
 
         return await self._submit(Operation.REFRESH, caller, [identity], run, title=name_of(view), params={})
 

@@ -25,7 +25,15 @@ from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.unmounting import Unmounting
-from luxusbd.stick.model import ManifestImage, SourceImage, StickOperation, StickOptions, StickOrder, StickProgress
+from luxusbd.stick.model import (
+    ManifestImage,
+    MenuChange,
+    SourceImage,
+    StickOperation,
+    StickOptions,
+    StickOrder,
+    StickProgress,
+)
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +85,7 @@ class Workshop:
         found: tuple[ManifestImage, ...] = (),
         persist: tuple[tuple[str, int], ...] = (),
         options: StickOptions | None = None,
+        change: MenuChange | None = None,
         target: int | None = None,
     ) -> Mapping[str, Any]:
         """Let a worker carry out one order; `target` is the device where it is open and locked already.
@@ -104,6 +113,7 @@ class Workshop:
                 remove=remove,
                 found=found,
                 persist=persist,
+                change=change or MenuChange(),
             )
 
             def progress(now: StickProgress) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from luxusbd.errors import InternalError
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.isofiles import FileKind, FoundFile
 from luxusbd.stick.model import (
+    MenuChange,
     SourceImage,
     StickContents,
     StickOperation,
     StickOrder,
     StickProgress,
+    Theme,
 )
 
 LATEST = 1 << 40
@@ -33,6 +36,7 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "remove": list(order.remove),
         "found": [manifests.image_to_json(image) for image in order.found],
         "persist": [list(each) for each in order.persist],
+        "change": {name: value for name, value in asdict(order.change).items() if value is not None},
     }
 
 
@@ -63,6 +67,17 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         remove=tuple(document["remove"]),
         found=tuple(manifests.image_from_json(image) for image in document["found"]),
         persist=tuple((name, size) for name, size in document["persist"]),
+        change=_change_from_json(document["change"]),
+    )
+
+
+def _change_from_json(document: Mapping[str, Any]) -> MenuChange:
+    theme = document.get("theme")
+    return MenuChange(
+        timeout=document.get("timeout"),
+        theme=Theme(theme) if theme is not None else None,
+        remember=document.get("remember"),
+        language=document.get("language"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
@@ -63,7 +63,7 @@ class Theme(StrEnum):
 
 @dataclass(frozen=True)
 class MenuStyle:
-    """What of the menu is a matter of taste; it can be changed later."""
+    """What of the menu is a matter of taste; see `MenuChange`."""
 
     theme: Theme = Theme.LUXUSB
     remember: bool = True
@@ -90,6 +90,29 @@ class StickOptions:
     persistence: int = 0
     """Bytes of the persistence partition, 0 for none."""
     menu: MenuStyle = MenuStyle()
+
+
+@dataclass(frozen=True)
+class MenuChange:
+    """What a refresh changes about the menu of a stick; None leaves it as it is."""
+
+    timeout: int | None = None
+    theme: Theme | None = None
+    remember: bool | None = None
+    language: str | None = None
+
+    def applied(self, options: StickOptions) -> StickOptions:
+        """The options of a stick after it."""
+        style = options.menu
+        return replace(
+            options,
+            timeout=options.timeout if self.timeout is None else self.timeout,
+            menu=MenuStyle(
+                theme=style.theme if self.theme is None else self.theme,
+                remember=style.remember if self.remember is None else self.remember,
+                language=style.language if self.language is None else self.language,
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -248,6 +271,8 @@ class StickOrder:
     """Images that lie in /iso already; `added` is not before the last change of their file."""
     persist: tuple[tuple[str, int], ...] = ()
     """(file name in /iso, bytes) for images that get room for changes; 0 takes it away."""
+    change: MenuChange = MenuChange()
+    """For REFRESH."""
 
 
 @dataclass(frozen=True)

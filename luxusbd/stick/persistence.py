@@ -103,6 +103,11 @@ def kept_by(image: ManifestImage, way: Persistence, size: int) -> Kept:
     return Kept(way.store, way.name, directory, size, way.entry)
 
 
+def place_of(way: Persistence | Kept) -> tuple[Store, str]:
+    """What two images cannot both have: there is one persistence partition, whatever label it gets."""
+    return way.store, "" if way.store is Store.PARTITION else way.name
+
+
 def is_shared_out(way: Persistence) -> bool:
     """Whether every image of a stick can have its own."""
     return way.store in (Store.FILE, Store.DIRECTORY)
@@ -126,7 +131,7 @@ def check_alone(images: Iterable[ManifestImage], image: ManifestImage, way: Pers
         return
     for other in images:
         kept = other.kept
-        if other.name != image.name and kept is not None and (kept.store, kept.name) == (way.store, way.name):
+        if other.name != image.name and kept is not None and place_of(kept) == place_of(way):
             where = "the persistence partition" if way.store is Store.PARTITION else f"the file {way.name}"
             raise InvalidArgumentError(
                 f"{other.name} keeps its changes in {where} already, and only one system can;"

@@ -17,10 +17,10 @@ from typing import Any
 from luxusbd import process
 from luxusbd.errors import ImageNotFoundError, InvalidArgumentError, ToolFailedError
 from luxusbd.images.model import Persistence, Store
-from luxusbd.stick import kinds, persistence, room, work
-from luxusbd.stick.blockio import CHUNK, finish, in_thread
+from luxusbd.stick import kinds, partition, persistence, room, work
+from luxusbd.stick.blockio import CHUNK, finish, in_thread, sync
 from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.layout import BLOCK, view_of
+from luxusbd.stick.layout import BLOCK
 from luxusbd.stick.model import Kept, Manifest, ManifestImage, PartitionRole, StickOrder
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.session import SYNC_EVERY, AfterStep, Session
@@ -120,10 +120,18 @@ async def _fill(session: Session, way: Persistence, kept: Kept) -> None:
 
 
 async def _format(session: Session, order: StickOrder, way: Persistence) -> None:
+    part = session.layout.partition(PartitionRole.PERSISTENCE)
+    if order.node:
+        target, offset = partition.find_node(order.fd, session.layout, PartitionRole.PERSISTENCE).path, 0
+    else:
+        target, offset = f"/proc/self/fd/{order.fd}", part.start
     with tempfile.TemporaryDirectory(prefix="luxusb-work-") as directory:
-        view = view_of(session.layout, PartitionRole.PERSISTENCE)
-        partition = await in_thread(work.data_room, order, view, Path(directory), Kind.EXT4)
-        await partition.make_filesystem(kinds.new_uuid(Kind.EXT4), way.name)
+        inside = Path(directory) / "inside"
+        await in_thread(_lay_out, inside, way.files)
+        uuid = kinds.new_uuid(Kind.EXT4)
+        command = room.mke2fs_for_changes(target, part.size, uuid, way.name, str(inside), offset)
+        await finish(process.run(command, pass_fds=() if order.node else (order.fd,), timeout=1800))
+    await in_thread(sync, order.fd)
 
 
 async def _make_file(session: Session, way: Persistence, path: str, size: int) -> None:

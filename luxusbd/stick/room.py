@@ -165,29 +165,22 @@ def mke2fs(target: str, size: int, data_uuid: str, label: str, offset: int = 0) 
     ]
 
 
-def mke2fs_for_changes(target: str, size: int, uuid: str, label: str, content: str) -> list[str]:
-    """The command that makes a filesystem in a new file, in which a live system keeps many small changes.
+def mke2fs_for_changes(target: str, size: int, uuid: str, label: str, content: str, offset: int = 0) -> list[str]:
+    """The command that makes a filesystem in which a live system keeps many small changes.
 
     Args:
-        target: the file.
-        size: its bytes.
+        target: node or file.
+        size: bytes of the filesystem.
         uuid: UUID of the filesystem.
         label: label of the filesystem.
         content: directory whose content it gets.
+        offset: bytes before it in `target`.
     """
+    extended = "lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0"
     return [
         *("mke2fs", "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-I", str(INODE_SIZE), "-O", FEATURES, "-m", "0"),
-        *(
-            "-J",
-            f"size={journal_size(size) // MIB}",
-            "-L",
-            label,
-            "-U",
-            uuid,
-            "-d",
-            content,
-        ),
-        *("-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0", target, f"{size // 1024}K"),
+        *("-J", f"size={journal_size(size) // MIB}", "-L", label, "-U", uuid, "-d", content),
+        *("-E", f"{extended},offset={offset}" if offset else extended, target, f"{size // 1024}K"),
     ]
 
 

@@ -250,7 +250,8 @@ async def _refresh(order: StickOrder, progress: Progress, after_step: AfterStep)
         # what is there already stays, and new ones come beside it
         certificates = tuple(dict.fromkeys((*manifest.options.certificates, *order.options.certificates)))
         check_certificates(certificates)
-        options = dataclasses.replace(manifest.options, certificates=certificates)
+        options = dataclasses.replace(order.change.applied(manifest.options), certificates=certificates)
+        layout.check_options(options)
         files = await bootfiles.build(
             session.layout,
             manifest.esp_serial,

@@ -40,7 +40,7 @@ from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import MirrorState, Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, LogLine, Operation
-from luxusbd.stick.model import Layout, ManifestImage, PartitionRole, PlannedPartition, StickOptions
+from luxusbd.stick.model import Layout, ManifestImage, MenuChange, PartitionRole, PlannedPartition, StickOptions
 
 FEATURES = (
     "ListDistributions",
@@ -380,8 +380,15 @@ class FakeEngine:
         self.calls.append(("update_stick", device, wishes))
         return self.new_job(caller, Operation.UPDATE, device.id)
 
-    async def refresh_stick(self, caller: Caller, device: DeviceIdentity, *, certificates: Sequence[int] = ()) -> Job:
-        self.calls.append(("refresh_stick", device, tuple(os.pread(fd, 100, 0) for fd in certificates)))
+    async def refresh_stick(
+        self,
+        caller: Caller,
+        device: DeviceIdentity,
+        *,
+        certificates: Sequence[int] = (),
+        change: MenuChange | None = None,
+    ) -> Job:
+        self.calls.append(("refresh_stick", device, tuple(os.pread(fd, 100, 0) for fd in certificates), change))
         return self.new_job(caller, Operation.REFRESH, device.id)
 
     async def repair_stick(self, caller: Caller, device: DeviceIdentity) -> Job:

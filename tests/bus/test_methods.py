@@ -14,7 +14,7 @@ from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.images.model import Firmware
 from luxusbd.jobs.api import ImageUpdate, PruneOptions, UpdateWishes
-from luxusbd.stick.model import MenuStyle, StickOptions, Theme
+from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, Theme
 from tests.bus.client import Client
 from tests.bus.fake import SHA, FakeEngine, job, view
 from tests.stick import helpers
@@ -239,6 +239,12 @@ async def test_an_update_takes_its_options(client: Client, engine: FakeEngine) -
     assert engine.calls[-1] == ("update_stick", IDENTITY, UpdateWishes(("a.iso", "image:0")))
 
 
+async def test_a_refresh_changes_what_is_given(client: Client, engine: FakeEngine) -> None:
+    look = {"theme": Variant("s", "none"), "remember": Variant("b", False), "timeout": Variant("u", 3)}
+    await client.call("RefreshStick", "oa{sv}", DEVICE, look)
+    assert engine.calls[-1] == ("refresh_stick", IDENTITY, (), MenuChange(3, Theme.NONE, remember=False))
+
+
 async def test_certificates_come_as_descriptors(client: Client, engine: FakeEngine, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
@@ -246,7 +252,7 @@ async def test_certificates_come_as_descriptors(client: Client, engine: FakeEngi
         fds = [first.fileno(), second.fileno()]
         given = {"certificates": Variant("ah", [1, 0])}
         await client.call("RefreshStick", "oa{sv}", DEVICE, given, fds=fds)
-        assert engine.calls[-1] == ("refresh_stick", IDENTITY, (b"b", b"a"))
+        assert engine.calls[-1] == ("refresh_stick", IDENTITY, (b"b", b"a"), MenuChange())
         for wrong in ([0], [0, 1, 1], [0, 7]):
             given = {"certificates": Variant("ah", wrong)}
             name, _text = await client.fails("RefreshStick", "oa{sv}", DEVICE, given, fds=fds)

@@ -322,7 +322,8 @@ async def _repair(world: World) -> Arguments:
 
 @case("persistence", feature="SetPersistence")
 async def _persistence(world: World) -> Arguments:
-    return *(await stick(world, str(debian_live(world.place)))), "debian.iso", "16MiB", "--yes"
+    image = str(debian_live(world.place))
+    return *(await stick(world, image, "--persistence-partition", "16MiB")), "debian.iso", "16MiB", "--yes"
 
 
 @case("write-raw", feature="WriteRaw")

@@ -8,6 +8,7 @@ import pytest
 from luxusb_cli.connection import Typed
 from luxusb_cli.errors import DaemonError
 
+from luxusbd.images.model import Store
 from tests.daemon.caller import Caller
 from tests.daemon.conftest import Target
 from tests.daemon.images import MIB, debian_live
@@ -20,18 +21,16 @@ ROOM = 20 * MIB
 async def test_from_the_plan_to_the_end(caller: Caller, target: Target, tmp_path: Path) -> None:
     device = await target.device(caller)
     live = str((await caller.imported(debian_live(tmp_path))).result["image"])
-    wanted = Typed("a{st}", {live: ROOM})
-    plain = await caller.plan([device], [live, "distro:alpha"])
-    plan = await caller.plan([device], [live, "distro:alpha"], persistence=wanted)
+    wanted = {"persistence": Typed("a{st}", {live: ROOM}), "persistence_partition": Typed("t", 2 * ROOM)}
+    plan = await caller.plan([device], [live, "distro:alpha"], **wanted)
     assert [image.persistence for image in plan.images] == [ROOM, 0]
-    assert plan.devices[0].bytes_needed >= plain.devices[0].bytes_needed + ROOM
     await caller.succeeded(await caller.client.create(plan.token))
     assert [image.persistence for image in await caller.client.contents(device)] == [ROOM, 0]
     found = contents(target.file)
     assert found.damage == ""
     kept = found.manifest.images[0].kept
     assert kept is not None
-    assert kept.directory == f"persist-{live.removeprefix('image:')[:16]}"
+    assert kept.store is Store.PARTITION
 
     done = await caller.succeeded(await caller.client.set_persistence(device, live, 0))
     assert done.operation == "persist"
@@ -48,12 +47,15 @@ async def test_what_cannot_be_is_said_before_anything_is_written(
     live = str((await caller.imported(debian_live(tmp_path))).result["image"])
     for wanted, name, says in (
         ({live: MIB}, "InvalidArgument", "too little for the changes of debian.iso"),
-        ({live: 1 << 40}, "NotEnoughSpace", "is too small: the images need"),
         ({"distro:beta": ROOM}, "InvalidArgument", "room for changes is asked for distro:beta, which is none of the"),
     ):
         with pytest.raises(DaemonError, match=says) as refused:
-            await caller.plan([device], [live], persistence=Typed("a{st}", wanted))
+            await caller.plan(
+                [device], [live], persistence=Typed("a{st}", wanted), persistence_partition=Typed("t", ROOM)
+            )
         assert refused.value.name == ERROR + name
+    with pytest.raises(DaemonError, match="keeps changes on a partition of its own, and the stick has none"):
+        await caller.plan([device], [live], persistence=Typed("a{st}", {live: ROOM}))
     # what is still to be downloaded is known only then, and still before anything is erased
     plan = await caller.plan([device], [live, "distro:alpha"], persistence=Typed("a{st}", {"distro:alpha": ROOM}))
     job = await caller.failed(await caller.client.create(plan.token))

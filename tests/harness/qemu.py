@@ -65,7 +65,8 @@ _UEFI_SECURE_BOOT = _Flash(
 class Machine:
     """One QEMU from start to kill; an async context manager.
 
-    The disk is a USB stick on an xHCI controller and is never changed: writes go to a temporary overlay.
+    The disk is a USB stick on an xHCI controller and is not changed, unless it is `writable`: writes go to a temporary
+    overlay.
 
     Args:
         firmware: SeaBIOS, OVMF, or OVMF that enforces Secure Boot with Microsoft's keys.
@@ -73,6 +74,7 @@ class Machine:
         cdrom: ISO to insert as a CD.
         memory_mib: the guest's memory.
         extra: more arguments for QEMU.
+        writable: whether what the guest writes to the disk stays there.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class Machine:
         cdrom: Path | None = None,
         memory_mib: int = 512,
         extra: Sequence[str] = (),
+        writable: bool = False,
     ) -> None:
+        self._snapshot = "off" if writable else "on"
         self.firmware = firmware
         self.console = Console()
         self._disk = disk
@@ -244,7 +248,7 @@ class Machine:
         arguments += ["-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control"]
         arguments += self._firmware_arguments(directory)
         if self._disk is not None:
-            drive = f"if=none,id=stick,format=raw,snapshot=on,file={_escaped(self._disk)}"
+            drive = f"if=none,id=stick,format=raw,snapshot={self._snapshot},file={_escaped(self._disk)}"
             arguments += ["-device", "qemu-xhci,id=xhci", "-drive", drive]
             arguments += ["-device", "usb-storage,bus=xhci.0,drive=stick,removable=on,bootindex=1"]
         if self._cdrom is not None:

@@ -213,7 +213,7 @@ def casper_family() -> Iterator[Row]:
 LIVE_FS = "btrfs ext4 f2fs fat32 xfs"
 LIVE_FS_EXFAT = "btrfs exfat ext4 f2fs fat32 xfs"
 LIVE_WORDS = "boot=live components findiso={iso} noeject quiet splash"
-LIVE_KEEPS = "file persistence persistence persistence-path={persistence} persistence-storage=filesystem,file"
+LIVE_KEEPS = "partition persistence persistence persistence-storage=filesystem"
 
 
 def live(
@@ -1090,7 +1090,7 @@ def installers() -> Iterator[Row]:
             "/{fetched}/initrd.gz",
             "iso-scan/filename={iso} ---",
             filesystems="ext4 fat32",
-            firmware="bios uefi uefi-sb" if signer else "bios uefi",
+            firmware="bios uefi uefi-ia32 uefi-ia32-sb uefi-sb" if signer else "bios uefi uefi-ia32",
             signer=signer,
         )
 

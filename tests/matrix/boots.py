@@ -11,7 +11,7 @@ from pathlib import Path
 from luxusbd.images.model import Firmware
 from tests.harness import grubmenu
 from tests.harness.qemu import Machine, MachineError
-from tests.matrix.cases import FIRMWARE_REFUSES, NOT_HERE, UNTRUSTED, Expected, Refuser, Result, Row
+from tests.matrix.cases import LOCKED, NOT_HERE, UNTRUSTED, Expected, Refuser, Result, Row
 
 MENU_TIMEOUT = 300.0
 """Seconds from power-on to the menu; 5 to 15 on an idle machine."""
@@ -30,16 +30,18 @@ class Seen:
     """From power-on."""
 
 
-async def start(stick: Path, title: str, row: Row, keep: Path) -> Seen:
+async def start(stick: Path, title: str, row: Row, keep: Path, *, written: float = 0) -> Seen:
     """Start the image that the menu calls `title`, and see whether what `row` expects happens.
 
-    The text of the console, and the screen of a failure, go into the directory `keep`.
+    The text of the console, and the screen of a failure, go into the directory `keep`. With `written`, what the system
+    writes to the stick stays, and it has so many seconds for that.
     """
     began = time.monotonic()
     name = "-".join(part.replace(" ", "-") for part in row.key if part)
-    async with Machine(row.firmware, disk=stick, memory_mib=row.system.memory_mib) as machine:
+    async with Machine(row.firmware, disk=stick, memory_mib=row.system.memory_mib, writable=written > 0) as machine:
         try:
             result, evidence = await _course(machine, title, row)
+            await asyncio.sleep(written)
         except MachineError as error:
             result, evidence = Result.FAILED, str(error).splitlines()[0]
             (await machine.screendump()).save_png(keep / f"{name}.png")
@@ -49,10 +51,9 @@ async def start(stick: Path, title: str, row: Row, keep: Path) -> Seen:
 
 
 async def _course(machine: Machine, title: str, row: Row) -> tuple[Result, str]:
-    if row.expected.refuser is Refuser.FIRMWARE:
-        # the menu would come as fast as the refusal
-        line = await machine.expect(rf"{FIRMWARE_REFUSES}|GNU GRUB", MENU_TIMEOUT)
-        return judge(row.expected, line)
+    if row.expected.refuser is Refuser.STICK:
+        await machine.expect("GNU GRUB", MENU_TIMEOUT)
+        return judge(row.expected, await _title(machine, (LOCKED, title)))
     await machine.expect("GNU GRUB", MENU_TIMEOUT)
     shown = await _title(machine, (title, NOT_HERE + title, UNTRUSTED + title))
     if shown.startswith(NOT_HERE):

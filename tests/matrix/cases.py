@@ -22,8 +22,8 @@ NOT_HERE = "(not with this firmware) "
 """How the menu marks an image that the running firmware cannot start."""
 UNTRUSTED = "(not with Secure Boot) "
 """How the menu marks an image whose key is not known to be trusted, where Secure Boot is on."""
-FIRMWARE_REFUSES = r"BdsDxe: failed to load Boot\w+ .*(?:Access Denied|Security Violation)"
-"""What UEFI firmware says that enforces Secure Boot, of a stick whose boot loader nobody has signed."""
+LOCKED = "Switch Secure Boot off to start from this stick"
+"""What the stick itself says under Secure Boot, where its signed GRUB cannot read its filesystem then."""
 GRUB_REFUSES = r"error: .*(?:bad shim signature|has invalid signature|Access Denied|Security (?:Policy )?Violation).*"
 """What GRUB says under Secure Boot of a program whose signature nobody knows."""
 
@@ -41,8 +41,8 @@ class Refuser(StrEnum):
 
     PLAN = "plan"
     """The service, before anything is written."""
-    FIRMWARE = "firmware"
-    """The machine, which does not start the stick."""
+    STICK = "stick"
+    """The stick, which starts and says that it can start nothing."""
     MENU = "menu"
     """The stick's menu, which names the image and says why not."""
     GRUB = "grub"
@@ -62,7 +62,12 @@ class Filesystem:
     """The filesystems on which its images can lie, as recipes call them."""
 
 
-FILESYSTEMS = (Filesystem("ext4", (), EVERYWHERE, frozenset({"ext4"})),)
+FILESYSTEMS = (
+    Filesystem("ext4", (), EVERYWHERE, frozenset({"ext4"})),
+    Filesystem("fat32", ("--filesystem", "fat32"), EVERYWHERE, frozenset({"fat32"})),
+    # a signed GRUB reads exFAT by a module, and loads none under Secure Boot
+    Filesystem("exfat", ("--filesystem", "exfat"), WITHOUT_SECURE_BOOT, frozenset({"exfat"})),
+)
 """A stick is made and booted for each; one line more and the matrix has one more part."""
 
 
@@ -190,7 +195,7 @@ def expected(system: System, firmware: Firmware, filesystem: Filesystem) -> Expe
     if not filesystem.holds & system.filesystems:
         return Expected(Result.REFUSED, rf"^not from a stick with {re.escape(filesystem.name)}: ", Refuser.PLAN)
     if firmware not in filesystem.firmware:
-        return Expected(Result.REFUSED, FIRMWARE_REFUSES, Refuser.FIRMWARE)
+        return Expected(Result.REFUSED, rf"^[ *]?{re.escape(LOCKED)}", Refuser.STICK)
     if firmware in system.firmware:
         return Expected(Result.BOOTED, system.sign)
     if firmware is Firmware.UEFI_SECURE_BOOT and Firmware.UEFI in system.firmware:

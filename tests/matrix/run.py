@@ -74,12 +74,12 @@ def _service(place: Workplace) -> Service:
 
 
 async def _started(stick: sticks.Stick, row: Row, unstarted: dict[Firmware, Seen], place: Workplace) -> Record:
-    """Start the row's image; a firmware that does not even start the stick is asked once for all of its images."""
+    """Start the row's image; where the stick starts nothing, it is asked once for all of its images."""
     image = stick.images[row.system.image]
     seen = unstarted.get(row.firmware)
     if seen is None:
         seen = await boots.start(stick.path, image.title, row, place.consoles)
-        if row.expected.refuser is Refuser.FIRMWARE:
+        if row.expected.refuser is Refuser.STICK:
             unstarted[row.firmware] = seen
     return _record(row, image.sha256, image.recipe, seen)
 

@@ -128,7 +128,7 @@ def test_who_refuses() -> None:
     memtest = rows(["memtest"])[0].system
     live = rows(["debian-live"])[0].system
     assert expected(bios.system, Firmware.UEFI, signed).refuser is Refuser.MENU
-    assert expected(memtest, secure, unsigned).refuser is Refuser.FIRMWARE
+    assert expected(memtest, secure, unsigned).refuser is Refuser.STICK
     assert expected(memtest, secure, signed).refuser is Refuser.GRUB
     assert expected(live, secure, signed).result is Result.BOOTED
     assert (

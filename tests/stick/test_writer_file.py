@@ -25,16 +25,19 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.stick import isofiles, layout, reader, writer
+from luxusbd.stick import isofiles, layout, menu, reader, writer
 from luxusbd.stick.blockio import MediumReader
 from luxusbd.stick.model import (
     MIB,
     ManifestImage,
+    MenuChange,
+    MenuStyle,
     SourceImage,
     StickContents,
     StickOperation,
     StickOptions,
     StickProgress,
+    Theme,
 )
 from tests.stick import helpers
 
@@ -65,11 +68,14 @@ class Bench:
         remove: tuple[str, ...] = (),
         options: StickOptions | None = None,
         persist: tuple[tuple[str, int], ...] = (),
+        change: MenuChange | None = None,
         after_step: Callable[[str], None] = lambda _step: None,
     ) -> dict[str, Any]:
         self.progress.clear()
         options = options or StickOptions()
-        order = helpers.order(operation, self.fd, add=add, remove=remove, options=options, persist=persist)
+        order = helpers.order(
+            operation, self.fd, add=add, remove=remove, options=options, persist=persist, change=change or MenuChange()
+        )
         return await writer.execute(order, self.progress.append, after_step=after_step)
 
     def look(self) -> StickContents:
@@ -475,3 +481,21 @@ async def test_what_grub_remembers_is_no_damage_and_stays(bench: Bench) -> None:
     await bench.do(StickOperation.REFRESH)
     assert os.pread(bench.fd, 1024, place) == noted
     assert (await bench.do(StickOperation.VERIFY))["ok"] is True
+
+
+async def test_a_refresh_changes_of_the_menu_what_it_is_told(bench: Bench) -> None:
+    await bench.do(StickOperation.CREATE, bench.source("one.iso"))
+    await bench.do(StickOperation.REFRESH, change=MenuChange(timeout=21, language="de"))
+    options = bench.look().manifest.options
+    assert (options.timeout, options.menu) == (21, MenuStyle(language="de"))
+    text = helpers.grub_read(bench.path, menu.menu_path(bench.look().manifest.generation)) or b""
+    assert b"set timeout=21" in text
+    assert b"Werkzeuge" in text
+    await bench.do(StickOperation.REFRESH, change=MenuChange(theme=Theme.NONE, remember=False))
+    options = bench.look().manifest.options
+    assert (options.timeout, options.menu) == (21, MenuStyle(Theme.NONE, remember=False, language="de"))
+    with pytest.raises(InvalidArgumentError, match="the timeout is 31 s"):
+        await bench.do(StickOperation.REFRESH, change=MenuChange(timeout=31))
+    assert bench.look().damage == ""
+    assert (await bench.do(StickOperation.VERIFY))["ok"] is True
+    helpers.check_boots(bench.path, bench.files)

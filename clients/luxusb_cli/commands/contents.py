@@ -13,7 +13,7 @@ from luxusb_cli import completion
 from luxusb_cli.commands.devices import damage_note, foreign_note, unlisted_note, updates_note
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
-from luxusb_cli.i18n import _, ngettext
+from luxusb_cli.i18n import LANGUAGES, _, ngettext
 from luxusb_cli.model import ForeignStick, JobInfo, StickImage
 from luxusb_cli.params import certificate_option, consent_options, target_options
 from luxusb_cli.render import badged, date, firmware_names, hardware, say, table
@@ -208,24 +208,53 @@ def _print_removal(target: Target, present: Sequence[StickImage], doomed: Sequen
 @click.command(short_help="Write boot files and menu of a stick anew.")
 @target_options()
 @certificate_option
+@click.option(
+    "--menu-timeout",
+    type=click.IntRange(0, 30),
+    metavar="SECONDS",
+    help="Time until the first image starts, 0 to 30.",
+)
+@click.option("--theme", type=click.Choice(("luxusb", "none")), help="How the menu looks.")
+@click.option("--remember/--forget", default=None, help="Whether the menu remembers what was started last.")
+@click.option("--menu-language", type=click.Choice(LANGUAGES), help="Language of the menu.")
 @job_options
 @json_option
 @pass_state
-def refresh(state: State, choice: TargetChoice, certificates: Sequence[Path], options: JobOptions) -> ExitCode:
+def refresh(
+    state: State,
+    choice: TargetChoice,
+    certificates: Sequence[Path],
+    menu_timeout: int | None,
+    theme: str | None,
+    remember: bool | None,
+    menu_language: str | None,
+    options: JobOptions,
+) -> ExitCode:
     """Write the boot files and the menu of a stick anew; the images stay, and so do the certificates on it.
+
+    What is said about the menu changes it; the rest of it stays as it is.
 
     \b
     Examples:
       luxusb refresh --device /dev/sdb
+      luxusb refresh --device /dev/sdb --menu-language de --menu-timeout 20
     """
 
     async def body(client: Client) -> ExitCode:
+        from luxusb_cli.connection import Typed
         from luxusb_cli.targets import open_targets
 
+        asked = {
+            "timeout": ("u", menu_timeout),
+            "theme": ("s", theme),
+            "remember": ("b", remember),
+            "language": ("s", menu_language),
+        }
+        menu = {key: Typed(kind, value) for key, (kind, value) in asked.items() if value is not None}
         async with AsyncExitStack() as stack:
             (target,) = await stack.enter_async_context(open_targets(client, choice))
             files = [stack.enter_context(path.open("rb")).fileno() for path in certificates]
-            start = partial(client.refresh, target.device.path, files)
+            start = partial(client.refresh, target.device.path, files, menu)
             return await one_job(
                 state,
                 client,

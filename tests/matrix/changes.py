@@ -1,0 +1,162 @@
+"""Changes that live systems keep: started twice with real images, and looked into in between: `make boot-changes`.
+
+The first start has to leave something in the room for changes. Then a program of the system is replaced in there, and
+nowhere else; the second start has to run it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from luxusbd.images.model import Firmware
+from luxusbd.stick import reader, target
+from luxusbd.stick.blockio import read_at
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.model import PartitionRole
+from tests.harness.service import ROOT, Service
+from tests.matrix import boots, systems
+from tests.matrix.cases import FILESYSTEMS, SYSTEMS, Result, Row, System, expected
+
+HERE = ROOT / "build" / "matrix"
+SIZE = 1024**3
+ROOM = "200MiB"
+WRITTEN = 20.0
+"""Seconds in which the kernel brings onto the stick what the system has written; ext4 does after five."""
+SIGN = "userland: changes are kept"
+_SAY = f"#!/bin/sh\nprintf '\\r\\n{SIGN}\\r\\n' >/dev/ttyS0\n"
+_PROGRAM = ("usr", "local", "sbin", "say-what-runs")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image on one filesystem, and where the changes of its root directory are."""
+
+    image: str
+    filesystem: Kind
+    partition: bool
+    """Whether they are on the persistence partition, and not in a directory of the data partition."""
+    upper: str
+    """The directory of the changes, on that partition or in that directory."""
+
+
+CASES = (
+    Case("debian-live", Kind.EXT4, partition=True, upper="rw"),
+    Case("debian-live", Kind.FAT32, partition=True, upper="rw"),
+    Case("dracut-live", Kind.EXT4, partition=False, upper="overlay"),
+)
+
+
+def main() -> int:
+    """Run the cases that the words name; 0 when all keep changes."""
+    parser = argparse.ArgumentParser(prog="make boot-changes", description=__doc__)
+    parser.add_argument("only", nargs="*", help="parts of names of images or filesystems")
+    only = parser.parse_args().only
+    chosen = [case for case in CASES if all(word in f"{case.image} {case.filesystem}" for word in only)]
+    return asyncio.run(_run(chosen))
+
+
+async def _run(chosen: Sequence[Case]) -> int:
+    images = await systems.make(frozenset(case.image for case in chosen), HERE / "images")
+    failed = 0
+    for case in chosen:
+        began = time.monotonic()
+        kept, said = await _case(case, images[case.image])
+        failed += not kept
+        shown = "kept" if kept else "LOST"
+        print(f"{case.image} / {case.filesystem}: {shown} ({time.monotonic() - began:.0f} s): {said}", flush=True)
+    return 1 if failed else 0
+
+
+async def _case(case: Case, image: Path) -> tuple[bool, str]:
+    stick = HERE / "changes.img"
+    stick.unlink(missing_ok=True)
+    async with Service(HERE / f"state-{os.getpid()}", catalogue=None, log=HERE / "luxusbd.log") as service:
+        await service.ask(
+            *("create", "--image-file", str(stick), "--size", str(SIZE), "--yes", "--serial-console"),
+            *("--filesystem", case.filesystem.value, "--persistence", f"{image}={ROOM}", str(image)),
+            *(("--persistence-partition", ROOM) if case.partition else ()),
+            timeout=600,
+        )
+        (listed,) = (await service.ask("contents", "--image-file", str(stick)))["images"]
+    row = _row(case)
+    first = await boots.start(stick, str(listed["title"]), row, HERE / "consoles", written=WRITTEN)
+    if first.result is not Result.BOOTED:
+        return False, f"the first start: {first.evidence}"
+    left = await asyncio.to_thread(_look_into, case, stick)
+    again = replace(row, system=replace(row.system, sign=SIGN), expected=replace(row.expected, sign=SIGN))
+    second = await boots.start(stick, str(listed["title"]), again, HERE / "consoles", written=WRITTEN)
+    return second.result is Result.BOOTED, f"{left} after the first start; the second: {second.evidence}"
+
+
+def _row(case: Case) -> Row:
+    system: System = next(system for system in SYSTEMS if system.image == case.image and not system.entry)
+    system = replace(system, entry="with saved changes", name=f"{system.name}, with changes")
+    place = next(filesystem for filesystem in FILESYSTEMS if filesystem.name == case.filesystem)
+    return Row(system, Firmware.BIOS, place, expected(system, Firmware.BIOS, place))
+
+
+def _look_into(case: Case, stick: Path) -> str:
+    """What the first start left; puts the other program there."""
+    role = PartitionRole.PERSISTENCE if case.partition else PartitionRole.DATA
+    with stick.open("r+b") as file:
+        found = reader.read_stick(file.fileno(), SIZE)
+        assert found is not None
+        kept = found.manifest.images[0].kept
+        assert kept is not None
+        part = target.stick_layout(read_at(file.fileno()), SIZE).partition(role)
+        work = HERE / "partition.img"
+        work.write_bytes(os.pread(file.fileno(), part.size, part.start))
+        left = _change(work, f"/{kept.directory}/{case.upper}".replace("//", "/"))
+        os.pwrite(file.fileno(), work.read_bytes(), part.start)
+        work.unlink()
+    return left
+
+
+def _change(filesystem: Path, upper: str) -> str:
+    """Names that the system made in the directory of its changes, in an ext4 that was not unmounted."""
+    checked = subprocess.run(["e2fsck", "-fy", filesystem], capture_output=True, check=False).returncode
+    assert checked in (0, 1), checked
+    listed = _debugfs(filesystem, f"ls -p {upper}")
+    names = [line.split("/")[5] for line in listed.splitlines() if line.count("/") > 5]
+    made = [name for name in names if name not in (".", "..")]
+    if not made:
+        raise RuntimeError(f"the first start left nothing in {upper}: {listed}")
+    script = HERE / "say"
+    script.write_text(_SAY)
+    path = upper
+    commands = []
+    for name in _PROGRAM[:-1]:
+        path = f"{path}/{name}"
+        commands.append(f"mkdir {path}")
+    commands += [
+        f"cd {path}",
+        f"rm {_PROGRAM[-1]}",
+        f"write {script} {_PROGRAM[-1]}",
+        f"sif {_PROGRAM[-1]} mode 0100755",
+    ]
+    _debugfs(filesystem, *commands)
+    script.unlink()
+    return ", ".join(made[:6])
+
+
+def _debugfs(filesystem: Path, *commands: str) -> str:
+    done = subprocess.run(
+        ["debugfs", "-w", "-f", "-", filesystem],
+        input="".join(f"{command}\n" for command in commands),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
