@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 .PHONY: help setup demo test test-vm boot-matrix boot-changes lint bench fuzz fuzz-bus power-cut man install uninstall clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Make a stick image with three real systems and boot it in a virtual machine
 	@packaging/setup.sh demo

@@ -67,10 +67,10 @@ class Bench:
         self._made: list[SourceImage] = []
         os.close(helpers.empty_target(self.disk))
 
-    def source(self, name: str, size: int) -> SourceImage:
+    def source(self, name: str, size: int, **changes: object) -> SourceImage:
         """An image that may go onto the stick."""
         path = helpers.random_file(self.work / f"source-{name}", size, len(self._made) + 1)
-        made = helpers.source(path, name)
+        made = helpers.source(path, name, **changes)
         self._made.append(made)
         self.hashes[name] = made.image.sha256
         return made

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from luxusbd.errors import LuxusbError
+from luxusbd.images.model import Persistence, Store
 from luxusbd.stick import grub, layout, menu, mounted
 from luxusbd.stick.model import MIB, StickOperation, StickOptions
 from tests.stick import blocklog, helpers
@@ -173,6 +174,20 @@ async def test_update(bench: Bench) -> None:
         await bench.run(node, StickOperation.UPDATE, step, add=new, remove=(names(12)[3], names(12)[9]))
 
     await cut_a_change(bench, "update", job)
+
+
+@pytest.mark.chaos
+async def test_persist(bench: Bench) -> None:
+    """Room for changes comes with the menu that has an entry for it, or not at all."""
+    words = ("persistent", "persistent-path={persistence}")
+    way = Persistence(helpers.entry(parameters=words), Store.FILE, "writable", files=(("/note", "x"),))
+    sources = [bench.source(name, 20_000, persistence=(way,)) for name in names(3)]
+    await bench.do(StickOperation.CREATE, add=sources)
+
+    async def job(node: str, step: Callable[[str], None]) -> None:
+        await bench.run(node, StickOperation.PERSIST, step, persist=((names(3)[1], 16 * MIB),))
+
+    await cut_a_change(bench, "persist", job)
 
 
 @pytest.mark.chaos
