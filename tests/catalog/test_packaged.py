@@ -16,6 +16,7 @@ from luxusbd.catalog.mirrorlists import MAX_MIRRORS, MirrorLists, read_lists, un
 from luxusbd.catalog.model import Distribution, Layer, Release, Trust
 from luxusbd.catalog.schema import parse_document
 from luxusbd.countries import CODES
+from luxusbd.images.recipes import packaged_recipes
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.mirrorchoice import CANDIDATES
 from luxusbd.jobs.vouching import name_in_lists, word_params_of
@@ -113,10 +114,16 @@ def test_the_files_are_formatted_alike(name: str) -> None:
 
 def test_packaged_keys_are_what_they_are_called() -> None:
     pinned = {found.key_fingerprint for _entry, found in PAIRS}
+    fetched = [variant.fetch for recipe in packaged_recipes() for variant in recipe.variants]
+    pinned |= {key for fetch in fetched if fetch is not None for key in fetch.keys}
     keys = sorted(resources.data("keys").glob("*.asc"))
     assert {key.stem for key in keys} == {
         "DF9B9C49EAA9298432589D76DA87E80D6294BE9B",
         "3E80CA1A8B89F69CBA57D98A76A5EF9054449A5C",
+        # of Debian's archive
+        "04B54C3CDCA79751B16BC6B5225629DF75B188BD",
+        "4D64FEC119C2029067D6E791F8D2585B8783D481",
+        "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8",
     }
     for key in keys:
         assert key.stem in pinned

@@ -135,7 +135,7 @@ async def test_look(core: Core, foreign: types.SimpleNamespace, tmp_path: Path) 
         foreign.contents = lambda _fd, _size, contents=contents: contents
         with (tmp_path / "file").open("rb") as one:
             answer = await core.channel.request("look", {"size": 7}, [one.fileno()])
-        assert answer == {"contents": expected, "losses": ["7 bytes of data"], "details": []}
+        assert answer == {"contents": expected, "losses": ["7 bytes of data"], "details": [], "foreign": None}
 
 
 async def test_cancelled_copy_stops(core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
