@@ -278,6 +278,7 @@ class Rescan:
             # not before the last change, also where the clock of the machine that made it was ahead
             added=max(self._now, file.changed),
             entries=seen.entries,
+            persistence=seen.persistence,
         )
 
     def _lost(self, image: ManifestImage, gone: Collection[str]) -> LostImage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError
 from luxusbd.images.model import Persistence, Store
@@ -14,15 +15,10 @@ from luxusbd.text import size_text
 
 PREFIX = "persist-"
 """What the directories of changes are called at the root of a partition, with the beginning of an image's hash."""
-COMPANION_PREFIX = "persist-c"
-"""The same, on the companion partition."""
+COMPANION_PREFIX = "persist-x"
+"""The same, on the companion partition; no hash begins so."""
 SMALLEST = 16 * MIB
 """Bytes below which no filesystem is made for changes."""
-
-
-def is_directory_of_changes(path: str) -> bool:
-    """Whether a path on a stick is that of a directory of changes, or inside one."""
-    return path.lstrip("/").startswith(PREFIX)
 
 
 def kind_for(image: ManifestImage, data: Kind) -> Kind:
@@ -45,8 +41,8 @@ def way_for(name: str, ways: Iterable[Persistence], kind: Kind, *, partition: bo
     known = tuple(ways)
     if not known:
         raise InvalidArgumentError(
-            f"{name} keeps no changes: no way is known for its system. If the stick was made by an older version,"
-            " rescan it first (luxusb rescan --thorough)"
+            f"{name} keeps no changes: no way is known for its system. If an older version put it on the stick, remove"
+            " it and add it again"
         )
     usable = [way for way in known if not way.on or kind in way.on]
     for way in usable:
@@ -95,11 +91,15 @@ def check_room(name: str, way: Persistence, size: int, kind: Kind, free: int) ->
         )
 
 
-def kept_by(image: ManifestImage, way: Persistence, size: int) -> Kept:
-    """The room for an image, of which nothing is made yet."""
-    own = way.store in (Store.FILE, Store.DIRECTORY)
+def kept_by(image: ManifestImage, way: Persistence, size: int, images: Iterable[ManifestImage] = ()) -> Kept:
+    """The room for an image beside that of the others, of which nothing is made yet."""
+    if not is_shared_out(way):
+        return Kept(way.store, way.name, "", size, way.entry)
     prefix = COMPANION_PREFIX if image.partition is PartitionRole.COMPANION else PREFIX
-    directory = f"{prefix}{image.sha256[:16]}" if own else ""
+    # a newer release may go on with what was made for this one
+    taken = {other.kept.directory for other in images if other.kept is not None}
+    parts = (image.sha256[start : start + 16] for start in range(len(image.sha256) - 15))
+    directory = next(name for part in parts if (name := prefix + part) not in taken)
     return Kept(way.store, way.name, directory, size, way.entry)
 
 
@@ -139,7 +139,10 @@ def check_alone(images: Iterable[ManifestImage], image: ManifestImage, way: Pers
             )
 
 
-def taken_over(kept: Kept, ways: Iterable[Persistence]) -> Kept:
-    """The room of an image whose place a newer release takes: started as that release does it, where it can."""
-    entry = next((way.entry for way in ways if (way.store, way.name) == (kept.store, kept.name)), None)
-    return Kept(kept.store, kept.name, kept.directory, kept.size, entry)
+def going_on(old: ManifestImage, new: ManifestImage) -> ManifestImage:
+    """What takes the place of an image, with its room for changes: started as the new one does it, where it can."""
+    if old.kept is None or old is new:
+        return new
+    way = place_of(old.kept), old.kept.name
+    entry = next((one.entry for one in new.persistence if (place_of(one), one.name) == way), None)
+    return replace(new, kept=replace(old.kept, entry=entry))

@@ -18,10 +18,10 @@ from luxusbd import process
 from luxusbd.errors import ImageNotFoundError, InvalidArgumentError, ToolFailedError
 from luxusbd.images.model import Persistence, Store
 from luxusbd.stick import kinds, partition, persistence, room, work
-from luxusbd.stick.blockio import CHUNK, finish, in_thread, sync
+from luxusbd.stick.blockio import CHUNK, finish, in_thread, sync, write_all
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import BLOCK
-from luxusbd.stick.model import Kept, Manifest, ManifestImage, PartitionRole, StickOrder
+from luxusbd.stick.model import MIB, Kept, Manifest, ManifestImage, PartitionRole, StickOrder
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.session import SYNC_EVERY, AfterStep, Session
 
@@ -67,6 +67,9 @@ async def remove(session: Session, kept: Kept) -> None:
         await session.room.remove_tree(f"/{kept.directory}")
     elif kept.store is Store.OWN and kept.name:
         await session.room.remove(f"/{kept.name}")
+    elif kept.store is Store.PARTITION and session.layout.has(PartitionRole.PERSISTENCE):
+        # without its superblock no system finds what is left of it
+        await in_thread(_forget, session)
     session.after_step("persistence-removed")
     await session.room.checkpoint()
 
@@ -85,7 +88,7 @@ async def _give(session: Session, order: StickOrder, manifest: Manifest, image: 
         raise InvalidArgumentError(f"the persistence partition has {most} bytes, and {size} were asked for")
     if image.partition is PartitionRole.DATA:
         persistence.check_room(image.name, way, size, kind, await session.free_bytes())
-    kept = persistence.kept_by(image, way, size)
+    kept = persistence.kept_by(image, way, size, manifest.images)
     session.progress.stage("persistence", image.name)
     if kept.directory:
         # what a job that was cut has left there is of no use to anybody
@@ -101,6 +104,12 @@ async def _give(session: Session, order: StickOrder, manifest: Manifest, image: 
     session.after_step("persistence-made")
     await session.room.checkpoint()
     return await _commit(session, manifest, image, kept)
+
+
+def _forget(session: Session) -> None:
+    part = session.layout.partition(PartitionRole.PERSISTENCE)
+    write_all(session.fd, bytes(MIB), part.start)
+    sync(session.fd)
 
 
 async def _commit(session: Session, manifest: Manifest, image: ManifestImage, kept: Kept | None) -> Manifest:

@@ -162,10 +162,7 @@ async def _put_in_place(
 
 def _in_place_of(old: ManifestImage, new: ManifestImage) -> ManifestImage:
     listed = dataclasses.replace(old, **{name: getattr(new, name) for name in _OF_THE_NEW})
-    if old.kept is None:
-        return listed
-    # what the user did with the old release is his: the new one goes on with it, where it can
-    return dataclasses.replace(listed, kept=persistence.taken_over(old.kept, new.persistence))
+    return persistence.going_on(old, listed)
 
 
 async def _remove(session: Session, names: Sequence[str]) -> None:

@@ -31,6 +31,7 @@ from luxusbd.stick import (
     making,
     menu,
     partition,
+    persistence,
     persisting,
     planned,
     reader,
@@ -294,7 +295,11 @@ async def _rescan(order: StickOrder, progress: Progress, after_step: AfterStep) 
         manifest, _menus = await session.look()
         await session.check_found(order.found)
         found = {image.name: image for image in order.found}
-        images = [found.pop(image.name, image) for image in manifest.images if image.name not in order.remove]
+        images = [
+            persistence.going_on(image, found.pop(image.name, image))
+            for image in manifest.images
+            if image.name not in order.remove
+        ]
         images += found.values()
         # the files lie there already, so that nothing is announced: what is announced and not listed would be removed
         manifest = await work.commit(session, dataclasses.replace(manifest, images=tuple(images)), order.found)

@@ -210,7 +210,9 @@ async def test_a_partition_for_changes_is_for_one_system(bench: Bench, monkeypat
     assert label == "writable"
     with pytest.raises(InvalidArgumentError, match=r"one\.iso keeps its changes in the persistence partition already"):
         await bench.do(StickOperation.PERSIST, persist=(("two.iso", 20 * MIB),))
-    await bench.do(StickOperation.PERSIST, persist=(("one.iso", 0), ("two.iso", 20 * MIB)))
+    await bench.do(StickOperation.PERSIST, persist=(("one.iso", 0),))
+    assert not any(os.pread(bench.fd, MIB, part.start))
+    await bench.do(StickOperation.PERSIST, persist=(("two.iso", 20 * MIB),))
     assert [image.kept is not None for image in bench.look().manifest.images] == [False, True]
     assert "'persistent'" in menu.render(bench.look().manifest)
 
@@ -256,6 +258,38 @@ async def test_a_newer_release_goes_on_with_the_changes(bench: Bench) -> None:
     assert "persistence" not in menu.render(bench.look().manifest)
     await bench.do(StickOperation.REMOVE, remove=("one-3.iso",))
     assert reader.open_stick(bench.fd, helpers.SIZE).lookup(f"/{directory}") is None
+
+
+async def test_the_older_release_again_leaves_the_newer_ones_changes_alone(bench: Bench) -> None:
+    one = live(bench, "one.iso", IN_FILE)
+    await bench.do(StickOperation.CREATE, one, persist=(("one.iso", ROOM),))
+    await bench.do(StickOperation.UPDATE, live(bench, "one-2.iso", IN_FILE, size=400_000), remove=("one.iso",))
+    await bench.do(StickOperation.ADD, one, persist=(("one.iso", 16 * MIB),))
+    newer, older = (image.kept for image in bench.look().manifest.images)
+    assert newer is not None
+    assert older is not None
+    assert newer.directory != older.directory
+    filesystem = reader.open_stick(bench.fd, helpers.SIZE)
+    sizes = [filesystem.lookup(f"/{kept.directory}/persistence") for kept in (newer, older)]
+    assert [node.size for node in sizes if node is not None] == [ROOM, 16 * MIB]
+    bench.fsck()
+
+
+async def test_a_rescan_leaves_the_room_with_its_image(bench: Bench) -> None:
+    one = live(bench, "one.iso", IN_FILE)
+    await bench.do(StickOperation.CREATE, one, persist=(("one.iso", ROOM),))
+    before = bench.look().manifest.images[0]
+    again = dataclasses.replace(before, kept=None, added=before.added + 100_000)
+    await writer.execute(helpers.order(StickOperation.RESCAN, bench.fd, found=(again,)), _nothing)
+    assert bench.look().manifest.images == (dataclasses.replace(again, kept=before.kept),)
+
+
+def test_directories_of_the_two_partitions_are_never_mistaken() -> None:
+    for digit in "0123456789abcdef":
+        here = helpers.image("one.iso", sha256=digit * 64)
+        there = dataclasses.replace(here, partition=PartitionRole.COMPANION)
+        assert not persistence.kept_by(here, IN_FILE, ROOM).directory.startswith(persistence.COMPANION_PREFIX)
+        assert persistence.kept_by(there, IN_FILE, ROOM).directory.startswith(persistence.COMPANION_PREFIX)
 
 
 @pytest.mark.parametrize(
