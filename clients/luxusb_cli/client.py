@@ -15,8 +15,9 @@ from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
 from luxusb_cli.i18n import N_, _
 from luxusb_cli.images import ImageInfo, PrunedInfo
 from luxusb_cli.inspection import InspectReport
-from luxusb_cli.model import DeviceInfo, JobInfo, PlanInfo, StickImage
+from luxusb_cli.model import DeviceInfo, JobInfo, StickImage
 from luxusb_cli.own import in_memory
+from luxusb_cli.plans import PlanInfo
 from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.text import clean
 from luxusb_cli.wire import ProtocolError, Wire, flag, get, text, texts, wire_of, wires

@@ -9,7 +9,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from luxusb_cli.i18n import N_, _
-from luxusb_cli.model import DeviceInfo, PlanInfo, PlannedDevice
+from luxusb_cli.model import DeviceInfo
+from luxusb_cli.plans import PlanInfo, PlannedDevice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 

@@ -15,7 +15,8 @@ import pytest
 from luxusb_cli.client import JOB, PROPERTIES, Client, Work
 from luxusb_cli.connection import Connection, Disconnected, OwnerChanged, Signal, Typed
 from luxusb_cli.errors import DaemonError
-from luxusb_cli.model import DeviceInfo, JobInfo, JobState, PlanInfo
+from luxusb_cli.model import DeviceInfo, JobInfo, JobState
+from luxusb_cli.plans import PlanInfo
 from luxusb_cli.wire import wire_of
 
 JOB_TIMEOUT = 60.0

@@ -19,6 +19,8 @@ from tests.daemon.loops import detach
 from tests.daemon.shared import World, world_of
 from tests.daemon.sticks import run
 from tests.harness.mirrors import Mirror, write_catalogue
+from tests.harness.tls import Authority, make_authority
+from tests.transfer.keys import Keys, made
 
 MIB = 1024 * 1024
 STICK = 256 * MIB
@@ -162,3 +164,17 @@ def world(shared: World) -> Iterator[World]:
     yield shared
     shared.undo.close()
     shared.undo = contextlib.ExitStack()
+
+
+@pytest.fixture(scope="module")
+def keys() -> Iterator[Keys]:
+    """A keyring in which keys can be made."""
+    # the agent's socket needs a short path
+    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who vouches for servers on this machine."""
+    return make_authority(tmp_path_factory.mktemp("tls"))

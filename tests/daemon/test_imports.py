@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ from tests.daemon.images import MIB, Images, TestImage
 from tests.daemon.leftovers import check_files
 from tests.daemon.test_jobs import ERROR, stored
 from tests.harness.service import environment
-from tests.transfer.keys import Keys, made
+from tests.transfer.keys import Keys
 from tests.transfer.packs import STREAMS, pack, zipped
 
 
@@ -346,12 +345,6 @@ async def test_a_compressed_import_is_paused_and_cancelled(
 
 
 # Lists of hashes
-
-
-@pytest.fixture(scope="module")
-def keys() -> Iterator[Keys]:
-    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,10 @@ from tests.daemon.caller import Caller
 from tests.daemon.conftest import CONFIG
 from tests.daemon.daemon import Daemon
 from tests.harness.maker import Maker
-from tests.harness.tls import Authority, make_authority
+from tests.harness.tls import Authority
 from tests.images.builders import build_iso
 from tests.images.systems import K
-from tests.transfer.keys import Keys, made
+from tests.transfer.keys import Keys
 
 INITRD = b"an initrd that looks for images in files" * 5000
 NAME = f"initrd-{hashlib.sha256(INITRD).hexdigest()[:16]}.gz"
@@ -28,19 +27,8 @@ IMAGES = "dists/bookworm/main/installer-amd64/20240202/images"
 
 
 @pytest.fixture(scope="module")
-def keys() -> Iterator[Keys]:
-    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def pinned(keys: Keys) -> str:
     return keys.make("archive")
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return make_authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

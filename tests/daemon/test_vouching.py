@@ -7,8 +7,7 @@ import hashlib
 import json
 import os
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +23,16 @@ from tests.daemon.leftovers import check_files
 from tests.daemon.test_jobs import ERROR
 from tests.harness.maker import Maker
 from tests.harness.mirrors import Faults, Mirror, catalogue
-from tests.harness.tls import Authority, make_authority
-from tests.transfer.keys import Keys, made
+from tests.harness.tls import Authority
+from tests.transfer.keys import Keys
 
 DEMANDS = '\n[verification]\nminimum_trust = "{}"\n'
 OTHER = "0b" * 32
 
 
 @pytest.fixture(scope="module")
-def keys() -> Iterator[Keys]:
-    # the agent's socket needs a short path
-    with tempfile.TemporaryDirectory(prefix="lux-") as place, made(Path(place) / "gpg") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def pinned(keys: Keys) -> str:
     return keys.make("maker")
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return make_authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

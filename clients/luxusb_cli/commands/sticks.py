@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from luxusb_cli.client import Client
     from luxusb_cli.connection import Typed
-    from luxusb_cli.model import PlanInfo
+    from luxusb_cli.plans import PlanInfo
     from luxusb_cli.targets import Target
 
 F = TypeVar("F", bound=Callable[..., Any])
