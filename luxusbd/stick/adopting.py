@@ -166,6 +166,7 @@ def _manifest(
         firmware=files.firmware,
         boot_files=files.records,
         shim=files.shim,
+        sbat=files.sbat,
         images=found,
         luxusbd=luxusbd.__version__,
     )

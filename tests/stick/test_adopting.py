@@ -99,6 +99,9 @@ async def test_an_old_stick_is_taken_over(old: Path) -> None:
     assert contents(old) is None
     result = await adopt(old)
     check(old, ["My-test-1.iso", "rescue.iso"])
+    taken = contents(old)
+    assert taken is not None
+    assert "shim" in taken.manifest.sbat, "what later tells that newer computers refuse its loaders"
     # debugfs cannot be told of this name; the kernel can
     assert result["left"] == ["/isos/memtest/My test (1).iso"]
     assert result["names"]["/isos/memtest/My test (1).iso"] == "My-test-1.iso"
