@@ -1,0 +1,91 @@
+"""The application: one instance, its window, and notifications when jobs end."""
+
+from __future__ import annotations
+
+from gi.repository import Adw, Gio, GLib
+from luxusb_cli.i18n import _
+from luxusb_cli.model import JobState
+
+from luxusb_gtk import words
+from luxusb_gtk.model import Model
+from luxusb_gtk.service import Service
+from luxusb_gtk.window import MainWindow
+
+ID = "org.luxusb.Luxusb"
+_SILENT = frozenset({"race-mirrors", "import"})
+"""Operations whose end is seen where they were asked for."""
+
+
+class Application(Adw.Application):
+    """`luxusb-gtk`.
+
+    Args:
+        service: the connection; another one than the system's in tests.
+        flags: of GApplication.
+    """
+
+    def __init__(
+        self, service: Service | None = None, flags: Gio.ApplicationFlags = Gio.ApplicationFlags.DEFAULT_FLAGS
+    ) -> None:
+        super().__init__(application_id=ID, flags=flags)
+        GLib.set_application_name("LUXusb")
+        self.service = service or Service()
+        self.model: Model | None = None
+        self.window: MainWindow | None = None
+
+    def do_startup(self) -> None:
+        """Build the parts once."""
+        Adw.Application.do_startup(self)
+        self.model = Model(self.service)
+        self.model.connect("finished", lambda _model, path: self._finished(path))
+        action = Gio.SimpleAction.new("quit", None)
+        action.connect("activate", lambda *_ignored: self.quit())
+        self.add_action(action)
+        self.set_accels_for_action("app.quit", ["<Control>q"])
+        show = Gio.SimpleAction.new("show-jobs", None)
+        show.connect("activate", lambda *_ignored: self._show_jobs())
+        self.add_action(show)
+        self.service.start()
+
+    def do_activate(self) -> None:
+        """Show the window; a second start brings the first one's to the front."""
+        assert self.model is not None
+        if self.window is None:
+            self.window = MainWindow(self, self.model)
+            self.window.connect("close-request", lambda _window: self._closing())
+        self.window.present()
+
+    def do_shutdown(self) -> None:
+        """Let go of the daemon; its jobs go on."""
+        self.service.stop()
+        Adw.Application.do_shutdown(self)
+
+    def _closing(self) -> bool:
+        """While jobs run, the app stays without a window, so that it can tell of their end."""
+        assert self.model is not None
+        self.window = None
+        if self.model.running_jobs():
+            self.hold()
+            self.model.connect("jobs", lambda _model: self._release())
+        return False
+
+    def _release(self) -> None:
+        if self.model is not None and self.window is None and not self.model.running_jobs():
+            self.quit()
+
+    def _show_jobs(self) -> None:
+        self.activate()
+        if self.window is not None:
+            self.window.go("progress")
+
+    def _finished(self, path: str) -> None:
+        job = self.model.jobs.get(path) if self.model is not None else None
+        if job is None or job.parent or job.operation in _SILENT or job.state is JobState.CANCELLED:
+            return
+        if self.window is not None and self.window.is_active():
+            return
+        good = job.state is JobState.SUCCEEDED
+        notification = Gio.Notification.new(_("Finished") if good else _("Failed"))
+        notification.set_body(f"{words.operation(job)}: {job.label}" if good else job.error_message)
+        notification.set_default_action("app.show-jobs")
+        self.send_notification(path, notification)

@@ -1,0 +1,164 @@
+"""The page of jobs: what runs, what waits, and how earlier ones ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gi.repository import Adw, GLib, Gtk
+from luxusb_cli.i18n import _
+from luxusb_cli.model import JobInfo, JobState
+from luxusb_cli.units import format_rate, format_size
+
+from luxusb_gtk import words
+from luxusb_gtk.model import Model
+from luxusb_gtk.service import ServiceError
+from luxusb_gtk.widgets.parts import Page, icon_button, name_for_readers, note, status
+
+EARLIER = 20
+"""Jobs that have ended of which the page tells."""
+
+
+class JobRow(Gtk.Box):
+    """One job with its bar and its buttons; a job of a job without."""
+
+    def __init__(self, job: JobInfo, steer: Callable[[JobInfo, str], None]) -> None:
+        super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+        self.path = job.path
+        self._job = job
+        self._title = note("", *(() if job.parent else ("heading",)))
+        self._title.set_hexpand(True)
+        top = Gtk.Box(spacing=6)
+        top.append(self._title)
+        label = job.label
+        self._pause = icon_button(
+            "media-playback-pause-symbolic", _("Pause {job}").format(job=label), lambda: steer(self._job, "Pause")
+        )
+        self._resume = icon_button(
+            "media-playback-start-symbolic", _("Resume {job}").format(job=label), lambda: steer(self._job, "Resume")
+        )
+        self._cancel = icon_button(
+            "process-stop-symbolic", _("Cancel {job}").format(job=label), lambda: steer(self._job, "Cancel")
+        )
+        if not job.parent:
+            for button in (self._pause, self._resume, self._cancel):
+                button.set_valign(Gtk.Align.START)
+                top.append(button)
+        self._bar = Gtk.ProgressBar()
+        name_for_readers(self._bar, label)
+        self._resumed = note("", "caption", "dim-label")
+        self._line = note("", "caption")
+        self._mirrors = note("", "caption", "dim-label")
+        for part in (top, self._bar, self._line, self._resumed, self._mirrors):
+            self.append(part)
+        self.show_job(job)
+
+    def show_job(self, job: JobInfo) -> None:
+        """Show its figures of now."""
+        self._job = job
+        self._title.set_label(job.label if job.parent else f"{words.operation(job)}: {job.label}")
+        if job.state is JobState.SUCCEEDED:
+            self._bar.set_fraction(1)
+        elif job.progress >= 0:
+            self._bar.set_fraction(min(1.0, job.progress))
+        elif job.state is JobState.RUNNING:
+            self._bar.pulse()
+        self._bar.set_visible(job.state not in (JobState.FAILED, JobState.CANCELLED))
+        self._line.set_label(words.progress_line(job))
+        self._line.remove_css_class("error")
+        if job.state is JobState.FAILED:
+            self._line.add_css_class("error")
+        self._line.set_selectable(job.state is JobState.FAILED)
+        self._resumed.set_visible(bool(job.resumed_bytes) and not job.state.finished)
+        self._resumed.set_label(_("Went on after {size}").format(size=format_size(job.resumed_bytes)))
+        serving = [
+            f"{share.host} {format_rate(share.rate)}" for share in job.details.mirrors if share.state == "serving"
+        ]
+        self._mirrors.set_visible(bool(serving) and not job.state.finished)
+        self._mirrors.set_label(_("From {mirrors}").format(mirrors=", ".join(serving)))
+        self._pause.set_visible(job.state in (JobState.RUNNING, JobState.QUEUED))
+        self._resume.set_visible(job.state is JobState.PAUSED)
+        self._cancel.set_visible(not job.state.finished)
+
+
+class ProgressPage(Page):
+    """All jobs of this user.
+
+    Args:
+        model: what is known.
+        back: goes back.
+        failed: gets the error of a call.
+    """
+
+    def __init__(self, model: Model, *, back: Callable[[], None], failed: Callable[[ServiceError], None]) -> None:
+        super().__init__(_("Progress"), back=back)
+        self._model = model
+        self._failed = failed
+        self._shown: tuple[str, ...] = ()
+        self.rows: dict[str, JobRow] = {}
+        self._cards: list[Gtk.Widget] = []
+        self._none = status("emblem-ok-symbolic", _("No jobs"), _("Nothing is being downloaded or written."))
+        self.content.append(self._none)
+        model.connect("jobs", lambda _model: self._fill())
+        model.connect("progress", lambda _model, path: self._progress(path))
+        self._fill()
+
+    def _order(self) -> list[JobInfo]:
+        running = self._model.running_jobs()
+        return running + [job for job in self._model.top_jobs() if job.state.finished][:EARLIER]
+
+    def _fill(self) -> None:
+        order = self._order()
+        paths = tuple(path for job in order for path in (job.path, *(c.path for c in self._model.children(job.path))))
+        if paths == self._shown:
+            for path in paths:
+                self._progress(path)
+            return
+        self._shown = paths
+        for old in self._cards:
+            self.content.remove(old)
+        self._cards, self.rows = [], {}
+        for job in order:
+            card = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=12)
+            card.add_css_class("card")
+            card.add_css_class("job")
+            for one in (job, *self._model.children(job.path)):
+                made = JobRow(one, self._steer)
+                made.set_margin_start(18 if one.parent else 0)
+                self.rows[one.path] = made
+                card.append(made)
+            self._cards.append(card)
+            self.content.append(card)
+        self._none.set_visible(not order)
+
+    def _progress(self, path: str) -> None:
+        job, shown = self._model.jobs.get(path), self.rows.get(path)
+        if job is not None and shown is not None:
+            shown.show_job(job)
+
+    def _steer(self, job: JobInfo, method: str) -> None:
+        if method == "Cancel":
+            self._ask_cancel(job)
+        else:
+            self._model.service.job(job.path, method, {}, lambda _answer: None, self._failed)
+
+    def _ask_cancel(self, job: JobInfo) -> None:
+        dialog = Adw.MessageDialog(
+            transient_for=self.get_root(),
+            modal=True,
+            heading=_("Cancel {job}?").format(job=job.label),
+            body=_("What was downloaded can be kept, so that a later download goes on there."),
+        )
+        dialog.add_response("go-on", _("Go on"))
+        dialog.add_response("keep", _("Cancel and keep"))
+        dialog.add_response("discard", _("Cancel and delete"))
+        dialog.set_response_appearance("discard", Adw.ResponseAppearance.DESTRUCTIVE)
+        dialog.set_default_response("go-on")
+        dialog.set_close_response("go-on")
+        dialog.connect("response", lambda _dialog, answer: self.cancel(job, answer))
+        dialog.present()
+
+    def cancel(self, job: JobInfo, answer: str) -> None:
+        """End a job as the user answered: go-on, keep or discard."""
+        if answer != "go-on":
+            options = {"keep_partial": GLib.Variant("b", answer == "keep")}
+            self._model.service.job(job.path, "Cancel", options, lambda _answer: None, self._failed)

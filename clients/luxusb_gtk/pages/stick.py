@@ -1,0 +1,176 @@
+"""The page of a LUXusb stick: what is on it, and everything that leaves the rest in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gi.repository import Adw, GLib, Gtk
+from luxusb_cli.i18n import _
+from luxusb_cli.model import DeviceInfo, StickImage
+from luxusb_cli.units import format_size
+from luxusb_cli.wire import text
+
+from luxusb_gtk import words
+from luxusb_gtk.basket import measure
+from luxusb_gtk.model import Model
+from luxusb_gtk.service import ServiceError
+from luxusb_gtk.widgets.parts import Page, group, icon_button, row, status, text_button
+from luxusb_gtk.widgets.spacebar import SpaceBar
+
+
+class StickPage(Page):
+    """One stick.
+
+    Args:
+        model: what is known.
+        back: goes back to the sticks.
+        started: gets the path of a job.
+        failed: gets the error of a call.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        back: Callable[[], None],
+        started: Callable[[str], None],
+        failed: Callable[[ServiceError], None],
+    ) -> None:
+        super().__init__("", back=back)
+        self._model = model
+        self._started, self._failed = started, failed
+        self._path = ""
+        self._parts: list[Gtk.Widget] = []
+        model.connect("devices", lambda _model: self._fill())
+
+    def show_device(self, device: DeviceInfo) -> None:
+        """Show a stick."""
+        self._path = device.path
+        self._fill()
+
+    def _fill(self) -> None:
+        for old in self._parts:
+            self.content.remove(old)
+        self._parts = []
+        if not self._path:
+            return
+        device = self._model.devices.get(self._path)
+        if device is None:
+            icon = "drive-removable-media-symbolic"
+            self._parts = [status(icon, _("The stick is gone"), _("Plug it in and choose it."))]
+        else:
+            self.title.set_title(words.device_name(device))
+            self.title.set_subtitle(device.node)
+            self._parts = self._of(device)
+        for new in self._parts:
+            self.content.append(new)
+
+    def _of(self, device: DeviceInfo) -> list[Gtk.Widget]:
+        parts: list[Gtk.Widget] = []
+        busy = bool(device.current_job)
+        if device.state == "damaged":
+            mend = row(_("This stick is damaged"), device.damage)
+            mend.add_suffix(self._button(_("Repair"), "RepairStick", device, busy))
+            return [group("", [mend])]
+        there = [(image.title or image.name, image.size + image.persistence) for image in device.images]
+        taken = max(0, device.size - device.free_bytes - sum(size for _title, size in there))
+        bar = SpaceBar()
+        bar.show_space(measure(device.size, (), overhead=taken, there=there))
+        parts.append(bar)
+        images = [self._image(device, image, busy) for image in device.images] or [row(_("No systems"))]
+        parts.append(group(_("Systems"), images))
+        if device.updates:
+            updates = [
+                row(
+                    text(update, "title"),
+                    _("{old} can become {new}").format(
+                        old=text(update, "from_version") or "?", new=text(update, "to_version")
+                    ),
+                )
+                for update in device.updates
+            ]
+            newer = group(_("Newer releases"), updates)
+            newer.set_header_suffix(self._button(_("Update"), "UpdateStick", device, busy))
+            parts.append(newer)
+        care: list[Gtk.Widget] = []
+        for title, says, label, method in (
+            (_("Check"), _("Reads every image back and compares it"), _("Check now"), "VerifyStick"),
+            (
+                _("Boot files"),
+                device.boot_warning or _("Writes boot files and menu anew and keeps the systems"),
+                _("Renew"),
+                "RefreshStick",
+            ),
+            (
+                _("Copied image files"),
+                _("Finds what was copied onto the stick by hand"),
+                _("Look for them"),
+                "RescanStick",
+            ),
+        ):
+            one = row(title, says)
+            one.add_suffix(self._button(label, method, device, busy))
+            care.append(one)
+        parts.append(group(_("Care"), care))
+        parts.append(group("", [row(_("Starts on"), words.firmware(device.firmware))]))
+        return parts
+
+    def _image(self, device: DeviceInfo, image: StickImage, busy: bool) -> Gtk.Widget:
+        title = image.title or image.name
+        says = [format_size(image.size)]
+        if image.persistence:
+            says.append(_("keeps changes, {size}").format(size=format_size(image.persistence)))
+        made = row(title, " · ".join(says))
+        remove = icon_button(
+            "user-trash-symbolic",
+            _("Remove {name}").format(name=title),
+            lambda: self._ask_remove(device, image),
+        )
+        remove.set_valign(Gtk.Align.CENTER)
+        remove.set_sensitive(not busy)
+        made.add_suffix(remove)
+        return made
+
+    def _button(self, label: str, method: str, device: DeviceInfo, busy: bool) -> Gtk.Button:
+        button = text_button(label, lambda: self._start(method, GLib.Variant("(oa{sv})", (device.path, {}))))
+        button.set_sensitive(not busy)
+        return button
+
+    def _start(self, method: str, arguments: GLib.Variant) -> None:
+        def done(answer: tuple[Any, ...]) -> None:
+            self._started(answer[0])
+
+        self._model.service.manager(method, arguments, done, self._failed)
+
+    def _ask_remove(self, device: DeviceInfo, image: StickImage) -> None:
+        title = image.title or image.name
+        dialog = Adw.MessageDialog(
+            transient_for=self.get_root(),
+            modal=True,
+            heading=_("Remove {name}?").format(name=title),
+            body=_("Its image, and changes that it keeps, are deleted from the stick. Everything else stays."),
+        )
+        dialog.add_response("cancel", _("Cancel"))
+        dialog.add_response("remove", _("Remove"))
+        dialog.set_response_appearance("remove", Adw.ResponseAppearance.DESTRUCTIVE)
+        dialog.set_default_response("cancel")
+        dialog.set_close_response("cancel")
+        dialog.connect(
+            "response", lambda _dialog, answer: self.remove_image(device, image) if answer == "remove" else None
+        )
+        dialog.present()
+
+    def remove_image(self, device: DeviceInfo, image: StickImage) -> None:
+        """Take a system off the stick."""
+        self._start("RemoveImages", GLib.Variant("(oasa{sv})", (device.path, [image.name], {})))
+
+    def add_chosen(self, device: DeviceInfo) -> None:
+        """Add what is chosen to a stick."""
+
+        def done(answer: tuple[Any, ...]) -> None:
+            self._model.clear()
+            self._started(answer[0])
+
+        arguments = GLib.Variant("(oasa{sv})", (device.path, self._model.basket.references, {}))
+        self._model.service.manager("AddImages", arguments, done, self._failed)

@@ -1,0 +1,140 @@
+"""The page of disks: where the systems go, and what can be done with a stick that is one already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from gi.repository import Gtk
+from luxusb_cli.i18n import _, ngettext
+from luxusb_cli.model import DeviceInfo
+from luxusb_cli.units import format_size
+
+from luxusb_gtk import words
+from luxusb_gtk.basket import measure, overhead_of
+from luxusb_gtk.model import Model
+from luxusb_gtk.widgets.parts import Page, group, icon_button, row, status, text_button
+from luxusb_gtk.widgets.spacebar import SpaceBar
+
+
+class SticksPage(Page):
+    """Disks come and go here as they are plugged in and pulled.
+
+    Args:
+        model: what is known.
+        back: goes back to the systems.
+        create: goes on with a disk that is to be erased.
+        add: adds what is chosen to a LUXusb stick.
+        manage: shows a LUXusb stick.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        back: Callable[[], None],
+        create: Callable[[DeviceInfo], None],
+        add: Callable[[DeviceInfo], None],
+        manage: Callable[[DeviceInfo], None],
+    ) -> None:
+        super().__init__(_("Choose a stick"), back=back)
+        self._model = model
+        self._create, self._add, self._manage = create, add, manage
+        self.selected = ""
+        """Path of the disk that is chosen."""
+        self._list = group(_("Sticks and other disks"))
+        self._rows: list[Gtk.Widget] = []
+        self._none = status(
+            "drive-removable-media-symbolic",
+            _("No stick"),
+            _("Plug in a USB stick; it appears here by itself."),
+        )
+        self.content.append(self._list)
+        self.content.append(self._none)
+        self.bar = SpaceBar()
+        self.action = text_button(_("Review"), self._go, "suggested-action", "pill")
+        self.action.set_halign(Gtk.Align.END)
+        self.bottom.append(self.bar)
+        self.bottom.append(self.action)
+        model.connect("devices", lambda _model: self._fill())
+        model.connect("chosen", lambda _model: self._measure())
+        self._fill()
+
+    def opened(self) -> None:
+        """Show the stick that is there, when there is only one."""
+        usable = [device for device in self._model.devices.values() if not device.blocked_reason]
+        if self.selected not in self._model.devices and len(usable) == 1:
+            self.selected = usable[0].path
+        self._fill()
+
+    def _fill(self) -> None:
+        for old in self._rows:
+            self._list.remove(old)
+        devices = sorted(self._model.devices.values(), key=lambda device: (bool(device.blocked_reason), device.node))
+        first: Gtk.CheckButton | None = None
+        self._rows = []
+        for device in devices:
+            made = row(f"{words.device_name(device)} · {format_size(device.size)}", words.device_state(device))
+            choose = Gtk.CheckButton(valign=Gtk.Align.CENTER, group=first)
+            first = first or choose
+            name = _("Use {name}, {node}").format(name=words.device_name(device), node=device.node)
+            choose.update_property([Gtk.AccessibleProperty.LABEL], [name])
+            choose.set_active(device.path == self.selected)
+            choose.connect("toggled", self._toggled, device.path)
+            made.add_prefix(Gtk.Image(icon_name="drive-removable-media-symbolic"))
+            made.add_prefix(choose)
+            if device.node:
+                node = Gtk.Label(label=device.node)
+                node.add_css_class("dim-label")
+                made.add_suffix(node)
+            if device.state in ("luxusb", "damaged") and not device.blocked_reason:
+                made.add_suffix(
+                    icon_button("go-next-symbolic", _("What is on this stick"), partial(self._manage, device))
+                )
+            if device.updates:
+                many = len(device.updates)
+                text = ngettext("One update", "{many} updates", many).format(many=many)
+                mark = Gtk.Label(label=text)
+                mark.add_css_class("accent")
+                made.add_suffix(mark)
+            made.set_activatable_widget(choose)
+            made.set_sensitive(not device.blocked_reason)
+            self._list.add(made)
+            self._rows.append(made)
+        self._list.set_visible(bool(devices))
+        self._none.set_visible(not devices)
+        self._measure()
+
+    def _toggled(self, choose: Gtk.CheckButton, path: str) -> None:
+        if choose.get_active():
+            self.selected = path
+            self._measure()
+
+    @property
+    def device(self) -> DeviceInfo | None:
+        """The disk that is chosen, while it is there and may be used."""
+        found = self._model.devices.get(self.selected)
+        return found if found is not None and not found.blocked_reason else None
+
+    def _measure(self) -> None:
+        device = self.device
+        self.bottom.set_visible(device is not None)
+        if device is None:
+            return
+        basket = self._model.basket
+        adds = device.state == "luxusb"
+        if adds:
+            there = [(image.title or image.name, image.size + image.persistence) for image in device.images]
+            taken = device.size - device.free_bytes - sum(size for _title, size in there)
+            space = measure(device.size, basket.choices, overhead=max(0, taken), there=there)
+        else:
+            space = measure(device.size, basket.choices, overhead=overhead_of(device.size))
+        self.bar.show_space(space)
+        self.action.set_label(_("Add to this stick") if adds else _("Review"))
+        ready = bool(len(basket)) and not space.too_much and not device.current_job and device.state != "damaged"
+        self.action.set_sensitive(ready)
+
+    def _go(self) -> None:
+        device = self.device
+        if device is not None:
+            (self._add if device.state == "luxusb" else self._create)(device)

@@ -1,0 +1,116 @@
+"""The bar that shows how the choice fills a stick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gi.repository import Gdk, Graphene, Gtk
+from luxusb_cli.i18n import _
+from luxusb_cli.units import format_size
+
+from luxusb_gtk.basket import Segment, Space
+
+HEIGHT = 22
+_SYSTEMS = ("#3584e4", "#33d17a", "#9141ac", "#e5a50a", "#26a269", "#62a0ea", "#c061cb", "#b5835a")
+"""Colours of GNOME's palette that can be told apart beside each other."""
+_FIXED = {"overhead": "#77767b", "persistence": "#f5c211", "there": "#5e5c64"}
+_TOO_MUCH = "#e01b24"
+
+
+def segment_title(segment: Segment) -> str:
+    """What a stretch is, for people."""
+    if segment.kind == "overhead":
+        return _("Boot files")
+    if segment.kind == "free":
+        return _("Free")
+    if segment.kind == "persistence":
+        return _("Changes of {title}").format(title=segment.title)
+    return segment.title
+
+
+def summary(space: Space) -> str:
+    """The bar in one sentence."""
+    if space.too_much:
+        names = ", ".join(choice.title for choice in space.too_much)
+        return _("{missing} too much: there is no room for {names}").format(
+            missing=format_size(max(0, -space.free)), names=names
+        )
+    line = _("{used} of {all} used, {free} free").format(
+        used=format_size(space.used), all=format_size(space.capacity), free=format_size(max(0, space.free))
+    )
+    return f"{line}; {_('the size of one is not known')}" if space.unknown else line
+
+
+class _Strip(Gtk.Widget):
+    """The coloured stretches. In a right-to-left language they begin on the right."""
+
+    def __init__(self) -> None:
+        super().__init__(height_request=HEIGHT, hexpand=True, accessible_role=Gtk.AccessibleRole.IMG)
+        self._space: Space | None = None
+        self.set_has_tooltip(True)
+        self.connect("query-tooltip", self._tooltip)
+
+    def show_space(self, space: Space) -> None:
+        """Draw it."""
+        self._space = space
+        self.queue_draw()
+
+    def _stretches(self) -> Iterator[tuple[float, float, Segment]]:
+        """Start and width in pixels of each."""
+        if self._space is None:
+            return
+        width = self.get_width()
+        whole = max(self._space.capacity, self._space.used, 1)
+        at = 0.0
+        for segment in self._space.segments:
+            length = segment.size / whole * width
+            rightmost = self.get_direction() is Gtk.TextDirection.RTL
+            yield (width - at - length if rightmost else at), length, segment
+            at += length
+
+    def do_snapshot(self, snapshot: Gtk.Snapshot) -> None:
+        """Paint it (GtkWidget)."""
+        text = self.get_style_context().get_color()
+        number = 0
+        for start, length, segment in self._stretches():
+            colour = Gdk.RGBA()
+            if not segment.fits:
+                colour.parse(_TOO_MUCH)
+            elif segment.kind == "free":
+                colour = text.copy()
+                colour.alpha = 0.15
+            else:
+                colour.parse(_FIXED.get(segment.kind) or _SYSTEMS[number % len(_SYSTEMS)])
+            number += segment.kind == "system"
+            area = Graphene.Rect()
+            area.init(start, 0, max(length - 1, 1), self.get_height())
+            snapshot.append_color(colour, area)
+
+    def _tooltip(self, _strip: Gtk.Widget, x: int, _y: int, _keyboard: bool, tooltip: Gtk.Tooltip) -> bool:
+        for start, length, segment in self._stretches():
+            if start <= x <= start + length:
+                tooltip.set_text(f"{segment_title(segment)}: {format_size(segment.size)}")
+                return True
+        return False
+
+
+class SpaceBar(Gtk.Box):
+    """The strip with a sentence below."""
+
+    def __init__(self) -> None:
+        super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+        self._strip = _Strip()
+        self.label = Gtk.Label(xalign=0, wrap=True)
+        self.label.add_css_class("caption")
+        self.append(self._strip)
+        self.append(self.label)
+
+    def show_space(self, space: Space) -> None:
+        """Show how a stick is filled."""
+        self._strip.show_space(space)
+        self.label.set_label(summary(space))
+        self.label.remove_css_class("error")
+        if space.too_much:
+            self.label.add_css_class("error")
+        parts = ", ".join(f"{segment_title(part)} {format_size(part.size)}" for part in space.segments)
+        self._strip.update_property([Gtk.AccessibleProperty.LABEL], [parts])

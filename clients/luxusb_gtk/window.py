@@ -1,0 +1,300 @@
+"""The main window: its pages, and what stands in their place while there is no daemon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gi.repository import Adw, Gdk, Gio, GLib, Gtk
+from luxusb_cli.catalog import DistroInfo
+from luxusb_cli.i18n import _
+from luxusb_cli.model import DeviceInfo, JobState
+from luxusb_cli.results import StoredResult
+
+from luxusb_gtk.basket import Choice
+from luxusb_gtk.model import Model
+from luxusb_gtk.pages.details import DetailsPage
+from luxusb_gtk.pages.progress import ProgressPage
+from luxusb_gtk.pages.stick import StickPage
+from luxusb_gtk.pages.sticks import SticksPage
+from luxusb_gtk.pages.summary import SummaryPage
+from luxusb_gtk.pages.systems import SystemsPage, import_file
+from luxusb_gtk.service import Presence, ServiceError
+from luxusb_gtk.widgets.parts import NARROW, Page, note, status, text_button
+
+START_COMMAND = "systemctl start luxusbd"
+CSS = b"""
+.badge { border-radius: 99px; padding: 2px 8px; background: alpha(currentColor, 0.1); }
+.badge.success { color: @success_color; }
+.badge.warning { color: @warning_color; }
+.badge.accent { color: @accent_color; }
+.badge.dim { opacity: 0.7; }
+.job { padding: 12px; }
+"""
+
+
+class MainWindow(Adw.ApplicationWindow):
+    """What the user sees.
+
+    Args:
+        application: whose window it is.
+        model: what is known.
+    """
+
+    def __init__(self, application: Adw.Application, model: Model) -> None:
+        super().__init__(application=application, title="LUXusb", default_width=820, default_height=720)
+        self.set_size_request(NARROW, 400)
+        self.model = model
+        style = Gtk.CssProvider()
+        style.load_from_data(CSS)
+        Gtk.StyleContext.add_provider_for_display(
+            Gdk.Display.get_default(), style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION
+        )
+        self._imports: dict[str, str] = {}
+        """Names of files by the jobs that read them in."""
+        menu = Gio.Menu()
+        menu.append(_("Update the list of systems"), "win.update-list")
+        menu.append(_("Keyboard shortcuts"), "win.show-help-overlay")
+        menu.append(_("About LUXusb"), "win.about")
+
+        self.systems = SystemsPage(
+            model,
+            details=self.show_details,
+            add_file=self.choose_file,
+            following=lambda: self.go("sticks"),
+            menu=menu,
+            jobs=lambda: self.go("progress"),
+            sticks=lambda: self.go("sticks"),
+        )
+        self.details = DetailsPage(model, back=lambda: self.go("systems"), failed=self.fail)
+        self.stick = StickPage(model, back=lambda: self.go("sticks"), started=self._started, failed=self.fail)
+        self.sticks = SticksPage(
+            model,
+            back=lambda: self.go("systems"),
+            create=self.review,
+            add=self.stick.add_chosen,
+            manage=self.manage,
+        )
+        self.summary = SummaryPage(model, back=lambda: self.go("sticks"), created=self._started, refused=self.fail)
+        self.progress = ProgressPage(model, back=lambda: self.go("systems"), failed=self.fail)
+        self.pages: dict[str, Page] = {
+            "systems": self.systems,
+            "details": self.details,
+            "sticks": self.sticks,
+            "stick": self.stick,
+            "summary": self.summary,
+            "progress": self.progress,
+        }
+        self.stack = Gtk.Stack(
+            transition_type=Gtk.StackTransitionType.SLIDE_LEFT_RIGHT, hhomogeneous=False, vhomogeneous=False
+        )
+        for name, page in self.pages.items():
+            self.stack.add_named(page, name)
+
+        self.reason = note("", "dim-label")
+        self.states = Gtk.Stack()
+        self.states.add_named(self._framed(status("content-loading-symbolic", _("Connecting…"), "")), "connecting")
+        self.states.add_named(
+            self._framed(
+                status(
+                    "network-offline-symbolic",
+                    _("The service is not running"),
+                    _("Start it with “{command}”. The app goes on by itself as soon as it is there.").format(
+                        command=START_COMMAND
+                    ),
+                    self.reason,
+                    text_button(_("Copy the command"), self._copy_command, "pill"),
+                    text_button(_("Try again"), model.service.try_again, "pill", "suggested-action"),
+                )
+            ),
+            "absent",
+        )
+        self.states.add_named(self.stack, "ready")
+        self.toasts = Adw.ToastOverlay(child=self.states)
+        self.set_content(self.toasts)
+        self._actions()
+        model.connect("presence", lambda _model: self._presence())
+        model.connect("finished", lambda _model, path: self._finished(path))
+        self._presence()
+
+    # ---- going about
+    def go(self, name: str) -> None:
+        """Show a page."""
+        self.stack.set_visible_child_name(name)
+        self.pages[name].opened()
+
+    @property
+    def page(self) -> str:
+        """The name of the page that is shown."""
+        return str(self.stack.get_visible_child_name())
+
+    def show_details(self, system: DistroInfo) -> None:
+        """Show one system."""
+        self.details.show_system(system)
+        self.go("details")
+
+    def review(self, device: DeviceInfo) -> None:
+        """Show what would be written."""
+        self.summary.show_device(device)
+        self.go("summary")
+
+    def manage(self, device: DeviceInfo) -> None:
+        """Show a stick."""
+        self.stick.show_device(device)
+        self.go("stick")
+
+    def tell(self, text: str) -> None:
+        """A short message at the bottom."""
+        self.toasts.add_toast(Adw.Toast(title=GLib.markup_escape_text(text), timeout=5))
+
+    def fail(self, error: ServiceError) -> None:
+        """Tell of an error; one that the user made by closing the password dialogue takes no dialogue of its own."""
+        if error.short_name == "NotAuthorizedDismissed":
+            self.tell(_("Not authorised; nothing was changed"))
+            return
+        dialog = Adw.MessageDialog(transient_for=self, modal=True, heading=_("That did not work"), body=str(error))
+        dialog.add_response("copy", _("Copy details"))
+        dialog.add_response("close", _("Close"))
+        dialog.set_default_response("close")
+        dialog.set_close_response("close")
+        dialog.connect(
+            "response",
+            lambda _dialog, answer: self._copy(f"{error.name}: {error}") if answer == "copy" else None,
+        )
+        dialog.present()
+
+    def _copy(self, text: str) -> None:
+        self.get_clipboard().set_content(Gdk.ContentProvider.new_for_value(text))
+
+    def _copy_command(self) -> None:
+        self._copy(START_COMMAND)
+        self.tell(_("Copied"))
+
+    def _framed(self, child: Gtk.Widget) -> Gtk.Widget:
+        box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL)
+        header = Adw.HeaderBar()
+        header.add_css_class("flat")
+        box.append(header)
+        box.append(child)
+        return box
+
+    # ---- what happens
+    def _presence(self) -> None:
+        service = self.model.service
+        self.reason.set_label(service.reason)
+        self.reason.set_visible(bool(service.reason))
+        self.states.set_visible_child_name(service.presence.value)
+        if service.presence is Presence.READY and self.model.running_jobs() and self.page == "systems":
+            self.go("progress")
+
+    def _started(self, _path: str) -> None:
+        self.go("progress")
+
+    def _finished(self, path: str) -> None:
+        job = self.model.jobs.get(path)
+        name = self._imports.pop(path, "")
+        if job is None or not name:
+            return
+        if job.state is JobState.FAILED:
+            self.fail(ServiceError(job.error_name, job.error_message))
+        elif job.state is JobState.SUCCEEDED:
+            stored = StoredResult.from_wire(job.result)
+            self.model.choose(Choice(stored.image, stored.image, stored.genuine or name, stored.size))
+            self.tell(_("{name} is chosen").format(name=stored.genuine or name))
+
+    # ---- actions
+    def _actions(self) -> None:
+        for name, act, keys in (
+            ("update-list", self._update_list, ["<Control>u"]),
+            ("about", self._about, []),
+            ("search", self._search, ["<Control>f"]),
+            ("add-file", self.choose_file, ["<Control>o"]),
+            ("back", self._back, ["<Alt>Left", "Escape"]),
+            ("close", self.close, ["<Control>w"]),
+        ):
+            action = Gio.SimpleAction.new(name, None)
+            action.connect("activate", lambda _action, _value, act=act: act())
+            self.add_action(action)
+            self.get_application().set_accels_for_action(f"win.{name}", keys)
+        self.set_help_overlay(self._shortcuts())
+
+    def _shortcuts(self) -> Gtk.ShortcutsWindow:
+        overlay = Gtk.ShortcutsWindow(transient_for=self, modal=True)
+        section = Gtk.ShortcutsSection(section_name="main", max_height=10)
+        shown = Gtk.ShortcutsGroup(title=_("General"))
+        for keys, title in (
+            ("<Control>f", _("Search systems")),
+            ("<Control>o", _("Add image file…")),
+            ("<Control>u", _("Update the list of systems")),
+            ("<Alt>Left", _("Back")),
+            ("<Control>w", _("Close the window")),
+            ("<Control>q", _("Quit")),
+        ):
+            shown.append(Gtk.ShortcutsShortcut(accelerator=keys, title=title))
+        section.append(shown)
+        overlay.set_child(section)
+        return overlay
+
+    def _back(self) -> None:
+        where = {
+            "details": "systems",
+            "sticks": "systems",
+            "stick": "sticks",
+            "summary": "sticks",
+            "progress": "systems",
+        }
+        if self.page in where:
+            self.go(where[self.page])
+
+    def _search(self) -> None:
+        self.go("systems")
+        self.systems.search.grab_focus()
+
+    def _update_list(self) -> None:
+        arguments = GLib.Variant("(a{sv})", ({},))
+        self.model.service.manager("UpdateCatalog", arguments, lambda answer: self._started(answer[0]), self.fail)
+
+    def _about(self) -> None:
+        Adw.AboutWindow(
+            transient_for=self,
+            application_name="LUXusb",
+            application_icon="org.luxusb.Luxusb",
+            version=str(self.model.service.properties("/org/luxusb/Manager", "org.luxusb.Manager").get("Version", "")),
+            license_type=Gtk.License.GPL_3_0,
+            comments=_("Several systems on one USB stick"),
+        ).present()
+
+    def choose_file(self) -> None:
+        """Ask for an image file by the desktop's own dialogue."""
+        chooser = Gtk.FileChooserNative(
+            title=_("Add image file…"), transient_for=self, modal=True, action=Gtk.FileChooserAction.OPEN
+        )
+        kinds = Gtk.FileFilter(name=_("Images"))
+        for pattern in ("*.iso", "*.img", "*.raw", "*.xz", "*.lzma", "*.gz", "*.zst", "*.bz2", "*.zip"):
+            kinds.add_pattern(pattern)
+        chooser.add_filter(kinds)
+        chooser.connect("response", self._file_chosen)
+        self._chooser = chooser  # a native dialogue lives as long as somebody holds it
+        chooser.show()
+
+    def _file_chosen(self, chooser: Any, answer: int) -> None:
+        if answer == Gtk.ResponseType.ACCEPT:
+            self.add_file(chooser.get_file())
+        chooser.destroy()
+
+    def add_file(self, file: Gio.File) -> None:
+        """Give an image file to the daemon and choose it once it is recognised."""
+        path = file.get_path()
+        if not path:
+            self.tell(_("Only files on this machine can be added"))
+            return
+        try:
+            descriptor = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123  # closed when the call has it
+        except OSError as error:
+            self.tell(f"{path}: {error.strerror}")
+            return
+
+        def done(answer: tuple[Any, ...]) -> None:
+            self._imports[answer[0]] = file.get_basename() or path
+
+        with descriptor:
+            import_file(self.model, descriptor.fileno(), file.get_basename() or path, done, self.fail)

@@ -1,0 +1,176 @@
+"""The app's words for what the daemon names. Pure."""
+
+from __future__ import annotations
+
+import time
+
+from luxusb_cli.catalog import DistroInfo, ReleaseInfo
+from luxusb_cli.i18n import N_, _, ngettext
+from luxusb_cli.model import DeviceInfo, JobInfo, JobState
+from luxusb_cli.units import format_rate, format_size
+
+_OPERATIONS = {
+    "download": N_("Downloading"),
+    "import": N_("Adding an image file"),
+    "create": N_("Making a stick"),
+    "add": N_("Adding systems"),
+    "remove": N_("Removing systems"),
+    "update": N_("Updating a stick"),
+    "refresh": N_("Renewing the boot files"),
+    "verify": N_("Checking a stick"),
+    "rescan": N_("Looking for image files"),
+    "repair": N_("Repairing a stick"),
+    "adopt": N_("Taking over a stick"),
+    "update-catalog": N_("Updating the list of systems"),
+    "race-mirrors": N_("Measuring mirrors"),
+    "persist": N_("Changing the room for changes"),
+}
+_STAGES = {
+    "transfer": N_("downloading"),
+    "download": N_("downloading"),
+    "verify": N_("checking the download"),
+    "partition": N_("partitioning"),
+    "boot-files": N_("writing boot files"),
+    "write-image": N_("writing"),
+    "read-back": N_("reading back"),
+    "read-image": N_("reading"),
+    "menu": N_("writing the menu"),
+    "feeds": N_("asking the makers"),
+}
+_STATES = {
+    JobState.QUEUED: N_("waiting"),
+    JobState.RUNNING: N_("running"),
+    JobState.PAUSED: N_("paused"),
+    JobState.SUCCEEDED: N_("done"),
+    JobState.FAILED: N_("failed"),
+    JobState.CANCELLED: N_("cancelled"),
+}
+_TRUST = {
+    "signed": N_("signed"),
+    "hash": N_("hash"),
+    "tls-only": N_("TLS only"),
+}
+TRUST_MEANING = {
+    "signed": N_("Its maker's signature is checked"),
+    "hash": N_("It is checked against a known hash"),
+    "tls-only": N_("Only as sure as the connection to its mirror"),
+}
+_FIRMWARE = {
+    "bios": N_("BIOS"),
+    "uefi": N_("UEFI"),
+    "uefi-sb": N_("UEFI with Secure Boot"),
+    "uefi-ia32": N_("32-bit UEFI"),
+    "uefi-ia32-sb": N_("32-bit UEFI with Secure Boot"),
+    "uefi-arm64": N_("ARM UEFI"),
+    "uefi-arm64-sb": N_("ARM UEFI with Secure Boot"),
+}
+
+
+def operation(job: JobInfo) -> str:
+    """What a job does."""
+    return _(_OPERATIONS[job.operation]) if job.operation in _OPERATIONS else job.operation
+
+
+def stage(job: JobInfo) -> str:
+    """Where a job stands, in a word or two."""
+    if job.state is JobState.RUNNING and job.stage:
+        return _(_STAGES[job.stage]) if job.stage in _STAGES else job.stage
+    return _(_STATES[job.state]) if job.state in _STATES else job.state.value
+
+
+def trust(word: str) -> str:
+    """How sure a download is."""
+    return _(_TRUST[word]) if word in _TRUST else ""
+
+
+def firmware(words: tuple[str, ...]) -> str:
+    """What a stick starts on."""
+    return ", ".join(_(_FIRMWARE[word]) if word in _FIRMWARE else word for word in words)
+
+
+def size(number: int) -> str:
+    """Bytes, or that they are not known."""
+    return format_size(number) if number else _("size not known")
+
+
+def release(found: ReleaseInfo) -> str:
+    """Version, edition, architecture where it is not the usual one, and size."""
+    architecture = "" if found.architecture in ("", "amd64") else found.architecture
+    return " · ".join(part for part in (found.version, found.edition, architecture, size(found.size)) if part)
+
+
+def marks(system: DistroInfo, found: ReleaseInfo) -> list[tuple[str, str]]:
+    """Badges of a release: word and style."""
+    known = [(trust(found.trust), "warning" if found.trust == "tls-only" else "success")]
+    if system.origin == "user":
+        known.append((_("custom"), "accent"))
+    if found.ended:
+        known.append((_("end of life"), "warning"))
+    if found.secure_boot == "no":
+        known.append((_("no Secure Boot"), "dim"))
+    return [(word, style) for word, style in known if word]
+
+
+def device_name(device: DeviceInfo) -> str:
+    """Vendor and model as people say it, or the node."""
+    if device.bus == "file":
+        return _("Image file")
+    return " ".join(part for part in (device.vendor, device.model) if part) or device.node
+
+
+def device_state(device: DeviceInfo) -> str:
+    """What is on a device, in a line."""
+    if device.blocked_reason:
+        return device.blocked_reason
+    if device.state == "luxusb":
+        many = len(device.images)
+        line = ngettext("LUXusb stick with one system", "LUXusb stick with {many} systems", many).format(many=many)
+        return f"{line} · {_('{size} free').format(size=format_size(device.free_bytes))}"
+    if device.foreign is not None:
+        return _("Stick of {program}").format(program=device.foreign.name)
+    if device.state == "damaged":
+        return _("Damaged LUXusb stick: {damage}").format(damage=device.damage)
+    if device.state == "blank":
+        return _("Empty")
+    if device.state == "busy":
+        return _("In use by a job")
+    return _("Holds other files, which would be erased")
+
+
+def progress_line(job: JobInfo) -> str:
+    """Stage, bytes, rate and remaining time of a job."""
+    parts = [stage(job)]
+    if job.state is JobState.PAUSED and job.details.pause_message:
+        parts = [job.details.pause_message]
+    if job.bytes_total and job.operation != "update-catalog" and not job.state.finished:
+        parts.append(_("{done} of {all}").format(done=format_size(job.bytes_done), all=format_size(job.bytes_total)))
+    if job.state is JobState.RUNNING and job.rate:
+        parts.append(format_rate(job.rate))
+        if (left := remaining(job)) > 0:
+            parts.append(_("{time} left").format(time=about(left)))
+    if job.state is JobState.FAILED:
+        parts.append(job.error_message)
+    return " · ".join(parts)
+
+
+def remaining(job: JobInfo) -> int:
+    """Seconds until the end at the present rate, 0 when unknown."""
+    if not job.rate or job.bytes_total <= job.bytes_done:
+        return 0
+    return (job.bytes_total - job.bytes_done) // job.rate + 1
+
+
+def about(seconds: int) -> str:
+    """A length of time, as exact as an estimate is."""
+    if seconds < 60:
+        return ngettext("one second", "{many} seconds", seconds).format(many=seconds)
+    minutes = (seconds + 30) // 60
+    if minutes < 60:
+        return ngettext("one minute", "{many} minutes", minutes).format(many=minutes)
+    hours = (minutes + 30) // 60
+    return ngettext("one hour", "{many} hours", hours).format(many=hours)
+
+
+def when(moment: int) -> str:
+    """A point in time, in Unix seconds, in the way of the user's locale."""
+    return time.strftime("%x %H:%M", time.localtime(moment)) if moment else _("never")

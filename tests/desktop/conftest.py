@@ -1,0 +1,52 @@
+"""The real daemon on a private bus, and the real app before it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from tests.daemon.conftest import caller, catalogue, daemon, images, mirror, place, settings, stick  # noqa: F401
+from tests.daemon.daemon import Daemon
+from tests.desktop.screen import display, turn, until
+
+
+@pytest.fixture(scope="session")
+def screen() -> Iterator[str]:
+    with display() as name:
+        yield name
+
+
+@pytest.fixture
+async def app(screen: str, daemon: Daemon) -> AsyncIterator[Any]:  # noqa: F811
+    """The application with its window, connected."""
+    async with running(daemon.address) as started:
+        await until(lambda: started.window.states.get_visible_child_name() == "ready", "the daemon")
+        yield started
+
+
+def running(address: str) -> Any:
+    """The application over a bus; an async context manager."""
+    import contextlib
+
+    @contextlib.asynccontextmanager
+    async def run() -> AsyncIterator[Any]:
+        from gi.repository import Gio
+        from luxusb_gtk.application import Application
+        from luxusb_gtk.service import Service
+
+        app = Application(Service(address), Gio.ApplicationFlags.NON_UNIQUE)
+        app.register(None)
+        app.activate()
+        await turn()
+        try:
+            yield app
+        finally:
+            if app.window is not None:
+                app.window.destroy()
+            app.service.stop()
+            for _ in range(5):
+                await turn()
+
+    return run()
