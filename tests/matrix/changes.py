@@ -23,7 +23,7 @@ from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import PartitionRole
 from tests.harness.service import ROOT, Service
 from tests.matrix import boots, systems
-from tests.matrix.cases import FILESYSTEMS, SYSTEMS, Result, Row, System, expected
+from tests.matrix.cases import FILESYSTEMS, SYSTEMS, Result, Row, System, expected, userland
 
 HERE = ROOT / "build" / "matrix"
 SIZE = 1024**3
@@ -98,7 +98,8 @@ async def _case(case: Case, image: Path) -> tuple[bool, str]:
 
 def _row(case: Case) -> Row:
     system: System = next(system for system in SYSTEMS if system.image == case.image and not system.entry)
-    system = replace(system, entry="with saved changes", name=f"{system.name}, with changes")
+    # all of them by an overlay, also where the root directory is of another kind without changes
+    system = replace(system, entry="with saved changes", name=f"{system.name}, with changes", sign=userland("overlay"))
     place = next(filesystem for filesystem in FILESYSTEMS if filesystem.name == case.filesystem)
     return Row(system, Firmware.BIOS, place, expected(system, Firmware.BIOS, place))
 
