@@ -197,12 +197,13 @@ async def _change_table(session: Session, old: Adoption, rows: Mapping[int, Row 
     """Write the table with these rows instead of those that it had in the beginning."""
 
     def write() -> None:
-        pieces = tablechange.writes(tablechange.changed(old.table, rows), old.layout.size)
+        with session.medium() as medium:
+            pieces = tablechange.writes(medium.read_at, tablechange.changed(old.table, rows), old.layout.size)
         for place, data in pieces:
             write_all(session.fd, data, place)
             sync(session.fd)
         with session.medium() as medium:
-            if any(medium.read_at(place, len(data)) != data for place, data in pieces):
+            if any(medium.read_at(place, len(data)) != data for place, data in dict(pieces).items()):
                 raise VerificationError("the partition table read back differs from what was written")
 
     await in_thread(write)
