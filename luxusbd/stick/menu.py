@@ -46,6 +46,7 @@ _GRAPHICS = (
 )
 _THEME = "$prefix/themes/luxusb/theme.txt"
 _GRUBENV = "$prefix/grubenv"
+_BESIDE = "$prefix/$grub_cpu-$grub_platform"
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
 _UNTRUSTED = '"${lux_untrusted}"'
 """Before the titles of entries whose key the shim of the stick does not have."""
@@ -140,6 +141,10 @@ def stub(
             *(f'if [ "$lockdown" != y ]; then insmod {module}; fi' for module in modules),
             f"set lux_can_hash={'y' if hashes else ''}",
             'if [ "$grub_platform" = pc ]; then set lux_can_hash=y; fi',
+            # beside a signed GRUB lie modules of its build
+            f'if [ "$lux_can_hash" != y -a "$lockdown" != y -a -e "{_BESIDE}/hashsum.mod" ]; then',
+            "  if insmod gcry_sha256; then if insmod hashsum; then set lux_can_hash=y; fi; fi",
+            "fi",
             "export lux_can_hash",
             "set lux_pick=",
             f"if search --no-floppy --set=data --fs-uuid {data_uuid}; then",
