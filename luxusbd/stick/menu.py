@@ -21,6 +21,7 @@ from luxusbd.stick.menulines import indent, notice, one_line
 from luxusbd.stick.menuplatforms import Platform, identify, platforms
 from luxusbd.stick.menustart import file_of, start
 from luxusbd.stick.menutexts import ENGLISH, Texts
+from luxusbd.stick.menutitles import title_word
 from luxusbd.stick.menutools import tools
 from luxusbd.stick.model import Manifest, ManifestImage, Theme
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
@@ -319,7 +320,7 @@ def _variant(manifest: Manifest, group: Group, image: ManifestImage, platform: P
     lines = [f"submenu {mark}{quote(title)} {icon} --id {quote(_image_id(image))} {{"]
     for entry in entries:
         mark = _UNTRUSTED if _untrusted(manifest, entry) else ""
-        shown = quote(clean_title(entry.title, title))
+        shown = title_word(entry.title, title, texts)
         made = [f"menuentry {mark}{shown} {icon} --id {quote(_entry_id(image, entry))} {{"]
         made += indent(_remember(manifest, _path(group, image, entry, platform)))
         made += indent(start(manifest, image, entry, word))

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from luxusbd.images import derive, match
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
-from luxusbd.stick import condition, menu, menugroups, menutexts, menutools, sums, theme
+from luxusbd.images.recipes import packaged_recipes
+from luxusbd.stick import condition, menu, menugroups, menutexts, menutitles, menutools, sums, theme
 from luxusbd.stick.model import Manifest, ManifestImage, MenuStyle, StickOptions, Theme
 from tests.stick import grubemu, helpers
 from tests.stick.test_menu import script_check
@@ -75,6 +77,8 @@ def test_a_catalogue_has_every_text_and_no_other(language: str, monkeypatch: pyt
     many = images(*["casper"] * 6, "new", "newer", "ipxe", "memtest86plus", entries=every)
     many += images("casper", entries=(only_bios,))
     many[0] = dataclasses.replace(many[0], source="custom:x")
+    ways = tuple(helpers.entry(f"System ({way})", firmware=frozenset({Firmware.BIOS})) for way in menutitles.WAYS)
+    many += images("arch", entries=ways)
     for those in (many, []):
         shown = menu.render(dataclasses.replace(styled(*those, language=language), shim="debian"))
         script_check(shown)
@@ -186,3 +190,21 @@ def test_where_grub_cannot_compare_it_says_why() -> None:
     signed, own = menu.stub(helpers.UUID), menu.stub(helpers.UUID, hashes=True)
     assert ("set lux_can_hash=\n" in signed, "set lux_can_hash=y\n" in own) == (True, True)
     assert '"$lockdown" != y -a -e "$prefix/$grub_cpu-$grub_platform/hashsum.mod"' in signed
+
+
+def test_what_recipes_say_of_a_way_is_translated_and_names_are_not() -> None:
+    german = menutexts.Texts("de")
+    assert menutitles.title_word("Debian (safe graphics)", "x", german) == "'Debian (''sichere Grafik'')'"
+    assert menutitles.title_word("It's (its own menu)", "x", german) == "'It'\\''s (''eigenes Men'\"${lux_ue}\"')'"
+    assert menutitles.title_word("direct", "x", german) == "'direct'"
+    assert menutitles.title_word("", "fallback", german) == "'fallback'"
+    english = menutitles.title_word("Debian (safe graphics)", "x", menutexts.Texts())
+    assert english.replace("''", "") == "'Debian (safe graphics)'"
+
+
+def test_the_ways_are_those_of_the_packaged_recipes() -> None:
+    recipes = packaged_recipes()
+    used = {variant.title for recipe in recipes for variant in recipe.variants}
+    used |= {extra.title for recipe in recipes for extra in recipe.extras}
+    used |= {recipe.toram.title for recipe in recipes if recipe.toram is not None}
+    assert (used - {""}) | {match.KEEPS, derive.TITLE, f"safe graphics, {derive.TITLE}"} == set(menutitles.WAYS)
