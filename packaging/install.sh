@@ -59,6 +59,13 @@ install_all() {
     put 755 "$prefix/sbin/luxusbd" <"$work/made/luxusbd"
     command_file luxusb_cli.__main__ >"$work/made/luxusb"
     put 755 "$prefix/bin/luxusb" <"$work/made/luxusb"
+    command_file luxusb_gtk.__main__ >"$work/made/luxusb-gtk"
+    put 755 "$prefix/bin/luxusb-gtk" <"$work/made/luxusb-gtk"
+    local app=org.luxusb.Luxusb
+    put 644 "$prefix/share/applications/$app.desktop" <"data/desktop/$app.desktop"
+    put 644 "$prefix/share/metainfo/$app.metainfo.xml" <"data/desktop/$app.metainfo.xml"
+    put 644 "$prefix/share/icons/hicolor/scalable/apps/$app.svg" <"data/desktop/$app.svg"
+    put 644 "$prefix/share/icons/hicolor/symbolic/apps/$app-symbolic.svg" <"data/desktop/$app-symbolic.svg"
     command_file luxusbd.children.transfer_main >"$work/made/transfer"
     put 755 "$prefix/libexec/luxusb-transfer" <"$work/made/transfer"
     command_file luxusbd.children.stick_main >"$work/made/stick"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gi.repository import Adw, Gio, GLib
+from gi.repository import Adw, Gio
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobState
 
@@ -21,14 +21,18 @@ class Application(Adw.Application):
 
     Args:
         service: the connection; another one than the system's in tests.
+        name: its application id, by which the session bus knows it.
         flags: of GApplication.
     """
 
     def __init__(
-        self, service: Service | None = None, flags: Gio.ApplicationFlags = Gio.ApplicationFlags.DEFAULT_FLAGS
+        self,
+        service: Service | None = None,
+        *,
+        name: str = ID,
+        flags: Gio.ApplicationFlags = Gio.ApplicationFlags.DEFAULT_FLAGS,
     ) -> None:
-        super().__init__(application_id=ID, flags=flags)
-        GLib.set_application_name("LUXusb")
+        super().__init__(application_id=name, flags=flags)
         self.service = service or Service()
         self.model: Model | None = None
         self.window: MainWindow | None = None

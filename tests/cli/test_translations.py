@@ -71,7 +71,7 @@ def test_translations_fill_in_the_same_values_and_name_the_same_commands(path: P
 def test_every_text_of_the_program_is_collected() -> None:
     """What is written for people and not marked would stay English."""
     found = []
-    for path in sorted(catalogue.SOURCES.rglob("*.py")):
+    for path in sorted(path for source in catalogue.SOURCES for path in source.rglob("*.py")):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if SHOWN.search(line):
                 found.append(f"{path.name}:{number}: {line.strip()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from tests.daemon.conftest import caller, catalogue, daemon, images, mirror, place, settings, stick  # noqa: F401
 from tests.daemon.daemon import Daemon
 from tests.desktop.screen import display, turn, until
+
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +39,9 @@ def running(address: str) -> Any:
         from luxusb_gtk.application import Application
         from luxusb_gtk.service import Service
 
-        app = Application(Service(address), Gio.ApplicationFlags.NON_UNIQUE)
+        # what one test has exported on the session bus stays there until its last reference is gone
+        name = f"org.luxusb.Test{next(NUMBERS)}"
+        app = Application(Service(address), name=name, flags=Gio.ApplicationFlags.NON_UNIQUE)
         app.register(None)
         app.activate()
         await turn()

@@ -193,6 +193,11 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
     assert done.returncode == 0, done.stderr
     assert files_below(destination) == {
         "opt/lux/bin/luxusb",
+        "opt/lux/bin/luxusb-gtk",
+        "opt/lux/share/applications/org.luxusb.Luxusb.desktop",
+        "opt/lux/share/icons/hicolor/scalable/apps/org.luxusb.Luxusb.svg",
+        "opt/lux/share/icons/hicolor/symbolic/apps/org.luxusb.Luxusb-symbolic.svg",
+        "opt/lux/share/metainfo/org.luxusb.Luxusb.metainfo.xml",
         "opt/lux/sbin/luxusbd",
         "opt/lux/lib/luxusb/.installed",
         "opt/lux/share/bash-completion/completions/luxusb",

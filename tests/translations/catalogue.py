@@ -1,4 +1,4 @@
-"""Collects the texts of the command line and brings the catalogues below luxusb_cli/locale up to date.
+"""Collects the texts of the command and of the app and brings the catalogues below luxusb_cli/locale up to date.
 
 `python -m tests.translations` does it; the .po files are edited by people, the .mo files are compiled from them and
 committed, so that neither a build nor a checkout needs a further step.
@@ -19,7 +19,7 @@ from luxusb_cli import helptexts
 from luxusb_cli.app import cli
 from luxusb_cli.i18n import DOMAIN, LOCALE
 
-SOURCES = LOCALE.parent
+SOURCES = (LOCALE.parent, LOCALE.parent.with_name("luxusb_gtk"))
 HEADER = """\
 # The texts of luxusb in another language. `python -m tests.translations` adds new ones and compiles.
 msgid ""
@@ -46,10 +46,17 @@ class Text:
 
 def texts() -> Iterator[Text]:
     """All texts, in a fixed order."""
-    for path in sorted(SOURCES.rglob("*.py")):
-        yield from _of_module(path)
+    for source in SOURCES:
+        for path in sorted(source.rglob("*.py")):
+            yield from _of_module(path)
     for message in helptexts.messages(cli):
         yield Text((message,), "help")
+
+
+def _name(path: Path) -> str:
+    """Of a module, as it stands in the .po file: below the command's package, or with the app's name in front."""
+    command, above = SOURCES[0], SOURCES[0].parent
+    return path.relative_to(command if path.is_relative_to(command) else above).as_posix()
 
 
 def _of_module(path: Path) -> Iterator[Text]:
@@ -58,7 +65,7 @@ def _of_module(path: Path) -> Iterator[Text]:
             arguments = node.args[: FUNCTIONS[node.func.id]]
             if all(isinstance(argument, ast.Constant) for argument in arguments):
                 forms = tuple(str(argument.value) for argument in arguments if isinstance(argument, ast.Constant))
-                yield Text(forms, path.relative_to(SOURCES).as_posix())
+                yield Text(forms, _name(path))
 
 
 def languages() -> list[Path]:
