@@ -9,6 +9,7 @@ kernel writes are its own, so that one seed does not give the same disks twice: 
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import random
@@ -27,6 +28,7 @@ from luxusbd.stick.model import MIB, StickOperation, StickOptions
 from tests.stick import blocklog, helpers
 from tests.stick.boot import boot
 from tests.stick.cutting import Bench, View, WrongError, expect
+from tests.stick.cutting_old import OldBench, image
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(3000)]
 
@@ -55,12 +57,10 @@ Job = Callable[[str, Callable[[str], None]], Awaitable[object]]
 
 
 @dataclass(frozen=True)
-class Log:
-    """A job that was recorded."""
+class Recorded:
+    """What a job wrote."""
 
     before_disk: Path
-    before: View
-    after: View
     entries: tuple[blocklog.Entry, ...]
     steps: tuple[tuple[str, int], ...]
     """Names of moments, and how many entries there were by then."""
@@ -73,23 +73,38 @@ class Log:
         return next((name for name, count in reversed(self.steps) if count <= prefix), "the beginning")
 
 
-async def record(bench: Bench, job: Job) -> Log:
-    """Do a job on the stick of the bench and record it."""
+@dataclass(frozen=True)
+class Log(Recorded):
+    """A job that was recorded on a stick of ours."""
+
+    before: View
+    after: View
+
+
+async def recorded(bench: Bench | OldBench, job: Job) -> Recorded:
+    """Do a job on the disk of a bench and record it."""
     before_disk = bench.work / "before"
     blocklog.copy(bench.disk, before_disk)
-    bench.learn_boot_files()
     with blocklog.recorded(bench.disk, bench.work) as recording:
         await job(recording.node, recording)
-    bench.learn_boot_files()
     entries, ends = blocklog.read_log(recording.log)
     steps = tuple((name, sum(end <= length for end in ends)) for name, length in recording.steps)
-    return Log(before_disk, bench.look(before_disk), bench.look(bench.disk), entries, steps)
+    return Recorded(before_disk, entries, steps)
+
+
+async def record(bench: Bench, job: Job) -> Log:
+    """Do a job on the stick of the bench and record it."""
+    bench.learn_boot_files()
+    found = await recorded(bench, job)
+    bench.learn_boot_files()
+    before, after = bench.look(found.before_disk), bench.look(bench.disk)
+    return Log(found.before_disk, found.entries, found.steps, before, after)
 
 
 async def cut_everywhere(
-    bench: Bench,
+    bench: Bench | OldBench,
     name: str,
-    log: Log,
+    log: Recorded,
     check: Callable[[Path, random.Random], Awaitable[None]],
     first: int = 0,
     cuts: int = CUTS,
@@ -254,6 +269,29 @@ async def test_replace(bench: Bench) -> None:
             expect(ended == manifest[1] | {"newer.iso"}, f"added once more, the menu has {ended}")
 
     await cut_everywhere(bench, "replace", log, check)
+
+
+@pytest.mark.chaos
+async def test_adopt(tmp_path: Path) -> None:
+    """The old menu or the new one, for a BIOS and for every EFI partition that a firmware may take."""
+    files = {f"distribution-{number}/{name}": name for number, name in enumerate(("one.iso", "two.iso"))}
+    images = {path: image(tmp_path / name, 90_000, number) for number, (path, name) in enumerate(files.items())}
+    images["three.iso"] = image(tmp_path / "three.iso", 2 * MIB, 3)
+    bench = OldBench(tmp_path, images)
+    log = await recorded(bench, bench.adopt)
+    bench.learn(bench.disk)
+    assert bench.check(bench.disk), "taken over to its end it is still an old stick"
+
+    async def check(disk: Path, chance: random.Random) -> None:
+        if bench.check(disk) or chance.randrange(GO_ON):
+            return
+        with helpers.loop_device(disk) as node:
+            await bench.adopt(node)
+        again = copy.copy(bench)
+        again.learn(disk)
+        expect(again.check(disk), "done once more, it is still an old stick")
+
+    await cut_everywhere(bench, "adopt", log, check)
 
 
 async def with_older_boot_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
