@@ -27,7 +27,6 @@ from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.changes import check_existing
-from luxusbd.jobs.companions import Companions
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.holds import Holds
@@ -37,6 +36,7 @@ from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane, Runner
+from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.together import Overall, combine
@@ -71,7 +71,7 @@ class Sticks:
         holds: Holds,
         unmounting: Unmounting,
         updates: StickUpdates,
-        companions: Companions,
+        startfiles: StartFiles,
     ) -> None:
         self._holds = holds
         self._unmounting = unmounting
@@ -84,7 +84,7 @@ class Sticks:
         self._repairs = Repairs(workshop)
         self._adoptions = Adoptions(workshop)
         self._updates = updates
-        self._companions = companions
+        self._startfiles = startfiles
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -473,7 +473,7 @@ class Sticks:
             replace(image.manifest_image(there, 0), partition=fitting.home(kind, guest, companion=companion))
             for image, there, guest in zip(images, stored, guests, strict=True)
         )
-        return await self._companions.complete(context, fetched, stored, overall)
+        return await self._startfiles.complete(context, fetched, stored, overall)
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, self._store.named(image.content))
