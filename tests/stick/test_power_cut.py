@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(3000)]
 
 CUTS = int(os.environ.get("LUXUSB_POWER_CUTS", "13"))
 SEED = int(os.environ.get("LUXUSB_POWER_CUT_SEED", "1"))
+ADOPT_CUTS = CUTS if "LUXUSB_POWER_CUTS" in os.environ else 6
 KEPT = Path("build/power-cut")
 FILESYSTEMS = ("ext4", "fat32", "exfat")
 GO_ON = 6
@@ -106,13 +107,14 @@ async def cut_everywhere(
     log: Recorded,
     check: Callable[[Path, random.Random], Awaitable[None]],
     first: int = 0,
+    count: int = CUTS,
 ) -> None:
     """Cut what was recorded from its `first` entry on, and check each disk."""
     chance = random.Random(f"{SEED} {name}")
     cuts = blocklog.Cuts(log.before_disk, log.entries)
     disk = bench.work / "cut"
     failures = []
-    for prefix in sorted(chosen(log.entries, first, chance)):
+    for prefix in sorted(chosen(log.entries, first, chance, count)):
         became = cuts.make(disk, prefix, chance)
         KEPT.mkdir(parents=True, exist_ok=True)
         kept = KEPT / f"{name}-{SEED}-{prefix}.img"
@@ -124,17 +126,17 @@ async def cut_everywhere(
             failures.append(f"{name}, seed {SEED}, {where}, {became}: {type(error).__name__}: {error} [{kept}]")
         else:
             kept.unlink()
-    print(f"\npower cut: {name}: {CUTS} cuts of {len(log.entries)} entries, seed {SEED}")
+    print(f"\npower cut: {name}: {count} cuts of {len(log.entries)} entries, seed {SEED}")
     assert not failures, "\n".join(failures)
 
 
-def chosen(entries: Sequence[blocklog.Entry], first: int, chance: random.Random) -> list[int]:
+def chosen(entries: Sequence[blocklog.Entry], first: int, chance: random.Random, count: int) -> list[int]:
     """How many entries each of the cuts gets; every number that makes a difference before any of them twice."""
     # a flush after a flush changes nothing
     different = [at + 1 for at, entry in enumerate(entries) if entry.data or (at and entries[at - 1].data)]
-    different = [first, *(count for count in different if count > first)]
-    rounds = [chance.sample(different, len(different)) for _round in range(-(-CUTS // len(different)))]
-    return [number for one in rounds for number in one][:CUTS]
+    different = [first, *(each for each in different if each > first)]
+    rounds = [chance.sample(different, len(different)) for _round in range(-(-count // len(different)))]
+    return [number for one in rounds for number in one][:count]
 
 
 def names(count: int) -> list[str]:
@@ -260,7 +262,7 @@ async def test_adopt(tmp_path: Path) -> None:
         again.learn(disk)
         expect(again.check(disk), "done once more, it is still an old stick")
 
-    await cut_everywhere(bench, "adopt", log, check)
+    await cut_everywhere(bench, "adopt", log, check, count=ADOPT_CUTS)
 
 
 async def with_older_boot_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
