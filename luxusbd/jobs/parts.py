@@ -23,7 +23,6 @@ from luxusbd.jobs.catalogrecipes import FILE_NAME, CatalogRecipes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.certificates import AdminCertificates
 from luxusbd.jobs.checking import Checker
-from luxusbd.jobs.companions import Companions
 from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.holds import Holds
@@ -41,6 +40,7 @@ from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
+from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.steering import Steering, slots
 from luxusbd.jobs.stickcomparison import StickComparer
 from luxusbd.jobs.sticks import Sticks
@@ -193,7 +193,7 @@ class Parts:
             holds=holds,
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
-            companions=Companions(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
+            startfiles=StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)

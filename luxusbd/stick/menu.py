@@ -241,6 +241,9 @@ def _defaults(manifest: Manifest, groups: Sequence[Group]) -> list[str]:
         ]
         for path in paths[:1]:
             lines.append(f"if [ {platform.test} ]; then set default={quote(path)}; fi")
+        if not paths:
+            # the first entry only says why nothing starts here: time to read it, and not a round without end
+            lines.append(f"if [ {platform.test} ]; then set timeout=-1; fi")
         for path in trusted[:1]:
             lines.append(f'if [ {platform.test} -a "$lockdown" = y ]; then set default={quote(path)}; fi')
         if paths:
