@@ -66,7 +66,7 @@ fuzz-bus: setup ## Send random D-Bus messages of two users to the service, as ro
 
 POWER_CUTS ?= 60
 POWER_CUT_SEED ?= 1
-power-cut: setup ## Cut the power in the middle of create, add, remove, update and refresh, as root (POWER_CUTS of each, POWER_CUT_SEED)
+power-cut: setup ## Cut the power in the middle of create, add, remove, update, refresh and adopt, as root (POWER_CUTS of each, POWER_CUT_SEED)
 	@LUXUSB_POWER_CUTS=$(POWER_CUTS) LUXUSB_POWER_CUT_SEED=$(POWER_CUT_SEED) unshare --mount --propagation slave \
 		sh -c 'mount --make-rshared / && exec "$$@"' sh $(PYTHON) -m pytest -q -s -m 'chaos and not boot' tests/stick/test_power_cut.py
 

@@ -158,6 +158,7 @@ def source(tmp_path: Path) -> Path:
     source = tmp_path / "source"
     shutil.copytree(ROOT / "packaging", source / "packaging")
     shutil.copytree(ROOT / "systemd", source / "systemd")
+    shutil.copytree(ROOT / "data/desktop", source / "data/desktop")
     for name, text in (
         ("dbus/org.luxusb.Manager.conf", "<busconfig/>\n"),
         ("dbus/org.luxusb.Manager.service", "[D-BUS Service]\nExec=/usr/sbin/luxusbd\n"),
