@@ -21,6 +21,7 @@ from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.catalogrecipes import FILE_NAME, CatalogRecipes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
+from luxusbd.jobs.certificates import AdminCertificates
 from luxusbd.jobs.checking import Checker
 from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.feeds import Feeds
@@ -116,6 +117,7 @@ class Parts:
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
         )
+        self.certificates = AdminCertificates(Path(config.paths.certificates_dir), self.transfers.certificate)
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
         comparer = StickComparer(catalog, self.policy)

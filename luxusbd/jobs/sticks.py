@@ -259,18 +259,22 @@ class Sticks:
         return await self._submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
 
     async def set_persistence(self, caller: Caller, identity: DeviceIdentity, named: str, size: int) -> Job:
-        """Start giving an image on a stick room for changes, or taking it away with 0.
+        """Start giving an image on a stick room for changes, or taking it away with 0; also by the room's own name,
+        where it belongs to no image.
 
         Raises:
             LuxusbError: the stick is none or damaged, has no such image, or cannot give it that room.
         """
         view = self._stick(identity)
-        (name, *more) = files_named(view, [named])
-        if more:
-            raise InvalidArgumentError(f"{named} is more than one image on {name_of(view)}; name one by its file name")
-        image = next(image for image in view.images if image.name == name)
+        name = named
+        if size or all(room.name != named for room in view.stray):
+            (name, *more) = files_named(view, [named])
+            if more:
+                raise InvalidArgumentError(
+                    f"{named} is more than one image on {name_of(view)}; name one by its file name"
+                )
         if size:
-            check_existing(view, image, size)
+            check_existing(view, next(image for image in view.images if image.name == name), size)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 0, 1)

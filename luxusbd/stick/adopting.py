@@ -7,29 +7,35 @@ row of the data partition gets its new name, as the last of all, the stick is an
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import luxusbd
-from luxusbd.errors import DeviceChangedError, DeviceError, InternalError, VerificationError
-from luxusbd.stick import adoption, bootfiles, bootswap, esp, partition, tablechange, target, work
+from luxusbd.errors import DeviceChangedError, DeviceError, InternalError, MalformedImageError, VerificationError
+from luxusbd.stick import adoption, bootfiles, bootswap, esp, oldmenu, partition, tablechange, target, work
 from luxusbd.stick.adoption import Adoption, OldFile
 from luxusbd.stick.blockio import MediumReader, in_thread, sync, write_all
 from luxusbd.stick.condition import Condition, examine, options_of
-from luxusbd.stick.filesystem import DataFilesystem
+from luxusbd.stick.detect import open_as
+from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.imagefile import FileRoom
 from luxusbd.stick.isofiles import DIRECTORY, MAX_FILES
-from luxusbd.stick.layout import SECTOR
+from luxusbd.stick.layout import MAXIMUM_TIMEOUT, SECTOR
 from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, StickOptions, StickOrder
 from luxusbd.stick.mounted import MountedRoom
+from luxusbd.stick.oldmenu import OldMenu
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import IMAGES_MODE, LinkingRoom
 from luxusbd.stick.session import AfterStep, Session
 from luxusbd.stick.tablechange import Row
 from luxusbd.stick.text import sanitise_name
+
+log = logging.getLogger(__name__)
 
 
 async def begin(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
@@ -74,11 +80,15 @@ async def adopt(order: StickOrder, progress: Progress, after_step: AfterStep) ->
     """
     async with _open(order, progress, after_step) as (session, old):
         look = await in_thread(session.on_medium, examine)
-        options = look.manifest.options if look.manifest is not None else _options(order, look)
+        menu = await in_thread(_old_menu, session, old)
+        options = look.manifest.options if look.manifest is not None else _options(order, look, menu)
+        images = order.found
+        if look.manifest is None:
+            images = await in_thread(session.on_medium, partial(_default_first, images, menu.image))
         serial = await in_thread(_serial, session, old)
         files = await bootfiles.build(old.layout, serial, look.uuid, serial_console=options.serial_console)
         await session.check_found(order.found)
-        manifest = _manifest(look, options, serial, files, order.found)
+        manifest = _manifest(look, options, serial, files, images)
         await session.commit(manifest, look.menus.inactive, order.found)
         progress.stage("boot-files")
         if old.add:
@@ -133,8 +143,36 @@ def _linking(session: Session) -> LinkingRoom:
     return session.room
 
 
-def _options(order: StickOrder, look: Condition) -> StickOptions:
-    return dataclasses.replace(order.options, filesystem=look.kind, label=options_of(look).label)
+def _options(order: StickOrder, look: Condition, menu: OldMenu) -> StickOptions:
+    timeout = order.options.timeout
+    if menu.timeout is not None:
+        # no menu of today waits for ever
+        timeout = MAXIMUM_TIMEOUT if menu.timeout < 0 else min(menu.timeout, MAXIMUM_TIMEOUT)
+    return dataclasses.replace(order.options, filesystem=look.kind, label=options_of(look).label, timeout=timeout)
+
+
+def _old_menu(session: Session, old: Adoption) -> OldMenu:
+    """What the old menu does by itself; nothing where it cannot be read, since the images are what counts."""
+    if old.menu is None:
+        return oldmenu.read("")
+    start, size = old.menu
+    with session.medium() as medium:
+        try:
+            filesystem = open_as(Kind.FAT32, lambda at, length: medium.read_at(start + at, length), size)
+            text = filesystem.read_file(oldmenu.PATH, oldmenu.LIMIT)
+        except MalformedImageError as error:
+            log.warning("the menu of the old stick cannot be read: %s", error)
+            text = None
+    return oldmenu.read((text or b"").decode("utf-8", "replace"))
+
+
+def _default_first(
+    images: tuple[ManifestImage, ...], path: str, filesystem: DataFilesystem
+) -> tuple[ManifestImage, ...]:
+    """The images with that of the old default entry as the first, which is today's default."""
+    files, _present, linked = _look(filesystem)
+    name = next((linked.get(file.inode, "") for file in files if file.path == path), "")
+    return tuple(sorted(images, key=lambda image: image.name != name))
 
 
 def _serial(session: Session, old: Adoption) -> str:
@@ -197,12 +235,13 @@ async def _change_table(session: Session, old: Adoption, rows: Mapping[int, Row 
     """Write the table with these rows instead of those that it had in the beginning."""
 
     def write() -> None:
-        pieces = tablechange.writes(tablechange.changed(old.table, rows), old.layout.size)
+        with session.medium() as medium:
+            pieces = tablechange.writes(medium.read_at, tablechange.changed(old.table, rows), old.layout.size)
         for place, data in pieces:
             write_all(session.fd, data, place)
             sync(session.fd)
         with session.medium() as medium:
-            if any(medium.read_at(place, len(data)) != data for place, data in pieces):
+            if any(medium.read_at(place, len(data)) != data for place, data in dict(pieces).items()):
                 raise VerificationError("the partition table read back differs from what was written")
 
     await in_thread(write)

@@ -66,6 +66,8 @@ class Adoption:
     """All partitions that are there now; their roles mean nothing."""
     layout: Layout
     """The stick afterwards."""
+    menu: tuple[int, int] | None
+    """Byte and size of the partition with the old menu; None once it is given up."""
     beside: bool
     """Whether its ESP is a new one, which no old file is on; else the old one is written over."""
     add: tuple[tuple[int, Row], ...]
@@ -92,8 +94,8 @@ def examine(read: ReadAt, size: int) -> Adoption:
     table = copies[0] or copies[1]
     if table is None:
         raise NotSupportedError(
-            "its partition table is an MBR, in which today's boot files have no place; save the images and create the"
-            " stick anew"
+            "its partition table is an MBR, which LUXusb 0.6.3 never made, and in which today's boot files have no"
+            " place; mount it, keep its images with luxusb import FILE, and make the stick anew with luxusb create"
         )
     data = _data(read, size)
     if data is None:
@@ -174,6 +176,7 @@ def _planned(
         table=table,
         present=Layout(size, present),
         layout=Layout(size, parts),
+        menu=(old.start, old.size) if old is not None else None,
         beside=beside,
         add=tuple(add),
         name=tuple(name),

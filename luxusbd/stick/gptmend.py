@@ -22,6 +22,9 @@ _SIGNATURE = 510
 _MBR_ROWS = 446
 _GPT_TYPE = 0xEE
 _HEADER = 92
+_FIRST_ROWS = 2
+_ROWS_BESIDE = 34
+"""Sector behind the usual rows; no partition begins before the first MiB."""
 _ROWS_SECTORS = 32
 """Sectors of the 128 rows of 128 bytes that every table of this program has."""
 
@@ -88,16 +91,30 @@ def mend(fd: int, state: TableState) -> None:
         sync(fd)
 
 
-def written(table: GptCopy, size: int) -> tuple[tuple[int, bytes], ...]:
-    """(byte, data) of both copies of a table on a disk of `size` bytes, the second copy first."""
+def written(read: ReadAt, table: GptCopy, size: int) -> tuple[tuple[int, bytes], ...]:
+    """(byte, data) to write, one after the other, so that a disk of `size` bytes has this table instead of its own.
+
+    Both copies are whole at the end, and the first one at every moment if it is so now: Linux does not look for the
+    second one by itself (block/partitions/efi.c, find_valid_gpt). One sector decides, the header, which says where its
+    rows are: new rows go beside, the header leads there, the usual place is written, and the header leads back.
+    """
     end = size // SECTOR - 1
     rows = table.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")
+    beside: tuple[tuple[int, bytes], ...] = ()
+    if int.from_bytes(read(SECTOR, SECTOR)[72:80], "little") == _FIRST_ROWS and _is_free(table):
+        led = _header(table, 1, end, size, rows_at=_ROWS_BESIDE)
+        beside = ((_ROWS_BESIDE * SECTOR, rows), (SECTOR, led))
     return (
         ((end - _ROWS_SECTORS) * SECTOR, rows),
         (end * SECTOR, _header(table, end, 1, size)),
-        (2 * SECTOR, rows),
+        *beside,
+        (_FIRST_ROWS * SECTOR, rows),
         (SECTOR, _header(table, 1, end, size)),
     )
+
+
+def _is_free(table: GptCopy) -> bool:
+    return all(row.start >= (_ROWS_BESIDE + _ROWS_SECTORS) * SECTOR for row in table.entries)
 
 
 def _problem(primary: GptCopy | None, backup: GptCopy | None) -> str:
@@ -108,7 +125,7 @@ def _problem(primary: GptCopy | None, backup: GptCopy | None) -> str:
     return "the two copies of the partition table differ"
 
 
-def _header(good: GptCopy, own: int, other: int, size: int) -> bytes:
+def _header(good: GptCopy, own: int, other: int, size: int, *, rows_at: int = _FIRST_ROWS) -> bytes:
     end = size // SECTOR - 1
     values = (
         b"EFI PART",
@@ -118,10 +135,10 @@ def _header(good: GptCopy, own: int, other: int, size: int) -> bytes:
         0,
         own,
         other,
-        _ROWS_SECTORS + 2,
+        rows_at + _ROWS_SECTORS,
         end - _ROWS_SECTORS - 1,
         uuid.UUID(good.guid).bytes_le,
-        2 if own == 1 else end - _ROWS_SECTORS,
+        rows_at if own == 1 else end - _ROWS_SECTORS,
         _ROWS_SECTORS * SECTOR // good.row_size,
         good.row_size,
         zlib.crc32(good.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")),

@@ -1,8 +1,7 @@
-"""Changes rows of a GUID partition table, both copies, so that one of them is whole at every moment.
+"""Changes rows of a GUID partition table, both copies, so that the first of them is whole at every moment.
 
-The second copy is written first. The rows of the first copy that a stick uses lie in one sector, so that GRUB, which
-asks for no checksum, sees the old ones or the new ones; firmware and kernel take the second copy while the checksum of
-the first does not fit (UEFI specification 2.10, section 5.3.2).
+The second copy is written first. GRUB asks for no checksum, so that the rows that a stick uses have to change at once
+for it, too: they lie in one sector, and the header, which is another one, leads to the old rows or the new ones.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from luxusbd.images.gpt import SECTOR, GptCopy
+from luxusbd.stick.blockio import ReadAt
 from luxusbd.stick.gptmend import written
 
 _ROW = struct.Struct("<16s16sQQQ72s")
@@ -57,6 +57,6 @@ def changed(good: GptCopy, rows: Mapping[int, Row | None]) -> GptCopy:
     return replace(good, rows=bytes(data))
 
 
-def writes(table: GptCopy, size: int) -> tuple[tuple[int, bytes], ...]:
+def writes(read: ReadAt, table: GptCopy, size: int) -> tuple[tuple[int, bytes], ...]:
     """(byte, data) to write in this order, each on the medium before the next."""
-    return written(table, size)
+    return written(read, table, size)

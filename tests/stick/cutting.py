@@ -101,15 +101,7 @@ class Bench:
             file.seek(layout.ESP_START)
             if not any(file.read(512)):
                 return
-        done = subprocess.run(
-            ["mdir", "-/", "-b", "-i", f"{self.disk}@@{layout.ESP_START}", "::"],
-            check=True,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "MTOOLSRC": "/dev/null"},
-        )
-        found = {line.removeprefix("::") for line in done.stdout.splitlines() if not line.endswith("/")}
-        self.esp_paths |= found
+        self.esp_paths |= files_of_esp(self.disk, layout.ESP_START)
 
     def look(self, disk: Path) -> View:
         """What GRUB finds on a disk; every image that its menu lists has to be whole."""
@@ -124,7 +116,7 @@ class Bench:
             expect(data is not None, f"GRUB cannot read {name}, which its menu lists")
             expect(_sha256(data) == self.hashes[name], f"{name} is not whole for GRUB")
         esp = ((path, _sha256(helpers.grub_read(disk, path, partition=2))) for path in sorted(self.esp_paths))
-        return View(_bios_loads(disk), tuple(esp), generation, shown)
+        return View(bios_loads(disk), tuple(esp), generation, shown)
 
     def replay(self, disk: Path) -> tuple[int, frozenset[str]]:
         """Let whoever uses the data partition next put it right, and judge what is there then.
@@ -158,6 +150,18 @@ class Bench:
         again = self.look(disk)
         expect(again.menu == manifest, f"after the replay the menu is {again.menu} and the manifest {manifest}")
         return found
+
+
+def files_of_esp(disk: Path, start: int) -> frozenset[str]:
+    """Paths of the files of an ESP that begins at a byte."""
+    done = subprocess.run(
+        ["mdir", "-/", "-b", "-i", f"{disk}@@{start}", "::"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MTOOLSRC": "/dev/null"},
+    )
+    return frozenset(line.removeprefix("::") for line in done.stdout.splitlines() if not line.endswith("/"))
 
 
 def _replay_ext4(node: str, where: Path, hashes: dict[str, str]) -> None:
@@ -200,7 +204,7 @@ _REPLAYS: dict[str, Callable[[str, Path, dict[str, str]], None]] = {
 }
 
 
-def _bios_loads(disk: Path) -> str:
+def bios_loads(disk: Path) -> str:
     """SHA-256 of what boot.img and the first sector of the core image make a BIOS load; see luxusbd.stick.bios."""
     with disk.open("rb") as file:
         code = file.read(440)

@@ -7,13 +7,20 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from luxusbd.stick.bios import patch_boot, patch_core
 from luxusbd.stick.layout import TYPE_BASIC_DATA, TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX
 from luxusbd.stick.model import MIB
 
 SIZE = 400 * MIB
+ESP = 40
+"""MiB of the ESP; the real ones have 1024."""
 GAP = 130
 """MiB between the ESP and the data partition; the real ones have 510."""
 OLD_MENU = b"set timeout=30\nmenuentry 'Old' { true; }\n"
+
+GRUB = Path("/usr/lib/grub")
+EFI_PROGRAM = "/EFI/BOOT/BOOTX64.EFI"
+_MODULES = ("part_gpt", "fat", "ext2", "normal", "configfile", "search_label", "loopback", "iso9660", "serial", "test")
 
 FEATURES = "^metadata_csum_seed,^orphan_file,^metadata_csum"
 
@@ -23,14 +30,19 @@ def old(
     images: Mapping[str, Path],
     *,
     size: int = SIZE,
-    esp: int = 40,
+    esp: int = ESP,
     gap: int = GAP,
     label: str = "LUXusb",
     features: str = FEATURES,
     bios: bool = True,
     table: str = "gpt",
+    menu: bytes = OLD_MENU,
+    starts: bool = False,
 ) -> Path:
-    """A stick of LUXusb 0.6.3; `images` are files by their paths below /isos. Sizes in MiB but for `size`."""
+    """A stick of LUXusb 0.6.3; `images` are files by their paths below /isos. Sizes in MiB but for `size`.
+
+    With `starts` a BIOS and a UEFI firmware start GRUB from it, which reads `menu`.
+    """
     with path.open("wb") as file:
         file.truncate(size)
     start = 2 + esp + gap
@@ -48,10 +60,15 @@ def old(
     with esp_image.open("wb") as file:
         file.truncate(esp * MIB)
     subprocess.run(["mkfs.fat", "-F", "32", "-n", "VMBOOT", esp_image], check=True, capture_output=True)
-    menu = path.with_suffix(".cfg")
-    menu.write_bytes(OLD_MENU)
-    subprocess.run(["mmd", "-i", esp_image, "::/boot", "::/boot/grub"], check=True)
-    subprocess.run(["mcopy", "-i", esp_image, menu, "::/boot/grub/grub.cfg"], check=True)
+    config = path.with_suffix(".cfg")
+    config.write_bytes(menu)
+    subprocess.run(["mmd", "-i", esp_image, "::/boot", "::/boot/grub", "::/EFI", "::/EFI/BOOT"], check=True)
+    subprocess.run(["mcopy", "-i", esp_image, config, "::/boot/grub/grub.cfg"], check=True)
+    if starts:
+        program = config.with_suffix(".efi")
+        program.write_bytes(efi_program(path.parent))
+        subprocess.run(["mcopy", "-i", esp_image, program, f"::{EFI_PROGRAM}"], check=True)
+        program.unlink()
     tree = path.with_suffix(".tree")
     (tree / "isos").mkdir(parents=True)
     for name, source in images.items():
@@ -62,10 +79,29 @@ def old(
     with path.open("r+b") as file:
         file.seek(2 * MIB)
         file.write(esp_image.read_bytes())
+        if starts:
+            core = _grub("i386-pc", path.parent, "biosdisk")
+            file.seek(0)
+            file.write(patch_boot((GRUB / "i386-pc" / "boot.img").read_bytes(), MIB // 512))
+            file.seek(MIB)
+            file.write(patch_core(core, MIB // 512))
     shutil.rmtree(tree)
     esp_image.unlink()
-    menu.unlink()
+    config.unlink()
     return path
+
+
+def efi_program(work: Path) -> bytes:
+    """GRUB for UEFI, which reads its menu from the second partition of the disk that it comes from."""
+    return _grub("x86_64-efi", work)
+
+
+def _grub(platform: str, work: Path, *modules: str) -> bytes:
+    made = work / f"old-grub-{platform}"
+    if not made.exists():
+        words = ["grub-mkimage", "-O", platform, "-d", str(GRUB / platform), "-p", "(,gpt2)/boot/grub", "-o", str(made)]
+        subprocess.run([*words, *_MODULES, *modules], check=True, capture_output=True)
+    return made.read_bytes()
 
 
 def ventoy(path: Path, data: bytes, *, label: str = "VTOYEFI", table: str = "dos", sectors: int = 65536) -> Path:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from luxusbd.errors import NotSupportedError
 from luxusbd.images import gpt as tables
 from luxusbd.images.recognise import recognise
-from luxusbd.stick import adoption, elsewhere, esp, gpt, isofiles, reader, writer
+from luxusbd.stick import adoption, elsewhere, esp, gpt, isofiles, oldmenu, reader, writer
 from luxusbd.stick.blockio import read_at
 from luxusbd.stick.foreign import Maker
-from luxusbd.stick.model import MIB, ManifestImage, PartitionRole, StickContents, StickOperation
+from luxusbd.stick.model import MIB, ManifestImage, PartitionRole, StickContents, StickOperation, StickOptions
+from luxusbd.stick.oldmenu import OldMenu
 from tests.stick import helpers, oldsticks
 
 RESCUE = Path("/usr/lib/grub-rescue/grub-rescue-cdrom.iso")
@@ -144,6 +148,73 @@ async def test_wherever_it_is_cut_it_can_be_repeated(tmp_path: Path) -> None:
         check(path, ["memtest.iso", "rescue.iso"])
 
 
+MENU = b"""# LUXusb Multiboot
+set timeout="7"
+set default=1
+function help {
+  echo "/isos/none.iso"
+}
+menuentry "Help" {
+  help
+}
+submenu "Memory test" {
+    menuentry "Normal" {
+        set isofile="/isos/memtest/My test (1).iso"
+        loopback loop "($root)$isofile"
+    }
+}
+submenu 'Rescue' {
+    menuentry "Normal" { loopback loop ($root)/isos/rescue/rescue.iso; }
+}
+"""
+
+
+async def test_timeout_and_default_of_the_old_menu_are_kept(tmp_path: Path) -> None:
+    files = {"memtest/My test (1).iso": MEMTEST, "rescue/rescue.iso": RESCUE}
+    for number, default in ((1, b"2"), (2, b'"Rescue>0"')):
+        menu = MENU.replace(b"default=1", b"default=" + default)
+        path = oldsticks.old(tmp_path / f"{number}.img", files, menu=menu)
+        await adopt(path)
+        taken = contents(path)
+        assert taken is not None
+        assert taken.manifest.options.timeout == 7
+        assert [image.name for image in taken.manifest.images] == ["rescue.iso", "My-test-1.iso"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (MENU.decode(), OldMenu(7, "/isos/memtest/My test (1).iso")),
+        (MENU.decode().replace("default=1", "default=0"), OldMenu(7, "")),
+        (MENU.decode().replace("default=1", "default=9"), OldMenu(7, "")),
+        (MENU.decode().replace("default=1", "default='$saved'"), OldMenu(7, "")),
+        ("timeout=-1\nset default='x\nmenuentry 'a' {\n}", OldMenu(-1, "")),
+        ("set timeout=$x", OldMenu(None, "")),
+        ("}\n}\n{\nset timeout=5\n", OldMenu(None, "")),
+        ("", OldMenu(None, "")),
+    ],
+)
+def test_what_an_old_menu_says(text: str, found: OldMenu) -> None:
+    assert oldmenu.read(text) == found
+
+
+@given(st.text(max_size=400) | st.lists(st.sampled_from(MENU.decode().splitlines())).map("\n".join))
+def test_no_old_menu_is_an_error(text: str) -> None:
+    found = oldmenu.read(text)
+    assert found.image == "" or found.image in text
+
+
+async def test_an_old_menu_that_cannot_be_read_is_no_hindrance(old: Path) -> None:
+    with old.open("r+b") as file:
+        file.seek(2 * MIB)
+        file.write(bytes(512))
+    await adopt(old)
+    check(old, ["My-test-1.iso", "rescue.iso"])
+    taken = contents(old)
+    assert taken is not None
+    assert taken.manifest.options.timeout == StickOptions().timeout
+
+
 async def test_without_free_room_the_old_efi_partition_is_written_over(tmp_path: Path) -> None:
     path = oldsticks.old(tmp_path / "old.img", {"rescue.iso": RESCUE}, esp=140, gap=0)
     with path.open("rb") as file:
@@ -164,7 +235,7 @@ async def test_a_stick_without_room_for_bios_is_given_it_elsewhere(tmp_path: Pat
     ("changes", "reason"),
     [
         ({"esp": 40, "gap": 0}, "neither its EFI partition nor the room"),
-        ({"table": "dos"}, "its partition table is an MBR"),
+        ({"table": "dos"}, "keep its images with luxusb import FILE, and make the stick anew with luxusb create"),
         ({"features": "metadata_csum,metadata_csum_seed"}, "tune2fs -O ^metadata_csum_seed on partition 3"),
         ({"features": f"{oldsticks.FEATURES},inline_data"}, "features that GRUB cannot read"),
     ],
@@ -174,7 +245,7 @@ async def test_what_cannot_be_done_is_said(tmp_path: Path, changes: dict[str, An
     before = path.read_bytes()
     with path.open("rb") as file:
         seen = elsewhere.look(file.fileno(), oldsticks.SIZE)
-        with pytest.raises(NotSupportedError, match=reason.replace("^", r"\^")):
+        with pytest.raises(NotSupportedError, match=re.escape(reason)):
             adoption.examine(read_at(file.fileno()), oldsticks.SIZE)
     assert seen is not None
     assert reason in seen.refusal

@@ -149,7 +149,8 @@ async def test_a_stick_boots_after_its_repair(tmp_path: Path) -> None:
 
 
 async def test_a_stick_of_an_older_luxusb_boots_after_it_is_taken_over(tmp_path: Path) -> None:
-    path = oldsticks.old(tmp_path / "old.img", {"rescue/rescue.iso": RESCUE})
+    menu = b"set timeout=2\n" + oldsticks.OLD_MENU.partition(b"\n")[2]
+    path = oldsticks.old(tmp_path / "old.img", {"rescue/rescue.iso": RESCUE}, menu=menu, starts=True)
     fd = os.open(path, os.O_RDWR)
     try:
         begin = helpers.order(StickOperation.ADOPT_BEGIN, fd, size=oldsticks.SIZE)
@@ -163,7 +164,7 @@ async def test_a_stick_of_an_older_luxusb_boots_after_it_is_taken_over(tmp_path:
             added=2**34,
             entries=recognise(file).entries,
         )
-        options = StickOptions(timeout=2, serial_console=True)
+        options = StickOptions(serial_console=True)
         order = helpers.order(StickOperation.ADOPT, fd, size=oldsticks.SIZE, found=(image,), options=options)
         await writer.execute(order, lambda _progress: None)
     finally:
@@ -171,3 +172,6 @@ async def test_a_stick_of_an_older_luxusb_boots_after_it_is_taken_over(tmp_path:
     shown = boot(path, tmp_path, "GNU (aka GNU/Hurd)", uefi=False)
     assert "Taken over" in shown
     assert "error:" not in shown
+    # this image starts from a BIOS alone, which its menu says there
+    shown = boot(path, tmp_path, "Taken over", uefi=True)
+    assert "No complete boot menu" not in shown

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from luxusbd.errors import InternalError
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
-from luxusbd.stick import menu
+from luxusbd.stick import condition, menu, reader
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.menutexts import LANGUAGES
 from luxusbd.stick.model import Manifest, ManifestImage, MenuStyle, PartitionRole, StickOptions, Theme
 from tests.stick import grubemu, helpers
@@ -209,6 +210,24 @@ def test_the_default_is_the_first_image_that_starts_here() -> None:
     assert "then set timeout_style=menu; " in text
 
 
+def test_where_nothing_starts_the_menu_waits() -> None:
+    bios = helpers.image("b.iso", entries=(helpers.entry(firmware=frozenset({Firmware.BIOS})),))
+    text = menu.render(helpers.manifest(bios, options=StickOptions(timeout=7)))
+    assert 'if [ "$grub_platform" = efi ]; then set timeout=-1; fi' in text
+    assert 'if [ "$grub_platform" = pc ]; then set timeout=-1; fi' not in text
+    assert text.index("set timeout=7;") < text.index("set timeout=-1;")
+    assert condition.options_of(_look(text)).timeout == 7, "what a repair reads from it"
+    for image in ((), (helpers.image("n.iso", entries=()),)):
+        empty = menu.render(helpers.manifest(*image))
+        assert empty.count("set timeout=-1;") == 2
+        script_check(empty)
+
+
+def _look(text: str) -> condition.Condition:
+    menus = reader.Menus(1, None)
+    return condition.Condition(None, "", None, Kind.EXT4, helpers.UUID, "", True, (), False, menus, False, text)
+
+
 def test_the_loopback_contract() -> None:
     text = _one(helpers.image("x.iso", entries=(helpers.entry(method=BootMethod.LOOPBACK_CFG, kernel="/l.cfg"),)))
     for line in (
@@ -376,7 +395,7 @@ def test_fonts_and_keys_under_secure_boot() -> None:
 
 def test_a_signed_grub_loads_what_it_lacks_where_nothing_forbids_it() -> None:
     plain, exfat = menu.stub(helpers.UUID), menu.stub("1A2B-3C4D", modules=("exfat",))
-    assert "insmod" not in plain
+    assert "exfat" not in plain
     assert 'if [ "$lockdown" != y ]; then insmod exfat; fi' in exfat
     assert exfat.index("insmod exfat") < exfat.index("search ")
     assert "Switch Secure Boot off" in exfat
