@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-vm boot-matrix boot-changes lint bench fuzz fuzz-bus power-cut man install uninstall clean
+.PHONY: help setup demo test test-vm boot-matrix boot-changes boot-firmware boot-installer lint bench fuzz fuzz-bus power-cut man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,14 @@ boot-matrix: ## Boot real systems from sticks under BIOS, UEFI and Secure Boot a
 boot-changes: ## Start live systems twice from sticks on which they keep changes, as root (ONLY=words)
 	@packaging/setup.sh matrix
 	@$(PYTHON) -m tests.matrix.changes $(ONLY)
+
+boot-firmware: ## Boot sticks under 32-bit UEFI and on ARM, and enrol a key with MokManager (ONLY="ia32 arm64 enrol")
+	@packaging/setup.sh firmware
+	@$(PYTHON) -m tests.firmware $(ONLY)
+
+boot-installer: ## Start Debian's installer from an image in a stick, by the initrd that is fetched with it (ONLY=words)
+	@packaging/setup.sh matrix
+	@$(PYTHON) -m tests.matrix.installers $(ONLY)
 
 setup: ## Install what is missing: packages through apt, Python packages into .venv
 	@packaging/setup.sh test

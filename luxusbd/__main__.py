@@ -78,6 +78,7 @@ def settings(arguments: argparse.Namespace) -> Config:
                 catalog_dir=str(directory / "distros.d"),
                 recipes_dir=str(directory / "recipes.d"),
                 keys_dir=str(directory / "keys.d"),
+                certificates_dir=str(directory / "certificates.d"),
             ),
             authorization=replace(base.authorization, backend="private"),
             transfer=replace(base.transfer, user=""),

@@ -135,6 +135,12 @@ class PathsConfig:
         "Where the administrator's copies of makers' OpenPGP keys live, each named FINGERPRINT.asc.",
         path=True,
     )
+    certificates_dir: str = _key(
+        "/etc/luxusb/certificates.d",
+        "Where the administrator's X.509 certificates live that every stick brings along for MokManager"
+        " (*.cer, *.crt, *.der, *.pem).",
+        path=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ _DAEMON_FILES = {
     "/etc/luxusb/luxusbd.toml": "Settings, see luxusbd.toml(5).",
     "/etc/luxusb/distros.d/*.json": "Catalogue files of the administrator.",
     "/etc/luxusb/recipes.d/*.json": "Boot recipes of the administrator, see `luxusb recipes check`.",
+    "/etc/luxusb/certificates.d/*.cer": "Certificates for MokManager that every stick brings along.",
     "/etc/luxusb/keys.d/FINGERPRINT.asc": "Copies of makers' OpenPGP keys of the administrator.",
     "/var/lib/luxusb/": "Jobs, stored images and unfinished downloads.",
     "/var/cache/luxusb/": "The updated catalogue with its boot recipes, and fetched keys.",

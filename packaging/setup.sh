@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing and nothing else: packages through apt, Python packages into .venv.
-# Usage: packaging/setup.sh demo|test|bench|matrix; test includes demo, bench and matrix include both.
+# Usage: packaging/setup.sh demo|test|bench|matrix|firmware; test includes demo, bench and matrix include both, firmware includes matrix.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,7 +16,8 @@ case $level in
     test) sets=' demo test ' ;;
     bench) sets=' demo test bench ' ;;
     matrix) sets=' demo test matrix ' ;;
-    *) die "unknown set '$level'; use demo, test, bench or matrix" ;;
+    firmware) sets=' demo test matrix firmware ' ;;
+    *) die "unknown set '$level'; use demo, test, bench, matrix or firmware" ;;
 esac
 
 # ---- which Python -----------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from click.shell_completion import (
 if TYPE_CHECKING:
     from luxusb_cli.catalog import DistroInfo, MirrorState
     from luxusb_cli.client import Client
+    from luxusb_cli.model import DeviceInfo
 
 T = TypeVar("T")
 VARIABLE = "_LUXUSB_COMPLETE"
@@ -66,7 +67,6 @@ def _items(pairs: Iterable[tuple[str, str]], incomplete: str) -> list[Completion
 
 def devices(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Nodes and ids of disks."""
-    from luxusb_cli.model import DeviceInfo
     from luxusb_cli.render import hardware
 
     none: Sequence[DeviceInfo] = ()
@@ -83,7 +83,6 @@ def disks(context: click.Context, parameter: click.Parameter, incomplete: str) -
 
 def device_ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids of disks."""
-    from luxusb_cli.model import DeviceInfo
 
     none: Sequence[DeviceInfo] = ()
     found = _ask(context, lambda client: client.devices(), none)
@@ -133,19 +132,32 @@ def images(context: click.Context, parameter: click.Parameter, incomplete: str) 
     return [*found, *_items(references, incomplete), CompletionItem(incomplete, type="file")]
 
 
+def _named(context: click.Context, devices: Sequence[DeviceInfo]) -> list[DeviceInfo]:
+    """Those that --device names, or all of them."""
+    wanted = context.params.get("device")
+    return [
+        device
+        for device in devices
+        if not wanted or wanted in {device.node, device.id, device.node.removeprefix("/dev/")}
+    ]
+
+
 def stick_images(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of images on the stick that --device names, or on all of them."""
-    from luxusb_cli.model import DeviceInfo
 
     none: Sequence[DeviceInfo] = ()
-    wanted = context.params.get("device")
-    found = [
-        (image.name, image.title)
-        for device in _ask(context, lambda client: client.devices(), none)
-        if not wanted or wanted in {device.node, device.id, device.node.removeprefix("/dev/")}
-        for image in device.images
-    ]
+    devices = _ask(context, lambda client: client.devices(), none)
+    found = [(image.name, image.title) for device in _named(context, devices) for image in device.images]
     return _items(found, incomplete)
+
+
+def changes(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of images on the stick, and of rooms for changes that belong to none."""
+
+    none: Sequence[DeviceInfo] = ()
+    devices = _ask(context, lambda client: client.devices(), none)
+    stray = [(room.name, "") for device in _named(context, devices) for room in device.stray_changes]
+    return [*stick_images(context, parameter, incomplete), *_items(stray, incomplete)]
 
 
 def mirrors(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -54,6 +54,8 @@ class DeviceInfo:
     free_bytes: int
     unlisted_images: int
     """Image files on a LUXusb stick without an entry in its menu."""
+    stray_changes: tuple[StrayChanges, ...]
+    """Rooms for changes that belong to none of its images."""
     damage: str
     """What is broken on a damaged stick, or empty."""
     foreign: ForeignStick | None
@@ -91,6 +93,10 @@ class DeviceInfo:
             state=text(wire, "State"),
             free_bytes=number(wire, "FreeBytes"),
             unlisted_images=number(wire, "UnlistedImages"),
+            stray_changes=tuple(
+                StrayChanges(text(item, "name"), number(item, "size"))
+                for item in wires(wire.get("StrayChanges", []), "StrayChanges")
+            ),
             damage=text(wire, "Damage"),
             foreign=ForeignStick.from_wire(wire_of(wire.get("Foreign", {}), "Foreign")),
             blocked_reason=text(wire, "BlockedReason"),
@@ -152,6 +158,15 @@ class DeviceMount:
 
     node: str
     point: str
+
+
+@dataclass(frozen=True)
+class StrayChanges:
+    """Room for changes on a stick that belongs to no image."""
+
+    name: str
+    size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _GETTERS: Mapping[str, Getter] = {
     "Firmware": lambda view: sorted(one.value for one in view.firmware),
     "BootWarning": lambda view: view.boot_warning,
     "UnlistedImages": lambda view: view.unlisted_images,
+    "StrayChanges": lambda view: [{"name": room.name, "size": room.size} for room in view.stray],
     "Foreign": lambda view: render.foreign_stick(view.foreign),
     "Damage": lambda view: view.damage,
     "Updates": lambda view: [render.image_update(update) for update in view.updates],

@@ -8,7 +8,7 @@ Requests (see `protocol` for the wire):
 method      params                                     result
 ==========  =========================================  ====================================================
 check       pinned, name (document, signature, keys)   fields of Vouched
-check-comp- companion (transcript, keys)               fields of FoundCompanion, by the transcript
+check-comp- startfile (transcript, keys)               fields of FoundStartFile, by the transcript
 anion                                                  alone
 check-feed  feed, today, etag, last_modified, keys     fields of Outcome, by the transcript alone
             (which they should be; transcript, keys)
@@ -35,14 +35,14 @@ from luxusbd.children.params import day, descriptors, mapping, strings, text
 from luxusbd.children.protocol import Channel, Handler, Params
 from luxusbd.children.sandbox import drop_privileges, limit_memory
 from luxusbd.errors import InvalidArgumentError, LuxusbError
-from luxusbd.images.companion import companion_from_json
+from luxusbd.images.startfile import startfile_from_json
 from luxusbd.systemd import connection_of_core
-from luxusbd.transfer.companion import find_companion
 from luxusbd.transfer.feeds.again import read_again
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT, Replay
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.proof import read_small
 from luxusbd.transfer.smallmodel import Version
+from luxusbd.transfer.startfile import find_startfile
 from luxusbd.transfer.vouch import vouch
 
 
@@ -73,15 +73,15 @@ async def check_feed(params: Params, fds: Sequence[int]) -> dict[str, Any]:
     return outcome_to_json(outcome)
 
 
-async def check_companion(params: Params, fds: Sequence[int]) -> dict[str, Any]:
+async def check_startfile(params: Params, fds: Sequence[int]) -> dict[str, Any]:
     """Find the file that starts an image once more, in what the network is said to have said."""
     transcript, key = descriptors(fds, 2)
     try:
-        wanted = companion_from_json(mapping(params, "companion"))
+        wanted = startfile_from_json(mapping(params, "startfile"))
     except ValueError as error:
-        raise InvalidArgumentError(f"`companion`: {error}") from None
+        raise InvalidArgumentError(f"`startfile`: {error}") from None
     source = Replay(read_small(transcript, MAX_TRANSCRIPT, "the transcript"))
-    return asdict(await find_companion(source, wanted, read_small(key, MAX_KEY, "the file of keys")))
+    return asdict(await find_startfile(source, wanted, read_small(key, MAX_KEY, "the file of keys")))
 
 
 async def serve(sock: socket.socket) -> None:
@@ -101,7 +101,7 @@ async def serve(sock: socket.socket) -> None:
 
     handlers: dict[str, Handler] = {
         "check": check,
-        "check-companion": check_companion,
+        "check-startfile": check_startfile,
         "check-feed": check_feed,
         "hello": hello,
         "limit": limit,

@@ -115,7 +115,7 @@ class TransferChild:
                 "vouch": self._proofs.vouch,
                 "metalink": self._proofs.metalink,
                 "feed": self._proofs.feed,
-                "companion": self._proofs.companion,
+                "startfile": self._proofs.startfile,
                 "fetch-pair": self._downloads.fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,

@@ -15,9 +15,8 @@ from luxusbd.children.params import day, descriptors, file_name, integer, mappin
 from luxusbd.children.protocol import Params
 from luxusbd.children.transfer_threads import Threads
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.images.companion import companion_from_json
+from luxusbd.images.startfile import startfile_from_json
 from luxusbd.transfer.codec import digests_from_json
-from luxusbd.transfer.companion import find_companion
 from luxusbd.transfer.directions import find_directions
 from luxusbd.transfer.feeds.fetching import read_feed
 from luxusbd.transfer.feeds.keys import KeyRing
@@ -30,6 +29,7 @@ from luxusbd.transfer.proof import name_behind, prove, read_small
 from luxusbd.transfer.small import SmallFiles
 from luxusbd.transfer.smallmodel import Version
 from luxusbd.transfer.source import default_session
+from luxusbd.transfer.startfile import find_startfile
 from luxusbd.transfer.sums import MAX_SUMS
 
 
@@ -108,14 +108,14 @@ class ProofRequests:
             written = os.pwrite(room, recording.transcript(), 0)
         return {**outcome_to_json(outcome), "fetched": keys_to_json(ring.fetched), "transcript": written}
 
-    async def companion(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+    async def startfile(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """Where the file is that starts an image; the last descriptor gets what the network said."""
         key, room = descriptors(fds, 2)
         try:
-            wanted = companion_from_json(mapping(params, "companion"))
+            wanted = startfile_from_json(mapping(params, "startfile"))
         except ValueError as error:
-            raise InvalidArgumentError(f"`companion`: {error}") from None
+            raise InvalidArgumentError(f"`startfile`: {error}") from None
         keys = await self._threads.look(key, partial(read_small, most=MAX_KEY, what="the file of keys"))
         recording = Recording(self._small)
-        found = await find_companion(recording, wanted, keys)
+        found = await find_startfile(recording, wanted, keys)
         return {**asdict(found), "transcript": os.pwrite(room, recording.transcript(), 0)}

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from luxusbd.errors import FailedError
-from luxusbd.images.companion import companion_from_json, companion_to_json
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Persistence, Recognition, Store, with_kinds_of_uefi
+from luxusbd.images.startfile import startfile_from_json, startfile_to_json
 from luxusbd.text import clean
 
 MAX_ENTRIES = 128
@@ -57,7 +57,7 @@ def recognition_to_json(recognition: Recognition) -> dict[str, Any]:
         "filesystems": sorted(recognition.filesystems),
         "reason": recognition.reason,
         "advice": recognition.advice,
-        **({"companion": companion_to_json(recognition.companion)} if recognition.companion else {}),
+        **({"companion": startfile_to_json(recognition.startfile)} if recognition.startfile else {}),
         # left out where there is none, for earlier versions
         **(
             {"persistence": [persistence_to_json(way) for way in recognition.persistence]}
@@ -93,11 +93,11 @@ def recognition_from_json(value: object) -> Recognition:
         replace(entry, firmware=with_kinds_of_uefi(entry.firmware, entry.method, architecture))
         for entry in read_list(fields["entries"], "$.entries", MAX_ENTRIES, boot_entry_from_json)
     )
-    companion = fields.get("companion")
+    startfile = fields.get("companion")
     try:
-        wanted = companion_from_json(companion) if companion is not None else None
+        wanted = startfile_from_json(startfile) if startfile is not None else None
     except ValueError as error:
-        raise wrong("$.companion", companion, str(error)) from None
+        raise wrong("$.companion", startfile, str(error)) from None
     return Recognition(
         size=read_size(fields["size"], "$.size"),
         volume_id=read_text(fields["volume_id"], "$.volume_id", MAX_TITLE),
@@ -112,7 +112,7 @@ def recognition_from_json(value: object) -> Recognition:
         reason=read_text(fields["reason"], "$.reason", MAX_TEXT),
         advice=read_text(fields["advice"], "$.advice", MAX_TEXT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
-        companion=wanted,
+        startfile=wanted,
         persistence=tuple(read_list(fields.get("persistence", []), "$.persistence", MAX_WAYS, persistence_from_json)),
     )
 

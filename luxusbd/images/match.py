@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from luxusbd.images.companion import PLACE, Companion
 from luxusbd.images.globs import has_wildcard, path_regex
 from luxusbd.images.kernel import SHIM_VENDORS, KernelFacts, inspect_kernel
 from luxusbd.images.model import SECURED, BootEntry, BootMethod, Firmware, Persistence, Store, kinds_of_uefi
@@ -26,6 +25,7 @@ from luxusbd.images.recipes import (
     Variant,
     placeholders,
 )
+from luxusbd.images.startfile import PLACE, StartFile
 from luxusbd.text import clean, natural_key
 
 TEXT_LIMIT = 64 * 1024
@@ -91,7 +91,7 @@ class Match:
     """From which it reads the image; empty means all that GRUB reads."""
     minimum_memory: int = 0
     """MiB; 0 when unknown."""
-    companion: Companion | None = None
+    startfile: StartFile | None = None
     """What has to be fetched for the entries that are started by a file beside the image."""
     persistence: tuple[Persistence, ...] = ()
     """Ways of keeping changes, of which the first counts that works on a stick."""
@@ -135,7 +135,7 @@ def apply(tree: Tree, recipe: Recipe) -> Match:
     made, architecture = _entries(tree, recipe, found, normalise_architecture(names["architecture"]))
     entries = tuple(entry for _variant, entry in made)
     found = replace(found, entries=entries, architecture=architecture or found.architecture)
-    found = replace(found, companion=_companion(tree, recipe, found))
+    found = replace(found, startfile=_startfile(tree, recipe, found))
     if entries:
         return replace(found, persistence=_persistence(tree, recipe, found, dict(reversed(made))))
     return replace(
@@ -145,7 +145,7 @@ def apply(tree: Tree, recipe: Recipe) -> Match:
     )
 
 
-def _companion(tree: Tree, recipe: Recipe, found: Match) -> Companion | None:
+def _startfile(tree: Tree, recipe: Recipe, found: Match) -> StartFile | None:
     """What has to be fetched, by the kernel that the image brings."""
     for entry in found.entries:
         for path in entry.initrds:
@@ -159,7 +159,7 @@ def _companion(tree: Tree, recipe: Recipe, found: Match) -> Companion | None:
             sha256 = hashlib.sha256(data).hexdigest()
             keys = variant.fetch.keys
             size = variant.fetch.size_mb << 20
-            return Companion(variant.fetch.archives, release, sums, kernel, sha256, file, keys, size)
+            return StartFile(variant.fetch.archives, release, sums, kernel, sha256, file, keys, size)
     return None
 
 

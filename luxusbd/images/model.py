@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
-from luxusbd.images.companion import Companion
+from luxusbd.images.startfile import StartFile
 
 CUSTOM = "custom:"
 """What the source of an image begins with that came from an address and hash in a user's own catalogue."""
@@ -200,7 +200,7 @@ class Recognition:
     """What the user can do instead."""
     firmware: frozenset[Firmware] = field(default_factory=frozenset)
     """All firmware under which at least one entry starts."""
-    companion: Companion | None = None
+    startfile: StartFile | None = None
     """The file that has to be fetched to start it."""
     persistence: tuple[Persistence, ...] = ()
     """Ways of keeping changes, of which the first counts that works on the stick."""

@@ -78,7 +78,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Fetch:
-    """A file that starts the image and has to be fetched; see `images.companion`, with placeholders for captures."""
+    """A file that starts the image and has to be fetched; see `images.startfile`, with placeholders for captures."""
 
     archives: tuple[str, ...]
     release: str

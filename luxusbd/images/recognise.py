@@ -143,7 +143,7 @@ def _known(image: FileTree, found: Match) -> Recognition:
         reason=clean(reason, REASON_LIMIT),
         advice=clean(advice, REASON_LIMIT),
         firmware=frozenset(firmware for entry in entries for firmware in entry.firmware),
-        companion=found.companion if entries else None,
+        startfile=found.startfile if entries else None,
         persistence=found.persistence if entries else (),
     )
 

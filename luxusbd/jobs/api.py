@@ -22,7 +22,7 @@ from luxusbd.jobs.model import Job
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.foreign import ForeignStick
 from luxusbd.stick.losses import Loss
-from luxusbd.stick.model import Layout, ManifestImage, MenuChange, PartitionRole, StickOptions
+from luxusbd.stick.model import Layout, ManifestImage, MenuChange, PartitionRole, StickOptions, StrayRoom
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class DeviceView:
     current_job: int | None = None
     unlisted_images: int = 0
     """Image files on the stick that have no entry in its menu."""
+    stray: tuple[StrayRoom, ...] = ()
+    """Rooms for changes on a stick that belong to none of its images."""
     damage: str = ""
     """What is broken on a damaged stick, for people, else empty."""
     updates: tuple[ImageUpdate, ...] = ()

@@ -81,7 +81,9 @@ def check_existing(view: DeviceView, image: ManifestImage, size: int) -> None:
     way = persistence.way_for(image.name, image.persistence, kind, partition=view.persistence)
     persistence.check_size(image.name, way, size, kind)
     persistence.check_alone(view.images, image, way)
-    if image.kept is not None and image.kept.size != size:
-        raise InvalidArgumentError(persistence.other_size(image.name))
-    if image.kept is None and image.partition is PartitionRole.DATA:
-        persistence.check_room(image.name, way, size, kind, view.free_bytes)
+    if image.kept is not None:
+        persistence.check_same(image.name, image.kept, way)
+        if image.kept.size == size:
+            return
+    if image.partition is PartitionRole.DATA:
+        persistence.check_room(image.name, way, size, kind, view.free_bytes, image.kept)

@@ -19,9 +19,9 @@ from luxusbd.catalog.feeds.model import Description, Feed, Outcome
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
 from luxusbd.errors import FailedError, InterruptedJobError, InvalidArgumentError, VerificationError
-from luxusbd.images.companion import Companion, companion_to_json
-from luxusbd.transfer.companion import FoundCompanion, found_from_json
+from luxusbd.images.startfile import StartFile, startfile_to_json
 from luxusbd.transfer.openpgp import in_memory
+from luxusbd.transfer.startfile import FoundStartFile, found_from_json
 from luxusbd.transfer.vouch import Vouched, vouched_from_json
 
 log = logging.getLogger(__name__)
@@ -54,17 +54,17 @@ class Checker:
         files = (("catalogue", document), ("signature", signature), ("keys", keys))
         return await self._checked("check", params, files, vouched_from_json, "the catalogue")
 
-    async def companion(self, companion: Companion, transcript: bytes, keys: bytes) -> FoundCompanion:
+    async def startfile(self, startfile: StartFile, transcript: bytes, keys: bytes) -> FoundStartFile:
         """The file that starts an image, once more by what the network is said to have said.
 
         Raises:
             VerificationError: the transcript does not fit, or holds a signature that is not good.
-            LuxusbError: as `luxusbd.transfer.companion.find_companion`, and `FailedError` as `catalogue`.
+            LuxusbError: as `luxusbd.transfer.startfile.find_startfile`, and `FailedError` as `catalogue`.
         """
-        params = {"companion": companion_to_json(companion)}
+        params = {"startfile": startfile_to_json(startfile)}
         files = (("transcript", transcript), ("keys", keys))
         try:
-            return await self._checked("check-companion", params, files, found_from_json, "the installer's files")
+            return await self._checked("check-startfile", params, files, found_from_json, "the installer's files")
         except InvalidArgumentError as error:
             raise VerificationError(f"the installer's files: {error.message}") from error
 

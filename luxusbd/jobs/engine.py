@@ -218,6 +218,7 @@ class LuxusbEngine:
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:
         found = [await self._parts.transfers.certificate(fd) for fd in files]
+        found += await self._parts.certificates.all()
         return tuple(dict.fromkeys(found))
 
     async def create_stick(self, caller: Caller, token: str) -> Job:

@@ -21,8 +21,8 @@ from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.catalogrecipes import FILE_NAME, CatalogRecipes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
+from luxusbd.jobs.certificates import AdminCertificates
 from luxusbd.jobs.checking import Checker
-from luxusbd.jobs.companions import Companions
 from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.holds import Holds
@@ -40,6 +40,7 @@ from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
+from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.steering import Steering, slots
 from luxusbd.jobs.stickcomparison import StickComparer
 from luxusbd.jobs.sticks import Sticks
@@ -116,6 +117,7 @@ class Parts:
             max_jobs_per_uid=config.limits.jobs_per_uid,
             keep_finished=config.daemon.keep_finished,
         )
+        self.certificates = AdminCertificates(Path(config.paths.certificates_dir), self.transfers.certificate)
         keyring = Keyring(Path(config.paths.keys_dir), Path(config.paths.cache_dir) / "keys")
         self.policy = TrustPolicy(keyring, Trust(config.verification.minimum_trust))
         comparer = StickComparer(catalog, self.policy)
@@ -191,7 +193,7 @@ class Parts:
             holds=holds,
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
-            companions=Companions(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
+            startfiles=StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)

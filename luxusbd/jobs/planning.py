@@ -374,7 +374,7 @@ def _check_large(view: DeviceView) -> None:
 
 def fetched_sizes(images: Sequence[Wanted]) -> list[int]:
     """Bytes, rounded, of the files that start images and have to be fetched, as far as images are there to say so."""
-    found = [image.stored.recognition.companion for image in images if image.stored is not None]
+    found = [image.stored.recognition.startfile for image in images if image.stored is not None]
     return list({(one.archives, one.kernel_sha256): one.size for one in found if one is not None}.values())
 
 
@@ -463,7 +463,7 @@ def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions,
         firmware, warnings = planfirmware.of_image(
             wanted.stored.recognition.entries, served, shim, options.certificates
         )
-    if wanted.stored is not None and (file := wanted.stored.recognition.companion) is not None:
+    if wanted.stored is not None and (file := wanted.stored.recognition.startfile) is not None:
         warnings.append(
             f"is started by a file that is fetched before the stick is written: {file.file}, at most"
             f" {size_text(file.size)}, from {urlsplit(file.archives[0]).hostname}"

@@ -223,7 +223,7 @@ class Rescan:
             return error.message
         if not seen.bootable:
             return why_not_bootable(seen)
-        if seen.companion is not None:
+        if seen.startfile is not None:
             return "it is started by a file that is fetched with it; add it with luxusb, which does so"
         guest = fitting.Guest(file.name, file.size, seen.filesystems)
         return (fitting.obstacle(self._how.kind, guest) if self._how.kind is not None else "") or seen

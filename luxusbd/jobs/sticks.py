@@ -27,7 +27,6 @@ from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
 from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.changes import check_existing
-from luxusbd.jobs.companions import Companions
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.holds import Holds
@@ -37,6 +36,7 @@ from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane, Runner
+from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.together import Overall, combine
@@ -71,7 +71,7 @@ class Sticks:
         holds: Holds,
         unmounting: Unmounting,
         updates: StickUpdates,
-        companions: Companions,
+        startfiles: StartFiles,
     ) -> None:
         self._holds = holds
         self._unmounting = unmounting
@@ -84,7 +84,7 @@ class Sticks:
         self._repairs = Repairs(workshop)
         self._adoptions = Adoptions(workshop)
         self._updates = updates
-        self._companions = companions
+        self._startfiles = startfiles
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -259,18 +259,22 @@ class Sticks:
         return await self._submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
 
     async def set_persistence(self, caller: Caller, identity: DeviceIdentity, named: str, size: int) -> Job:
-        """Start giving an image on a stick room for changes, or taking it away with 0.
+        """Start giving an image on a stick room for changes, or taking it away with 0; also by the room's own name,
+        where it belongs to no image.
 
         Raises:
             LuxusbError: the stick is none or damaged, has no such image, or cannot give it that room.
         """
         view = self._stick(identity)
-        (name, *more) = files_named(view, [named])
-        if more:
-            raise InvalidArgumentError(f"{named} is more than one image on {name_of(view)}; name one by its file name")
-        image = next(image for image in view.images if image.name == name)
+        name = named
+        if size or all(room.name != named for room in view.stray):
+            (name, *more) = files_named(view, [named])
+            if more:
+                raise InvalidArgumentError(
+                    f"{named} is more than one image on {name_of(view)}; name one by its file name"
+                )
         if size:
-            check_existing(view, image, size)
+            check_existing(view, next(image for image in view.images if image.name == name), size)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 0, 1)
@@ -469,7 +473,7 @@ class Sticks:
             replace(image.manifest_image(there, 0), partition=fitting.home(kind, guest, companion=companion))
             for image, there, guest in zip(images, stored, guests, strict=True)
         )
-        return await self._companions.complete(context, fetched, stored, overall)
+        return await self._startfiles.complete(context, fetched, stored, overall)
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, self._store.named(image.content))

@@ -17,10 +17,10 @@ from luxusbd.children.protocol import Params
 from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError
 from luxusbd.images import certificate as certificates
 from luxusbd.images.codec import recognition_from_json
-from luxusbd.images.companion import Companion, companion_to_json
 from luxusbd.images.details import Inspection
 from luxusbd.images.details_codec import inspection_from_json
 from luxusbd.images.model import Certificate, Recognition
+from luxusbd.images.startfile import StartFile, startfile_to_json
 from luxusbd.jobs.transferlink import ProgressCallback, TransferLink, integer_of, sources_of
 from luxusbd.stick.codec import contents_from_json, files_from_json
 from luxusbd.stick.foreign import ForeignStick
@@ -221,19 +221,19 @@ class Transfers(TransferLink):
         fetched = _sane(lambda told: keys_from_json(told, frozenset(key_urls)), answer.get("fetched"))
         return FeedAnswer(outcome, fetched, min(integer_of(answer, "transcript"), MAX_TRANSCRIPT))
 
-    async def companion(self, companion: Companion, keys: int, room: int) -> int:
+    async def startfile(self, startfile: StartFile, keys: int, room: int) -> int:
         """Look for the file that starts an image; bytes of the transcript of what the network said.
 
         Args:
-            companion: what is looked for.
+            startfile: what is looked for.
             keys: a file with copies of its keys.
             room: a file of `MAX_TRANSCRIPT` bytes for the transcript.
 
         Raises:
-            LuxusbError: as `luxusbd.transfer.companion.find_companion`.
+            LuxusbError: as `luxusbd.transfer.startfile.find_startfile`.
         """
-        params = {"companion": companion_to_json(companion)}
-        answer = await self._alone_if_deadly("companion", params, [keys, room])
+        params = {"startfile": startfile_to_json(startfile)}
+        answer = await self._alone_if_deadly("startfile", params, [keys, room])
         return min(integer_of(answer, "transcript"), MAX_TRANSCRIPT)
 
     async def fetch_pair(

@@ -1,4 +1,4 @@
-"""Files beside the images in /iso that start them (`luxusbd.images.companion`): pure functions.
+"""Files beside the images in /iso that start them (`luxusbd.images.startfile`): pure functions.
 
 They stand in the manifest as images without entries, so that they are written, read back, verified and announced as
 those are. Two images of one build share one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from luxusbd.images.companion import FAMILY, PLACE
+from luxusbd.images.startfile import FAMILY, PLACE
 from luxusbd.stick.model import Manifest, ManifestImage, SourceImage
 
 

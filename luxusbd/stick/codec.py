@@ -16,8 +16,10 @@ from luxusbd.stick.model import (
     StickOperation,
     StickOrder,
     StickProgress,
+    StrayRoom,
     Theme,
 )
+from luxusbd.stick.persistence import is_stray
 
 LATEST = 1 << 40
 """Unix seconds beyond any date that a filesystem can hold."""
@@ -103,6 +105,7 @@ def contents_to_json(contents: StickContents) -> dict[str, Any]:
         "free_bytes": contents.free_bytes,
         "damage": contents.damage,
         "unlisted": contents.unlisted,
+        "stray": [asdict(room) for room in contents.stray],
     }
 
 
@@ -117,6 +120,11 @@ def contents_from_json(document: Mapping[str, Any]) -> StickContents:
         int(document["free_bytes"]),
         str(document["damage"]),
         int(document["unlisted"]),
+        tuple(
+            StrayRoom(str(room["name"]), int(room["size"]))
+            for room in document.get("stray", ())
+            if is_stray(str(room["name"]))
+        ),
     )
 
 

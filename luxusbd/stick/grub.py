@@ -127,7 +127,7 @@ MODULES = {Kind.EXT4: "ext2", Kind.EXFAT: "exfat", Kind.FAT32: "fat"}
 """Which module reads a filesystem."""
 READ_BY_SIGNED = frozenset({Kind.EXT4, Kind.FAT32})
 """What the signed images of Debian and Ubuntu have a module for; under Secure Boot they load no other."""
-MODULES_BESIDE = ("exfat", "ntfs", "ntfscomp", "udf")
+MODULES_BESIDE = ("exfat", "gcry_sha256", "hashsum", "ntfs", "ntfscomp", "udf")
 """Modules that signed images lack, and that they load from a stick where no lockdown forbids it."""
 
 
@@ -192,7 +192,8 @@ def modules_beside(start: Start) -> tuple[Path, ...]:
     waiting = list(MODULES_BESIDE)
     while waiting:
         name = waiting.pop()
-        if name in chosen or not _has(start.platform, name):
+        # whatever runs a menu has `normal`, and all that this needs
+        if name in chosen or name == "normal" or not _has(start.platform, name):
             continue
         chosen.add(name)
         waiting += needs.get(name, [])

@@ -21,6 +21,7 @@ from luxusbd.stick.menulines import indent, notice, one_line
 from luxusbd.stick.menuplatforms import Platform, identify, platforms
 from luxusbd.stick.menustart import file_of, start
 from luxusbd.stick.menutexts import ENGLISH, Texts
+from luxusbd.stick.menutitles import title_word
 from luxusbd.stick.menutools import tools
 from luxusbd.stick.model import Manifest, ManifestImage, Theme
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
@@ -46,6 +47,7 @@ _GRAPHICS = (
 )
 _THEME = "$prefix/themes/luxusb/theme.txt"
 _GRUBENV = "$prefix/grubenv"
+_BESIDE = "$prefix/$grub_cpu-$grub_platform"
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
 _UNTRUSTED = '"${lux_untrusted}"'
 """Before the titles of entries whose key the shim of the stick does not have."""
@@ -140,6 +142,10 @@ def stub(
             *(f'if [ "$lockdown" != y ]; then insmod {module}; fi' for module in modules),
             f"set lux_can_hash={'y' if hashes else ''}",
             'if [ "$grub_platform" = pc ]; then set lux_can_hash=y; fi',
+            # beside a signed GRUB lie modules of its build
+            f'if [ "$lux_can_hash" != y -a "$lockdown" != y -a -e "{_BESIDE}/hashsum.mod" ]; then',
+            "  if insmod gcry_sha256; then if insmod hashsum; then set lux_can_hash=y; fi; fi",
+            "fi",
             "export lux_can_hash",
             "set lux_pick=",
             f"if search --no-floppy --set=data --fs-uuid {data_uuid}; then",
@@ -317,7 +323,7 @@ def _variant(manifest: Manifest, group: Group, image: ManifestImage, platform: P
     lines = [f"submenu {mark}{quote(title)} {icon} --id {quote(_image_id(image))} {{"]
     for entry in entries:
         mark = _UNTRUSTED if _untrusted(manifest, entry) else ""
-        shown = quote(clean_title(entry.title, title))
+        shown = title_word(entry.title, title, texts)
         made = [f"menuentry {mark}{shown} {icon} --id {quote(_entry_id(image, entry))} {{"]
         made += indent(_remember(manifest, _path(group, image, entry, platform)))
         made += indent(start(manifest, image, entry, word))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from luxusbd.errors import InternalError
-from luxusbd.images.companion import PLACE
 from luxusbd.images.model import BootEntry, BootMethod
+from luxusbd.images.startfile import PLACE
 from luxusbd.stick.menulines import Word, give_up, guarded, indent
 from luxusbd.stick.model import MIB, Manifest, ManifestImage
 from luxusbd.stick.text import IMAGE_NAME, quote

@@ -8,10 +8,14 @@ from luxusbd.stick.menulines import Word, give_up, guarded, indent, notice
 from luxusbd.stick.menuplatforms import MOK_MANAGERS
 from luxusbd.stick.menustart import file_of
 from luxusbd.stick.model import ManifestImage
+from luxusbd.stick.sums import sums_path
 from luxusbd.stick.text import clean_title, quote
 
 MEMTEST_BIOS, MEMTEST_UEFI = "memtest.bin", "memtest.efi"
 """In the directory of grub.cfg."""
+_LOCKED_DOWN = "Under Secure Boot GRUB computes no hashes: its signed program has no command for it."
+_NO_HASHES = "This GRUB computes no hashes: it has no command for it."
+_ELSEWHERE = "Check the stick on a computer with LUXusb (luxusb verify)."
 
 
 def tools(word: Word, images: Iterable[ManifestImage] = (), about: Iterable[str] = ()) -> list[str]:
@@ -57,28 +61,44 @@ def _entry(title: str, name: str, lines: Iterable[str], word: Word) -> list[str]
 
 
 def _checks(images: tuple[ManifestImage, ...], word: Word) -> list[str]:
-    """Entries that show what an image should be and what it is: GRUB can compute a hash, but not compare it."""
+    """Entries in which GRUB compares an image with its hash, or one that says why it cannot."""
     if not images:
         return []
-    lines = [
-        # the signed GRUB has no such command, and loads none; see `esp`
-        'if [ "$lux_can_hash" = y ]; then',
-        f"  submenu {word('Check an image')} --class tools --id check {{",
-    ]
+    title = word("Check an image")
+    lines = ['if [ "$lux_can_hash" = y ]; then', f"  submenu {title} --class tools --id check {{"]
     for image in images:
-        file = f'"{file_of(image)}"'
-        made = [
-            f"menuentry {quote(clean_title(image.title, image.name))} --class disc {{",
-            f"  echo {word('The SHA-256 of this image, as it should be and as it is; this takes minutes:')}",
-            f"  echo '{image.sha256}'",
-            f"  hashsum --hash sha256 {file}",
-            f"  echo {word('When the two differ, write the image anew.')}",
-            f"  echo {word('Press Esc to go back.')}",
-            "  sleep --interruptible 600",
-            "}",
-        ]
-        lines += indent(indent([f"if [ -e {file} ]; then", *indent(made), "fi"]))
-    return [*lines, "  }", "fi"]
+        lines += indent(indent(_check(image, word)))
+    lines += ["  }", 'elif [ "$lockdown" = y ]; then']
+    # the signed GRUB has no such command, and in lockdown it loads none
+    for reason in (_LOCKED_DOWN, _NO_HASHES):
+        lines += indent(notice(title, [word(reason), word(_ELSEWHERE)], word))
+        lines += ["else"] if reason is _LOCKED_DOWN else ["fi"]
+    return lines
+
+
+def _check(image: ManifestImage, word: Word) -> list[str]:
+    file, sums = f'"{file_of(image)}"', f'"($data){sums_path(image)}"'
+    return [
+        f"if [ -e {file} ]; then",
+        f"  menuentry {quote(clean_title(image.title, image.name))} --class disc {{",
+        f"    echo {word('This image is compared with its SHA-256; this takes minutes:')}",
+        f"    echo '{image.sha256}'",
+        f"    if [ -s {sums} ]; then",
+        f'      if hashsum --hash sha256 --prefix "(${image.partition})/iso" --check {sums}; then',
+        f"        echo {word('OK: the image is whole.')}",
+        "      else",
+        f"        echo {word('DAMAGED: the image is not what it should be. Write it anew.')}",
+        "      fi",
+        "    else",
+        # a stick that an older version wrote
+        f"      hashsum --hash sha256 {file}",
+        f"      echo {word('When the two differ, write the image anew.')}",
+        "    fi",
+        f"    echo {word('Press Esc to go back.')}",
+        "    sleep --interruptible 600",
+        "  }",
+        "fi",
+    ]
 
 
 def _memory_test(word: Word) -> list[str]:

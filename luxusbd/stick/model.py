@@ -286,6 +286,16 @@ class StickProgress:
 
 
 @dataclass(frozen=True)
+class StrayRoom:
+    """Room for changes on a stick that belongs to none of its images."""
+
+    name: str
+    """Of its directory, or LUXPERSIST for the persistence partition."""
+    size: int
+    """Bytes of the files in it, or of the partition; 0 where they cannot be read."""
+
+
+@dataclass(frozen=True)
 class StickContents:
     """What an unprivileged look at a disk found."""
 
@@ -295,3 +305,4 @@ class StickContents:
     """What is broken, for people; empty for a sound stick."""
     unlisted: int = 0
     """Image files in /iso that the manifest does not list."""
+    stray: tuple[StrayRoom, ...] = ()

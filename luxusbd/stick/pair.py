@@ -78,15 +78,21 @@ class PairFilesystem:
             return PartitionRole.DATA
         return PartitionRole.COMPANION if _shared(path) and self._companion.lookup(path) is not None else None
 
+    def home(self, path: str) -> DataFilesystem:
+        """The filesystem that a path is on; that of the data partition where it is on neither."""
+        return self._companion if self.role_of(path) is PartitionRole.COMPANION else self._data
+
     def lookup(self, path: str) -> Node | None:
         """The file or directory at an absolute path, or None."""
         found = self._data.lookup(path)
         return found if found is not None or not _shared(path) else self._companion.lookup(path)
 
     def list(self, path: str) -> tuple[str, ...]:
-        """Names in a directory of both."""
+        """Names in a directory of both; of the companion's root those of rooms for changes."""
         mine = self._data.list(path)
-        theirs = self._companion.list(path) if _shared(path) else ()
+        theirs = self._companion.list(path) if _shared(path) or path == "/" else ()
+        if path == "/":
+            theirs = tuple(name for name in theirs if name.startswith(COMPANION_PREFIX))
         return (*mine, *(name for name in theirs if name not in mine))
 
     def entries(self, path: str, limit: int) -> tuple[tuple[bytes, Node], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -17,8 +18,19 @@ PREFIX = "persist-"
 """What the directories of changes are called at the root of a partition, with the beginning of an image's hash."""
 COMPANION_PREFIX = "persist-x"
 """The same, on the companion partition; no hash begins so."""
+_DIRECTORY = re.compile(rf"(?:{PREFIX}|{COMPANION_PREFIX})[0-9a-f]{{16}}")
 SMALLEST = 16 * MIB
 """Bytes below which no filesystem is made for changes."""
+
+
+def is_directory(name: str) -> bool:
+    """Whether a directory at the root of a partition is called as those for changes are."""
+    return _DIRECTORY.fullmatch(name) is not None
+
+
+def is_stray(name: str) -> bool:
+    """Whether room that belongs to no image can be called so."""
+    return is_directory(name) or name == layout.PERSISTENCE_NAME
 
 
 def kind_for(image: ManifestImage, data: Kind) -> Kind:
@@ -78,13 +90,14 @@ def needed(way: Persistence, size: int, kind: Kind) -> int:
     return 0 if way.store is Store.PARTITION else layout.bytes_needed([size], kind) - layout.bytes_needed([], kind)
 
 
-def check_room(name: str, way: Persistence, size: int, kind: Kind, free: int) -> None:
-    """Refuse a size for which there is no room.
+def check_room(name: str, way: Persistence, size: int, kind: Kind, free: int, kept: Kept | None = None) -> None:
+    """Refuse a size for which there is no room, beside or in place of what it has now (`kept`).
 
     Raises:
         NotEnoughSpaceError: with the figures.
     """
-    if (wanted := needed(way, size, kind)) > free:
+    wanted = needed(way, size, kind) if kept is None else needed_for_more(kept, way, size, kind)
+    if wanted > free:
         raise NotEnoughSpaceError(
             f"the changes of {name} need {size_text(wanted)} and the stick has {size_text(free)} left; choose a smaller"
             " size, or remove an image first"
@@ -113,12 +126,37 @@ def is_shared_out(way: Persistence) -> bool:
     return way.store in (Store.FILE, Store.DIRECTORY)
 
 
-def other_size(name: str) -> str:
-    """What is said of an image that has room of another size."""
-    return (
-        f"{name} has room for changes already; take it away first, with what is in it (luxusb persistence {name} 0),"
-        " then give it the new size"
-    )
+def check_same(name: str, kept: Kept, way: Persistence) -> None:
+    """Refuse another size of room that the system would not look for any more.
+
+    Raises:
+        InvalidArgumentError: it would make room of another kind now.
+    """
+    if (place_of(kept), kept.name) != (place_of(way), way.name):
+        raise InvalidArgumentError(
+            f"{name} has room for changes of another kind than its system looks for now; take it away first, with what"
+            f" is in it (luxusb persistence {name} 0), then give it the new size"
+        )
+
+
+def needed_for_more(kept: Kept, way: Persistence, size: int, kind: Kind) -> int:
+    """Bytes of the partition that another size takes besides what the room has: a file is made anew beside the old."""
+    if kept.store is Store.FILE:
+        return needed(way, size, kind)
+    return max(0, needed(way, size, kind) - needed(way, kept.size, kind))
+
+
+def check_holds(name: str, used: int, size: int) -> None:
+    """Refuse a size below what is in use.
+
+    Raises:
+        InvalidArgumentError: with the figures.
+    """
+    if size < used:
+        raise InvalidArgumentError(
+            f"{name} has {size_text(used)} of changes, which {size_text(size)} do not hold; choose a larger size, or"
+            f" lose them (luxusb persistence {name} 0)"
+        )
 
 
 def check_alone(images: Iterable[ManifestImage], image: ManifestImage, way: Persistence) -> None:

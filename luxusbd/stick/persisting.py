@@ -6,27 +6,20 @@ that a cut leaves at most a directory that no entry uses; the next job for the s
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import re
 import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from luxusbd import process
-from luxusbd.errors import ImageNotFoundError, InvalidArgumentError, ToolFailedError
+from luxusbd.errors import ImageNotFoundError, InvalidArgumentError
 from luxusbd.images.model import Persistence, Store
-from luxusbd.stick import kinds, partition, persistence, room, work
-from luxusbd.stick.blockio import CHUNK, finish, in_thread, sync, write_all
+from luxusbd.stick import changesfile, kinds, partition, persistence, reader, resizing, room, rooms, work
+from luxusbd.stick.blockio import finish, in_thread, sync, write_all
 from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.layout import BLOCK
-from luxusbd.stick.model import MIB, Kept, Manifest, ManifestImage, PartitionRole, StickOrder
+from luxusbd.stick.layout import PERSISTENCE_NAME
+from luxusbd.stick.model import MIB, Kept, Manifest, ManifestImage, PartitionRole, StickOrder, StrayRoom
 from luxusbd.stick.progress import Progress
-from luxusbd.stick.session import SYNC_EVERY, AfterStep, Session
-
-_FREE = re.compile(rb"^  Free blocks: *(.*)$", re.MULTILINE)
-_COUNT = re.compile(rb"^Block count: *(\d+)$", re.MULTILINE)
+from luxusbd.stick.session import AfterStep, Session
 
 
 async def persist(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
@@ -50,15 +43,33 @@ async def apply(session: Session, order: StickOrder) -> Manifest:
     manifest, _menus = await session.look()
     for name, size in order.persist:
         image = next((image for image in manifest.images if image.name == name), None)
+        if image is None and not size and await _remove_stray(session, manifest, name):
+            continue
         if image is None:
             listed = ", ".join(image.name for image in manifest.images) or "none"
             raise ImageNotFoundError(f"the stick has no image {name}; it has {listed}")
         if size:
             manifest = await _give(session, order, manifest, image, size)
         elif image.kept is not None:
-            manifest = await _commit(session, manifest, image, None)
+            manifest = await resizing.commit(session, manifest, image, None)
             await remove(session, image.kept)
     return manifest
+
+
+async def _remove_stray(session: Session, manifest: Manifest, name: str) -> bool:
+    """Remove room that belongs to no image; False where there is none of that name."""
+
+    def look() -> tuple[StrayRoom, ...]:
+        with session.medium() as medium:
+            filesystem = reader.open_data(medium.read_at, session.layout)
+            return rooms.stray(filesystem, manifest, session.layout, medium.read_at)
+
+    if name not in {room.name for room in await in_thread(look)}:
+        return False
+    on_partition = name == PERSISTENCE_NAME
+    store = Store.PARTITION if on_partition else Store.DIRECTORY
+    await remove(session, Kept(store, "", "" if on_partition else name, 0, None))
+    return True
 
 
 async def remove(session: Session, kept: Kept) -> None:
@@ -81,13 +92,18 @@ async def _give(session: Session, order: StickOrder, manifest: Manifest, image: 
     persistence.check_size(image.name, way, size, kind)
     persistence.check_alone(manifest.images, image, way)
     if image.kept is not None:
+        persistence.check_same(image.name, image.kept, way)
         if image.kept.size == size:
             return manifest
-        raise InvalidArgumentError(persistence.other_size(image.name))
     if way.store is Store.PARTITION and size > (most := layout.partition(PartitionRole.PERSISTENCE).size):
         raise InvalidArgumentError(f"the persistence partition has {most} bytes, and {size} were asked for")
     if image.partition is PartitionRole.DATA:
-        persistence.check_room(image.name, way, size, kind, await session.free_bytes())
+        persistence.check_room(image.name, way, size, kind, await session.free_bytes(), image.kept)
+    if image.kept is not None:
+        manifest, left = await resizing.resize(session, manifest, image, image.kept, way, size)
+        if left is not None:
+            await remove(session, left)
+        return manifest
     kept = persistence.kept_by(image, way, size, manifest.images)
     session.progress.stage("persistence", image.name)
     if kept.directory:
@@ -103,7 +119,7 @@ async def _give(session: Session, order: StickOrder, manifest: Manifest, image: 
         await _format(session, order, way)
     session.after_step("persistence-made")
     await session.room.checkpoint()
-    return await _commit(session, manifest, image, kept)
+    return await resizing.commit(session, manifest, image, kept)
 
 
 def _forget(session: Session) -> None:
@@ -112,14 +128,9 @@ def _forget(session: Session) -> None:
     sync(session.fd)
 
 
-async def _commit(session: Session, manifest: Manifest, image: ManifestImage, kept: Kept | None) -> Manifest:
-    changed = (dataclasses.replace(one, kept=kept) if one.name == image.name else one for one in manifest.images)
-    return await work.commit(session, dataclasses.replace(manifest, images=tuple(changed)))
-
-
 async def _fill(session: Session, way: Persistence, kept: Kept) -> None:
     if way.store is Store.FILE:
-        await _make_file(session, way, f"/{kept.directory}/{way.name}", kept.size)
+        await changesfile.make(session, way, f"/{kept.directory}/{way.name}", kept.size)
         return
     for path, text in way.files:
         if text:
@@ -136,81 +147,8 @@ async def _format(session: Session, order: StickOrder, way: Persistence) -> None
         target, offset = f"/proc/self/fd/{order.fd}", part.start
     with tempfile.TemporaryDirectory(prefix="luxusb-work-") as directory:
         inside = Path(directory) / "inside"
-        await in_thread(_lay_out, inside, way.files)
+        await in_thread(changesfile.lay_out, inside, way.files)
         uuid = kinds.new_uuid(Kind.EXT4)
         command = room.mke2fs_for_changes(target, part.size, uuid, way.name, str(inside), offset)
         await finish(process.run(command, pass_fds=() if order.node else (order.fd,), timeout=1800))
     await in_thread(sync, order.fd)
-
-
-async def _make_file(session: Session, way: Persistence, path: str, size: int) -> None:
-    """A file with an ext4 of its own; of its blocks only those are written that mean something to it."""
-    size = size // BLOCK * BLOCK
-    with tempfile.TemporaryDirectory(prefix="luxusb-work-") as directory:
-        made = Path(directory) / "changes"
-        inside = Path(directory) / "inside"
-        await in_thread(_lay_out, inside, way.files)
-        command = room.mke2fs_for_changes(str(made), size, kinds.new_uuid(Kind.EXT4), way.name, str(inside))
-        await finish(process.run(command, timeout=1800))
-        spans = await _used(made, size)
-        session.progress.expect(session.progress.done + sum(length for _start, length in spans))
-        partial = f"{path}.tmp"
-        sink = await session.room.allocate(partial, size)
-        try:
-            source = await in_thread(os.open, made, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                unsynced = 0
-                for start, length in spans:
-                    for offset in range(start, start + length, CHUNK):
-                        count = min(CHUNK, start + length - offset)
-                        data = await in_thread(os.pread, source, count, offset)
-                        await in_thread(sink.write, memoryview(data.ljust(count, b"\0")), offset)
-                        unsynced += count
-                        if unsynced >= SYNC_EVERY:
-                            await in_thread(sink.sync)
-                            session.progress.advance(unsynced)
-                            unsynced = 0
-                await in_thread(sink.sync)
-                session.progress.advance(unsynced)
-            finally:
-                os.close(source)
-        finally:
-            await in_thread(sink.close)
-    session.after_step("persistence-written")
-    await session.room.publish(partial, path)
-
-
-def _lay_out(root: Path, files: Sequence[tuple[str, str]]) -> None:
-    root.mkdir()
-    for path, text in files:
-        target = root / path.lstrip("/")
-        if text:
-            target.write_text(text, "ascii")
-        else:
-            target.mkdir()
-
-
-async def _used(path: Path, size: int) -> tuple[tuple[int, int], ...]:
-    """(start, length) in bytes of what a filesystem in a file has in use."""
-    said = (await process.run(["dumpe2fs", str(path)], timeout=600)).stdout
-    count = _COUNT.search(said)
-    if count is None or int(count.group(1)) * BLOCK != size:
-        raise ToolFailedError("dumpe2fs says another size of a filesystem than mke2fs was told")
-    return tuple(_between(list(_ranges(said)), size // BLOCK))
-
-
-def _ranges(said: bytes) -> Iterator[tuple[int, int]]:
-    for line in _FREE.findall(said):
-        for part in filter(None, (each.strip() for each in line.split(b","))):
-            first, _dash, last = part.partition(b"-")
-            yield int(first), int(last or first) + 1
-
-
-def _between(free: Sequence[tuple[int, int]], blocks: int) -> Iterator[tuple[int, int]]:
-    at = 0
-    for first, end in sorted(free):
-        if first > at:
-            yield at * BLOCK, (first - at) * BLOCK
-        at = end
-    if at < blocks:
-        yield at * BLOCK, (blocks - at) * BLOCK

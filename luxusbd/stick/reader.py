@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luxusbd.errors import DeviceDamagedError, DeviceError, DeviceNotLuxusbError, MalformedImageError, NewerStickError
-from luxusbd.stick import adoption, gpt, gptmend, isofiles, making, manifest, menu, planned
+from luxusbd.stick import adoption, gpt, gptmend, isofiles, making, manifest, menu, planned, rooms
 from luxusbd.stick.blockio import ReadAt, read_at
 from luxusbd.stick.detect import kind_of, open_as
 from luxusbd.stick.ext4 import Ext4, backup_superblock
@@ -82,7 +82,8 @@ def read_stick(fd: int, size: int) -> StickContents | None:
             damage.append(planned.damage(absent))
         damage += content_damage(filesystem, found)
         unlisted = isofiles.unlisted(filesystem, {image.name for image in found.images})
-        return StickContents(found, filesystem.free_bytes(), "; ".join(damage), unlisted)
+        stray = rooms.stray(filesystem, found, layout, read)
+        return StickContents(found, filesystem.free_bytes(), "; ".join(damage), unlisted, stray)
     except (MalformedImageError, DeviceError) as error:
         if isinstance(error, DeviceDamagedError):
             raise

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from luxusbd.errors import AlreadyExistsError, DeviceChangedError, LuxusbError, VerificationError
+from luxusbd.stick import beside, menu, reader, sums
 from luxusbd.stick import manifest as manifests
-from luxusbd.stick import menu, reader
 from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
 from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.isofiles import PARTIAL, PENDING, check_beginning, pending, pieces
@@ -169,19 +169,26 @@ class Session:
         self.progress.stage("menu")
         document = manifests.encode(manifest)
         text = menu.render(manifest).encode()
+        shown = beside.shown(manifest.images)
+        present = await self.room.names(sums.DIRECTORY)
+        lists = sums.missing(shown, present)
+        for path, line in lists.items():
+            await self.room.write_small(path, line)
         await self.room.write_small(manifests.NEW_PATH, document)
         self.after_step("manifest-written")
         await self.room.write_small(inactive, text)
         self.after_step("menu-written")
         await self.room.checkpoint()
         self.after_step("menu-checkpoint")
-        for path, data in ((manifests.NEW_PATH, document), (inactive, text)):
+        for path, data in ((manifests.NEW_PATH, document), (inactive, text), *lists.items()):
             if await in_thread(self._small, path, len(data)) != data:
                 raise VerificationError(f"{path} read back from the medium differs: the stick is defective")
         await in_thread(self.on_medium, lambda filesystem: _all_whole(filesystem, added))
         # only a matter of names now: with the complete menu the new manifest counts already
         await self.room.publish(manifests.NEW_PATH, manifests.PATH)
         self.after_step("manifest-named")
+        for path in sums.stale(shown, present):
+            await self.room.remove(path)
         self.after_step("committed")
 
     async def _write_image(self, source: SourceImage) -> None:

@@ -14,7 +14,7 @@ from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.images.model import Firmware
 from luxusbd.jobs.api import ImageUpdate, PruneOptions, UpdateWishes
-from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, Theme
+from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, StrayRoom, Theme
 from tests.bus.client import Client
 from tests.bus.fake import SHA, FakeEngine, job, view
 from tests.stick import helpers
@@ -364,10 +364,12 @@ async def test_steering_a_job(client: Client, engine: FakeEngine) -> None:
 
 
 async def test_the_device_shows_what_its_stick_holds(client: Client, engine: FakeEngine) -> None:
-    engine.put_device(view("other", free_bytes=99, unlisted_images=3, damage="no menu"))
+    stray = (StrayRoom("persist-0123456789abcdef", 1 << 33),)
+    engine.put_device(view("other", free_bytes=99, unlisted_images=3, damage="no menu", stray=stray))
     shown = await client.get_all("/org/luxusb/devices/other", "org.luxusb.Device")
     assert shown["Images"] == [{"name": "debian.iso", "title": "Debian", "sha256": SHA, "size": 42}]
     assert (shown["UnlistedImages"], shown["Damage"]) == (3, "no menu")
+    assert shown["StrayChanges"] == [{"name": "persist-0123456789abcdef", "size": 1 << 33}]
     assert (shown["FreeBytes"], shown["DiskSeq"], shown["Updates"], shown["State"]) == (99, 7, [], "luxusb")
 
 

@@ -76,6 +76,7 @@ PROPERTIES: dict[str, dict[str, str]] = {
         "Images": "images",
         "FreeBytes": "free_bytes",
         "UnlistedImages": "unlisted_images",
+        "StrayChanges": "stray_changes",
         "Foreign": "foreign",
         "Damage": "damage",
         "Firmware": "firmware",

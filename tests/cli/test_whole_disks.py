@@ -15,6 +15,7 @@ from tests.cli.fake_daemon import FakeDaemon
 
 CONSENT = ("--yes", "--device-id", world.USB_ID)
 STICK_CONSENT = ("--yes", "--device-id", world.STICK_ID)
+STRAY = "persist-0123456789abcdef"
 
 
 def test_write_raw(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
@@ -124,6 +125,29 @@ def test_persistence(luxusb: Run, daemon: FakeDaemon) -> None:
         [world.STICK, "arch.iso", 4 * world.GIB],
         [world.STICK, "debian.iso", 0],
     ]
+
+
+def test_room_that_belongs_to_no_image(luxusb: Run, daemon: FakeDaemon) -> None:
+    assert luxusb("persistence", "--device", "sdc").out == "No image on /dev/sdc keeps changes.\n"
+    stick = daemon.devices[world.STICK]
+    stick["StrayChanges"] = [{"name": Variant("s", STRAY), "size": Variant("t", 2 * world.GIB)}]
+    stick["Images"][0]["persistence"] = Variant("t", world.GIB)
+    note = "2 GiB of changes belong to no image (luxusb persistence)"
+    assert note in luxusb("devices").out
+    assert luxusb("contents", "--device", "sdc").out.startswith(f"{note}\n  {STRAY}  2 GiB\n")
+    shown = luxusb("persistence", "--device", "sdc").out.splitlines()
+    assert [line.split("  ")[0] for line in shown] == ["NAME", "debian.iso", STRAY]
+    assert shown[2].endswith("(belongs to no image)")
+    assert luxusb("persistence", "--device", "sdc", "--json").document["rooms"] == [
+        {"name": "debian.iso", "size": world.GIB, "stray": False},
+        {"name": STRAY, "size": 2 * world.GIB, "stray": True},
+    ]
+    assert luxusb("persistence", STRAY, "--device", "sdc").code == 2
+    assert luxusb("persistence", STRAY, "0", "--device", "sdc").code == 2, "it asks before it removes anything"
+    assert luxusb("persistence", STRAY, "1GiB", "--device", "sdc", "--yes").code != 0
+    assert not daemon.called("SetPersistence")
+    assert luxusb("persistence", STRAY, "0", "--device", "sdc", *STICK_CONSENT).out.endswith(f"{STRAY} is gone.\n")
+    assert [call.body[:3] for call in daemon.called("SetPersistence")] == [[world.STICK, STRAY, 0]]
 
 
 def test_mirrors(luxusb: Run, daemon: FakeDaemon) -> None:

@@ -39,6 +39,7 @@ def device(path_id: str, **changed: Any) -> Dict:
         "Images": [],
         "FreeBytes": 0,
         "UnlistedImages": 0,
+        "StrayChanges": [],
         "Foreign": {},
         "Damage": "",
         "Firmware": [],

@@ -254,8 +254,11 @@ async def _download(_world: World) -> Arguments:
     return ("alpha",)
 
 
-@case("plan", says=["needs", "alpha.iso"], holds=lambda found: len(found["plan"]["images"]) == 1)
+@case("plan", says=["needs", "alpha.iso", "Kernels-of-a-vendor"], holds=lambda found: len(found["plan"]["images"]) == 1)
 async def _plan(world: World) -> Arguments:
+    of_admin = world.daemon.state / "certificates.d" / "vendor.pem"
+    of_admin.parent.mkdir(exist_ok=True)
+    of_admin.write_bytes(certificate(world.place, "/CN=Kernels of a vendor"))
     return *(await blank(world)), "alpha"
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from luxusb_cli.client import Work
 from luxusb_cli.connection import Typed
 from luxusb_cli.errors import DaemonError
 
 from luxusbd.images.model import Store
+from tests.daemon.byhand import Hand
 from tests.daemon.caller import Caller
 from tests.daemon.conftest import Target
-from tests.daemon.images import MIB, debian_live
+from tests.daemon.images import MIB, Images, debian_live
 from tests.daemon.sticks import contents
 
 ERROR = "org.luxusb.Error."
@@ -37,7 +39,30 @@ async def test_from_the_plan_to_the_end(caller: Caller, target: Target, tmp_path
     assert done.result["persistence"] == {}
     again = await caller.succeeded(await caller.client.set_persistence(device, "debian.iso", ROOM + MIB))
     assert again.result["persistence"] == {"debian.iso": ROOM + MIB}
+    more = await caller.succeeded(await caller.client.set_persistence(device, live, ROOM + 2 * MIB))
+    assert more.result["persistence"] == {"debian.iso": ROOM + 2 * MIB}
     assert (await caller.succeeded(await caller.client.verify(device))).result["ok"] is True
+
+
+async def test_room_of_an_image_that_was_deleted_by_hand(
+    caller: Caller, stick: Path, tmp_path: Path, images: Images
+) -> None:
+    del images
+    live = str((await caller.imported(debian_live(tmp_path))).result["image"])
+    wanted = {"persistence": Typed("a{st}", {live: ROOM}), "persistence_partition": Typed("t", ROOM)}
+    await caller.created([await caller.target(stick)], [live, "distro:alpha"], **wanted)
+    Hand(Target(stick)).delete("debian.iso")
+    device = await caller.target(stick)
+    assert (await caller.client.device(device)).stray_changes == ()
+    await caller.succeeded(await caller.client.work_on(device, Work.RESCAN))
+    (stray,) = (await caller.client.device(device)).stray_changes
+    assert (stray.name, stray.size) == ("LUXPERSIST", ROOM)
+    with pytest.raises(DaemonError, match="LUXPERSIST is not on"):
+        await caller.client.set_persistence(device, stray.name, ROOM)
+    await caller.succeeded(await caller.client.set_persistence(device, stray.name, 0))
+    assert (await caller.client.device(device)).stray_changes == ()
+    with pytest.raises(DaemonError, match="LUXPERSIST is not on"):
+        await caller.client.set_persistence(device, stray.name, 0)
 
 
 async def test_what_cannot_be_is_said_before_anything_is_written(

@@ -24,6 +24,7 @@ from tests.harness.qmp import Qmp, QmpError
 from tests.harness.screen import Screen, characters, screen_in
 
 OVMF = Path("/usr/share/OVMF")
+AAVMF = Path("/usr/share/AAVMF")
 CPU = "max,erms=off,fsrm=off"
 """With ERMS a kernel clears pages byte by byte. Where such a page held code, QEMU 7.2 takes milliseconds for each byte:
 a live system then stands still for minutes between its initramfs and its own init."""
@@ -50,16 +51,26 @@ class MachineError(AssertionError):
 @dataclass(frozen=True)
 class _Flash:
     machine: tuple[str, ...]
-    code: str
-    variables: str
+    code: Path
+    variables: Path
+    package: str = "ovmf"
 
 
-_UEFI = _Flash(("-machine", "q35"), "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")
-_UEFI_SECURE_BOOT = _Flash(
-    ("-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"),
-    "OVMF_CODE_4M.secboot.fd",
-    "OVMF_VARS_4M.ms.fd",
-)
+_SMM = ("-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on")
+_FLASHES = {
+    Firmware.UEFI: _Flash(("-machine", "q35"), OVMF / "OVMF_CODE_4M.fd", OVMF / "OVMF_VARS_4M.fd"),
+    Firmware.UEFI_SECURE_BOOT: _Flash(_SMM, OVMF / "OVMF_CODE_4M.secboot.fd", OVMF / "OVMF_VARS_4M.ms.fd"),
+    # Debian has one build, which could enforce Secure Boot; without keys it does not
+    Firmware.UEFI_IA32: _Flash(
+        _SMM, OVMF / "OVMF32_CODE_4M.secboot.fd", OVMF / "OVMF32_VARS_4M.fd", package="ovmf-ia32"
+    ),
+    Firmware.UEFI_ARM64: _Flash(
+        ("-machine", "virt"), AAVMF / "AAVMF_CODE.fd", AAVMF / "AAVMF_VARS.fd", package="qemu-efi-aarch64"
+    ),
+}
+_PC = ("qemu-system-x86_64", ("-cpu", CPU, "-vga", "std"))
+# "max" has features whose emulation is slow; the menu is drawn by the serial line alone
+_ARM64 = ("qemu-system-aarch64", ("-cpu", "cortex-a72", "-vga", "none"))
 
 
 class Machine:
@@ -69,12 +80,14 @@ class Machine:
     overlay.
 
     Args:
-        firmware: SeaBIOS, OVMF, or OVMF that enforces Secure Boot with Microsoft's keys.
+        firmware: SeaBIOS, OVMF, OVMF that enforces Secure Boot with Microsoft's keys, OVMF with 32 bits (the processor
+            has 64), or AAVMF on a machine with ARM's processor.
         disk: raw image to plug in as a USB stick.
         cdrom: ISO to insert as a CD.
         memory_mib: the guest's memory.
         extra: more arguments for QEMU.
         writable: whether what the guest writes to the disk stays there.
+        variables: file that keeps the firmware's variables from one machine to the next; made when it is missing.
     """
 
     def __init__(
@@ -86,7 +99,9 @@ class Machine:
         memory_mib: int = 512,
         extra: Sequence[str] = (),
         writable: bool = False,
+        variables: Path | None = None,
     ) -> None:
+        self._variables = variables
         self._snapshot = "off" if writable else "on"
         self.firmware = firmware
         self.console = Console()
@@ -241,9 +256,10 @@ class Machine:
             raise self.error(f"QEMU did not start: {error}") from error
 
     def _arguments(self, directory: Path, qmp_fd: int) -> list[str]:
-        arguments = [find_program("qemu-system-x86_64"), "-nodefaults", "-no-user-config", "-no-reboot"]
-        arguments += ["-accel", "tcg", "-cpu", CPU, "-smp", "1", "-m", str(self._memory_mib)]
-        arguments += ["-display", "none", "-vga", "std", "-monitor", "none", "-nic", "none"]
+        program, hardware = _ARM64 if self.firmware is Firmware.UEFI_ARM64 else _PC
+        arguments = [find_program(program), "-nodefaults", "-no-user-config", "-no-reboot"]
+        arguments += ["-accel", "tcg", *hardware, "-smp", "1", "-m", str(self._memory_mib)]
+        arguments += ["-display", "none", "-monitor", "none", "-nic", "none"]
         arguments += ["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"]
         arguments += ["-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control"]
         arguments += self._firmware_arguments(directory)
@@ -251,6 +267,9 @@ class Machine:
             drive = f"if=none,id=stick,format=raw,snapshot={self._snapshot},file={_escaped(self._disk)}"
             arguments += ["-device", "qemu-xhci,id=xhci", "-drive", drive]
             arguments += ["-device", "usb-storage,bus=xhci.0,drive=stick,removable=on,bootindex=1"]
+            if self.firmware is Firmware.UEFI_ARM64:
+                # such a machine has no keyboard of its own
+                arguments += ["-device", "usb-kbd,bus=xhci.0"]
         if self._cdrom is not None:
             arguments += ["-drive", f"if=none,id=cd,media=cdrom,format=raw,readonly=on,file={_escaped(self._cdrom)}"]
             arguments += ["-device", "ide-cd,drive=cd,bootindex=2"]
@@ -259,15 +278,17 @@ class Machine:
     def _firmware_arguments(self, directory: Path) -> list[str]:
         if self.firmware is Firmware.BIOS:
             return ["-machine", "pc"]
-        flash = _UEFI_SECURE_BOOT if self.firmware is Firmware.UEFI_SECURE_BOOT else _UEFI
-        code = OVMF / flash.code
-        if not code.is_file():
-            raise MachineError(f"{self.firmware}: {code} is missing; install the package ovmf (make setup does)")
-        variables = directory / "variables.fd"
-        shutil.copyfile(OVMF / flash.variables, variables)
+        flash = _FLASHES[self.firmware]
+        if not flash.code.is_file():
+            raise MachineError(
+                f"{self.firmware}: {flash.code} is missing; install the package {flash.package} (packaging/setup.sh)"
+            )
+        variables = self._variables or directory / "variables.fd"
+        if not variables.exists():
+            shutil.copyfile(flash.variables, variables)
         return [
             *flash.machine,
-            *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_escaped(code)}"),
+            *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_escaped(flash.code)}"),
             *("-drive", f"if=pflash,unit=1,format=raw,file={_escaped(variables)}"),
         ]
 

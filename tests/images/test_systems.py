@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from luxusbd.images.companion import PLACE
 from luxusbd.images.details import Inspection
 from luxusbd.images.match import holds, match, matching
 from luxusbd.images.model import BootEntry
 from luxusbd.images.recipes import Recipe, packaged_recipes
 from luxusbd.images.recognise import inspect
+from luxusbd.images.startfile import PLACE
 from luxusbd.stick import menu
 from luxusbd.stick.model import ManifestImage
 from luxusbd.text import clean

@@ -119,7 +119,8 @@ class Row:
         return self.system.image, self.system.entry, self.firmware.value, self.filesystem.name
 
 
-def _userland(root: str) -> str:
+def userland(root: str) -> str:
+    """What a live system here says of itself, whose root directory is on a filesystem of this kind."""
     return rf"{EVIDENCE} Debian GNU/Linux \d+.*, Linux \d\S+, root on {root}, from /iso/\S+\.iso"
 
 
@@ -128,7 +129,7 @@ SYSTEMS = (
         "debian-live",
         "Debian live (live-boot)",
         "live-boot",
-        _userland("overlay"),
+        userland("overlay"),
         EVERYWHERE,
         filesystems=frozenset({"ext4", "fat32"}),
         memory_mib=1024,
@@ -137,7 +138,7 @@ SYSTEMS = (
         "debian-live",
         "Debian live, its own menu",
         "live-boot",
-        _userland("overlay"),
+        userland("overlay"),
         EVERYWHERE,
         entry="its own menu",
         filesystems=frozenset({"ext4", "fat32"}),
@@ -147,7 +148,7 @@ SYSTEMS = (
         "dracut-live",
         "Live system by dracut, laid out as Fedora's",
         "dracut-live",
-        _userland("ext4"),
+        userland("ext4"),
         EVERYWHERE,
         memory_mib=1024,
     ),
@@ -155,7 +156,7 @@ SYSTEMS = (
         "kiwi-live",
         "Live system by kiwi, laid out as openSUSE's",
         "dracut-live",
-        _userland("overlay"),
+        userland("overlay"),
         EVERYWHERE,
         memory_mib=1024,
     ),
@@ -163,7 +164,7 @@ SYSTEMS = (
         "kiwi-live",
         "Live system by kiwi, its own menu",
         "dracut-live",
-        _userland("overlay"),
+        userland("overlay"),
         EVERYWHERE,
         entry="its own menu",
         memory_mib=1024,

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 from luxusbd.images.model import Firmware
@@ -23,7 +24,7 @@ from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import PartitionRole
 from tests.harness.service import ROOT, Service
 from tests.matrix import boots, systems
-from tests.matrix.cases import FILESYSTEMS, SYSTEMS, Result, Row, System, expected
+from tests.matrix.cases import EVERYWHERE, FILESYSTEMS, SYSTEMS, Result, Row, System, expected, userland
 
 HERE = ROOT / "build" / "matrix"
 SIZE = 1024**3
@@ -35,23 +36,35 @@ _SAY = f"#!/bin/sh\nprintf '\\r\\n{SIGN}\\r\\n' >/dev/ttyS0\n"
 _PROGRAM = ("usr", "local", "sbin", "say-what-runs")
 
 
+class Place(Enum):
+    """Where a case keeps its changes."""
+
+    PARTITION = "the persistence partition"
+    DIRECTORY = "a directory of the data partition"
+    FILE = "a file with ext4 at the root of the data partition"
+
+
 @dataclass(frozen=True)
 class Case:
     """One image on one filesystem, and where the changes of its root directory are."""
 
     image: str
     filesystem: Kind
-    partition: bool
-    """Whether they are on the persistence partition, and not in a directory of the data partition."""
+    place: Place
     upper: str
-    """The directory of the changes, on that partition or in that directory."""
+    """The directory of the changes in that place."""
 
 
 CASES = (
-    Case("debian-live", Kind.EXT4, partition=True, upper="rw"),
-    Case("debian-live", Kind.FAT32, partition=True, upper="rw"),
-    Case("dracut-live", Kind.EXT4, partition=False, upper="overlay"),
+    Case("debian-live", Kind.EXT4, Place.PARTITION, "rw"),
+    Case("debian-live", Kind.FAT32, Place.PARTITION, "rw"),
+    Case("dracut-live", Kind.EXT4, Place.DIRECTORY, "overlay"),
+    Case("opensuse-live", Kind.EXT4, Place.FILE, "rw"),
 )
+_OPENSUSE = System(
+    "opensuse-live", "Live system by kiwi, named as openSUSE's", "opensuse-live", "", EVERYWHERE, memory_mib=1024
+)
+"""It starts as kiwi-live does, which the matrix has, and keeps changes in a way of its own."""
 
 
 def main() -> int:
@@ -82,7 +95,7 @@ async def _case(case: Case, image: Path) -> tuple[bool, str]:
         await service.ask(
             *("create", "--image-file", str(stick), "--size", str(SIZE), "--yes", "--serial-console"),
             *("--filesystem", case.filesystem.value, "--persistence", f"{image}={ROOM}", str(image)),
-            *(("--persistence-partition", ROOM) if case.partition else ()),
+            *(("--persistence-partition", ROOM) if case.place is Place.PARTITION else ()),
             timeout=600,
         )
         (listed,) = (await service.ask("contents", "--image-file", str(stick)))["images"]
@@ -97,15 +110,16 @@ async def _case(case: Case, image: Path) -> tuple[bool, str]:
 
 
 def _row(case: Case) -> Row:
-    system: System = next(system for system in SYSTEMS if system.image == case.image and not system.entry)
-    system = replace(system, entry="with saved changes", name=f"{system.name}, with changes")
+    system: System = next(system for system in (*SYSTEMS, _OPENSUSE) if system.image == case.image and not system.entry)
+    # all of them by an overlay, also where the root directory is of another kind without changes
+    system = replace(system, entry="with saved changes", name=f"{system.name}, with changes", sign=userland("overlay"))
     place = next(filesystem for filesystem in FILESYSTEMS if filesystem.name == case.filesystem)
     return Row(system, Firmware.BIOS, place, expected(system, Firmware.BIOS, place))
 
 
 def _look_into(case: Case, stick: Path) -> str:
     """What the first start left; puts the other program there."""
-    role = PartitionRole.PERSISTENCE if case.partition else PartitionRole.DATA
+    role = PartitionRole.PERSISTENCE if case.place is Place.PARTITION else PartitionRole.DATA
     with stick.open("r+b") as file:
         found = reader.read_stick(file.fileno(), SIZE)
         assert found is not None
@@ -114,9 +128,25 @@ def _look_into(case: Case, stick: Path) -> str:
         part = target.stick_layout(read_at(file.fileno()), SIZE).partition(role)
         work = HERE / "partition.img"
         work.write_bytes(os.pread(file.fileno(), part.size, part.start))
-        left = _change(work, f"/{kept.directory}/{case.upper}".replace("//", "/"))
+        if case.place is Place.FILE:
+            left = _change_inside(work, kept.name, case.upper)
+        else:
+            left = _change(work, f"/{kept.directory}/{case.upper}".replace("//", "/"))
         os.pwrite(file.fileno(), work.read_bytes(), part.start)
         work.unlink()
+    return left
+
+
+def _change_inside(filesystem: Path, name: str, upper: str) -> str:
+    """The same in the filesystem that a file at the root of this one holds."""
+    checked = subprocess.run(["e2fsck", "-fy", filesystem], capture_output=True, check=False).returncode
+    assert checked in (0, 1), checked
+    inside = HERE / "inside.img"
+    inside.unlink(missing_ok=True)
+    _debugfs(filesystem, f"dump /{name} {inside}")
+    left = _change(inside, f"/{upper}")
+    _debugfs(filesystem, f"rm /{name}", f"write {inside} {name}")
+    inside.unlink()
     return left
 
 

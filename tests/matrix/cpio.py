@@ -6,13 +6,15 @@ import stat
 from collections.abc import Mapping
 
 
-def archive(files: Mapping[str, bytes]) -> bytes:
-    """An uncompressed newc archive of executable files, by path without the slash in front.
+def archive(files: Mapping[str, bytes | None]) -> bytes:
+    """An uncompressed newc archive of executable files, and of directories (None), by path without the slash in front.
 
-    Their directories are not in it: the initrd before has them. Padded to 4 bytes and ended by its trailer
+    A directory stands before what is in it, or the initrd before has it. Padded to 4 bytes and ended by its trailer
     (Documentation/driver-api/early-userspace/buffer-format.rst).
     """
-    entries = [(name, data, stat.S_IFREG | 0o755) for name, data in files.items()]
+    entries = [
+        (name, data or b"", (stat.S_IFDIR if data is None else stat.S_IFREG) | 0o755) for name, data in files.items()
+    ]
     entries.append(("TRAILER!!!", b"", 0))
     return b"".join(_entry(number, *entry) for number, entry in enumerate(entries, 1))
 

@@ -25,7 +25,7 @@ PACKAGED = {
     "ipxe": (Path("/usr/lib/ipxe/ipxe.iso"), "ipxe"),
 }
 """Image files that are in packages as they are: (file, package)."""
-LIVE = ("debian-live", "dracut-live", "kiwi-live")
+LIVE = ("debian-live", "dracut-live", "kiwi-live", "opensuse-live")
 
 _DEBIAN_MENU = """\
 if [ "${iso_path}" ]; then
@@ -75,7 +75,8 @@ async def make(wanted: frozenset[str], cache: Path) -> dict[str, Path]:
         images["debian-mini"] = await _mini(cache)
     if wanted & set(LIVE):
         parts = await live_parts(cache)
-        for name, layout in (("debian-live", _debian), ("dracut-live", _dracut), ("kiwi-live", _kiwi)):
+        layouts = dict(zip(LIVE, (_debian, _dracut, _kiwi, _opensuse), strict=True))
+        for name, layout in layouts.items():
             if name in wanted:
                 label, files, texts = layout(parts)
                 images[name] = await _master(cache, name, label, files, texts)
@@ -108,9 +109,13 @@ def _dracut(parts: LiveParts) -> tuple[str, dict[str, Path], dict[str, str]]:
     return label, files, {"/boot/grub2/grub.cfg": _DRACUT_MENU % {"label": label}}
 
 
-def _kiwi(parts: LiveParts) -> tuple[str, dict[str, Path], dict[str, str]]:
+def _opensuse(parts: LiveParts) -> tuple[str, dict[str, Path], dict[str, str]]:
+    """The same with the name by which openSUSE's are known, which keep changes in kiwi's way."""
+    return _kiwi(parts, "openSUSE_Leap_12_Mini_Live")
+
+
+def _kiwi(parts: LiveParts, label: str = "Kiwi_Live-12") -> tuple[str, dict[str, Path], dict[str, str]]:
     """As kiwi lays out openSUSE's live images and Fedora's from 42 on."""
-    label = "Kiwi_Live-12"
     files = {
         "/boot/x86_64/loader/linux": parts.kernel,
         "/boot/x86_64/loader/initrd": parts.kiwi,

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
-from luxusbd.stick import menu, reader
+from luxusbd.stick import menu, reader, sums
+from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.model import (
     MIB,
     Manifest,
@@ -161,6 +162,12 @@ def check_boots(medium: Path, sources: dict[str, Path]) -> tuple[int, frozenset[
     ), contents.damage
     assert contents.manifest.generation in (max(generations), max(generations) + 1)
     return max(generations), shown
+
+
+def beside_menu(filesystem: DataFilesystem) -> set[str]:
+    """What belongs into the directory of the menu."""
+    images = reader.load_manifest(filesystem).images
+    return {"stick.json", "menu-a.cfg", "menu-b.cfg"} | {sums.sums_path(image).rpartition("/")[2] for image in images}
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from luxusbd.images.companion import FAMILY, PLACE
 from luxusbd.images.model import BootEntry
+from luxusbd.images.startfile import FAMILY, PLACE
 from luxusbd.stick import beside, menu
 from luxusbd.stick.model import ManifestImage, SourceImage, StickOperation
 from tests.stick import helpers

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from pathlib import Path
 
 import pytest
 
+from luxusbd.images import derive, match
 from luxusbd.images.model import BootEntry, BootMethod, Firmware
-from luxusbd.stick import condition, menu, menugroups, menutexts, theme
+from luxusbd.images.recipes import packaged_recipes
+from luxusbd.stick import condition, menu, menugroups, menutexts, menutitles, menutools, sums, theme
 from luxusbd.stick.model import Manifest, ManifestImage, MenuStyle, StickOptions, Theme
 from tests.stick import grubemu, helpers
 from tests.stick.test_menu import script_check
@@ -74,6 +77,8 @@ def test_a_catalogue_has_every_text_and_no_other(language: str, monkeypatch: pyt
     many = images(*["casper"] * 6, "new", "newer", "ipxe", "memtest86plus", entries=every)
     many += images("casper", entries=(only_bios,))
     many[0] = dataclasses.replace(many[0], source="custom:x")
+    ways = tuple(helpers.entry(f"System ({way})", firmware=frozenset({Firmware.BIOS})) for way in menutitles.WAYS)
+    many += images("arch", entries=ways)
     for those in (many, []):
         shown = menu.render(dataclasses.replace(styled(*those, language=language), shim="debian"))
         script_check(shown)
@@ -139,10 +144,67 @@ def test_a_style_is_read_back_from_its_menu(style: MenuStyle) -> None:
     assert condition.style_of("set timeout=3;") == MenuStyle()
 
 
-def test_tools_show_what_an_image_should_be() -> None:
-    image = helpers.image()
-    text = menu.render(helpers.manifest(image))
-    assert f"echo '{image.sha256}'; hashsum --hash sha256 \"($data)/iso/{image.name}\"" in text
-    assert 'if [ "$lux_can_hash" = y ]' in text
+def test_grub_says_whether_an_image_is_whole(tmp_path: Path) -> None:
+    """With GRUB's own `hashsum`, on the lines of the entry."""
+    (tmp_path / "iso").mkdir()
+    (tmp_path / "luxusb").mkdir()
+    whole, broken, older = (
+        dataclasses.replace(helpers.image(f"{name}.iso", name), sha256=hashlib.sha256(name.encode()).hexdigest())
+        for name in ("whole", "broken", "older")
+    )
+    for image in (whole, broken, older):
+        (tmp_path / "iso" / image.name).write_text(image.title)
+    for path, data in sums.missing((whole, broken), ()).items():
+        (tmp_path / path.lstrip("/")).write_bytes(data)
+    (tmp_path / "iso" / broken.name).write_text("brokeN")
+    said = {}
+    for image in (whole, broken, older):
+        made = "\n".join(menutools.tools(menutexts.Texts().word, [image]))
+        (entry,) = re.findall(r"menuentry '\w+' --class disc \{\n(.*?)\n\s*echo 'Press Esc", made, re.DOTALL)
+        config = entry.replace("($data)", f"(host){tmp_path}") + "\necho done\nreboot\n"
+        said[image.title] = grubemu.run(tmp_path, config, "done")
+    assert "OK: the image is whole." in said["whole"]
+    assert "DAMAGED" not in said["whole"]
+    assert "DAMAGED: the image is not what it should be." in said["broken"]
+    assert "OK" not in said["broken"].partition("DAMAGED")[2]
+    assert said["older"].count(older.sha256) == 2
+    assert "When the two differ" in said["older"]
+
+
+def test_a_list_is_written_once_and_goes_with_its_image() -> None:
+    one, two = helpers.image("one.iso"), helpers.image("two.iso")
+    lists = sums.missing((one, two), ("menu-a.cfg", "stick.json"))
+    assert lists[sums.sums_path(one)] == f"{one.sha256}  one.iso\n".encode()
+    names = [path.rpartition("/")[2] for path in lists]
+    assert not sums.missing((one, two), names)
+    assert sums.stale((one,), [*names, "menu-a.cfg", "sum-of-somebody"]) == (sums.sums_path(two),)
+    # another name for the same bytes is another list
+    assert sums.sums_path(dataclasses.replace(one, name="three.iso")) != sums.sums_path(one)
+
+
+def test_where_grub_cannot_compare_it_says_why() -> None:
+    text = menu.render(helpers.manifest(helpers.image()))
+    script_check(text)
+    check = text[text.index('if [ "$lux_can_hash" = y ]') :]
+    assert "Under Secure Boot GRUB computes no hashes" in check.partition('elif [ "$lockdown" = y ]; then')[2]
     signed, own = menu.stub(helpers.UUID), menu.stub(helpers.UUID, hashes=True)
     assert ("set lux_can_hash=\n" in signed, "set lux_can_hash=y\n" in own) == (True, True)
+    assert '"$lockdown" != y -a -e "$prefix/$grub_cpu-$grub_platform/hashsum.mod"' in signed
+
+
+def test_what_recipes_say_of_a_way_is_translated_and_names_are_not() -> None:
+    german = menutexts.Texts("de")
+    assert menutitles.title_word("Debian (safe graphics)", "x", german) == "'Debian (''sichere Grafik'')'"
+    assert menutitles.title_word("It's (its own menu)", "x", german) == "'It'\\''s (''eigenes Men'\"${lux_ue}\"')'"
+    assert menutitles.title_word("direct", "x", german) == "'direct'"
+    assert menutitles.title_word("", "fallback", german) == "'fallback'"
+    english = menutitles.title_word("Debian (safe graphics)", "x", menutexts.Texts())
+    assert english.replace("''", "") == "'Debian (safe graphics)'"
+
+
+def test_the_ways_are_those_of_the_packaged_recipes() -> None:
+    recipes = packaged_recipes()
+    used = {variant.title for recipe in recipes for variant in recipe.variants}
+    used |= {extra.title for recipe in recipes for extra in recipe.extras}
+    used |= {recipe.toram.title for recipe in recipes if recipe.toram is not None}
+    assert (used - {""}) | {match.KEEPS, derive.TITLE, f"safe graphics, {derive.TITLE}"} == set(menutitles.WAYS)

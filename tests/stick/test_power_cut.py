@@ -10,6 +10,7 @@ kernel writes are its own, so that one seed does not give the same disks twice: 
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import random
 import struct
@@ -22,7 +23,7 @@ import pytest
 
 from luxusbd.errors import LuxusbError
 from luxusbd.images.model import Persistence, Store
-from luxusbd.stick import grub, layout, menu, mounted
+from luxusbd.stick import grub, layout, menu, mounted, reader
 from luxusbd.stick.model import MIB, StickOperation, StickOptions
 from tests.stick import blocklog, helpers
 from tests.stick.boot import boot
@@ -107,15 +108,15 @@ async def cut_everywhere(
     log: Recorded,
     check: Callable[[Path, random.Random], Awaitable[None]],
     first: int = 0,
-    count: int = CUTS,
+    cuts: int = CUTS,
 ) -> None:
     """Cut what was recorded from its `first` entry on, and check each disk."""
     chance = random.Random(f"{SEED} {name}")
-    cuts = blocklog.Cuts(log.before_disk, log.entries)
+    cutter = blocklog.Cuts(log.before_disk, log.entries)
     disk = bench.work / "cut"
     failures = []
-    for prefix in sorted(chosen(log.entries, first, chance, count)):
-        became = cuts.make(disk, prefix, chance)
+    for prefix in sorted(chosen(log.entries, first, chance, cuts)):
+        became = cutter.make(disk, prefix, chance)
         KEPT.mkdir(parents=True, exist_ok=True)
         kept = KEPT / f"{name}-{SEED}-{prefix}.img"
         blocklog.copy(disk, kept)
@@ -126,17 +127,17 @@ async def cut_everywhere(
             failures.append(f"{name}, seed {SEED}, {where}, {became}: {type(error).__name__}: {error} [{kept}]")
         else:
             kept.unlink()
-    print(f"\npower cut: {name}: {count} cuts of {len(log.entries)} entries, seed {SEED}")
+    print(f"\npower cut: {name}: {cuts} cuts of {len(log.entries)} entries, seed {SEED}")
     assert not failures, "\n".join(failures)
 
 
-def chosen(entries: Sequence[blocklog.Entry], first: int, chance: random.Random, count: int) -> list[int]:
+def chosen(entries: Sequence[blocklog.Entry], first: int, chance: random.Random, cuts: int) -> list[int]:
     """How many entries each of the cuts gets; every number that makes a difference before any of them twice."""
     # a flush after a flush changes nothing
     different = [at + 1 for at, entry in enumerate(entries) if entry.data or (at and entries[at - 1].data)]
-    different = [first, *(each for each in different if each > first)]
-    rounds = [chance.sample(different, len(different)) for _round in range(-(-count // len(different)))]
-    return [number for one in rounds for number in one][:count]
+    different = [first, *(count for count in different if count > first)]
+    rounds = [chance.sample(different, len(different)) for _round in range(-(-cuts // len(different)))]
+    return [number for one in rounds for number in one][:cuts]
 
 
 def names(count: int) -> list[str]:
@@ -144,13 +145,19 @@ def names(count: int) -> list[str]:
     return [f"distribution-{number:02}-{'x' * 30}.iso" for number in range(count)]
 
 
-async def cut_a_change(bench: Bench, name: str, job: Job) -> None:
-    """Record a job that changes a stick, and cut it: each stick is the old or the new one, and the job can go on."""
+async def cut_a_change(
+    bench: Bench, name: str, job: Job, more: Callable[[Path], None] = lambda _disk: None, *, cuts: int = CUTS
+) -> None:
+    """Record a job that changes a stick, and cut it: each stick is the old or the new one, and the job can go on.
+
+    `more` says what else has to hold of a stick that was cut.
+    """
     log = await record(bench, job)
     assert log.before.generation < log.after.generation
 
     async def check(disk: Path, chance: random.Random) -> None:
         found = bench.check(disk, log.before, log.after)
+        more(disk)
         if chance.randrange(GO_ON) or (name != "refresh" and found.menu == log.after.menu):
             return
         if bench.look(disk).menu == log.before.menu or name == "refresh":
@@ -160,7 +167,7 @@ async def cut_a_change(bench: Bench, name: str, job: Job) -> None:
         expect(ended.images == log.after.images, f"done once more, the menu has {ended.images}")
         expect((ended.core, ended.esp) == (log.after.core, log.after.esp), "done once more, boot files are other ones")
 
-    await cut_everywhere(bench, name, log, check)
+    await cut_everywhere(bench, name, log, check, cuts=cuts)
 
 
 @pytest.mark.chaos
@@ -198,17 +205,40 @@ async def test_update(bench: Bench) -> None:
 
 
 @pytest.mark.chaos
-async def test_persist(bench: Bench) -> None:
-    """Room for changes comes with the menu that has an entry for it, or not at all."""
+@pytest.mark.parametrize("had", [0, 18 * MIB], ids=["give", "resize"])
+async def test_persist(bench: Bench, had: int) -> None:
+    """Room for changes comes with the menu that has an entry for it, or not at all; another size takes nothing away."""
     words = ("persistent", "persistent-path={persistence}")
     way = Persistence(helpers.entry(parameters=words), Store.FILE, "writable", files=(("/note", "x"),))
     sources = [bench.source(name, 20_000, persistence=(way,)) for name in names(3)]
-    await bench.do(StickOperation.CREATE, add=sources)
+    await bench.do(StickOperation.CREATE, add=sources, persist=((names(3)[1], had),) if had else ())
 
     async def job(node: str, step: Callable[[str], None]) -> None:
         await bench.run(node, StickOperation.PERSIST, step, persist=((names(3)[1], 16 * MIB),))
 
-    await cut_a_change(bench, "persist", job)
+    keeps = functools.partial(keeps_changes, bench, had)
+    await cut_a_change(bench, "resize" if had else "persist", job, keeps, cuts=-(-CUTS // 2))
+
+
+def keeps_changes(bench: Bench, had: int, disk: Path) -> None:
+    """The middle image of a stick has the room that it had, or the new one, and in it all that was there."""
+    with disk.open("rb") as file:
+        contents = reader.read_stick(file.fileno(), helpers.SIZE)
+        expect(contents is not None, "it is no stick any more")
+        assert contents is not None
+        kept = {image.name: image.kept for image in contents.manifest.images}[names(3)[1]]
+    expect((kept.size if kept else 0) in (had, 16 * MIB), f"the room is {kept}")
+    if kept is None:
+        return
+    data = helpers.grub_read(disk, f"/{kept.directory}/{kept.name}")
+    expect(data is not None and len(data) == kept.size, "the room of the manifest is not whole")
+    assert data is not None
+    inside = bench.work / "inside"
+    inside.write_bytes(data)
+    checked = subprocess.run(["e2fsck", "-fn", inside], check=False, capture_output=True, text=True)
+    expect(checked.returncode == 0, f"the filesystem in the room is broken: {checked.stdout}")
+    said = subprocess.run(["debugfs", "-R", "cat /note", inside], capture_output=True, check=True).stdout
+    expect(said == b"x", f"what was in the room is {said!r}")
 
 
 @pytest.mark.chaos
@@ -262,7 +292,7 @@ async def test_adopt(tmp_path: Path) -> None:
         again.learn(disk)
         expect(again.check(disk), "done once more, it is still an old stick")
 
-    await cut_everywhere(bench, "adopt", log, check, count=ADOPT_CUTS)
+    await cut_everywhere(bench, "adopt", log, check, cuts=ADOPT_CUTS)
 
 
 async def with_older_boot_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ class Stick:
         assert helpers.check_boots(self.path, self.files)[1] == set(images)
         data = self.data()
         assert set(data.list("/iso")) == set(images)
-        assert set(data.list("/luxusb")) <= {"stick.json", "menu-a.cfg", "menu-b.cfg"}
+        assert set(data.list("/luxusb")) <= helpers.beside_menu(data)
         before = self.digest()
         again = await self.repair()
         assert (again["findings"], again["lost"], again["images"]) == ([], [], list(images))

@@ -242,7 +242,7 @@ def raw(*parts: bytes, then: str = "close") -> Move:
 
 
 def half(then: str) -> Move:
-    """The first half of what was asked for, then `reset` or `hang`."""
+    """The first half of what was asked for, then `close`, `reset` or `hang`."""
 
     async def move(server: FaultServer, request: Request, connection: Connection) -> None:
         size = len(server.data)
@@ -258,6 +258,8 @@ def half(then: str) -> Move:
             # let the bytes arrive: an RST throws away what the other side has not read
             await asyncio.sleep(0.05)
             connection.reset()
+        elif then == "close":
+            connection.close()
         else:
             await connection.hang()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from luxusb_cli import completion
-from luxusb_cli.commands.devices import damage_note, foreign_note, unlisted_note, updates_note
+from luxusb_cli.commands.devices import damage_note, foreign_note, stray_note, unlisted_note, updates_note
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import LANGUAGES, _, ngettext
@@ -56,6 +56,7 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
                 {
                     "images": found,
                     "unlisted_images": target.device.unlisted_images,
+                    "stray_changes": target.device.stray_changes,
                     "firmware": target.device.firmware,
                     "boot_warning": target.device.boot_warning,
                 }
@@ -69,6 +70,10 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
             say(damage_note(target.device), "red")
         if target.device.unlisted_images:
             say(unlisted_note(target.device), "yellow")
+        if target.device.stray_changes:
+            say(stray_note(target.device), "yellow")
+            for room in target.device.stray_changes:
+                say(f"  {clean(room.name)}  {format_size(room.size)}")
         if target.device.updates:
             say(updates_note(target.device))
         if target.device.boot_warning:

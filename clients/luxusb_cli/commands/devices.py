@@ -90,6 +90,8 @@ def _note(device: DeviceInfo) -> str:
         notes.append(_("{free_bytes} free").format(free_bytes=format_size(device.free_bytes)))
     if device.unlisted_images:
         notes.append(unlisted_note(device))
+    if device.stray_changes:
+        notes.append(stray_note(device))
     if device.updates:
         notes.append(updates_note(device))
     if device.boot_warning:
@@ -118,6 +120,12 @@ def unlisted_note(device: DeviceInfo) -> str:
         "{count} image files are not in its menu (luxusb rescan)",
         device.unlisted_images,
     ).format(count=device.unlisted_images)
+
+
+def stray_note(device: DeviceInfo) -> str:
+    """That a stick has room for changes which no image uses, and what shows it."""
+    size = format_size(sum(room.size for room in device.stray_changes))
+    return _("{size} of changes belong to no image (luxusb persistence)").format(size=size)
 
 
 def updates_note(device: DeviceInfo) -> str:

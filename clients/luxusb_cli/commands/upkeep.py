@@ -12,9 +12,9 @@ from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _
-from luxusb_cli.model import JobInfo
+from luxusb_cli.model import JobInfo, StickImage
 from luxusb_cli.params import consent_options, target_options, to_size
-from luxusb_cli.render import say
+from luxusb_cli.render import say, table
 from luxusb_cli.results import RepairResult
 from luxusb_cli.runner import JobOptions, job_options, one_job
 from luxusb_cli.targets import TargetChoice
@@ -84,8 +84,8 @@ def _print_way_back(result: RepairResult, target: Target) -> None:
 
 
 @click.command(short_help="Give an image on a stick room to keep changes.")
-@click.argument("image", shell_complete=completion.stick_images)
-@click.argument("room", metavar="SIZE", callback=to_size)
+@click.argument("image", required=False, shell_complete=completion.changes)
+@click.argument("room", metavar="SIZE", required=False, callback=to_size)
 @target_options()
 @consent_options
 @job_options
@@ -93,8 +93,8 @@ def _print_way_back(result: RepairResult, target: Target) -> None:
 @pass_state
 def persistence(
     state: State,
-    image: str,
-    room: int,
+    image: str | None,
+    room: int | None,
     choice: TargetChoice,
     yes: bool,
     device_ids: Sequence[str],
@@ -102,8 +102,12 @@ def persistence(
 ) -> ExitCode:
     """Give IMAGE on a stick SIZE bytes to keep changes in; 0 takes the room, and the changes, away.
 
+    Another SIZE than it has leaves the changes where they are. Without IMAGE and SIZE the rooms on the stick are
+    listed, also those that belong to no image; with 0 and its NAME such a room is removed.
+
     \b
     Examples:
+      luxusb persistence --device /dev/sdb
       luxusb persistence debian-live.iso 4GiB --device /dev/sdb
       luxusb persistence debian-live.iso 0 --device /dev/sdb
     """
@@ -115,25 +119,60 @@ def persistence(
 
         await client.require("SetPersistence", _("Could not change the room for changes"))
         async with open_targets(client, choice) as (target,):
+            images = await client.contents(target.device.path)
+            if image is None or room is None:
+                return _rooms(state, target, images)
             check_ids([target], device_ids)
-            (found,) = find_stick_images(await client.contents(target.device.path), [image])
+            if not room and image in {stray.name for stray in target.device.stray_changes}:
+                name = image
+                done = _("{name} is gone.").format(name=clean(name))
+            else:
+                (found,) = find_stick_images(images, [image])
+                name = found.name
+                done = (
+                    _("{image} keeps changes in {size}.").format(image=clean(name), size=format_size(room))
+                    if room
+                    else _("{image} keeps no changes.").format(image=clean(name))
+                )
             if not room and not yes:
-                say(_("The changes kept for {image} will be lost.").format(image=clean(found.name)), "red")
+                say(_("The changes kept for {image} will be lost.").format(image=clean(name)), "red")
                 await ask_for_names([target], _("lose them"))
-            start = partial(client.set_persistence, target.device.path, found.name, room)
-            done = (
-                _("{image} keeps changes in {size}.").format(image=clean(found.name), size=format_size(room))
-                if room
-                else _("{image} keeps no changes.").format(image=clean(found.name))
-            )
+            start = partial(client.set_persistence, target.device.path, name, room)
             return await one_job(state, client, target, start, options, done)
 
     from luxusb_cli.consent import check_possible
 
     choice.check()
-    if not room:
+    if image is not None and room is None:
+        raise click.UsageError(_("Say how much room {image} is to have: SIZE, or 0 for none.").format(image=image))
+    if room == 0:
         check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))
     return run(state, body)
+
+
+def _rooms(state: State, target: Target, images: Sequence[StickImage]) -> ExitCode:
+    kept = [image for image in images if image.persistence]
+    stray = target.device.stray_changes
+    if state.json:
+        state.emit(
+            {
+                "rooms": [
+                    *({"name": image.name, "size": image.persistence, "stray": False} for image in kept),
+                    *({"name": room.name, "size": room.size, "stray": True} for room in stray),
+                ]
+            }
+        )
+    elif not kept and not stray:
+        say(_("No image on {target} keeps changes.").format(target=target.name))
+    else:
+        table(
+            (_("NAME"), _("CHANGES"), _("SYSTEM")),
+            [
+                *((image.name, format_size(image.persistence), image.title) for image in kept),
+                *((room.name, format_size(room.size), _("(belongs to no image)")) for room in stray),
+            ],
+        )
+    return ExitCode.DONE
 
 
 COMMANDS = (repair, persistence)

@@ -26,7 +26,7 @@ _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
 
 
 @dataclass(frozen=True)
-class Companion:
+class StartFile:
     """What has to be fetched for an image, and whose signature vouches for it."""
 
     archives: tuple[str, ...]
@@ -47,32 +47,32 @@ class Companion:
     """Bytes, rounded: a hint for plans."""
 
 
-def companion_to_json(companion: Companion) -> dict[str, Any]:
-    """A JSON object that `companion_from_json` reads."""
+def startfile_to_json(startfile: StartFile) -> dict[str, Any]:
+    """A JSON object that `startfile_from_json` reads."""
     return {
-        "archives": list(companion.archives),
-        "release": companion.release,
-        "sums": companion.sums,
-        "kernel": companion.kernel,
-        "kernel_sha256": companion.kernel_sha256,
-        "file": companion.file,
-        "keys": list(companion.keys),
-        "size": companion.size,
+        "archives": list(startfile.archives),
+        "release": startfile.release,
+        "sums": startfile.sums,
+        "kernel": startfile.kernel,
+        "kernel_sha256": startfile.kernel_sha256,
+        "file": startfile.file,
+        "keys": list(startfile.keys),
+        "size": startfile.size,
     }
 
 
-def companion_from_json(value: object) -> Companion:
-    """Read what `companion_to_json` wrote, as the words of a stranger: it leads to addresses and into a menu.
+def startfile_from_json(value: object) -> StartFile:
+    """Read what `startfile_to_json` wrote, as the words of a stranger: it leads to addresses and into a menu.
 
     Raises:
         ValueError: it is anything else; the text names the field.
     """
-    if not isinstance(value, dict) or set(value) != set(Companion.__dataclass_fields__):
-        raise ValueError(f"expected exactly {', '.join(Companion.__dataclass_fields__)}")
+    if not isinstance(value, dict) or set(value) != set(StartFile.__dataclass_fields__):
+        raise ValueError(f"expected exactly {', '.join(StartFile.__dataclass_fields__)}")
     size = value["size"]
     if type(size) is not int or not 0 < size <= MAX_SIZE:
         raise ValueError("size: expected a number of bytes")
-    return Companion(
+    return StartFile(
         archives=_list(value, "archives", _URL, MAX_ARCHIVES),
         release=_text(value, "release", _PATH),
         sums=_text(value, "sums", _PATH),

@@ -1,4 +1,4 @@
-"""Finds the file that starts an installer's image (`luxusbd.images.companion`) by what the maker of its archive signed.
+"""Finds the file that starts an installer's image (`luxusbd.images.startfile`) by what the maker of its archive signed.
 
 The archive's signed Release file has the hash of every list of hashes, and these have those of the files, as apt has it
 (Debian's DebianRepository/Format). A build whose kernel is the very one of the image is the right one: there are
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 
 from luxusbd.errors import InterruptedJobError, NetworkError, NotBootableError, VerificationError
-from luxusbd.images.companion import Companion
+from luxusbd.images.startfile import StartFile
 from luxusbd.text import clean
 from luxusbd.transfer.openpgp import Wording, verify
 from luxusbd.transfer.proof import text_of
@@ -33,7 +33,7 @@ _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
 
 
 @dataclass(frozen=True)
-class FoundCompanion:
+class FoundStartFile:
     """The file, as its maker vouches for it."""
 
     path: str
@@ -43,7 +43,7 @@ class FoundCompanion:
     """Of the primary key that signed, in full."""
 
 
-async def find_companion(source: SmallSource, wanted: Companion, keys: bytes) -> FoundCompanion:
+async def find_startfile(source: SmallSource, wanted: StartFile, keys: bytes) -> FoundStartFile:
     """Look in one archive after the other.
 
     Args:
@@ -66,7 +66,7 @@ async def find_companion(source: SmallSource, wanted: Companion, keys: bytes) ->
     raise failed
 
 
-async def _in(source: SmallSource, archive: str, wanted: Companion, keys: bytes) -> FoundCompanion:
+async def _in(source: SmallSource, archive: str, wanted: StartFile, keys: bytes) -> FoundStartFile:
     release = await _get(source, f"{archive}/{wanted.release}")
     signed = await verify(release, None, keys, pinned=frozenset(wanted.keys), wording=_WORDING)
     base = wanted.release.rpartition("/")[0]
@@ -89,7 +89,7 @@ async def _in(source: SmallSource, archive: str, wanted: Companion, keys: bytes)
             raise VerificationError(f"{archive}/{base}/{path} is not the list of hashes that {wanted.release} names")
         sums = {name: found for found, name in _SUM.findall(text_of(data))}
         if sums.get(wanted.kernel) == wanted.kernel_sha256 and wanted.file in sums:
-            return FoundCompanion(
+            return FoundStartFile(
                 f"{base}/{path.rpartition('/')[0]}/{wanted.file}", sums[wanted.file], signed.fingerprint
             )
     versions = ", ".join(path.split("/")[2] for path in lists.values() if path.count("/") > 2)
@@ -106,8 +106,8 @@ async def _get(source: SmallSource, url: str) -> bytes:
     return found.data
 
 
-def found_from_json(value: object) -> FoundCompanion:
-    """Read what a `FoundCompanion` became as JSON, as the words of a stranger.
+def found_from_json(value: object) -> FoundStartFile:
+    """Read what a `FoundStartFile` became as JSON, as the words of a stranger.
 
     Raises:
         InterruptedJobError: it is anything else.
@@ -123,5 +123,5 @@ def found_from_json(value: object) -> FoundCompanion:
             and isinstance(fingerprint, str)
             and _FINGERPRINT.fullmatch(fingerprint)
         ):
-            return FoundCompanion(path, sha256, fingerprint)
+            return FoundStartFile(path, sha256, fingerprint)
     raise InterruptedJobError("the process that checks signatures sent nonsense")

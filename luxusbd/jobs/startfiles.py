@@ -1,4 +1,4 @@
-"""Fetches the files that start images and are not in them (`luxusbd.images.companion`), for a job on a stick."""
+"""Fetches the files that start images and are not in them (`luxusbd.images.startfile`), for a job on a stick."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from luxusbd.catalog.model import Distribution, Layer, Mirror, Release
 from luxusbd.errors import LuxusbError, VerificationError, from_name
-from luxusbd.images.companion import FAMILY, Companion
 from luxusbd.images.model import StoredImage
+from luxusbd.images.startfile import FAMILY, StartFile
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.checking import Checker, sealed_room
 from luxusbd.jobs.downloads import Downloads, wait_for_children
@@ -23,16 +23,16 @@ from luxusbd.jobs.together import Overall
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.stick.beside import file_beside, started_by
 from luxusbd.stick.model import ManifestImage
-from luxusbd.transfer.companion import FoundCompanion
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
 from luxusbd.transfer.openpgp import MAX_KEY, binary_keys, in_memory
 from luxusbd.transfer.proof import read_small
+from luxusbd.transfer.startfile import FoundStartFile
 
 DISTRIBUTION = "installer-files"
 """As which the files are downloaded: a reference that no catalogue resolves."""
 
 
-class Companions:
+class StartFiles:
     """Finds, fetches and keeps them; a stored one is found again by its hash."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Companions:
         made: list[ManifestImage] = []
         beside: dict[str, ManifestImage] = {}
         for image, there in zip(images, stored, strict=True):
-            wanted = there.recognition.companion
+            wanted = there.recognition.startfile
             if wanted is None:
                 made.append(image)
                 continue
@@ -90,7 +90,7 @@ class Companions:
         return (*made, *beside.values())
 
     async def _bring(
-        self, context: JobContext, image: ManifestImage, wanted: Companion, overall: Overall
+        self, context: JobContext, image: ManifestImage, wanted: StartFile, overall: Overall
     ) -> StoredImage:
         context.note(f"{image.name}: looking for the file that starts it, {wanted.file}")
         found = await self._find(wanted)
@@ -98,16 +98,16 @@ class Companions:
         await wait_for_children(self._queue, [job], overall.downloads)
         return await asyncio.to_thread(self._store.get, context.job.owner_uid, found.sha256)
 
-    async def _find(self, wanted: Companion) -> FoundCompanion:
+    async def _find(self, wanted: StartFile) -> FoundStartFile:
         """Where it is and what it has to be, by the word of the process that checks."""
         keys = await asyncio.to_thread(self._keys, wanted)
         with in_memory("keys", keys) as given, sealed_room("transcript", MAX_TRANSCRIPT) as room:
-            length = await self._transfers.companion(wanted, given, room)
+            length = await self._transfers.startfile(wanted, given, room)
             # the other process still holds the descriptor: what is checked is a copy of our own
             transcript = await asyncio.to_thread(os.pread, room, length, 0)
-        return await self._checker.companion(wanted, transcript, keys)
+        return await self._checker.startfile(wanted, transcript, keys)
 
-    def _keys(self, wanted: Companion) -> bytes:
+    def _keys(self, wanted: StartFile) -> bytes:
         found = b""
         for fingerprint in wanted.keys:
             fd = self._keyring.open(fingerprint)
@@ -123,7 +123,7 @@ class Companions:
             )
         return found
 
-    async def _fetch(self, context: JobContext, wanted: Companion, found: FoundCompanion) -> Job:
+    async def _fetch(self, context: JobContext, wanted: StartFile, found: FoundStartFile) -> Job:
         mirrors = tuple(Mirror(f"{archive}/{found.path}", "") for archive in wanted.archives)
         release = Release(
             version=found.sha256[:16],

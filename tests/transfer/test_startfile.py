@@ -9,11 +9,11 @@ import pytest
 
 from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, NetworkError, VerificationError
 from luxusbd.errors import NotBootableError as NoBuild
-from luxusbd.images.companion import Companion
-from luxusbd.transfer.companion import find_companion, found_from_json
+from luxusbd.images.startfile import StartFile
 from luxusbd.transfer.feeds.transcript import Recording, Replay
 from luxusbd.transfer.small import SmallFiles
 from luxusbd.transfer.source import default_session
+from luxusbd.transfer.startfile import find_startfile, found_from_json
 from tests.harness.maker import Maker
 from tests.harness.tls import Authority
 from tests.transfer.keys import Keys
@@ -47,8 +47,8 @@ async def files(authority: Authority) -> AsyncIterator[SmallFiles]:
 
 
 @pytest.fixture
-def wanted(maker: Maker, pinned: str) -> Companion:
-    return Companion(
+def wanted(maker: Maker, pinned: str) -> StartFile:
+    return StartFile(
         archives=(maker.url,),
         release="dists/bookworm/InRelease",
         sums=f"{INSTALLER}/*/images/SHA256SUMS",
@@ -67,44 +67,44 @@ def publish(maker: Maker, keys: Keys, key: str, builds: dict[str, bytes]) -> Non
 
 
 async def test_the_build_with_the_kernel_of_the_image(
-    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: Companion
+    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: StartFile
 ) -> None:
     builds = {"20240101": sums(OLD, OLD), "20240202": sums(), "current": sums(OLD, OLD)}
     publish(maker, keys, pinned, builds)
     recording = Recording(files)
-    found = await find_companion(recording, wanted, keys.export(pinned))
+    found = await find_startfile(recording, wanted, keys.export(pinned))
     assert found.path == f"dists/bookworm/{INSTALLER}/20240202/images/hd-media/initrd.gz"
     assert (found.sha256, found.fingerprint) == (INITRD, pinned)
-    again = await find_companion(Replay(recording.transcript()), wanted, keys.export(pinned))
+    again = await find_startfile(Replay(recording.transcript()), wanted, keys.export(pinned))
     assert again == found
 
 
 async def test_a_build_that_the_mirror_dropped_is_passed_over(
-    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: Companion
+    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: StartFile
 ) -> None:
     publish(maker, keys, pinned, {"20240101": sums(OLD), "current": sums()})
     del maker.files[f"dists/bookworm/{INSTALLER}/20240101/images/SHA256SUMS"]
-    assert "/current/" in (await find_companion(files, wanted, keys.export(pinned))).path
+    assert "/current/" in (await find_startfile(files, wanted, keys.export(pinned))).path
 
 
 async def test_another_archive_where_the_first_fails(
-    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: Companion
+    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: StartFile
 ) -> None:
     publish(maker, keys, pinned, {"current": sums()})
     there = wanted.archives[0]
-    two = Companion(**{**vars(wanted), "archives": (f"{there}/nothing", there)})
-    assert (await find_companion(files, two, keys.export(pinned))).sha256 == INITRD
+    two = StartFile(**{**vars(wanted), "archives": (f"{there}/nothing", there)})
+    assert (await find_startfile(files, two, keys.export(pinned))).sha256 == INITRD
 
 
 async def test_no_build_has_the_kernel(
-    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: Companion
+    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: StartFile
 ) -> None:
     publish(maker, keys, pinned, {"20240101": sums(OLD)})
     with pytest.raises(NoBuild, match=r"20240101.*has the kernel of this image.*take a newer image"):
-        await find_companion(files, wanted, keys.export(pinned))
+        await find_startfile(files, wanted, keys.export(pinned))
     publish(maker, keys, pinned, {})
     with pytest.raises(NoBuild, match="names no build"):
-        await find_companion(files, wanted, keys.export(pinned))
+        await find_startfile(files, wanted, keys.export(pinned))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ async def test_servers_that_lie(
     keys: Keys,
     pinned: str,
     files: SmallFiles,
-    wanted: Companion,
+    wanted: StartFile,
     fault: str,
     kind: type[LuxusbError],
     said: str,
@@ -146,20 +146,20 @@ async def test_servers_that_lie(
         case "other-list":
             maker.put(f"dists/bookworm/{INSTALLER}/current/images/SHA256SUMS", sums(initrd=OLD))
     with pytest.raises(kind, match=said):
-        await find_companion(files, wanted, keys.export(pinned))
+        await find_startfile(files, wanted, keys.export(pinned))
 
 
 async def test_a_forged_transcript_is_no_word(
-    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: Companion
+    maker: Maker, keys: Keys, pinned: str, files: SmallFiles, wanted: StartFile
 ) -> None:
     publish(maker, keys, pinned, {"current": sums()})
     recording = Recording(files)
-    await find_companion(recording, wanted, keys.export(pinned))
+    await find_startfile(recording, wanted, keys.export(pinned))
     forged = recording.transcript().replace(INITRD.encode(), OLD.encode())
     with pytest.raises(VerificationError):
-        await find_companion(Replay(forged), wanted, keys.export(pinned))
+        await find_startfile(Replay(forged), wanted, keys.export(pinned))
     with pytest.raises(InvalidArgumentError):
-        await find_companion(Replay(recording.transcript()[:9]), wanted, keys.export(pinned))
+        await find_startfile(Replay(recording.transcript()[:9]), wanted, keys.export(pinned))
 
 
 @pytest.mark.parametrize(

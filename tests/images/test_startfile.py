@@ -38,7 +38,7 @@ def seen(tmp_path: Path) -> Recognition:
 
 def test_what_is_wanted_follows_from_the_image(seen: Recognition) -> None:
     assert seen.bootable
-    wanted = seen.companion
+    wanted = seen.startfile
     assert wanted is not None
     assert wanted.release == "dists/bookworm/InRelease"
     assert wanted.sums == "main/installer-amd64/*/images/SHA256SUMS"
@@ -51,7 +51,7 @@ def test_what_is_wanted_follows_from_the_image(seen: Recognition) -> None:
 
 def test_it_is_read_as_it_was_written(seen: Recognition) -> None:
     assert recognition_from_json(json.loads(json.dumps(recognition_to_json(seen)))) == seen
-    plain = replace(seen, companion=None)
+    plain = replace(seen, startfile=None)
     assert "companion" not in recognition_to_json(plain)
     assert recognition_from_json(recognition_to_json(plain)) == plain
 
@@ -82,7 +82,7 @@ def test_what_a_stranger_says_is_checked(seen: Recognition, field: str, value: o
 def test_without_a_suite_there_is_no_address(text: str) -> None:
     found = match(DictTree(FILES | {"/dists/bookworm/Release": text}, "Debian"), packaged_recipes())
     assert found is not None
-    assert (found.recipe.id, found.entries, found.companion) == ("debian-installer-cd", (), None)
+    assert (found.recipe.id, found.entries, found.startfile) == ("debian-installer-cd", (), None)
 
 
 def test_every_key_of_debian_is_at_hand() -> None:

@@ -1,0 +1,62 @@
+"""Room for changes as it lies on a medium: how much is in it, and which of it belongs to no image any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from luxusbd.errors import MalformedImageError
+from luxusbd.images.model import Store
+from luxusbd.stick.blockio import ReadAt
+from luxusbd.stick.ext4 import Ext4
+from luxusbd.stick.filesystem import DataFilesystem
+from luxusbd.stick.layout import PERSISTENCE_NAME
+from luxusbd.stick.model import Layout, Manifest, PartitionRole, StrayRoom
+from luxusbd.stick.pair import PairFilesystem
+from luxusbd.stick.persistence import is_directory
+
+_MOST = 100
+"""Names in a room on FAT32 or exFAT; there is one file in it."""
+_MAGIC = (1024 + 56, b"\x53\xef")
+"""Where the superblock of ext4 says what it is (Documentation/filesystems/ext4/super.rst)."""
+
+
+def stray(filesystem: DataFilesystem, manifest: Manifest, layout: Layout, read: ReadAt) -> tuple[StrayRoom, ...]:
+    """The rooms of which no image on a stick knows: of one that was deleted by hand, or from a job that was cut.
+
+    Args:
+        filesystem: of the data partition.
+        manifest: what is on the stick.
+        layout: of the stick.
+        read: reads of the whole disk.
+    """
+    return tuple(_stray(filesystem, manifest, layout, read))
+
+
+def _stray(filesystem: DataFilesystem, manifest: Manifest, layout: Layout, read: ReadAt) -> Iterator[StrayRoom]:
+    kept = [image.kept for image in manifest.images if image.kept is not None]
+    known = {each.directory for each in kept}
+    for name in sorted(filesystem.list("/")):
+        if is_directory(name) and name not in known:
+            try:
+                yield StrayRoom(name, in_use(filesystem, name))
+            except MalformedImageError:
+                # it is there all the same, and can be taken away by a repair alone
+                yield StrayRoom(name, 0)
+    if layout.has(PartitionRole.PERSISTENCE) and not any(each.store is Store.PARTITION for each in kept):
+        part = layout.partition(PartitionRole.PERSISTENCE)
+        place, magic = _MAGIC
+        if read(part.start + place, len(magic)) == magic:
+            yield StrayRoom(PERSISTENCE_NAME, part.size)
+
+
+def in_use(filesystem: DataFilesystem, directory: str) -> int:
+    """Bytes of the files in a directory of changes.
+
+    Raises:
+        MalformedImageError: it cannot be read.
+    """
+    path = f"/{directory}"
+    here = filesystem.home(path) if isinstance(filesystem, PairFilesystem) else filesystem
+    if isinstance(here, Ext4):
+        return sum(node.size for node in here.tree(path) if node.is_file)
+    return sum(node.size for _name, node in here.entries(path, _MOST) if node.is_file)

@@ -1,0 +1,193 @@
+"""Another size for room for changes, and room that belongs to no image: in image files, no root, no mount."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from luxusbd.errors import ImageNotFoundError, InvalidArgumentError, NotEnoughSpaceError
+from luxusbd.stick import codec, layout, menu, persistence, reader
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.layout import PERSISTENCE_NAME
+from luxusbd.stick.model import MIB, PartitionRole, StickOperation, StickOptions, StrayRoom
+from tests.stick import helpers
+from tests.stick.test_persistence import IN_DIRECTORY, IN_FILE, ON_PARTITION, OWN, ROOM, live, sound, taken_out
+from tests.stick.test_writer_file import DATA, Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+def write(bench: Bench, path: str, size: int) -> None:
+    """Write a file as a system that was started from the stick does, into a directory that is there."""
+    (bench.directory / "file").write_bytes(os.urandom(size))
+    directory, _slash, name = path.rpartition("/")
+    subprocess.run(
+        ["debugfs", "-w", "-f", "-", f"/proc/self/fd/{bench.fd}?offset={DATA}"],
+        input=f"cd {directory or '/'}\nwrite file {name}\n",
+        text=True,
+        pass_fds=(bench.fd,),
+        cwd=bench.directory,
+        check=True,
+        capture_output=True,
+    )
+
+
+def stray(bench: Bench) -> tuple[StrayRoom, ...]:
+    """Rooms that belong to no image, as the core learns of them."""
+    return codec.contents_from_json(codec.contents_to_json(bench.look())).stray
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("size", [ROOM + 3 * MIB, 18 * MIB])
+async def test_a_file_gets_another_size_with_what_is_in_it(bench: Bench, kind: Kind, size: int) -> None:
+    one = live(bench, "one.iso", IN_FILE)
+    options = StickOptions(filesystem=kind)
+    await bench.do(StickOperation.CREATE, one, options=options, persist=(("one.iso", ROOM),))
+    before = bench.look()
+    old = before.manifest.images[0].kept
+    assert old is not None
+    done = await bench.do(StickOperation.PERSIST, persist=(("one.iso", size),))
+    assert done["persistence"] == {"one.iso": size}
+    found = bench.look()
+    kept = found.manifest.images[0].kept
+    assert kept is not None
+    assert (kept.size, kept.entry, kept.store) == (size, old.entry, old.store)
+    assert kept.directory != old.directory
+    assert f"persistence-path=/{kept.directory}" in menu.render(found.manifest)
+    assert (found.damage, found.stray) == ("", ())
+    assert found.free_bytes == pytest.approx(before.free_bytes + ROOM - size, abs=MIB)
+    sound(bench, kind)
+
+    inside = taken_out(bench, f"/{kept.directory}/persistence")
+    assert inside.stat().st_size == size
+    assert subprocess.run(["e2fsck", "-fn", inside], capture_output=True, check=False).returncode == 0
+    told = subprocess.run(["dumpe2fs", "-h", inside], capture_output=True, check=True, text=True).stdout
+    (count,) = [line.split()[-1] for line in told.splitlines() if line.startswith("Block count:")]
+    assert int(count) * layout.BLOCK == size
+    said = subprocess.run(["debugfs", "-R", "cat /persistence.conf", inside], capture_output=True, check=True).stdout
+    assert said == b"/ union\n"
+
+
+async def test_a_file_is_not_made_smaller_than_what_is_in_it(bench: Bench) -> None:
+    await bench.do(StickOperation.CREATE, live(bench, "one.iso", IN_FILE), persist=(("one.iso", 40 * MIB),))
+    kept = bench.look().manifest.images[0].kept
+    assert kept is not None
+    path = f"/{kept.directory}/persistence"
+    inside = taken_out(bench, path)
+    (bench.directory / "file").write_bytes(os.urandom(20 * MIB))
+    subprocess.run(
+        ["debugfs", "-w", "-R", "write file kept", inside], cwd=bench.directory, check=True, capture_output=True
+    )
+    inside.rename(bench.directory / "changed")
+    subprocess.run(
+        ["debugfs", "-w", "-f", "-", f"/proc/self/fd/{bench.fd}?offset={DATA}"],
+        input=f"rm {path}\ncd /{kept.directory}\nwrite changed persistence\n",
+        text=True,
+        pass_fds=(bench.fd,),
+        cwd=bench.directory,
+        check=True,
+        capture_output=True,
+    )
+    before = bench.look()
+    with pytest.raises(InvalidArgumentError, match=r"of changes, which 17\.0 MiB do not hold"):
+        await bench.do(StickOperation.PERSIST, persist=(("one.iso", 17 * MIB),))
+    assert bench.look() == before
+    await bench.do(StickOperation.PERSIST, persist=(("one.iso", 36 * MIB),))
+    now = bench.look().manifest.images[0].kept
+    assert now is not None
+    inside = taken_out(bench, f"/{now.directory}/persistence")
+    out = bench.directory / "out"
+    subprocess.run(["debugfs", "-R", f"dump /kept {out}", inside], check=True, capture_output=True)
+    assert out.read_bytes() == (bench.directory / "file").read_bytes()
+    bench.fsck()
+
+
+async def test_a_file_needs_room_beside_the_old_one(bench: Bench) -> None:
+    await bench.do(StickOperation.CREATE, live(bench, "one.iso", IN_FILE), persist=(("one.iso", 40 * MIB),))
+    before = bench.look()
+    with pytest.raises(NotEnoughSpaceError, match="choose a smaller size"):
+        await bench.do(StickOperation.PERSIST, persist=(("one.iso", 44 * MIB),))
+    assert bench.look() == before
+
+
+async def test_a_directory_has_only_its_figure_changed(bench: Bench) -> None:
+    await bench.do(StickOperation.CREATE, live(bench, "one.iso", IN_DIRECTORY), persist=(("one.iso", ROOM),))
+    kept = bench.look().manifest.images[0].kept
+    assert kept is not None
+    write(bench, f"/{kept.directory}/overlay/kept", 20 * MIB)
+    await bench.do(StickOperation.PERSIST, persist=(("one.iso", ROOM + MIB),))
+    before = bench.look()
+    now = before.manifest.images[0].kept
+    assert now is not None
+    assert (now.size, now.directory) == (ROOM + MIB, kept.directory)
+    with pytest.raises(InvalidArgumentError, match=r"one\.iso has 20\.0 MiB of changes, which 16\.0 MiB do not hold"):
+        await bench.do(StickOperation.PERSIST, persist=(("one.iso", 16 * MIB),))
+    assert bench.look() == before
+    assert taken_out(bench, f"/{kept.directory}/overlay/kept").stat().st_size == 20 * MIB
+
+
+async def test_a_systems_own_file_is_left_to_it(bench: Bench) -> None:
+    await bench.do(StickOperation.CREATE, live(bench, "one.iso", OWN), persist=(("one.iso", ROOM),))
+    await bench.do(StickOperation.PERSIST, persist=(("one.iso", 2 * ROOM),))
+    assert f"mbsize={2 * ROOM // MIB}" in menu.render(bench.look().manifest)
+    write(bench, "/live_system.cow", 70_000)
+    with pytest.raises(InvalidArgumentError, match=r"one\.iso has made its file live_system\.cow"):
+        await bench.do(StickOperation.PERSIST, persist=(("one.iso", ROOM),))
+
+
+async def test_a_partition_keeps_what_is_in_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = StickOptions(persistence=20 * MIB)
+    monkeypatch.setattr(helpers, "SIZE", 240 * MIB)
+    os.ftruncate(bench.fd, helpers.SIZE)
+    one = live(bench, "one.iso", *ON_PARTITION)
+    await bench.do(StickOperation.CREATE, one, options=options, persist=(("one.iso", 18 * MIB),))
+    part = layout.plan(helpers.SIZE, options).partition(PartitionRole.PERSISTENCE)
+    before = os.pread(bench.fd, part.size, part.start)
+    await bench.do(StickOperation.PERSIST, persist=(("one.iso", 20 * MIB),))
+    assert os.pread(bench.fd, part.size, part.start) == before
+    assert stray(bench) == ()
+
+    # deleted by hand, and the stick scanned anew
+    await bench.do(StickOperation.RESCAN, remove=("one.iso",))
+    assert stray(bench) == (StrayRoom(PERSISTENCE_NAME, 20 * MIB),)
+    await bench.do(StickOperation.PERSIST, persist=((PERSISTENCE_NAME, 0),))
+    assert stray(bench) == ()
+    assert not any(os.pread(bench.fd, MIB, part.start))
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_room_of_an_image_that_is_gone_is_shown_and_can_be_removed(bench: Bench, kind: Kind) -> None:
+    one, two = live(bench, "one.iso", IN_FILE), live(bench, "two.iso", IN_FILE)
+    persist = (("one.iso", ROOM), ("two.iso", 16 * MIB))
+    await bench.do(StickOperation.CREATE, one, two, options=StickOptions(filesystem=kind), persist=persist)
+    assert stray(bench) == ()
+    directory = f"persist-{one.image.sha256[:16]}"
+    await bench.do(StickOperation.RESCAN, remove=("one.iso",))
+    assert stray(bench) == (StrayRoom(directory, ROOM),)
+    with pytest.raises(ImageNotFoundError):
+        await bench.do(StickOperation.PERSIST, persist=((directory, ROOM),))
+    with pytest.raises(ImageNotFoundError):
+        await bench.do(StickOperation.PERSIST, persist=((f"persist-{two.image.sha256[:16]}", 0),))
+    free = bench.look().free_bytes
+    done = await bench.do(StickOperation.PERSIST, persist=((directory, 0),))
+    assert done["persistence"] == {"two.iso": 16 * MIB}
+    assert done["free_bytes"] >= free + ROOM
+    assert stray(bench) == ()
+    assert reader.open_stick(bench.fd, helpers.SIZE).lookup(f"/{directory}") is None
+    sound(bench, kind)
+
+
+def test_a_stranger_cannot_name_other_directories() -> None:
+    for name in ("iso", "persist-", "persist-0123", "persist-../../iso00000", "persist-x0123456789abcde", "LUXDATA"):
+        assert not persistence.is_stray(name)
+    for name in ("persist-0123456789abcdef", "persist-x0123456789abcdef", PERSISTENCE_NAME):
+        assert persistence.is_stray(name)
