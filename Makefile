@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-vm boot-matrix boot-changes boot-installer boot-firmware lint bench fuzz fuzz-bus power-cut man install uninstall clean
+.PHONY: help setup demo test test-vm boot-matrix boot-changes boot-firmware boot-installer lint bench fuzz fuzz-bus power-cut man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,13 +32,13 @@ boot-changes: ## Start live systems twice from sticks on which they keep changes
 	@packaging/setup.sh matrix
 	@$(PYTHON) -m tests.matrix.changes $(ONLY)
 
-boot-installer: ## Start Debian's installer from an image in a stick, by the initrd that is fetched with it (ONLY=words)
-	@packaging/setup.sh matrix
-	@$(PYTHON) -m tests.matrix.installers $(ONLY)
-
 boot-firmware: ## Boot sticks under 32-bit UEFI and on ARM, and enrol a key with MokManager (ONLY="ia32 arm64 enrol")
 	@packaging/setup.sh firmware
 	@$(PYTHON) -m tests.firmware $(ONLY)
+
+boot-installer: ## Start Debian's installer from an image in a stick, by the initrd that is fetched with it (ONLY=words)
+	@packaging/setup.sh matrix
+	@$(PYTHON) -m tests.matrix.installers $(ONLY)
 
 setup: ## Install what is missing: packages through apt, Python packages into .venv
 	@packaging/setup.sh test
@@ -66,7 +66,7 @@ fuzz-bus: setup ## Send random D-Bus messages of two users to the service, as ro
 
 POWER_CUTS ?= 60
 POWER_CUT_SEED ?= 1
-power-cut: setup ## Cut the power in the middle of create, add, remove, update and refresh, as root (POWER_CUTS of each, POWER_CUT_SEED)
+power-cut: setup ## Cut the power in the middle of create, add, remove, update, refresh and adopt, as root (POWER_CUTS of each, POWER_CUT_SEED)
 	@LUXUSB_POWER_CUTS=$(POWER_CUTS) LUXUSB_POWER_CUT_SEED=$(POWER_CUT_SEED) unshare --mount --propagation slave \
 		sh -c 'mount --make-rshared / && exec "$$@"' sh $(PYTHON) -m pytest -q -s -m 'chaos and not boot' tests/stick/test_power_cut.py
 

@@ -23,8 +23,10 @@ if [[ $(id -u) != 0 ]]; then
     echo "test: not root, so the tests marked 'root' (loop devices, mounts) are left out; 'sudo make test' runs them too"
 fi
 
-# the others wait half of the time for their daemons; a virtual machine fills a core by itself and has times to keep
-together='-n auto --maxprocesses 4'
+# these wait a third of the time for their daemons, so that three keep two cores busy; a virtual machine fills a core by itself
+# and has times to keep
+cores=$(nproc)
+together="-n $((cores * 3 / 2 < 4 ? (cores * 3 + 1) / 2 : 4))"
 
 tests() { # marker expression, further arguments; instead of a shell of its own
     # shellcheck disable=SC2086  # several arguments

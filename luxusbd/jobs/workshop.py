@@ -163,7 +163,8 @@ class Workshop:
     @contextlib.asynccontextmanager
     async def _room(self, job: Job) -> AsyncIterator[Path]:
         """A directory for the temporary files of one worker."""
-        made = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"job-{job.id}-", dir=self._staging))
+        # not in a thread: who is cancelled meanwhile would leave the directory behind
+        made = Path(tempfile.mkdtemp(prefix=f"job-{job.id}-", dir=self._staging))
         try:
             yield made
         finally:

@@ -290,9 +290,9 @@ class StrayRoom:
     """Room for changes on a stick that belongs to none of its images."""
 
     name: str
-    """Of its directory, or LUXPERSIST for the persistence partition."""
+    """Of its directory or file, or LUXPERSIST for the persistence partition."""
     size: int
-    """Bytes of the files in it, or of the partition; 0 where they cannot be read."""
+    """Bytes of the file, of the files in it, or of the partition; 0 where they cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ PREFIX = "persist-"
 COMPANION_PREFIX = "persist-x"
 """The same, on the companion partition; no hash begins so."""
 _DIRECTORY = re.compile(rf"(?:{PREFIX}|{COMPANION_PREFIX})[0-9a-f]{{16}}")
+OWN_FILES = ("live_system.cow",)
+"""What systems call the files that they make for changes at the root of a partition (kiwi, kiwi-live-lib.sh)."""
 SMALLEST = 16 * MIB
 """Bytes below which no filesystem is made for changes."""
 
@@ -30,7 +32,7 @@ def is_directory(name: str) -> bool:
 
 def is_stray(name: str) -> bool:
     """Whether room that belongs to no image can be called so."""
-    return is_directory(name) or name == layout.PERSISTENCE_NAME
+    return is_directory(name) or name in (layout.PERSISTENCE_NAME, *OWN_FILES)
 
 
 def kind_for(image: ManifestImage, data: Kind) -> Kind:

@@ -66,9 +66,13 @@ async def _remove_stray(session: Session, manifest: Manifest, name: str) -> bool
 
     if name not in {room.name for room in await in_thread(look)}:
         return False
-    on_partition = name == PERSISTENCE_NAME
-    store = Store.PARTITION if on_partition else Store.DIRECTORY
-    await remove(session, Kept(store, "", "" if on_partition else name, 0, None))
+    if name in persistence.OWN_FILES:
+        left = Kept(Store.OWN, name, "", 0, None)
+    elif name == PERSISTENCE_NAME:
+        left = Kept(Store.PARTITION, "", "", 0, None)
+    else:
+        left = Kept(Store.DIRECTORY, "", name, 0, None)
+    await remove(session, left)
     return True
 
 

@@ -12,7 +12,7 @@ from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.layout import PERSISTENCE_NAME
 from luxusbd.stick.model import Layout, Manifest, PartitionRole, StrayRoom
 from luxusbd.stick.pair import PairFilesystem
-from luxusbd.stick.persistence import is_directory
+from luxusbd.stick.persistence import OWN_FILES, is_directory
 
 _MOST = 100
 """Names in a room on FAT32 or exFAT; there is one file in it."""
@@ -42,6 +42,10 @@ def _stray(filesystem: DataFilesystem, manifest: Manifest, layout: Layout, read:
             except MalformedImageError:
                 # it is there all the same, and can be taken away by a repair alone
                 yield StrayRoom(name, 0)
+    for name in OWN_FILES:
+        node = filesystem.lookup(f"/{name}")
+        if node is not None and node.is_file and all(each.name != name for each in kept):
+            yield StrayRoom(name, node.size)
     if layout.has(PartitionRole.PERSISTENCE) and not any(each.store is Store.PARTITION for each in kept):
         part = layout.partition(PartitionRole.PERSISTENCE)
         place, magic = _MAGIC

@@ -42,6 +42,8 @@ def test_the_list_names_where_each_comes_from(luxusb: Run, tmp_path: Path) -> No
     assert said.code == 0
     assert said.out.splitlines()[1].split() == ["mine", "1", "administrator", "yes", "Mine"]
     assert said.err.startswith(f"Not used: {tmp_path / 'torn.json'}: not valid JSON")
+    where = f"Read from the files of this version, /var/cache/luxusb/recipes.json and {tmp_path}"
+    assert said.out.splitlines()[-1] == f"{where}; the service was not asked."
     document = luxusb("recipes", "list", "--directory", tmp_path, "--json").document
     assert len(document["recipes"]) == len(packaged_recipes()) + 1
     shown = {recipe["id"]: recipe for recipe in document["recipes"]}

@@ -14,7 +14,7 @@ from luxusb_cli.client import Work
 from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import DeviceInfo
 
-from luxusbd.stick import manifest, menu
+from luxusbd.stick import manifest
 from tests.daemon import sticks
 from tests.daemon.byhand import Hand
 from tests.daemon.caller import Caller
@@ -139,7 +139,8 @@ def no_manifest(target: Target) -> None:
 
 
 def nothing_but_images(target: Target) -> None:
-    Hand(target).debugfs(*(f"rm {path}" for path in (manifest.PATH, menu.MENU_A, menu.MENU_B)), "rmdir /luxusb")
+    there = sticks.files(target.file, "/luxusb")
+    Hand(target).debugfs(*(f"rm /luxusb/{name}" for name in sorted(there)), "rmdir /luxusb")
 
 
 @pytest.mark.parametrize("inflict", [no_manifest, nothing_but_images])

@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(3000)]
 
 CUTS = int(os.environ.get("LUXUSB_POWER_CUTS", "13"))
 SEED = int(os.environ.get("LUXUSB_POWER_CUT_SEED", "1"))
+ADOPT_CUTS = CUTS if "LUXUSB_POWER_CUTS" in os.environ else 6
 KEPT = Path("build/power-cut")
 FILESYSTEMS = ("ext4", "fat32", "exfat")
 GO_ON = 6
@@ -291,7 +292,7 @@ async def test_adopt(tmp_path: Path) -> None:
         again.learn(disk)
         expect(again.check(disk), "done once more, it is still an old stick")
 
-    await cut_everywhere(bench, "adopt", log, check)
+    await cut_everywhere(bench, "adopt", log, check, cuts=ADOPT_CUTS)
 
 
 async def with_older_boot_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,12 @@ async def test_a_systems_own_file_is_left_to_it(bench: Bench) -> None:
     write(bench, "/live_system.cow", 70_000)
     with pytest.raises(InvalidArgumentError, match=r"one\.iso has made its file live_system\.cow"):
         await bench.do(StickOperation.PERSIST, persist=(("one.iso", ROOM),))
+    assert stray(bench) == ()
+    await bench.do(StickOperation.RESCAN, remove=("one.iso",))
+    assert stray(bench) == (StrayRoom("live_system.cow", 70_000),)
+    await bench.do(StickOperation.PERSIST, persist=(("live_system.cow", 0),))
+    assert stray(bench) == ()
+    assert reader.open_stick(bench.fd, helpers.SIZE).lookup("/live_system.cow") is None
 
 
 async def test_a_partition_keeps_what_is_in_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,9 @@ def recipes() -> None:
 def list_recipes(state: State, directory: Path, kept: Path) -> ExitCode:
     """List the recipes of this version, of the signed catalogue and of the administrator, the first to be tried first.
 
+    They are read from the files that the service reads, and the service is not asked: with other paths in its
+    configuration name them with --directory and --catalog.
+
     \b
     Examples:
       luxusb recipes list
@@ -87,6 +90,8 @@ def list_recipes(state: State, directory: Path, kept: Path) -> ExitCode:
             for recipe in book.recipes
         ],
     )
+    where = _("Read from the files of this version, {kept} and {directory}; the service was not asked.")
+    say(where.format(kept=clean(str(kept)), directory=clean(str(directory))))
     for problem in book.problems:
         print(_("Not used: {problem}").format(problem=clean(problem)), file=sys.stderr)
     return ExitCode.DONE
