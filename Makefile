@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-vm boot-matrix boot-changes boot-firmware boot-installer lint bench fuzz fuzz-bus power-cut man install uninstall clean
+.PHONY: help setup demo test test-vm boot-matrix boot-changes boot-firmware boot-installer lint bench fuzz fuzz-bus power-cut screenshots man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ POWER_CUT_SEED ?= 1
 power-cut: setup ## Cut the power in the middle of create, add, remove, update, refresh and adopt, as root (POWER_CUTS of each, POWER_CUT_SEED)
 	@LUXUSB_POWER_CUTS=$(POWER_CUTS) LUXUSB_POWER_CUT_SEED=$(POWER_CUT_SEED) unshare --mount --propagation slave \
 		sh -c 'mount --make-rshared / && exec "$$@"' sh $(PYTHON) -m pytest -q -s -m 'chaos and not boot' tests/stick/test_power_cut.py
+
+screenshots: setup ## Take a picture of every page of the desktop app, in docs/screenshots
+	@$(PYTHON) -m pytest -q tests/desktop/shots.py
 
 man: ## Write the manual pages to build/man
 	@packaging/setup.sh demo

@@ -62,16 +62,16 @@ async def test_a_mirror_is_pinned_and_let_go(app: Any) -> None:
 
 async def test_an_edition_is_chosen(app: Any) -> None:
     window = app.window
-    system = next(iter(await until(lambda: [one for one in app.model.systems if one.id == "linux-mint"], "systems")))
+    system = next(iter(await until(lambda: [one for one in app.model.systems if one.id == "linuxmint"], "systems")))
     window.show_details(system)
     await hand.press(window, "Choose")
-    first = app.model.basket.references
+    first = await until(lambda: app.model.basket.references, "the choice")
     window.details.edition.set_selected(1)
     second = app.model.basket.references
     assert len(second) == 1
     assert first != second
     await hand.press(window, "Leave out")
-    assert not app.model.basket.references
+    await until(lambda: not app.model.basket.references, "an empty choice")
 
 
 async def test_an_image_file_is_added(app: Any, images: Images, tmp_path: Path) -> None:

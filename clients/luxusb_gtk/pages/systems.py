@@ -27,7 +27,6 @@ class SystemRow(Adw.ActionRow):
         self.system = system
         self._model = model
         release = system.releases[0]
-        self.set_subtitle(words.release(release))
         self.check = Gtk.CheckButton(valign=Gtk.Align.CENTER)
         name_for_readers(self.check, _("Choose {name}").format(name=system.name))
         self.check.connect("toggled", self._toggled)
@@ -35,8 +34,9 @@ class SystemRow(Adw.ActionRow):
         self.add_prefix(avatar)
         self.add_prefix(self.check)
         self.set_activatable_widget(self.check)
-        for word, style in words.marks(system, release):
-            self.add_suffix(badge(word, style, _(words.TRUST_MEANING.get(release.trust, ""))))
+        first, *self._more = words.marks(system, release) or [("", "")]
+        if first[0]:
+            self.add_suffix(badge(*first, _(words.TRUST_MEANING.get(release.trust, ""))))
         self.add_suffix(icon_button("go-next-symbolic", _("Editions and mirrors"), lambda: details(system)))
         self.refresh()
 
@@ -44,11 +44,10 @@ class SystemRow(Adw.ActionRow):
         """Show what is chosen now."""
         choice = self._model.basket.get(self.system.id)
         self.check.set_active(choice is not None)
-        self.set_subtitle(
-            f"{choice.title.removeprefix(self.system.name).strip()} · {words.size(choice.size)}"
-            if choice is not None
-            else words.release(self.system.releases[0])
-        )
+        known = words.release(self.system.releases[0])
+        if choice is not None:
+            known = f"{choice.title.removeprefix(self.system.name).strip()} · {words.size(choice.size)}"
+        self.set_subtitle(" · ".join([known, *(word for word, _style in self._more)]))
 
     def _toggled(self, check: Gtk.CheckButton) -> None:
         chosen = self.system.id in self._model.basket
