@@ -10,6 +10,7 @@ from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo, JobState
 from luxusb_cli.results import StoredResult
 
+from luxusb_gtk import words
 from luxusb_gtk.basket import Choice
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.details import DetailsPage
@@ -18,6 +19,7 @@ from luxusb_gtk.pages.stick import StickPage
 from luxusb_gtk.pages.sticks import SticksPage
 from luxusb_gtk.pages.summary import SummaryPage
 from luxusb_gtk.pages.systems import SystemsPage, import_file
+from luxusb_gtk.preferences import Preferences
 from luxusb_gtk.service import Presence, ServiceError
 from luxusb_gtk.widgets.parts import NARROW, Page, note, status, text_button
 
@@ -49,10 +51,13 @@ class MainWindow(Adw.ApplicationWindow):
         Gtk.StyleContext.add_provider_for_display(
             Gdk.Display.get_default(), style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION
         )
+        self._asked: set[str] = set()
+        """Jobs about which the user was asked whether they go on."""
         self._imports: dict[str, str] = {}
         """Names of files by the jobs that read them in."""
         menu = Gio.Menu()
         menu.append(_("Update the list of systems"), "win.update-list")
+        menu.append(_("Preferences"), "win.preferences")
         menu.append(_("Keyboard shortcuts"), "win.show-help-overlay")
         menu.append(_("About LUXusb"), "win.about")
 
@@ -114,7 +119,9 @@ class MainWindow(Adw.ApplicationWindow):
         self._actions()
         model.connect("presence", lambda _model: self._presence())
         model.connect("finished", lambda _model, path: self._finished(path))
+        model.connect("jobs", lambda _model: self._ask_resume())
         self._presence()
+        self._ask_resume()
 
     # ---- going about
     def go(self, name: str) -> None:
@@ -186,6 +193,32 @@ class MainWindow(Adw.ApplicationWindow):
         if service.presence is Presence.READY and self.model.running_jobs() and self.page == "systems":
             self.go("progress")
 
+    def _ask_resume(self) -> None:
+        """Ask once about what the daemon left paused when it was started anew (downloads.resume is ask)."""
+        left = [job for job in self.model.running_jobs() if job.details.pause_reason == "restart"]
+        fresh = [job for job in left if job.path not in self._asked]
+        if not fresh:
+            return
+        self._asked |= {job.path for job in fresh}
+        dialog = Adw.MessageDialog(
+            transient_for=self,
+            modal=True,
+            heading=_("Go on with what was not finished?"),
+            body="\n".join(f"{job.label}: {words.done(job)}" for job in fresh),
+        )
+        dialog.add_response("later", _("Not now"))
+        dialog.add_response("resume", _("Go on"))
+        dialog.set_response_appearance("resume", Adw.ResponseAppearance.SUGGESTED)
+        dialog.set_default_response("resume")
+        dialog.set_close_response("later")
+
+        def answered(_dialog: Adw.MessageDialog, answer: str) -> None:
+            for job in fresh if answer == "resume" else ():
+                self.model.service.job(job.path, "Resume", {}, lambda _answer: None, self.fail)
+
+        dialog.connect("response", answered)
+        dialog.present()
+
     def _started(self, _path: str) -> None:
         self.go("progress")
 
@@ -205,6 +238,7 @@ class MainWindow(Adw.ApplicationWindow):
     def _actions(self) -> None:
         for name, act, keys in (
             ("update-list", self._update_list, ["<Control>u"]),
+            ("preferences", self.show_preferences, ["<Control>comma"]),
             ("about", self._about, []),
             ("search", self._search, ["<Control>f"]),
             ("add-file", self.choose_file, ["<Control>o"]),
@@ -225,6 +259,7 @@ class MainWindow(Adw.ApplicationWindow):
             ("<Control>f", _("Search systems")),
             ("<Control>o", _("Add image file…")),
             ("<Control>u", _("Update the list of systems")),
+            ("<Control>comma", _("Preferences")),
             ("<Alt>Left", _("Back")),
             ("<Control>w", _("Close the window")),
             ("<Control>q", _("Quit")),
@@ -252,6 +287,12 @@ class MainWindow(Adw.ApplicationWindow):
     def _update_list(self) -> None:
         arguments = GLib.Variant("(a{sv})", ({},))
         self.model.service.manager("UpdateCatalog", arguments, lambda answer: self._started(answer[0]), self.fail)
+
+    def show_preferences(self) -> Preferences:
+        """Open the preferences."""
+        preferences = Preferences(self, self.model, failed=self.fail, started=self._started)
+        preferences.present()
+        return preferences
 
     def _about(self) -> None:
         Adw.AboutWindow(

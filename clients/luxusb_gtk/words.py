@@ -143,7 +143,7 @@ def progress_line(job: JobInfo) -> str:
     if job.state is JobState.PAUSED and job.details.pause_message:
         parts = [job.details.pause_message]
     if job.bytes_total and job.operation != "update-catalog" and not job.state.finished:
-        parts.append(_("{done} of {all}").format(done=format_size(job.bytes_done), all=format_size(job.bytes_total)))
+        parts.append(done(job))
     if job.state is JobState.RUNNING and job.rate:
         parts.append(format_rate(job.rate))
         if (left := remaining(job)) > 0:
@@ -151,6 +151,11 @@ def progress_line(job: JobInfo) -> str:
     if job.state is JobState.FAILED:
         parts.append(job.error_message)
     return " · ".join(parts)
+
+
+def done(job: JobInfo) -> str:
+    """How much of a job is done."""
+    return _("{done} of {all}").format(done=format_size(job.bytes_done), all=format_size(job.bytes_total))
 
 
 def remaining(job: JobInfo) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.conftest import caller, catalogue, daemon, images, mirror, place, settings, stick  # noqa: F401
+from tests.daemon.conftest import attach, caller, catalogue, daemon, images, mirror, place, settings, stick  # noqa: F401
 from tests.daemon.daemon import Daemon
 from tests.desktop.screen import display, turn, until
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from luxusb_cli.model import DeviceInfo
+from luxusb_gtk.words import device_name
+
 from tests.daemon.caller import Caller
 from tests.daemon.images import Images
 from tests.daemon.sticks import grub_images, names
@@ -12,16 +15,22 @@ from tests.desktop import hand
 from tests.desktop.screen import until
 
 
-async def make(app: Any, caller: Caller, stick: Path, *systems: str) -> None:
+async def make(app: Any, caller: Caller | None, stick: Path | DeviceInfo, *systems: str) -> None:
+    """Make a stick of a file, which the caller opens, or of a disk."""
     window = app.window
     for system in systems:
         await hand.tick(window, system)
     await hand.press(window, "Choose a stick")
-    await caller.target(stick)
-    await hand.tick(window, "Image file")
+    if isinstance(stick, DeviceInfo):
+        name = device_name(stick)
+    else:
+        assert caller is not None
+        await caller.target(stick)
+        name = "Image file"
+    await hand.tick(window, name)
     await hand.press(window, "Review")
     await hand.sees(window, "Will be written")
-    await hand.press(window, "Erase Image file")
+    await hand.press(window, f"Erase {name}")
     await hand.answer("erase")
     await ended(app, "create")
 

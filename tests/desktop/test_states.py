@@ -19,7 +19,7 @@ async def test_the_daemon_goes_and_comes_back(app: Any, daemon: Daemon) -> None:
     window = app.window
     await hand.tick(window, "Alpha")
     old = daemon.address
-    await daemon.stop()
+    await daemon.kill()
     await hand.sees(window, "The service is not running")
     await hand.sees(window, "systemctl start luxusbd")
     await daemon.start()

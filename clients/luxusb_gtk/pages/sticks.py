@@ -60,16 +60,12 @@ class SticksPage(Page):
         model.connect("chosen", lambda _model: self._measure())
         self._fill()
 
-    def opened(self) -> None:
-        """Show the stick that is there, when there is only one."""
-        usable = [device for device in self._model.devices.values() if not device.blocked_reason]
-        if self.selected not in self._model.devices and len(usable) == 1:
-            self.selected = usable[0].path
-        self._fill()
-
     def _fill(self) -> None:
         for old in self._rows:
             self._list.remove(old)
+        usable = [device for device in self._model.devices.values() if not device.blocked_reason]
+        if not self.selected and len(usable) == 1:
+            self.selected = usable[0].path
         devices = sorted(self._model.devices.values(), key=lambda device: (bool(device.blocked_reason), device.node))
         first: Gtk.CheckButton | None = None
         self._rows = []
