@@ -60,7 +60,7 @@ PURE = {
 
 SHARED = {
     f"luxusb_cli.{name}"
-    for name in ("i18n", "catalog", "errors", "images", "model", "plans", "remote", "results", "units", "wire")
+    for name in ("i18n", "catalog", "errors", "images", "model", "plans", "remote", "results", "text", "units", "wire")
 } | {"luxusb_cli"}
 """What the desktop app takes from the command: its values, and its words. None of it prints or speaks D-Bus."""
 

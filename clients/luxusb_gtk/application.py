@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gi.repository import Adw, Gio
+from gi.repository import Adw, Gio, GLib
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobState
 
 from luxusb_gtk import words
 from luxusb_gtk.model import Model
-from luxusb_gtk.service import Service
+from luxusb_gtk.service import Presence, Service
 from luxusb_gtk.window import MainWindow
 
 ID = "org.luxusb.Luxusb"
@@ -42,6 +42,7 @@ class Application(Adw.Application):
         Adw.Application.do_startup(self)
         self.model = Model(self.service)
         self.model.connect("finished", lambda _model, path: self._finished(path))
+        self.model.connect("jobs", lambda _model: self._jobs_changed())
         action = Gio.SimpleAction.new("quit", None)
         action.connect("activate", lambda *_ignored: self.quit())
         self.add_action(action)
@@ -56,6 +57,7 @@ class Application(Adw.Application):
         assert self.model is not None
         if self.window is None:
             self.window = MainWindow(self, self.model)
+            self.window.set_hide_on_close(True)
             self.window.connect("close-request", lambda _window: self._closing())
         self.window.present()
 
@@ -65,17 +67,23 @@ class Application(Adw.Application):
         Adw.Application.do_shutdown(self)
 
     def _closing(self) -> bool:
-        """While jobs run, the app stays without a window, so that it can tell of their end."""
+        """While jobs run, the window is hidden and the app stays, so that it can tell of their end."""
         assert self.model is not None
-        self.window = None
-        if self.model.running_jobs():
-            self.hold()
-            self.model.connect("jobs", lambda _model: self._release())
+        if not self.model.running_jobs():
+            self.quit()
         return False
 
-    def _release(self) -> None:
-        if self.model is not None and self.window is None and not self.model.running_jobs():
+    def _jobs_changed(self) -> None:
+        if self.window is not None and not self.window.get_visible():
+            # a notification that was just sent has to leave first
+            GLib.timeout_add_seconds(1, self._quit_unseen)
+
+    def _quit_unseen(self) -> bool:
+        assert self.model is not None
+        hidden = self.window is not None and not self.window.get_visible()
+        if hidden and self.service.presence is Presence.READY and not self.model.running_jobs():
             self.quit()
+        return False
 
     def _show_jobs(self) -> None:
         self.activate()

@@ -130,6 +130,8 @@ class Model(GObject.Object):
 
     def _device(self, path: str) -> None:
         device = self._read_device(path)
+        if device == self.devices.get(path):
+            return
         if device is None:
             self.devices.pop(path, None)
         else:

@@ -20,7 +20,8 @@ MANAGER_INTERFACE = "org.luxusb.Manager"
 DEVICE_INTERFACE = "org.luxusb.Device"
 JOB_INTERFACE = "org.luxusb.Job"
 
-RETRY_SECONDS = 2
+FIRST_RETRY, LAST_RETRY = 1, 32
+"""Seconds between two looks for a daemon that is away; each wait is twice the one before."""
 NO_LIMIT = 2**31 - 1
 """Milliseconds: polkit may ask the user in between (G_MAXINT is "no timeout", GDBusConnection's documentation)."""
 
@@ -88,6 +89,7 @@ class Service(GObject.Object):
         self._signals: list[int] = []
         self._cancellable = Gio.Cancellable()
         self._retry = 0
+        self._wait = FIRST_RETRY
         self._progress: dict[str, dict[str, Any]] = {}
         self.presence = Presence.CONNECTING
         self.reason = ""
@@ -169,6 +171,7 @@ class Service(GObject.Object):
         if self._objects is None:
             return
         if self._objects.get_name_owner():
+            self._wait = FIRST_RETRY
             self._set(Presence.READY, "")
         else:
             self._progress.clear()
@@ -189,7 +192,8 @@ class Service(GObject.Object):
 
     def _later(self) -> None:
         if not self._retry and not self._cancellable.is_cancelled():
-            self._retry = GLib.timeout_add_seconds(RETRY_SECONDS, self._retry_now)
+            self._retry = GLib.timeout_add_seconds(self._wait, self._retry_now)
+            self._wait = min(2 * self._wait, LAST_RETRY)
 
     def _retry_now(self) -> bool:
         self._retry = 0
@@ -237,8 +241,14 @@ class Service(GObject.Object):
         self._progress.pop(path, None)
         self.emit("job" if "/jobs/" in path else "device", path)
 
-    def _properties_changed(self, _manager: object, item: Gio.DBusObjectProxy, *_ignored: object) -> None:
-        self._tell(item.get_object_path())
+    def _properties_changed(
+        self, _manager: object, item: Gio.DBusObjectProxy, _proxy: object, changed: GLib.Variant, _gone: list[str]
+    ) -> None:
+        path = item.get_object_path()
+        for name in changed.unpack():
+            # newer than the last ProgressChanged
+            self._progress.get(path, {}).pop(name, None)
+        self._tell(path)
 
     def _signalled(
         self,

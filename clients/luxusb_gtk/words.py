@@ -7,6 +7,7 @@ import time
 from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.i18n import N_, _, ngettext
 from luxusb_cli.model import DeviceInfo, JobInfo, JobState
+from luxusb_cli.text import clean
 from luxusb_cli.units import format_rate, format_size
 
 _OPERATIONS = {
@@ -115,7 +116,7 @@ def device_name(device: DeviceInfo) -> str:
     """Vendor and model as people say it, or the node."""
     if device.bus == "file":
         return _("Image file")
-    return " ".join(part for part in (device.vendor, device.model) if part) or device.node
+    return clean(" ".join(part for part in (device.vendor, device.model) if part)) or device.node
 
 
 def device_state(device: DeviceInfo) -> str:

@@ -66,7 +66,7 @@ class DetailsPage(Page):
         self._group.add(choose)
         self._rows: list[Gtk.Widget] = []
         self.content.append(self._group)
-        self.add = text_button("", self._toggle, "suggested-action", "pill")
+        self.add = text_button(_("Choose"), self._toggle, "suggested-action", "pill")
         self.add.set_halign(Gtk.Align.CENTER)
         self.bottom.append(self.add)
         self.bottom.set_visible(True)

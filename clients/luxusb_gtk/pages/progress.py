@@ -7,6 +7,7 @@ from collections.abc import Callable
 from gi.repository import Adw, GLib, Gtk
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo, JobState
+from luxusb_cli.text import clean
 from luxusb_cli.units import format_rate, format_size
 
 from luxusb_gtk import words
@@ -29,7 +30,7 @@ class JobRow(Gtk.Box):
         self._title.set_hexpand(True)
         top = Gtk.Box(spacing=6)
         top.append(self._title)
-        label = job.label
+        label = clean(job.label)
         self._pause = icon_button(
             "media-playback-pause-symbolic", _("Pause {job}").format(job=label), lambda: steer(self._job, "Pause")
         )
@@ -55,7 +56,8 @@ class JobRow(Gtk.Box):
     def show_job(self, job: JobInfo) -> None:
         """Show its figures of now."""
         self._job = job
-        self._title.set_label(job.label if job.parent else f"{words.operation(job)}: {job.label}")
+        label = clean(job.label)
+        self._title.set_label(label if job.parent else f"{words.operation(job)}: {label}")
         if job.state is JobState.SUCCEEDED:
             self._bar.set_fraction(1)
         elif job.progress >= 0:

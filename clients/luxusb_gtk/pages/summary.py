@@ -43,7 +43,7 @@ class SummaryPage(Page):
         self._parts: list[Gtk.Widget] = []
         self._asked = 0
         self.plan: PlanInfo | None = None
-        self.erase = text_button("", self._ask, "destructive-action", "pill")
+        self.erase = text_button(_("Erase and write"), self._ask, "destructive-action", "pill")
         self.erase.set_halign(Gtk.Align.CENTER)
         self.bottom.append(self.erase)
         model.connect("devices", lambda _model: self._device_changed())

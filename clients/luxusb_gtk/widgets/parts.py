@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from gi.repository import Adw, Gtk, Pango
 from luxusb_cli.i18n import _
+from luxusb_cli.text import clean
 
 NARROW = 360
 """Pixels: the narrowest window in which everything can be used."""
@@ -79,11 +80,11 @@ def note(text: str, *styles: str) -> Gtk.Label:
 
 
 def row(title: str, subtitle: str = "") -> Adw.ActionRow:
-    """A row whose texts are taken as they are, never as markup."""
+    """A row whose texts are never read as markup, and cannot hide or turn round what else is there."""
     made = Adw.ActionRow(title_lines=2, subtitle_lines=4)
     made.set_use_markup(False)  # before the texts, which are read as markup else
-    made.set_title(title)
-    made.set_subtitle(subtitle)
+    made.set_title(clean(title))
+    made.set_subtitle(clean(subtitle, lines=True))
     return made
 
 
