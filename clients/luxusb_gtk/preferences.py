@@ -19,9 +19,12 @@ from luxusb_cli.units import format_size
 from luxusb_gtk import words
 from luxusb_gtk.model import NO_OPTIONS, Model
 from luxusb_gtk.service import ServiceError
+from luxusb_gtk.widgets.dialogs import choose_file, open_file
 from luxusb_gtk.widgets.parts import group, name_for_readers, note, row, text_button
 
 MIB = 1024 * 1024
+PAUSE = 600
+"""Milliseconds without a further change after which one is sent."""
 _COUNTRIES = re.compile(r"[A-Za-z]{2}(?:[\s,]+[A-Za-z]{2})*")
 
 
@@ -46,6 +49,9 @@ class Preferences(Adw.PreferencesWindow):
         super().__init__(transient_for=parent, modal=True, search_enabled=False, title=_("Preferences"))
         self._model, self._failed, self._started = model, failed, started
         self._filling = False
+        self._has_remote = False
+        self._waiting: dict[str, int] = {}
+        """Changes that are about to be sent, by their keys."""
         page = Adw.PreferencesPage()
         for part in (self._catalogue(), self._downloads(), self._mirrors(), self._kept()):
             page.add(part)
@@ -96,11 +102,12 @@ class Preferences(Adw.PreferencesWindow):
         status = CatalogStatus.from_wire(answer)
         says = [words.when(status.updated or status.checked), *status.problems]
         self.updated.set_subtitle("\n".join(says))
+        self._has_remote = bool(status.url)
         self.remote.set_subtitle(status.url or _("none; the list is the one that came with the program"))
         self.update.set_sensitive(bool(status.url or status.feeds))
 
     def _update(self) -> None:
-        options = {} if self.remote.get_subtitle().startswith("http") else {"feeds": GLib.Variant("b", True)}
+        options = {} if self._has_remote else {"feeds": GLib.Variant("b", True)}
         arguments = GLib.Variant("(a{sv})", (options,))
         self._model.service.manager("UpdateCatalog", arguments, lambda answer: self._leave(answer[0]), self._failed)
 
@@ -109,31 +116,13 @@ class Preferences(Adw.PreferencesWindow):
         self._started(job)
 
     def _choose_own(self) -> None:
-        chooser = Gtk.FileChooserNative(
-            title=_("Import…"), transient_for=self, modal=True, action=Gtk.FileChooserAction.OPEN
-        )
-        kinds = Gtk.FileFilter(name=_("Lists of systems"))
-        kinds.add_pattern("*.json")
-        chooser.add_filter(kinds)
-        chooser.connect("response", self._own_chosen)
-        self._chooser = chooser  # a native dialogue lives as long as somebody holds it
-        chooser.show()
-
-    def _own_chosen(self, chooser: Any, answer: int) -> None:
-        if answer == Gtk.ResponseType.ACCEPT:
-            self.import_own(chooser.get_file())
-        chooser.destroy()
+        choose_file(self, _("Import…"), _("Lists of systems"), ("*.json",), self.import_own)
 
     def import_own(self, file: Gio.File) -> None:
         """Give a list to the daemon; its faults are shown below the row, a line each."""
-        path = file.get_path()
-        if not path:
-            self._show_own(_("Only files on this machine can be added"), good=False)
-            return
-        try:
-            opened = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123  # closed when the call has it
-        except OSError as error:
-            self._show_own(f"{path}: {error.strerror}", good=False)
+        opened, name = open_file(file)
+        if opened is None:
+            self._show_own(name, good=False)
             return
 
         def done(answer: tuple[Any, ...]) -> None:
@@ -143,10 +132,9 @@ class Preferences(Adw.PreferencesWindow):
             self._model.load_systems()
 
         with opened:
-            name = {"name": GLib.Variant("s", file.get_basename() or path)}
             self._model.service.manager(
                 "ImportCatalog",
-                GLib.Variant("(ha{sv})", (0, name)),
+                GLib.Variant("(ha{sv})", (0, {"name": GLib.Variant("s", name)})),
                 done,
                 lambda error: self._show_own(str(error), good=False),
                 files=[opened.fileno()],
@@ -199,15 +187,23 @@ class Preferences(Adw.PreferencesWindow):
         self._filling = False
 
     def _set(self, key: str, kind: str, value: object) -> None:
+        """Ask for a change once the user has stopped turning, so that a password is asked for once."""
         if self._filling:
             return
+        if waiting := self._waiting.pop(key, 0):
+            GLib.source_remove(waiting)
+        self._waiting[key] = GLib.timeout_add(PAUSE, self._send, key, GLib.Variant(kind, value))
+
+    def _send(self, key: str, value: GLib.Variant) -> bool:
+        self._waiting.pop(key, None)
 
         def failed(error: ServiceError) -> None:
             self._failed(error)
             self._load()
 
-        arguments = GLib.Variant("(a{sv})", ({key: GLib.Variant(kind, value)},))
+        arguments = GLib.Variant("(a{sv})", ({key: value},))
         self._model.service.manager("SetSettings", arguments, lambda _answer: None, failed)
+        return False
 
     # ---- mirrors
     def _mirrors(self) -> Adw.PreferencesGroup:

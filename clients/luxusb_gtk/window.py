@@ -9,6 +9,7 @@ from luxusb_cli.catalog import DistroInfo
 from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo, JobState
 from luxusb_cli.results import StoredResult
+from luxusb_cli.text import clean
 
 from luxusb_gtk import words
 from luxusb_gtk.basket import Choice
@@ -21,8 +22,10 @@ from luxusb_gtk.pages.summary import SummaryPage
 from luxusb_gtk.pages.systems import SystemsPage, import_file
 from luxusb_gtk.preferences import Preferences
 from luxusb_gtk.service import Presence, ServiceError
+from luxusb_gtk.widgets.dialogs import ask, choose_file, open_file
 from luxusb_gtk.widgets.parts import NARROW, Page, note, status, text_button
 
+IMAGE_FILES = ("*.iso", "*.img", "*.raw", "*.xz", "*.lzma", "*.gz", "*.zst", "*.bz2", "*.zip")
 START_COMMAND = "systemctl start luxusbd"
 CSS = b"""
 .badge { border-radius: 99px; padding: 2px 8px; background: alpha(currentColor, 0.1); }
@@ -158,16 +161,15 @@ class MainWindow(Adw.ApplicationWindow):
         if error.short_name == "NotAuthorizedDismissed":
             self.tell(_("Not authorised; nothing was changed"))
             return
-        dialog = Adw.MessageDialog(transient_for=self, modal=True, heading=_("That did not work"), body=str(error))
-        dialog.add_response("copy", _("Copy details"))
-        dialog.add_response("close", _("Close"))
-        dialog.set_default_response("close")
-        dialog.set_close_response("close")
-        dialog.connect(
-            "response",
-            lambda _dialog, answer: self._copy(f"{error.name}: {error}") if answer == "copy" else None,
+        ask(
+            self,
+            _("That did not work"),
+            str(error),
+            {"copy": _("Copy details"), "close": _("Close")},
+            lambda answer: self._copy(f"{error.name}: {error}") if answer == "copy" else None,
+            default="close",
+            close="close",
         )
-        dialog.present()
 
     def _copy(self, text: str) -> None:
         self.get_clipboard().set_content(Gdk.ContentProvider.new_for_value(text))
@@ -200,24 +202,20 @@ class MainWindow(Adw.ApplicationWindow):
         if not fresh:
             return
         self._asked |= {job.path for job in fresh}
-        dialog = Adw.MessageDialog(
-            transient_for=self,
-            modal=True,
-            heading=_("Go on with what was not finished?"),
-            body="\n".join(f"{job.label}: {words.done(job)}" for job in fresh),
-        )
-        dialog.add_response("later", _("Not now"))
-        dialog.add_response("resume", _("Go on"))
-        dialog.set_response_appearance("resume", Adw.ResponseAppearance.SUGGESTED)
-        dialog.set_default_response("resume")
-        dialog.set_close_response("later")
 
-        def answered(_dialog: Adw.MessageDialog, answer: str) -> None:
+        def answered(answer: str) -> None:
             for job in fresh if answer == "resume" else ():
                 self.model.service.job(job.path, "Resume", {}, lambda _answer: None, self.fail)
 
-        dialog.connect("response", answered)
-        dialog.present()
+        ask(
+            self,
+            _("Go on with what was not finished?"),
+            "\n".join(f"{clean(job.label)}: {words.done(job)}" for job in fresh),
+            {"later": _("Not now"), "resume": _("Go on")},
+            answered,
+            default="resume",
+            close="later",
+        )
 
     def _started(self, _path: str) -> None:
         self.go("progress")
@@ -306,36 +304,17 @@ class MainWindow(Adw.ApplicationWindow):
 
     def choose_file(self) -> None:
         """Ask for an image file by the desktop's own dialogue."""
-        chooser = Gtk.FileChooserNative(
-            title=_("Add image file…"), transient_for=self, modal=True, action=Gtk.FileChooserAction.OPEN
-        )
-        kinds = Gtk.FileFilter(name=_("Images"))
-        for pattern in ("*.iso", "*.img", "*.raw", "*.xz", "*.lzma", "*.gz", "*.zst", "*.bz2", "*.zip"):
-            kinds.add_pattern(pattern)
-        chooser.add_filter(kinds)
-        chooser.connect("response", self._file_chosen)
-        self._chooser = chooser  # a native dialogue lives as long as somebody holds it
-        chooser.show()
-
-    def _file_chosen(self, chooser: Any, answer: int) -> None:
-        if answer == Gtk.ResponseType.ACCEPT:
-            self.add_file(chooser.get_file())
-        chooser.destroy()
+        choose_file(self, _("Add image file…"), _("Images"), IMAGE_FILES, self.add_file)
 
     def add_file(self, file: Gio.File) -> None:
         """Give an image file to the daemon and choose it once it is recognised."""
-        path = file.get_path()
-        if not path:
-            self.tell(_("Only files on this machine can be added"))
-            return
-        try:
-            descriptor = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123  # closed when the call has it
-        except OSError as error:
-            self.tell(f"{path}: {error.strerror}")
+        opened, name = open_file(file)
+        if opened is None:
+            self.tell(name)
             return
 
         def done(answer: tuple[Any, ...]) -> None:
-            self._imports[answer[0]] = file.get_basename() or path
+            self._imports[answer[0]] = name
 
-        with descriptor:
-            import_file(self.model, descriptor.fileno(), file.get_basename() or path, done, self.fail)
+        with opened:
+            import_file(self.model, opened.fileno(), name, done, self.fail)

@@ -8,8 +8,8 @@ Requests (see `protocol` for the wire):
 method      params                                     result
 ==========  =========================================  ====================================================
 check       pinned, name (document, signature, keys)   fields of Vouched
-check-comp- startfile (transcript, keys)               fields of FoundStartFile, by the transcript
-anion                                                  alone
+check-      startfile (transcript, keys)               fields of FoundStartFile, by the transcript
+startfile                                              alone
 check-feed  feed, today, etag, last_modified, keys     fields of Outcome, by the transcript alone
             (which they should be; transcript, keys)
 hello       optional log_level                         pid

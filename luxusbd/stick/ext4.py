@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from luxusbd.errors import MalformedImageError
+from luxusbd.errors import LimitExceededError, MalformedImageError
 from luxusbd.stick.blockio import ReadAt
 from luxusbd.stick.filesystem import Extent, Kind
 
@@ -183,8 +183,12 @@ class Ext4:
         found = [(name, number) for name, number in self._entries(inode) if name not in (b".", b"..")]
         return tuple((name, self._inode(number)) for name, number in found[:limit])
 
-    def tree(self, path: str) -> tuple[Inode, ...]:
-        """A directory and everything below it, each once; empty when there is no such directory."""
+    def tree(self, path: str, most: int | None = None) -> tuple[Inode, ...]:
+        """A directory and everything below it, each once; empty when there is no such directory.
+
+        Raises:
+            LimitExceededError: there are more than `most`.
+        """
         top = self.lookup(path)
         if top is None or not top.is_directory:
             return ()
@@ -194,6 +198,8 @@ class Ext4:
             for name, number in self._entries(waiting.pop()):
                 if name in (b".", b"..") or number in found:
                     continue
+                if most is not None and len(found) >= most:
+                    raise LimitExceededError(f"{path} holds more than {most} files and directories")
                 inode = found[number] = self._inode(number)
                 if inode.is_directory:
                     waiting.append(inode)

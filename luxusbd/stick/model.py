@@ -292,7 +292,7 @@ class StrayRoom:
     name: str
     """Of its directory or file, or LUXPERSIST for the persistence partition."""
     size: int
-    """Bytes of the file, of the files in it, or of the partition; 0 where they cannot be read."""
+    """Bytes of the file, of the files in it, or of the partition; 0 for what cannot be read or is too much to count."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from luxusbd.errors import MalformedImageError
+from luxusbd.errors import LimitExceededError, MalformedImageError
 from luxusbd.images.model import Store
 from luxusbd.stick.blockio import ReadAt
 from luxusbd.stick.ext4 import Ext4
@@ -16,6 +16,8 @@ from luxusbd.stick.persistence import OWN_FILES, is_directory
 
 _MOST = 100
 """Names in a room on FAT32 or exFAT; there is one file in it."""
+_MOST_LOOKED_AT = 5_000
+"""Files of which the look at a stick that was plugged in adds up the sizes; a system can have a hundred times more."""
 _MAGIC = (1024 + 56, b"\x53\xef")
 """Where the superblock of ext4 says what it is (Documentation/filesystems/ext4/super.rst)."""
 
@@ -38,10 +40,11 @@ def _stray(filesystem: DataFilesystem, manifest: Manifest, layout: Layout, read:
     for name in sorted(filesystem.list("/")):
         if is_directory(name) and name not in known:
             try:
-                yield StrayRoom(name, in_use(filesystem, name))
-            except MalformedImageError:
-                # it is there all the same, and can be taken away by a repair alone
-                yield StrayRoom(name, 0)
+                size = in_use(filesystem, name, _MOST_LOOKED_AT)
+            except (MalformedImageError, LimitExceededError):
+                # it is there all the same
+                size = 0
+            yield StrayRoom(name, size)
     for name in OWN_FILES:
         node = filesystem.lookup(f"/{name}")
         if node is not None and node.is_file and all(each.name != name for each in kept):
@@ -53,14 +56,15 @@ def _stray(filesystem: DataFilesystem, manifest: Manifest, layout: Layout, read:
             yield StrayRoom(PERSISTENCE_NAME, part.size)
 
 
-def in_use(filesystem: DataFilesystem, directory: str) -> int:
+def in_use(filesystem: DataFilesystem, directory: str, most: int | None = None) -> int:
     """Bytes of the files in a directory of changes.
 
     Raises:
         MalformedImageError: it cannot be read.
+        LimitExceededError: there are more than `most` of them.
     """
     path = f"/{directory}"
     here = filesystem.home(path) if isinstance(filesystem, PairFilesystem) else filesystem
     if isinstance(here, Ext4):
-        return sum(node.size for node in here.tree(path) if node.is_file)
+        return sum(node.size for node in here.tree(path, most) if node.is_file)
     return sum(node.size for _name, node in here.entries(path, _MOST) if node.is_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from luxusbd.errors import ImageNotFoundError, InvalidArgumentError, NotEnoughSpaceError
-from luxusbd.stick import codec, layout, menu, persistence, reader
+from luxusbd.stick import codec, gpt, layout, menu, persistence, reader, rooms
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import PERSISTENCE_NAME
 from luxusbd.stick.model import MIB, PartitionRole, StickOperation, StickOptions, StrayRoom
@@ -197,3 +198,30 @@ def test_a_stranger_cannot_name_other_directories() -> None:
         assert not persistence.is_stray(name)
     for name in ("persist-0123456789abcdef", "persist-x0123456789abcdef", PERSISTENCE_NAME):
         assert persistence.is_stray(name)
+
+
+async def test_a_room_with_too_many_files_is_listed_without_its_size(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.do(StickOperation.CREATE, live(bench, "one.iso", IN_DIRECTORY), persist=(("one.iso", ROOM),))
+    kept = bench.look().manifest.images[0].kept
+    assert kept is not None
+    write(bench, f"/{kept.directory}/overlay/kept", MIB)
+    manifest = dataclasses.replace(bench.look().manifest, images=())
+
+    def read(at: int, length: int) -> bytes:
+        return os.pread(bench.fd, length, at)
+
+    size = os.fstat(bench.fd).st_size
+    table = gpt.read(read, size)
+    assert table is not None
+    places = gpt.stick_layout(table, size)
+    assert places is not None
+
+    def found() -> tuple[StrayRoom, ...]:
+        return rooms.stray(reader.open_data(read, places), manifest, places, read)
+
+    (one,) = found()
+    assert one.size >= MIB
+    monkeypatch.setattr(rooms, "_MOST_LOOKED_AT", 2)
+    assert found() == (StrayRoom(kept.directory, 0),)

@@ -16,7 +16,7 @@ from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import LANGUAGES, _, ngettext
 from luxusb_cli.model import ForeignStick, JobInfo, StickImage
 from luxusb_cli.params import certificate_option, consent_options, target_options
-from luxusb_cli.render import badged, date, firmware_names, hardware, say, table
+from luxusb_cli.render import badged, date, firmware_names, hardware, say, size_or_unknown, table
 from luxusb_cli.results import VerifyResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
 from luxusb_cli.targets import TargetChoice
@@ -73,7 +73,7 @@ def contents(state: State, choice: TargetChoice) -> ExitCode:
         if target.device.stray_changes:
             say(stray_note(target.device), "yellow")
             for room in target.device.stray_changes:
-                say(f"  {clean(room.name)}  {format_size(room.size)}")
+                say(f"  {clean(room.name)}  {size_or_unknown(room.size)}")
         if target.device.updates:
             say(updates_note(target.device))
         if target.device.boot_warning:

@@ -124,6 +124,8 @@ def unlisted_note(device: DeviceInfo) -> str:
 
 def stray_note(device: DeviceInfo) -> str:
     """That a stick has room for changes which no image uses, and what shows it."""
+    if not all(room.size for room in device.stray_changes):
+        return _("Changes belong to no image (luxusb persistence)")
     size = format_size(sum(room.size for room in device.stray_changes))
     return _("{size} of changes belong to no image (luxusb persistence)").format(size=size)
 

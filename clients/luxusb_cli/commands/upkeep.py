@@ -14,7 +14,7 @@ from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo, StickImage
 from luxusb_cli.params import consent_options, target_options, to_size
-from luxusb_cli.render import say, table
+from luxusb_cli.render import say, size_or_unknown, table
 from luxusb_cli.results import RepairResult
 from luxusb_cli.runner import JobOptions, job_options, one_job
 from luxusb_cli.targets import TargetChoice
@@ -169,7 +169,7 @@ def _rooms(state: State, target: Target, images: Sequence[StickImage]) -> ExitCo
             (_("NAME"), _("CHANGES"), _("SYSTEM")),
             [
                 *((image.name, format_size(image.persistence), image.title) for image in kept),
-                *((room.name, format_size(room.size), _("(belongs to no image)")) for room in stray),
+                *((room.name, size_or_unknown(room.size), _("(belongs to no image)")) for room in stray),
             ],
         )
     return ExitCode.DONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gi.repository import Adw, GLib, Gtk
+from gi.repository import GLib, Gtk
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobInfo, JobState
 from luxusb_cli.text import clean
@@ -13,6 +13,7 @@ from luxusb_cli.units import format_rate, format_size
 from luxusb_gtk import words
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import ServiceError
+from luxusb_gtk.widgets.dialogs import ask
 from luxusb_gtk.widgets.parts import Page, icon_button, name_for_readers, note, status
 
 EARLIER = 20
@@ -144,20 +145,16 @@ class ProgressPage(Page):
             self._model.service.job(job.path, method, {}, lambda _answer: None, self._failed)
 
     def _ask_cancel(self, job: JobInfo) -> None:
-        dialog = Adw.MessageDialog(
-            transient_for=self.get_root(),
-            modal=True,
-            heading=_("Cancel {job}?").format(job=job.label),
-            body=_("What was downloaded can be kept, so that a later download goes on there."),
+        ask(
+            self.get_root(),
+            _("Cancel {job}?").format(job=clean(job.label)),
+            _("What was downloaded can be kept, so that a later download goes on there."),
+            {"go-on": _("Go on"), "keep": _("Cancel and keep"), "discard": _("Cancel and delete")},
+            lambda answer: self.cancel(job, answer),
+            default="go-on",
+            destructive="discard",
+            close="go-on",
         )
-        dialog.add_response("go-on", _("Go on"))
-        dialog.add_response("keep", _("Cancel and keep"))
-        dialog.add_response("discard", _("Cancel and delete"))
-        dialog.set_response_appearance("discard", Adw.ResponseAppearance.DESTRUCTIVE)
-        dialog.set_default_response("go-on")
-        dialog.set_close_response("go-on")
-        dialog.connect("response", lambda _dialog, answer: self.cancel(job, answer))
-        dialog.present()
 
     def cancel(self, job: JobInfo, answer: str) -> None:
         """End a job as the user answered: go-on, keep or discard."""

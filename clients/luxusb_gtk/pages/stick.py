@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gi.repository import Adw, GLib, Gtk
+from gi.repository import GLib, Gtk
 from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo, StickImage
+from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 from luxusb_cli.wire import text
 
@@ -15,6 +16,7 @@ from luxusb_gtk import words
 from luxusb_gtk.basket import measure
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import ServiceError
+from luxusb_gtk.widgets.dialogs import CANCEL, ask
 from luxusb_gtk.widgets.parts import Page, group, icon_button, row, status, text_button
 from luxusb_gtk.widgets.spacebar import SpaceBar
 
@@ -145,21 +147,14 @@ class StickPage(Page):
 
     def _ask_remove(self, device: DeviceInfo, image: StickImage) -> None:
         title = image.title or image.name
-        dialog = Adw.MessageDialog(
-            transient_for=self.get_root(),
-            modal=True,
-            heading=_("Remove {name}?").format(name=title),
-            body=_("Its image, and changes that it keeps, are deleted from the stick. Everything else stays."),
+        ask(
+            self.get_root(),
+            _("Remove {name}?").format(name=clean(title)),
+            _("Its image, and changes that it keeps, are deleted from the stick. Everything else stays."),
+            {CANCEL: _("Cancel"), "remove": _("Remove")},
+            lambda answer: self.remove_image(device, image) if answer == "remove" else None,
+            destructive="remove",
         )
-        dialog.add_response("cancel", _("Cancel"))
-        dialog.add_response("remove", _("Remove"))
-        dialog.set_response_appearance("remove", Adw.ResponseAppearance.DESTRUCTIVE)
-        dialog.set_default_response("cancel")
-        dialog.set_close_response("cancel")
-        dialog.connect(
-            "response", lambda _dialog, answer: self.remove_image(device, image) if answer == "remove" else None
-        )
-        dialog.present()
 
     def remove_image(self, device: DeviceInfo, image: StickImage) -> None:
         """Take a system off the stick."""

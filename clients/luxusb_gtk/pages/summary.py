@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gi.repository import Adw, GLib, Gtk
+from gi.repository import GLib, Gtk
 from luxusb_cli.errors import CliError
 from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo
@@ -15,6 +15,7 @@ from luxusb_cli.units import format_size
 from luxusb_gtk import words
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import ServiceError
+from luxusb_gtk.widgets.dialogs import CANCEL, ask
 from luxusb_gtk.widgets.parts import Page, group, note, row, status, text_button
 
 
@@ -123,21 +124,16 @@ class SummaryPage(Page):
         if device is None or self.plan is None:
             return
         name = words.device_name(device)
-        dialog = Adw.MessageDialog(
-            transient_for=self.get_root(),
-            modal=True,
-            heading=_("Erase {name}?").format(name=name),
-            body=_("Everything on {name} ({node}, {size}) will be lost.").format(
+        ask(
+            self.get_root(),
+            _("Erase {name}?").format(name=name),
+            _("Everything on {name} ({node}, {size}) will be lost.").format(
                 name=name, node=device.node or _("image file"), size=format_size(device.size)
             ),
+            {CANCEL: _("Cancel"), "erase": _("Erase {name}").format(name=name)},
+            lambda answer: self.carry_out() if answer == "erase" else None,
+            destructive="erase",
         )
-        dialog.add_response("cancel", _("Cancel"))
-        dialog.add_response("erase", _("Erase {name}").format(name=name))
-        dialog.set_response_appearance("erase", Adw.ResponseAppearance.DESTRUCTIVE)
-        dialog.set_default_response("cancel")
-        dialog.set_close_response("cancel")
-        dialog.connect("response", lambda _dialog, answer: self.carry_out() if answer == "erase" else None)
-        dialog.present()
 
     def carry_out(self) -> None:
         """Erase and write; what was chosen stays chosen until the daemon has taken the job."""
