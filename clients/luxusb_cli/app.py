@@ -17,7 +17,8 @@ from luxusb_cli.i18n import _
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
-    from luxusb_cli.client import Client, ServiceInfo
+    from luxusb_cli.calls import ServiceInfo
+    from luxusb_cli.client import Client
 
 _EXAMPLES = """\b
 Examples:

@@ -5,14 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from enum import Enum
 
 from luxusb_cli.beside import Beside, descriptors
+from luxusb_cli.calls import (
+    DEVICE,
+    JOB,
+    MANAGER,
+    MANAGER_PATH,
+    MAX_NAME,
+    MAY_ASK,
+    NO_OPTIONS,
+    OBJECT_MANAGER,
+    PROPERTIES,
+    ROOT_PATH,
+    USES_CATALOG,
+    ServiceInfo,
+    Work,
+    certificate_options,
+    only_path,
+    only_value,
+    query_options,
+    throttle_options,
+)
 from luxusb_cli.catalog import DistroInfo, DistroQuery, MirrorState
 from luxusb_cli.connection import Connection, Event, Options, Typed
 from luxusb_cli.errors import FREEDESKTOP, LUXUSB, DaemonError
-from luxusb_cli.i18n import N_, _
+from luxusb_cli.i18n import _
 from luxusb_cli.images import ImageInfo, PrunedInfo
 from luxusb_cli.inspection import InspectReport
 from luxusb_cli.model import DeviceInfo, JobInfo, StickImage
@@ -20,78 +38,7 @@ from luxusb_cli.own import in_memory
 from luxusb_cli.plans import PlanInfo
 from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.text import clean
-from luxusb_cli.wire import ProtocolError, Wire, flag, get, text, texts, wire_of, wires
-
-ROOT_PATH = "/org/luxusb"
-MANAGER_PATH = "/org/luxusb/Manager"
-MANAGER = "org.luxusb.Manager"
-DEVICE = "org.luxusb.Device"
-JOB = "org.luxusb.Job"
-PROPERTIES = "org.freedesktop.DBus.Properties"
-OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
-
-MAX_NAME = 4096
-_NO_OPTIONS: Options = {}
-MAY_ASK = frozenset(
-    {
-        *("UpdateCatalog", "Download", "ImportImage", "DeleteImage", "PinImage", "PruneImages", "RaceMirrors"),
-        *("CreateStick", "AddImages", "RemoveImages", "UpdateStick", "RefreshStick", "RepairStick", "VerifyStick"),
-        *(
-            "AdoptStick",
-            "RescanStick",
-            "SetPersistence",
-            "WriteRaw",
-            "RestoreDisk",
-            "ProbeCapacity",
-            "Eject",
-            "SetSettings",
-        ),
-        "ResetSettings",
-    }
-)
-"""Members of the Manager that polkit may have a question about; ListJobs only for all users, those of a job always."""
-
-
-@dataclass(frozen=True)
-class ServiceInfo:
-    """The properties of the Manager."""
-
-    version: str
-    features: tuple[str, ...]
-    """Members that have an engine."""
-    busy: bool
-
-
-class Work(Enum):
-    """What can be done with a device and nothing else: the member, and how its refusal is told."""
-
-    UPDATE = ("UpdateStick", N_("Could not update the stick"))
-    REFRESH = ("RefreshStick", N_("Could not refresh the stick"))
-    REPAIR = ("RepairStick", N_("Could not repair the stick"))
-    VERIFY = ("VerifyStick", N_("Could not verify the stick"))
-    RESCAN = ("RescanStick", N_("Could not rescan the stick"))
-    ADOPT = ("AdoptStick", N_("Could not take the stick over"))
-    RESTORE = ("RestoreDisk", N_("Could not make it a plain drive again"))
-    PROBE = ("ProbeCapacity", N_("Could not probe the capacity"))
-
-    @property
-    def member(self) -> str:
-        """Name of the method."""
-        return self.value[0]
-
-    @property
-    def failed(self) -> str:
-        """What could not be done."""
-        return _(self.value[1])
-
-
-USES_CATALOG = frozenset(
-    {
-        *("ListDistributions", "GetDistribution", "GetLogo", "Download", "InspectImage", "UpdateStick"),
-        *("ListMirrors", "RaceMirrors", "SetMirrorPreference", "PlanStick", "AddImages"),
-    }
-)
-"""Members of the Manager that look something up in the catalogue."""
+from luxusb_cli.wire import Wire, flag, get, text, texts, wire_of, wires
 
 
 class Client:
@@ -147,7 +94,7 @@ class Client:
 
     async def _properties(self, path: str, interface: str, what: str) -> Wire:
         reply = await self._connection.call(path, PROPERTIES, "GetAll", "s", [interface], what=what)
-        return wire_of(_only(reply), "GetAll")
+        return wire_of(only_value(reply), "GetAll")
 
     # The service
 
@@ -169,21 +116,19 @@ class Client:
 
     async def settings(self) -> dict[str, object]:
         """The settings in force by their names, section.key."""
-        reply = await self._manager("GetSettings", "a{sv}", _NO_OPTIONS, what=_("Could not read the settings"))
-        return dict(wire_of(_only(reply), "the settings"))
+        reply = await self._manager("GetSettings", "a{sv}", NO_OPTIONS, what=_("Could not read the settings"))
+        return dict(wire_of(only_value(reply), "the settings"))
 
     async def setting_origins(self) -> dict[str, str]:
         """Where each of them comes from: default, configured or set."""
         options = {"origins": Typed("b", True)}
         reply = await self._manager("GetSettings", "a{sv}", options, what=_("Could not read the settings"))
-        wire = wire_of(_only(reply), "the settings")
+        wire = wire_of(only_value(reply), "the settings")
         return {key: text(wire, key) for key in wire}
 
     async def reset_settings(self, keys: Sequence[str]) -> None:
         """Take back what was set, of all without a key."""
-        await self._manager(
-            "ResetSettings", "asa{sv}", list(keys), _NO_OPTIONS, what=_("Could not change the settings")
-        )
+        await self._manager("ResetSettings", "asa{sv}", list(keys), NO_OPTIONS, what=_("Could not change the settings"))
 
     async def change_settings(self, settings: Options) -> None:
         """Change global settings."""
@@ -193,9 +138,9 @@ class Client:
 
     async def distributions(self, query: DistroQuery | None = None) -> tuple[DistroInfo, ...]:
         """The distributions of the catalogue that fit, most popular first, or all."""
-        options = _wanted(query) if query is not None else _NO_OPTIONS
+        options = query_options(query) if query is not None else NO_OPTIONS
         reply = await self._manager("ListDistributions", "a{sv}", options, what=_("Could not list the distributions"))
-        return tuple(DistroInfo.from_wire(item) for item in wires(_only(reply), "the distributions"))
+        return tuple(DistroInfo.from_wire(item) for item in wires(only_value(reply), "the distributions"))
 
     async def distribution(self, name: str) -> DistroInfo:
         """One distribution with its releases and mirrors."""
@@ -204,9 +149,9 @@ class Client:
     async def distribution_wire(self, name: str, *, origins: bool = False) -> Wire:
         """All that the daemon tells of a distribution; with `origins` also where that comes from."""
         what = _("Could not look up {name}").format(name=clean(name))
-        options = {"origins": Typed("b", True)} if origins else _NO_OPTIONS
+        options = {"origins": Typed("b", True)} if origins else NO_OPTIONS
         reply = await self._manager("GetDistribution", "sa{sv}", name, options, what=what)
-        return wire_of(_only(reply), "the distribution")
+        return wire_of(only_value(reply), "the distribution")
 
     async def update_catalog(self, *, feeds: bool = False, ids: Sequence[str] = ()) -> str:
         """Start fetching the catalogue, with `feeds` from the makers too (of `ids` alone); the path of the job."""
@@ -215,14 +160,16 @@ class Client:
             options["feeds"] = Typed("b", True)
         if ids:
             options["ids"] = Typed("as", list(ids))
-        return _path(await self._manager("UpdateCatalog", "a{sv}", options, what=_("Could not update the catalogue")))
+        return only_path(
+            await self._manager("UpdateCatalog", "a{sv}", options, what=_("Could not update the catalogue"))
+        )
 
     async def catalog_status(self) -> CatalogStatus:
         """How up to date the catalogue is."""
         reply = await self._manager(
-            "GetCatalogStatus", "a{sv}", _NO_OPTIONS, what=_("Could not ask how up to date the catalogue is")
+            "GetCatalogStatus", "a{sv}", NO_OPTIONS, what=_("Could not ask how up to date the catalogue is")
         )
-        return CatalogStatus.from_wire(wire_of(_only(reply), "the status of the catalogue"))
+        return CatalogStatus.from_wire(wire_of(only_value(reply), "the status of the catalogue"))
 
     async def import_catalog_bytes(self, data: bytes, name: str) -> int:
         """Make a catalogue the caller's own layer, in place of the one before; how many distributions it holds."""
@@ -230,7 +177,7 @@ class Client:
         with in_memory(data) as fd:
             options = {"name": Typed("s", name[:MAX_NAME])}
             reply = await self._manager("ImportCatalog", "ha{sv}", 0, options, what=what, fds=[fd])
-        return get({"distributions": _only(reply)}, "distributions", int, 0)
+        return get({"distributions": only_value(reply)}, "distributions", int, 0)
 
     async def logo(self, distribution: str) -> int:
         """A descriptor of the logo, which the caller closes."""
@@ -240,13 +187,13 @@ class Client:
     async def mirrors(self, distribution: str) -> tuple[MirrorState, ...]:
         """The mirrors of a distribution and how they did."""
         what = _("Could not list the mirrors of {distribution}").format(distribution=clean(distribution))
-        reply = await self._manager("ListMirrors", "sa{sv}", distribution, _NO_OPTIONS, what=what)
-        return tuple(MirrorState.from_wire(item) for item in wires(_only(reply), "the mirrors"))
+        reply = await self._manager("ListMirrors", "sa{sv}", distribution, NO_OPTIONS, what=what)
+        return tuple(MirrorState.from_wire(item) for item in wires(only_value(reply), "the mirrors"))
 
     async def race_mirrors(self, distribution: str) -> str:
         """Start measuring the mirrors of a distribution; the path of the job."""
         what = _("Could not measure the mirrors of {distribution}").format(distribution=clean(distribution))
-        return _path(await self._manager("RaceMirrors", "sa{sv}", distribution, _NO_OPTIONS, what=what))
+        return only_path(await self._manager("RaceMirrors", "sa{sv}", distribution, NO_OPTIONS, what=what))
 
     async def prefer_mirrors(self, distribution: str, options: Options) -> None:
         """Set the caller's preference for a distribution, or with an empty name for all."""
@@ -256,7 +203,7 @@ class Client:
     # Images
 
     async def _file(self, member: str, name: str, what: str) -> int:
-        arguments: list[object] = [name, _NO_OPTIONS]
+        arguments: list[object] = [name, NO_OPTIONS]
         await self._catalog_known(member)
         return await self._connection.call_for_file(MANAGER_PATH, MANAGER, member, "sa{sv}", arguments, what=what)
 
@@ -268,9 +215,9 @@ class Client:
 
     async def download(self, reference: str, *, priority: int | None = None, bandwidth: int | None = None) -> str:
         """Start a download; the path of its job."""
-        options = _throttle(priority, bandwidth)
+        options = throttle_options(priority, bandwidth)
         what = _("Could not download {reference}").format(reference=clean(reference))
-        return _path(await self._manager("Download", "sa{sv}", reference, options, what=what))
+        return only_path(await self._manager("Download", "sa{sv}", reference, options, what=what))
 
     async def import_image(
         self, fd: int, name: str, *, sha256: str = "", size: int = 0, beside: Beside | None = None
@@ -294,19 +241,19 @@ class Client:
             options[option] = Typed("h", len(fds))
             fds.append(given)
         what = _("Could not import {name}").format(name=clean(name))
-        return _path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=fds))
+        return only_path(await self._manager("ImportImage", "hsa{sv}", 0, name, options, what=what, fds=fds))
 
     async def inspect(self, fd: int, name: str, *, sha256: str = "") -> InspectReport:
         """What the file behind `fd` is; `name` is for messages, `sha256` its hash when that is known."""
         options = {"sha256": Typed("s", sha256)} if sha256 else {}
         what = _("Could not inspect {name}").format(name=clean(name))
         reply = await self._manager("InspectImage", "ha{sv}", 0, options, what=what, fds=[fd])
-        return InspectReport.from_wire(wire_of(_only(reply), "the report"))
+        return InspectReport.from_wire(wire_of(only_value(reply), "the report"))
 
     async def images(self) -> tuple[ImageInfo, ...]:
         """The stored images."""
-        reply = await self._manager("ListImages", "a{sv}", _NO_OPTIONS, what=_("Could not list the images"))
-        return tuple(ImageInfo.from_wire(item) for item in wires(_only(reply), "the images"))
+        reply = await self._manager("ListImages", "a{sv}", NO_OPTIONS, what=_("Could not list the images"))
+        return tuple(ImageInfo.from_wire(item) for item in wires(only_value(reply), "the images"))
 
     async def delete_image(self, reference: str) -> None:
         """Take an image out of this user's view."""
@@ -314,7 +261,7 @@ class Client:
             "DeleteImage",
             "sa{sv}",
             reference,
-            _NO_OPTIONS,
+            NO_OPTIONS,
             what=_("Could not delete {reference}").format(reference=clean(reference)),
         )
 
@@ -322,7 +269,7 @@ class Client:
         """Keep an image when space is needed, or let go of it."""
         name = clean(reference)
         what = _("Could not pin {reference}") if pinned else _("Could not unpin {reference}")
-        await self._manager("PinImage", "sba{sv}", reference, pinned, _NO_OPTIONS, what=what.format(reference=name))
+        await self._manager("PinImage", "sba{sv}", reference, pinned, NO_OPTIONS, what=what.format(reference=name))
 
     async def prune(
         self, *, older_than: int = 0, imports: bool = False, dry_run: bool = False, only: Sequence[str] = ()
@@ -339,7 +286,7 @@ class Client:
         if only:
             options["only"] = Typed("as", list(only))
         reply = await self._manager("PruneImages", "a{sv}", options, what=_("Could not clean up the image store"))
-        return tuple(PrunedInfo.from_wire(item) for item in wires(_only(reply), "what was removed"))
+        return tuple(PrunedInfo.from_wire(item) for item in wires(only_value(reply), "what was removed"))
 
     # Sticks
 
@@ -347,7 +294,7 @@ class Client:
         """The disks, by node."""
         what = _("Could not list the devices")
         reply = await self._connection.call(ROOT_PATH, OBJECT_MANAGER, "GetManagedObjects", "", [], what=what)
-        objects = wire_of(_only(reply), "the objects")
+        objects = wire_of(only_value(reply), "the objects")
         found = [
             DeviceInfo.from_wire(path, wire_of(interfaces[DEVICE], DEVICE))
             for path, interfaces in ((path, wire_of(value, path)) for path, value in objects.items())
@@ -362,62 +309,64 @@ class Client:
     async def open_image_target(self, fd: int, size: int, name: str) -> str:
         """Make the file behind `fd` a device of `size` bytes (0: as it is); its path. `name` is for messages."""
         what = _("Could not use {name} as an image file").format(name=clean(name))
-        return _path(await self._manager("OpenImageTarget", "hta{sv}", 0, size, _NO_OPTIONS, what=what, fds=[fd]))
+        return only_path(await self._manager("OpenImageTarget", "hta{sv}", 0, size, NO_OPTIONS, what=what, fds=[fd]))
 
     async def plan(
         self, devices: Sequence[str], images: Sequence[str], options: Options, certificates: Sequence[int] = ()
     ) -> PlanInfo:
         """Work out a stick without touching anything; `certificates` are open files with keys to enrol."""
         what = _("Could not plan the stick")
-        given = {**options, **_certificates(certificates)}
+        given = {**options, **certificate_options(certificates)}
         arguments = (list(devices), list(images), given)
         reply = await self._manager("PlanStick", "aoasa{sv}", *arguments, what=what, fds=certificates)
-        return PlanInfo.from_wire(wire_of(_only(reply), "the plan"))
+        return PlanInfo.from_wire(wire_of(only_value(reply), "the plan"))
 
     async def create(self, token: str) -> str:
         """Carry a plan out; the path of the job."""
         what = _("Could not create the stick")
-        return _path(await self._manager("CreateStick", "sa{sv}", token, _NO_OPTIONS, what=what))
+        return only_path(await self._manager("CreateStick", "sa{sv}", token, NO_OPTIONS, what=what))
 
     async def write_raw(self, token: str) -> str:
         """Carry a raw plan out; the path of the job."""
-        return _path(await self._manager("WriteRaw", "sa{sv}", token, _NO_OPTIONS, what=_("Could not write the image")))
+        return only_path(
+            await self._manager("WriteRaw", "sa{sv}", token, NO_OPTIONS, what=_("Could not write the image"))
+        )
 
     async def add_images(self, device: str, images: Sequence[str]) -> str:
         """Add images to a stick; the path of the job."""
         what = _("Could not add to the stick")
-        return _path(await self._manager("AddImages", "oasa{sv}", device, list(images), _NO_OPTIONS, what=what))
+        return only_path(await self._manager("AddImages", "oasa{sv}", device, list(images), NO_OPTIONS, what=what))
 
     async def remove_images(self, device: str, images: Sequence[str]) -> str:
         """Remove images from a stick; the path of the job."""
         what = _("Could not remove from the stick")
-        return _path(await self._manager("RemoveImages", "oasa{sv}", device, list(images), _NO_OPTIONS, what=what))
+        return only_path(await self._manager("RemoveImages", "oasa{sv}", device, list(images), NO_OPTIONS, what=what))
 
-    async def work_on(self, device: str, work: Work, options: Options = _NO_OPTIONS) -> str:
+    async def work_on(self, device: str, work: Work, options: Options = NO_OPTIONS) -> str:
         """Start what needs no more than a device; the path of the job."""
-        return _path(await self._manager(work.member, "oa{sv}", device, options, what=work.failed))
+        return only_path(await self._manager(work.member, "oa{sv}", device, options, what=work.failed))
 
     async def refresh(self, device: str, certificates: Sequence[int] = (), menu: Options | None = None) -> str:
         """Write boot files anew, with the keys in these open files, and the menu with what changes; the job's path."""
-        work, options = Work.REFRESH, {**_certificates(certificates), **(menu or {})}
+        work, options = Work.REFRESH, {**certificate_options(certificates), **(menu or {})}
         reply = await self._manager(work.member, "oa{sv}", device, options, what=work.failed, fds=certificates)
-        return _path(reply)
+        return only_path(reply)
 
     async def set_persistence(self, device: str, image: str, size: int) -> str:
         """Give an image on a stick room for changes, 0 for none; the path of the job."""
         what = _("Could not change the room for changes")
-        arguments = (device, image, size, _NO_OPTIONS)
-        return _path(await self._manager("SetPersistence", "osta{sv}", *arguments, what=what))
+        arguments = (device, image, size, NO_OPTIONS)
+        return only_path(await self._manager("SetPersistence", "osta{sv}", *arguments, what=what))
 
     async def eject(self, device: str) -> None:
         """Flush a disk and switch it off."""
-        await self._manager("Eject", "oa{sv}", device, _NO_OPTIONS, what=_("Could not eject the disk"))
+        await self._manager("Eject", "oa{sv}", device, NO_OPTIONS, what=_("Could not eject the disk"))
 
     async def contents(self, device: str) -> tuple[StickImage, ...]:
         """The images on a stick in menu order."""
         what = _("Could not read the stick")
-        reply = await self._manager("ListStickImages", "oa{sv}", device, _NO_OPTIONS, what=what)
-        return tuple(StickImage.from_wire(item) for item in wires(_only(reply), "the images of the stick"))
+        reply = await self._manager("ListStickImages", "oa{sv}", device, NO_OPTIONS, what=what)
+        return tuple(StickImage.from_wire(item) for item in wires(only_value(reply), "the images of the stick"))
 
     # Jobs
 
@@ -431,7 +380,7 @@ class Client:
         if all_users:
             await self._prepare_question()
         reply = await self._manager("ListJobs", "a{sv}", options, what=_("Could not list the jobs"))
-        return tuple(JobInfo.from_wire(text(item, "path"), item) for item in wires(_only(reply), "the jobs"))
+        return tuple(JobInfo.from_wire(text(item, "path"), item) for item in wires(only_value(reply), "the jobs"))
 
     async def job(self, path: str) -> JobInfo:
         """One job; also one whose object is gone, from the daemon's records."""
@@ -460,56 +409,8 @@ class Client:
 
     async def modify(self, path: str, *, priority: int | None, bandwidth: int | None) -> None:
         """Change a job's place in the queue (-10 to 10) and its limit (bytes per second, 0 without)."""
-        await self._job(path, "Modify", _throttle(priority, bandwidth), _("Could not change the job"))
+        await self._job(path, "Modify", throttle_options(priority, bandwidth), _("Could not change the job"))
 
     async def _job(self, path: str, member: str, options: Options, what: str) -> None:
         await self._prepare_question()
         await self._connection.call(path, JOB, member, "a{sv}", [options], what=what)
-
-
-JobStart = Callable[[], Awaitable[str]]
-"""Starts a job and returns its path."""
-
-
-def _wanted(query: DistroQuery) -> Options:
-    texts = {
-        "text": query.text,
-        "category": query.category,
-        "architecture": query.architecture,
-        "family": query.family,
-        "sort": query.sort,
-    }
-    options = {key: Typed("s", value) for key, value in texts.items() if value}
-    if query.secure_boot:
-        options["secure_boot"] = Typed("b", True)
-    if query.hide_end_of_life:
-        options["hide_end_of_life"] = Typed("b", True)
-    if query.device:
-        options["device"] = Typed("o", query.device)
-    return options
-
-
-def _throttle(priority: int | None, bandwidth: int | None) -> Options:
-    options: dict[str, Typed] = {}
-    if priority is not None:
-        options["priority"] = Typed("i", priority)
-    if bandwidth is not None:
-        options["bandwidth"] = Typed("t", bandwidth)
-    return options
-
-
-def _only(reply: Sequence[object]) -> object:
-    if len(reply) != 1:
-        raise ProtocolError(f"the answer has {len(reply)} values in place of one")
-    return reply[0]
-
-
-def _path(reply: Sequence[object]) -> str:
-    value = _only(reply)
-    if not isinstance(value, str):
-        raise ProtocolError("the answer is not an object path")
-    return value
-
-
-def _certificates(files: Sequence[int]) -> Options:
-    return {"certificates": Typed("ah", list(range(len(files))))} if files else {}

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from luxusb_cli.beside import Beside
-    from luxusb_cli.client import Client, JobStart
+    from luxusb_cli.calls import JobStart
+    from luxusb_cli.client import Client
     from luxusb_cli.references import LocalFile
     from luxusb_cli.targets import Target
 

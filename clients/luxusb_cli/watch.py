@@ -10,7 +10,8 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from luxusb_cli.client import JOB, Client, JobStart
+from luxusb_cli.calls import JOB, JobStart
+from luxusb_cli.client import Client
 from luxusb_cli.connection import Disconnected, Event, OwnerChanged, Signal
 from luxusb_cli.errors import (
     CLIENT,

@@ -21,7 +21,7 @@ from luxusbd.errors import (
     NotAuthorizedDismissedError,
     NotAuthorizedError,
 )
-from luxusbd.jobs.api import Caller
+from luxusbd.jobs.views import Caller
 
 POLKIT_NAME = "org.freedesktop.PolicyKit1"
 POLKIT_PATH = "/org/freedesktop/PolicyKit1/Authority"

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from luxusbd.bus._lib import Message
 from luxusbd.bus.connection import BUS_NAME, BUS_PATH, Connection, DisconnectedError, RemoteError
 from luxusbd.errors import NotAuthorizedError
-from luxusbd.jobs.api import Caller
+from luxusbd.jobs.views import Caller
 
 T = TypeVar("T")
 

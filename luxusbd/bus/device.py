@@ -8,7 +8,7 @@ from luxusbd.bus import render
 from luxusbd.bus.contract import DEVICE, interfaces
 from luxusbd.bus.dispatcher import Getter, Implementation
 from luxusbd.bus.tree import job_path
-from luxusbd.jobs.api import DeviceView
+from luxusbd.jobs.views import DeviceView
 
 _GETTERS: Mapping[str, Getter] = {
     "Id": lambda view: view.device.identity.id,

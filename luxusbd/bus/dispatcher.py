@@ -31,7 +31,7 @@ from luxusbd.bus.contract import (
 from luxusbd.bus.tree import ROOT_PATH, Exported, Tree, unknown
 from luxusbd.bus.values import convert, text
 from luxusbd.errors import FailedError, InternalError, LimitExceededError, LuxusbError
-from luxusbd.jobs.api import Caller
+from luxusbd.jobs.views import Caller
 
 MAX_CALLS_PER_UID = 256
 """Calls of one uid that may wait for their answer at the same time; root has no limit."""

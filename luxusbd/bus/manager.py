@@ -15,10 +15,11 @@ from luxusbd.bus.shown import ShownSystems
 from luxusbd.bus.standard import as_variants
 from luxusbd.bus.tree import Tree, device_path, job_path
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.jobs.api import DeviceView, Engine, ImportOptions, PruneOptions, UpdateWishes
+from luxusbd.jobs.api import Engine
 from luxusbd.jobs.listed import CatalogQuery, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
+from luxusbd.jobs.views import DeviceView, ImportOptions, PruneOptions, UpdateWishes
 from luxusbd.settings import check_changeable
 from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, Theme
 

@@ -19,7 +19,7 @@ from luxusbd.bus.dispatcher import Implementation
 from luxusbd.bus.standard import as_variants
 from luxusbd.bus.tree import MANAGER_PATH, ROOT_PATH, Exported
 from luxusbd.bus.values import convert
-from luxusbd.jobs.api import Caller
+from luxusbd.jobs.views import Caller
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition, started_by
-from luxusbd.jobs.api import CatalogStatus, ImageUpdate, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
 from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
+from luxusbd.jobs.views import CatalogStatus, ImageUpdate, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
 from luxusbd.stick import foreign
 from luxusbd.stick.foreign import ForeignStick
 from luxusbd.stick.losses import Loss

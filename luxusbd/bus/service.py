@@ -24,8 +24,9 @@ from luxusbd.bus.standard import StandardInterfaces
 from luxusbd.bus.tree import MANAGER_PATH, Exported, Tree, device_object, job_object
 from luxusbd.bus.values import ObjectPath
 from luxusbd.errors import FailedError
-from luxusbd.jobs.api import DeviceView, Engine, Listener
+from luxusbd.jobs.api import Engine, Listener
 from luxusbd.jobs.model import Job
+from luxusbd.jobs.views import DeviceView
 
 BUS_NAME = "org.luxusb.Manager"
 

@@ -10,8 +10,8 @@ from typing import Any
 from luxusbd.bus.contract import DEVICE, JOB
 from luxusbd.bus.values import ObjectPath
 from luxusbd.errors import UnknownObjectError
-from luxusbd.jobs.api import DeviceView
 from luxusbd.jobs.model import Job
+from luxusbd.jobs.views import DeviceView
 
 ROOT_PATH = "/org/luxusb"
 MANAGER_PATH = "/org/luxusb/Manager"

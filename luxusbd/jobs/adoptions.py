@@ -10,11 +10,11 @@ from typing import Any
 from luxusbd.devices.model import DeviceState
 from luxusbd.errors import DeviceNotLuxusbError, NotSupportedError
 from luxusbd.jobs import planfirmware
-from luxusbd.jobs.api import DeviceView
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.registry import name_of
 from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.together import Overall
+from luxusbd.jobs.views import DeviceView
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick import grub
 from luxusbd.stick.filesystem import Kind

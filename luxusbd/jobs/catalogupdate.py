@@ -36,7 +36,6 @@ from luxusbd.errors import (
     VerificationError,
     host_error,
 )
-from luxusbd.jobs.api import CatalogStatus
 from luxusbd.jobs.catalogrecipes import CatalogRecipes
 from luxusbd.jobs.checking import Checker, sealed_room
 from luxusbd.jobs.feeds import Feeds
@@ -45,6 +44,7 @@ from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.views import CatalogStatus
 from luxusbd.text import clean, without_secrets
 from luxusbd.transfer.model import DownloadProgress
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE

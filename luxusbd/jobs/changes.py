@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.images.model import Persistence
-from luxusbd.jobs.api import DeviceView
+from luxusbd.jobs.views import DeviceView
 from luxusbd.stick import persistence
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import ManifestImage, PartitionRole

@@ -12,20 +12,7 @@ from luxusbd.errors import JobStateError
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Certificate
 from luxusbd.jobs import codec
-from luxusbd.jobs.api import (
-    Caller,
-    CatalogStatus,
-    Desktop,
-    DeviceView,
-    ImageView,
-    ImportOptions,
-    Listener,
-    Plan,
-    Power,
-    Pruned,
-    PruneOptions,
-    UpdateWishes,
-)
+from luxusbd.jobs.api import Desktop, Listener, Power
 from luxusbd.jobs.downloadwords import release_title
 from luxusbd.jobs.imports import readable_size
 from luxusbd.jobs.listed import CatalogQuery, Listed
@@ -33,6 +20,17 @@ from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.parts import Parts
+from luxusbd.jobs.views import (
+    Caller,
+    CatalogStatus,
+    DeviceView,
+    ImageView,
+    ImportOptions,
+    Plan,
+    Pruned,
+    PruneOptions,
+    UpdateWishes,
+)
 from luxusbd.stick.model import ManifestImage, MenuChange, StickOptions
 
 FEATURES = (

@@ -18,13 +18,13 @@ from luxusbd.catalog.model import Trust
 from luxusbd.errors import InvalidArgumentError, JobStateError, MalformedImageError, VerificationError
 from luxusbd.images.names import check_name
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.api import ImportOptions
 from luxusbd.jobs.downloadwords import image_result, release_title
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.views import ImportOptions
 from luxusbd.transfer.importmodel import Order, Received
 from luxusbd.transfer.model import DownloadProgress
 from luxusbd.transfer.packing import Packing, names_in_sums, unpacked_name

@@ -14,10 +14,10 @@ from luxusbd.catalog.search import Searchable, Wording, squeezed
 from luxusbd.devices.model import DeviceState
 from luxusbd.errors import DeviceBusyError, DeviceDamagedError, InvalidArgumentError, NotEnoughSpaceError
 from luxusbd.images.hints import RecipeHint, SecureBoot, family, recipe_hints, secure_boot
-from luxusbd.jobs.api import DeviceView
 from luxusbd.jobs.keyring import Keyring, reachable
 from luxusbd.jobs.listed import CatalogQuery, Fit, Listed, ListedRelease, Order
 from luxusbd.jobs.registry import DeviceRegistry, name_of
+from luxusbd.jobs.views import DeviceView
 from luxusbd.stick import layout
 from luxusbd.stick.model import MIB, StickOptions
 from luxusbd.text import clean

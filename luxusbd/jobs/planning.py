@@ -26,12 +26,12 @@ from luxusbd.errors import (
 from luxusbd.images.model import SECURE, Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import changes, fitting, planfirmware
-from luxusbd.jobs.api import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.jobs.changes import Asked
 from luxusbd.jobs.downloadwords import file_name, release_title
 from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.trust import TrustPolicy
+from luxusbd.jobs.views import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
 from luxusbd.stick import grub
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.filesystem import Kind

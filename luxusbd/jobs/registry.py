@@ -29,8 +29,9 @@ from luxusbd.errors import (
     from_name,
 )
 from luxusbd.jobs import planfirmware
-from luxusbd.jobs.api import Caller, DeviceView, ImageUpdate, Listener
+from luxusbd.jobs.api import Listener
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.views import Caller, DeviceView, ImageUpdate
 from luxusbd.stick import beside, secureboot
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.foreign import NAMES

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from luxusbd.errors import DeviceFailingError
-from luxusbd.jobs.api import DeviceView
 from luxusbd.jobs.comparison import Comparison, Fate, How
 from luxusbd.jobs.registry import name_of
 from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.together import Overall
+from luxusbd.jobs.views import DeviceView
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.findings import Area, Findings
 from luxusbd.stick.fsck import DYING

@@ -11,10 +11,10 @@ from luxusbd.catalog.catalog import PREFIX, Catalog, reference_to
 from luxusbd.catalog.model import Distribution, Release
 from luxusbd.catalog.newer import Known
 from luxusbd.images.model import CUSTOM
-from luxusbd.jobs.api import ImageUpdate
 from luxusbd.jobs.downloadwords import release_title
 from luxusbd.jobs.keyring import reachable
 from luxusbd.jobs.trust import TrustPolicy
+from luxusbd.jobs.views import ImageUpdate
 from luxusbd.stick.model import MIB, ManifestImage
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from luxusbd.catalog.catalog import PREFIX
 from luxusbd.errors import ImageNotFoundError
 from luxusbd.images.model import CUSTOM
-from luxusbd.jobs.api import DeviceView
 from luxusbd.jobs.registry import name_of
+from luxusbd.jobs.views import DeviceView
 from luxusbd.stick.model import ManifestImage
 
 

@@ -25,7 +25,6 @@ from luxusbd.images.model import Certificate, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
-from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.downloads import Downloads, wait_for_children
@@ -41,6 +40,7 @@ from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.together import Overall, combine
 from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.workshop import AGAIN, Workshop
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.filesystem import Kind

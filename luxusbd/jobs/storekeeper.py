@@ -14,11 +14,11 @@ from luxusbd.images.model import StoredImage
 from luxusbd.images.sidecar import ROOT, Record
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import partials
-from luxusbd.jobs.api import Caller, ImageView, Pruned, PrunedKind, PruneOptions
 from luxusbd.jobs.downloadwords import release_title
 from luxusbd.jobs.holds import Holds, reason
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.room import Room
+from luxusbd.jobs.views import Caller, ImageView, Pruned, PrunedKind, PruneOptions
 from luxusbd.text import size_text
 
 DAY = 86400

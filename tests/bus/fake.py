@@ -21,13 +21,17 @@ from luxusbd.images.details import Container, Details, Inspection, Keeps, Partit
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.hints import SecureBoot
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
-from luxusbd.jobs.api import (
+from luxusbd.jobs.api import Listener
+from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
+from luxusbd.jobs.mirrorchoice import MirrorState, Standing
+from luxusbd.jobs.mirrorwishes import WishChange
+from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.jobs.views import (
     Caller,
     CatalogStatus,
     DeviceView,
     ImageView,
     ImportOptions,
-    Listener,
     Plan,
     PlannedDevice,
     PlannedImage,
@@ -36,10 +40,6 @@ from luxusbd.jobs.api import (
     PruneOptions,
     UpdateWishes,
 )
-from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
-from luxusbd.jobs.mirrorchoice import MirrorState, Standing
-from luxusbd.jobs.mirrorwishes import WishChange
-from luxusbd.jobs.model import Job, JobState, LogLine, Operation
 from luxusbd.stick.model import Layout, ManifestImage, MenuChange, PartitionRole, PlannedPartition, StickOptions
 
 FEATURES = (

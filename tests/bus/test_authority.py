@@ -18,7 +18,7 @@ from luxusbd.errors import (
     NotAuthorizedDismissedError,
     NotAuthorizedError,
 )
-from luxusbd.jobs.api import Caller
+from luxusbd.jobs.views import Caller
 from tests.bus.client import Client, OtherUser
 from tests.bus.fake import FakeEngine, device, job
 from tests.bus.polkit import NOBODY, FakePolkit, fake_polkit, mock, program, real_polkitd, with_room_for_polkit

@@ -13,7 +13,7 @@ from luxusbd.bus.contract import JOB, interfaces
 from luxusbd.bus.service import BusService
 from luxusbd.bus.tree import device_path, job_path
 from luxusbd.bus.values import variant
-from luxusbd.jobs.api import Caller
+from luxusbd.jobs.views import Caller
 from tests.bus import matrix, wire
 from tests.bus.client import MANAGER_PATH, SERVICE, Client, OtherUser
 from tests.bus.counting import CountingEngine, engine_method

@@ -13,7 +13,7 @@ from luxusbd.bus._lib import Variant
 from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.images.model import Firmware
-from luxusbd.jobs.api import ImageUpdate, PruneOptions, UpdateWishes
+from luxusbd.jobs.views import ImageUpdate, PruneOptions, UpdateWishes
 from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, StrayRoom, Theme
 from tests.bus.client import Client
 from tests.bus.fake import SHA, FakeEngine, job, view

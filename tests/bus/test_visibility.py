@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from luxusbd.bus.service import BusService
-from luxusbd.jobs.api import Caller
 from luxusbd.jobs.model import JobState
+from luxusbd.jobs.views import Caller
 from tests.bus.client import Client, OtherUser
 from tests.bus.fake import FakeEngine, job, view
 from tests.bus.polkit import NOBODY

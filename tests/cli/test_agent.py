@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from luxusb_cli.client import MAY_ASK, Client
+from luxusb_cli.calls import MAY_ASK
+from luxusb_cli.client import Client
 from luxusb_cli.connection import Connection
 
 from luxusbd.bus.contract import MANAGER

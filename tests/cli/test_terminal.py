@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from dbus_next.signature import Variant
-from luxusb_cli.client import MANAGER, MANAGER_PATH
+from luxusb_cli.calls import MANAGER, MANAGER_PATH
 from luxusb_cli.connection import Connection, Typed
 from luxusb_cli.model import JobInfo
 from luxusb_cli.progress import picture

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from luxusb_cli.client import JOB, PROPERTIES, Client, Work
+from luxusb_cli.calls import JOB, PROPERTIES, Work
+from luxusb_cli.client import Client
 from luxusb_cli.connection import Connection, Disconnected, OwnerChanged, Signal, Typed
 from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import DeviceInfo, JobInfo, JobState

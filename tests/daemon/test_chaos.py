@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from luxusb_cli.client import Work
+from luxusb_cli.calls import Work
 from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import JobInfo, JobState
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from luxusb_cli.client import Work
+from luxusb_cli.calls import Work
 from luxusb_cli.connection import Typed
 from luxusb_cli.errors import DaemonError
 

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from luxusb_cli.client import DEVICE, JOB, PROPERTIES
+from luxusb_cli.calls import DEVICE, JOB, PROPERTIES
 from luxusb_cli.errors import DaemonError
 from luxusb_cli.model import JobState
 from luxusb_cli.wire import number, wire_of, wires

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from luxusb_cli.client import Work
+from luxusb_cli.calls import Work
 from luxusb_cli.connection import Typed
 from luxusb_cli.errors import DaemonError
 

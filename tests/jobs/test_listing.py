@@ -14,11 +14,11 @@ from luxusbd.catalog.model import Distribution, Layer, Mirror, Release, Trust
 from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import DeviceBusyError, DeviceDamagedError, InvalidArgumentError, NotEnoughSpaceError
 from luxusbd.images.hints import RecipeHint, SecureBoot
-from luxusbd.jobs.api import DeviceView
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.listed import CatalogQuery, Fit, Listed, Order
 from luxusbd.jobs.listing import Listing
 from luxusbd.jobs.registry import DeviceRegistry
+from luxusbd.jobs.views import DeviceView
 from luxusbd.stick import layout
 from luxusbd.stick.model import MIB, StickOptions
 from tests.jobs.disks import plain_stick

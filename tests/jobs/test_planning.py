@@ -24,11 +24,11 @@ from luxusbd.errors import (
 from luxusbd.images.model import SECURE, BootEntry, BootMethod, Certificate, Firmware, Recognition, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import planning
-from luxusbd.jobs.api import Caller, DeviceView, Plan
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.planning import LIFETIME, MAX_PLANS_PER_UID, Planner
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.trust import TrustPolicy
+from luxusbd.jobs.views import Caller, DeviceView, Plan
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, PartitionRole, StickOptions
 from luxusbd.stick.secureboot import Loaders, Search

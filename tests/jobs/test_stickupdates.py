@@ -16,13 +16,13 @@ from luxusbd.catalog.model import Distribution, Layer, Release, Trust
 from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import ImageNotFoundError, LuxusbError, NotEnoughSpaceError, UntrustedError
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.api import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.stickcomparison import StickComparer
 from luxusbd.jobs.stickupdates import StickUpdates, UpdatePlan
 from luxusbd.jobs.trust import TrustPolicy
+from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import bytes_needed

@@ -51,7 +51,7 @@ def adopt(
     """
 
     async def body(client: Client) -> ExitCode:
-        from luxusb_cli.client import Work
+        from luxusb_cli.calls import Work
         from luxusb_cli.connection import Typed
         from luxusb_cli.consent import ask_yes, check_ids
         from luxusb_cli.targets import open_targets

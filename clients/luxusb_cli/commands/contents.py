@@ -287,7 +287,7 @@ def verify(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
     """
 
     async def body(client: Client) -> ExitCode:
-        from luxusb_cli.client import Work
+        from luxusb_cli.calls import Work
         from luxusb_cli.targets import open_targets
 
         async with open_targets(client, choice) as (target,):

@@ -19,7 +19,8 @@ from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolv
 from luxusb_cli.targets import TargetChoice
 
 if TYPE_CHECKING:
-    from luxusb_cli.client import Client, Work
+    from luxusb_cli.calls import Work
+    from luxusb_cli.client import Client
     from luxusb_cli.targets import Target
 
 
@@ -130,7 +131,7 @@ def restore(state: State, choice: TargetChoice, yes: bool, device_ids: Sequence[
     Examples:
       luxusb restore --device /dev/sdb
     """
-    from luxusb_cli.client import Work
+    from luxusb_cli.calls import Work
 
     return _whole_disk(
         state,
@@ -160,7 +161,7 @@ def probe(state: State, choice: TargetChoice, yes: bool, device_ids: Sequence[st
     Examples:
       luxusb probe --device /dev/sdb
     """
-    from luxusb_cli.client import Work
+    from luxusb_cli.calls import Work
 
     return _whole_disk(
         state,

@@ -43,7 +43,7 @@ def rescan(state: State, choice: TargetChoice, thorough: bool, options: JobOptio
     """
 
     async def body(client: Client) -> ExitCode:
-        from luxusb_cli.client import Work
+        from luxusb_cli.calls import Work
         from luxusb_cli.connection import Typed
         from luxusb_cli.targets import open_targets
 

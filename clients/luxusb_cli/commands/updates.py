@@ -75,7 +75,7 @@ def update(
     asks = replace_first and not check
 
     async def body(client: Client) -> ExitCode:
-        from luxusb_cli.client import Work
+        from luxusb_cli.calls import Work
         from luxusb_cli.connection import Typed
         from luxusb_cli.consent import ask_for_names, check_ids
         from luxusb_cli.references import find_stick_images

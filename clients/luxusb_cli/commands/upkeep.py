@@ -45,7 +45,7 @@ def repair(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
     """
 
     async def body(client: Client) -> ExitCode:
-        from luxusb_cli.client import Work
+        from luxusb_cli.calls import Work
         from luxusb_cli.targets import open_targets
 
         async with open_targets(client, choice) as (target,):
