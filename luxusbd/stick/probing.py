@@ -164,7 +164,7 @@ def quick(
     Args:
         medium: the disk.
         progress: is told of bytes written and read.
-        saved: keeps what was there until it is put back; None where nothing is to be put back.
+        saved: keeps what was there, so that the caller can `put_back`; None where nothing is to be put back.
         stopped: asked often; once it is true, what was there is put back and the probe ends.
         clock: seconds.
 
@@ -176,47 +176,30 @@ def quick(
     """
     work = _Quick(_Probe(medium, progress, stopped, clock), saved)
     try:
-        findings = work.run()
+        return work.run()
     except DeviceNotFoundError:
         raise
     except BaseException:
-        _put_back(medium, progress, saved)
+        if saved is not None:
+            put_back(medium, progress, saved)
         raise
-    _put_back(medium, progress, saved)
-    return findings
 
 
 def put_back(medium: Medium, progress: Progress, saved: Saved) -> None:
-    """Put back what an earlier probe, which was cut, has left in `saved`.
+    """Put back what a probe overwrote, this one or one that was cut; what was overwritten last goes first.
 
-    What has been written since, which shows by the marks that are not there any more, is left alone.
+    What somebody else has written since, which shows by the marks that are not there any more, is left alone.
 
     Raises:
-        LuxusbError: as `quick`.
+        DeviceNotFoundError: the disk is gone; `saved` keeps everything.
+        DeviceFailingError: some of it could not be put back, and `saved` keeps it; the text says how much.
     """
+    lost = 0
+    marks = Marks(saved.salt)
     marks = Marks(saved.salt)
     for number, data in saved.newest_first():
-        there = medium.read(number * BLOCK, len(data))
-        whole = bytearray(there)
-        for index in range(len(data) // BLOCK):
-            place = slice(index * BLOCK, (index + 1) * BLOCK)
-            if marks.touched(number + index, there[place]):
-                whole[place] = data[place]
-        if whole != there:
-            medium.write(number * BLOCK, whole)
-        progress.advance(len(data))
-    medium.flush()
-    saved.clear()
-
-
-def _put_back(medium: Medium, progress: Progress, saved: Saved | None) -> None:
-    """Write what was there, last overwritten first; what could not be written is kept in `saved`."""
-    if saved is None:
-        return
-    lost = 0
-    for number, data in saved.newest_first():
         try:
-            medium.write(number * BLOCK, data)
+            _put_back_one(medium, marks, number, data)
         except DeviceNotFoundError:
             raise
         except LuxusbError:
@@ -231,6 +214,17 @@ def _put_back(medium: Medium, progress: Progress, saved: Saved | None) -> None:
     if lost:
         raise DeviceFailingError(f"{size_text(lost)} of what was on the disk could not be put back")
     saved.clear()
+
+
+def _put_back_one(medium: Medium, marks: Marks, number: int, data: bytes) -> None:
+    there = medium.read(number * BLOCK, len(data))
+    whole = bytearray(there)
+    for index in range(len(data) // BLOCK):
+        place = slice(index * BLOCK, (index + 1) * BLOCK)
+        if marks.touched(number + index, there[place]):
+            whole[place] = data[place]
+    if whole != there:
+        medium.write(number * BLOCK, whole)
 
 
 def full(
