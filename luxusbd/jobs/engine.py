@@ -31,7 +31,7 @@ from luxusbd.jobs.views import (
     PruneOptions,
     UpdateWishes,
 )
-from luxusbd.stick.model import ManifestImage, MenuChange, StickOptions
+from luxusbd.stick.model import ManifestImage, MenuChange, Probe, StickOptions
 
 FEATURES = (
     "ListDistributions",
@@ -61,6 +61,9 @@ FEATURES = (
     "RescanStick",
     "AdoptStick",
     "SetPersistence",
+    "RestoreDisk",
+    "ProbeCapacity",
+    "Eject",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
@@ -205,13 +208,14 @@ class LuxusbEngine:
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        probe: bool | None = None,
     ) -> Plan:
         """Work out a stick."""
         await self._parts.registry.looked_at(devices)
         await self._parts.unmounting.check(devices)
         options = replace(options, certificates=await self._certificates(certificates))
         return self._parts.planner.make(
-            caller, devices, references, options, allow_large=allow_large, persistence=persistence or {}
+            caller, devices, references, options, allow_large=allow_large, persistence=persistence or {}, probe=probe
         )
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:
@@ -278,6 +282,22 @@ class LuxusbEngine:
         """Give an image on a stick room for changes, or take it away."""
         await self._parts.registry.looked_at([device])
         return await self._parts.sticks.set_persistence(caller, device, image, size)
+
+    async def probe_capacity(
+        self, caller: Caller, device: DeviceIdentity, mode: Probe, *, allow_large: bool = False
+    ) -> Job:
+        """Find out what a disk holds."""
+        return await self._parts.whole_disks.probe(caller, device, mode, allow_large=allow_large)
+
+    async def restore_disk(
+        self, caller: Caller, device: DeviceIdentity, options: StickOptions, *, allow_large: bool = False
+    ) -> Job:
+        """Make a plain drive of it."""
+        return await self._parts.whole_disks.restore(caller, device, options, allow_large=allow_large)
+
+    async def eject(self, caller: Caller, device: DeviceIdentity) -> None:  # noqa: ARG002
+        """Flush a disk and switch it off."""
+        await self._parts.whole_disks.eject(device)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:  # noqa: ARG002
         """The images on a stick in menu order."""
