@@ -18,7 +18,7 @@ from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.savedfiles import SavedFiles
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.unmounting import Unmounting
-from luxusbd.jobs.views import Caller, DeviceView
+from luxusbd.jobs.views import Caller
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.model import Probe, StickOperation, StickOptions
 
@@ -44,9 +44,11 @@ class WholeDisks:
         """Start finding out what a disk holds.
 
         Raises:
-            LuxusbError: it cannot be written now, is large, or is an image file.
+            LuxusbError: it cannot be written now, or is large and all of it would be lost.
         """
-        view = self._disk(identity, "probed", allow_large=allow_large or mode is Probe.QUICK)
+        view = self._registry.check_writable(identity)
+        if mode is Probe.FULL and not allow_large:
+            check_large(view)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, identity.size, 1)
@@ -96,7 +98,9 @@ class WholeDisks:
         Raises:
             LuxusbError: it is in use, gone, an image file, or cannot be switched off.
         """
-        view = self._disk(identity, "ejected", allow_large=True)
+        view = self._registry.check_writable(identity)
+        if not view.device.node:
+            raise NotSupportedError(f"{name_of(view)} is an image file and cannot be ejected; name a disk")
         fd = await self._workshop.open(identity)
         try:
             await asyncio.to_thread(scsi.flush, fd)
@@ -110,11 +114,3 @@ class WholeDisks:
             await asyncio.to_thread(scsi.stop_unit, fd)
         finally:
             os.close(fd)
-
-    def _disk(self, identity: DeviceIdentity, done: str, *, allow_large: bool) -> DeviceView:
-        view = self._registry.check_writable(identity)
-        if not view.device.node:
-            raise NotSupportedError(f"{name_of(view)} is an image file and cannot be {done}; name a disk")
-        if not allow_large:
-            check_large(view)
-        return view

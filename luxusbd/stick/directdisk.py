@@ -3,6 +3,7 @@ device has taken. Blocking."""
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 
@@ -23,7 +24,10 @@ class DirectDisk:
         try:
             self._fd = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
         except OSError as error:
-            raise translated(error, "opening") from error
+            if error.errno != errno.EINVAL:
+                raise translated(error, "opening") from error
+            # an image file on a filesystem without O_DIRECT: the reader drops the cached pages
+            self._fd = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
         self._reader = MediumReader(self._fd)
         self._buffer = mmap.mmap(-1, CHUNK)
 
