@@ -25,7 +25,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.stick import isofiles, layout, menu, reader, writer
+from luxusbd.stick import isofiles, layout, menu, reader, sums, writer
 from luxusbd.stick.blockio import MediumReader
 from luxusbd.stick.model import (
     MIB,
@@ -131,6 +131,7 @@ async def test_the_life_of_a_stick(bench: Bench) -> None:
         "bios-core",
         "bios-boot-code",
         "menu",
+        "hash list",
     }
 
     removed = await bench.do(StickOperation.REMOVE, remove=("one.iso",))
@@ -403,6 +404,8 @@ async def test_damage_is_found_by_verify(bench: Bench) -> None:
     with MediumReader(bench.fd) as medium:
         filesystem = reader.open_data(medium.read_at, layout.plan(helpers.SIZE, StickOptions()))
         extent = filesystem.extents("/iso/bad.iso")[0]
+        line = filesystem.extents(sums.sums_path(images[0].image))[0]
+    os.pwrite(bench.fd, b"#", DATA + line.physical * 4096)
     place = DATA + extent.physical * 4096 + 1000
     os.pwrite(bench.fd, bytes([os.pread(bench.fd, 1, place)[0] ^ 1]), place)
     os.pwrite(bench.fd, b"\xff", 2 * MIB + 70000)
@@ -422,8 +425,12 @@ async def test_damage_is_found_by_verify(bench: Bench) -> None:
         "bios-core": "ok",
         "bios-boot-code": "ok",
         "menu": "ok",
+        "hash list": "corrupt",
     }
     await bench.do(StickOperation.REFRESH)
+    result = await bench.do(StickOperation.VERIFY)
+    assert [item["what"] for item in result["boot_files"] if item["state"] != "ok"] == ["hash list"]
+    await bench.do(StickOperation.REPAIR)
     result = await bench.do(StickOperation.VERIFY)
     assert {item["state"] for item in result["boot_files"]} == {"ok"}
     await bench.do(StickOperation.REMOVE, remove=("bad.iso", "gone.iso", "short.iso"))
