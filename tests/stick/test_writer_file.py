@@ -69,12 +69,20 @@ class Bench:
         options: StickOptions | None = None,
         persist: tuple[tuple[str, int], ...] = (),
         change: MenuChange | None = None,
+        found: tuple[ManifestImage, ...] = (),
         after_step: Callable[[str], None] = lambda _step: None,
     ) -> dict[str, Any]:
         self.progress.clear()
         options = options or StickOptions()
         order = helpers.order(
-            operation, self.fd, add=add, remove=remove, options=options, persist=persist, change=change or MenuChange()
+            operation,
+            self.fd,
+            add=add,
+            remove=remove,
+            options=options,
+            persist=persist,
+            change=change or MenuChange(),
+            found=found,
         )
         return await writer.execute(order, self.progress.append, after_step=after_step)
 
