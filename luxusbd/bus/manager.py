@@ -62,6 +62,7 @@ class ManagerMethods:
             "UpdateCatalog": self._update_catalog,
             "GetCatalogStatus": self._get_catalog_status,
             "ImportCatalog": self._import_catalog,
+            "GetLogo": self._get_logo,
             "Download": self._download,
             "ImportImage": self._import_image,
             "InspectImage": self._inspect_image,
@@ -138,6 +139,10 @@ class ManagerMethods:
 
     async def _import_catalog(self, call: Call, given: Options) -> Answer:
         return Answer((await self._engine.import_catalog(call.caller, call.args[0], given[members.NAME]),))
+
+    async def _get_logo(self, call: Call, given: Options) -> Answer:
+        del given
+        return Answer((0,), fds=(await self._engine.get_logo(call.caller, call.args[0]),))
 
     async def _download(self, call: Call, given: Options) -> Answer:
         reference = call.args[0]

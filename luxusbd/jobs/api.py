@@ -134,6 +134,9 @@ class Engine(Protocol):
         `fd` stays the caller's. `CatalogError` for one that is not right.
         """
 
+    async def get_logo(self, caller: Caller, distribution_id: str) -> int:
+        """A read-only descriptor of the logo, which the caller of this method closes; `NoLogoError` without one."""
+
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""
 

@@ -39,6 +39,7 @@ FEATURES = (
     "UpdateCatalog",
     "GetCatalogStatus",
     "ImportCatalog",
+    "GetLogo",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -140,6 +141,10 @@ class LuxusbEngine:
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         """Put a catalogue over what the caller sees."""
         return await self._parts.own_catalogs.take(caller.uid, fd, name)
+
+    async def get_logo(self, caller: Caller, distribution_id: str) -> int:
+        """A logo."""
+        return await self._parts.logos.open(distribution_id, caller.uid)
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""

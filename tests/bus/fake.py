@@ -48,6 +48,7 @@ FEATURES = (
     "UpdateCatalog",
     "GetCatalogStatus",
     "ImportCatalog",
+    "GetLogo",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -278,6 +279,14 @@ class FakeEngine:
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         self.calls.append(("import_catalog", caller, os.pread(fd, 100, 0), name))
         return 3
+
+    async def get_logo(self, caller: Caller, distribution_id: str) -> int:
+        if distribution_id != DISTRIBUTION.id:
+            raise DistributionNotFoundError(f"no distribution {distribution_id}")
+        fd = os.memfd_create("logo")
+        os.write(fd, b"the logo")
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         self.calls.append(("download", caller, reference, priority, bandwidth))
