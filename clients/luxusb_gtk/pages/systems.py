@@ -14,7 +14,13 @@ from luxusb_gtk import words
 from luxusb_gtk.basket import choice_of
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import Done, Failed, Presence
+from luxusb_gtk.widgets.logo import LogoView
 from luxusb_gtk.widgets.parts import Page, badge, icon_button, name_for_readers, note, row, status, text_button
+
+LOGO = 40
+"""Pixels."""
+PAUSE = 100
+"""Milliseconds without scrolling or searching after which the logos of what is in view are asked for."""
 
 
 class SystemRow(Adw.ActionRow):
@@ -30,8 +36,9 @@ class SystemRow(Adw.ActionRow):
         self.check = Gtk.CheckButton(valign=Gtk.Align.CENTER)
         name_for_readers(self.check, _("Choose {name}").format(name=system.name))
         self.check.connect("toggled", self._toggled)
-        avatar = Adw.Avatar(size=36, text=system.name, show_initials=True)
-        self.add_prefix(avatar)
+        self.logo = LogoView(LOGO)
+        self.logo.set_system(system)
+        self.add_prefix(self.logo)
         self.add_prefix(self.check)
         self.set_activatable_widget(self.check)
         first, *self._more = words.marks(system, release) or [("", "")]
@@ -132,6 +139,11 @@ class SystemsPage(Page):
         self.bottom.append(bar)
         self.bottom.set_visible(True)
         self._names: list[str] = []
+        self._looking = 0
+        heights = self.scroller.get_vadjustment()
+        for signal in ("changed", "value-changed"):
+            heights.connect(signal, lambda _heights: self._look_soon())
+        self.connect("map", lambda _page: self._look_soon())
         model.connect("systems", lambda _model: self._fill())
         model.connect("chosen", lambda _model: self._chosen())
         model.connect("jobs", lambda _model: self._jobs())
@@ -161,6 +173,25 @@ class SystemsPage(Page):
             self.stack.set_visible_child_name("list")
         else:
             self.stack.set_visible_child_name("nothing")
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._looking:
+            GLib.source_remove(self._looking)
+        self._looking = GLib.timeout_add(PAUSE, self._look)
+
+    def _look(self) -> bool:
+        """Ask for the logos of the rows in view, from the first on; of others when they come into it."""
+        shown = [item for item in self._rows if item.get_mapped()]
+        if any(not item.get_height() for item in shown):
+            return True  # they have no place yet
+        self._looking = 0
+        height = self.scroller.get_height()
+        for item in shown:
+            known, place = item.compute_bounds(self.scroller)
+            if known and place.get_y() < height and place.get_y() + place.get_height() > 0:
+                item.logo.load(self._model.logos)
+        return False
 
     def _visible(self, item: Gtk.ListBoxRow) -> bool:
         if not isinstance(item, SystemRow):
