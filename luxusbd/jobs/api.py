@@ -24,6 +24,7 @@ from luxusbd.jobs.views import (
     Plan,
     Pruned,
     PruneOptions,
+    RemoteWishes,
     UpdateWishes,
 )
 from luxusbd.stick.model import ManifestImage, MenuChange, StickOptions
@@ -127,6 +128,9 @@ class Engine(Protocol):
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""
+
+    async def set_catalog_remote(self, caller: Caller, wishes: RemoteWishes, key: int | None) -> Sequence[str]:
+        """Keep the catalogue up to date from another remote; whose signature counts then. `key` stays the caller's."""
 
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         """Put a catalogue over what the caller sees, in place of the one before; how many distributions it has.

@@ -29,6 +29,7 @@ from luxusbd.jobs.views import (
     Plan,
     Pruned,
     PruneOptions,
+    RemoteWishes,
     UpdateWishes,
 )
 from luxusbd.stick.model import ManifestImage, MenuChange, StickOptions
@@ -38,6 +39,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "SetCatalogRemote",
     "ImportCatalog",
     "GetLogo",
     "Download",
@@ -141,6 +143,10 @@ class LuxusbEngine:
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         """Put a catalogue over what the caller sees."""
         return await self._parts.own_catalogs.take(caller.uid, fd, name)
+
+    async def set_catalog_remote(self, caller: Caller, wishes: RemoteWishes, key: int | None) -> Sequence[str]:  # noqa: ARG002
+        """Follow another remote."""
+        return await self._parts.remotes.set(wishes, key)
 
     async def get_logo(self, caller: Caller, distribution_id: str) -> int:
         """A logo."""

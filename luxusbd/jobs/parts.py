@@ -20,6 +20,7 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.catalogrecipes import FILE_NAME, CatalogRecipes
+from luxusbd.jobs.catalogremote import CatalogRemotes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.certificates import AdminCertificates
 from luxusbd.jobs.checking import Checker
@@ -211,6 +212,7 @@ class Parts:
         self.queue.add_listener(self._mark)
         self.queue.add_listener(self.awake)
         self.steering = Steering(settings, self.queue, self.transfers, self.keeper, self.awake)
+        self.remotes = CatalogRemotes(self.steering, self.updates, checker, state)
 
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""

@@ -38,6 +38,7 @@ from luxusbd.jobs.views import (
     Pruned,
     PrunedKind,
     PruneOptions,
+    RemoteWishes,
     UpdateWishes,
 )
 from luxusbd.stick.model import Layout, ManifestImage, MenuChange, PartitionRole, PlannedPartition, StickOptions
@@ -47,6 +48,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "SetCatalogRemote",
     "ImportCatalog",
     "GetLogo",
     "Download",
@@ -275,6 +277,10 @@ class FakeEngine:
             "https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",), feeds=54,
             feeds_asked=6, feeds_failed=("kali",),
         )  # fmt: skip
+
+    async def set_catalog_remote(self, caller: Caller, wishes: RemoteWishes, key: int | None) -> Sequence[str]:
+        self.calls.append(("set_catalog_remote", wishes, None if key is None else os.pread(key, 100, 0)))
+        return wishes.fingerprints or ("AB" * 20,)
 
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         self.calls.append(("import_catalog", caller, os.pread(fd, 100, 0), name))

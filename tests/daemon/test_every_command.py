@@ -172,6 +172,11 @@ async def _catalog_update(world: World) -> Arguments:
     return ()
 
 
+@case("catalog remote", says=["remote", "signed by", "configured"], holds=lambda found: found["remote"]["fingerprints"])
+async def _catalog_remote(_world: World) -> Arguments:
+    return ()
+
+
 @case("catalog status", says=["remote", "last updated"], holds=lambda found: "serial" in found["status"])
 async def _catalog_status(_world: World) -> Arguments:
     return ()
