@@ -13,6 +13,7 @@ from luxusb_cli.errors import CliError
 from luxusb_cli.model import DeviceInfo, JobInfo
 
 from luxusb_gtk.basket import Basket, Choice
+from luxusb_gtk.logos import Logos
 from luxusb_gtk.service import DEVICE_INTERFACE, JOB_INTERFACE, Presence, Service, ServiceError
 
 NO_OPTIONS = GLib.Variant("(a{sv})", ({},))
@@ -38,6 +39,7 @@ class Model(GObject.Object):
     def __init__(self, service: Service) -> None:
         super().__init__()
         self.service = service
+        self.logos = Logos(service)
         self.systems: tuple[DistroInfo, ...] = ()
         self.systems_problem = ""
         """Why there is no list of systems, else empty."""
@@ -71,6 +73,7 @@ class Model(GObject.Object):
     # ---- what the daemon says
     def load_systems(self) -> None:
         """Read the catalogue anew."""
+        self.logos.forget_failures()
 
         def done(answer: tuple[Any, ...]) -> None:
             try:

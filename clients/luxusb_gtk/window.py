@@ -22,6 +22,7 @@ from luxusb_gtk.pages.summary import SummaryPage
 from luxusb_gtk.pages.systems import SystemsPage, import_file
 from luxusb_gtk.preferences import Preferences
 from luxusb_gtk.service import Presence, ServiceError
+from luxusb_gtk.widgets import logo
 from luxusb_gtk.widgets.dialogs import ask, choose_file, open_file
 from luxusb_gtk.widgets.parts import NARROW, Page, note, status, text_button
 
@@ -50,7 +51,7 @@ class MainWindow(Adw.ApplicationWindow):
         self.set_size_request(NARROW, 400)
         self.model = model
         style = Gtk.CssProvider()
-        style.load_from_data(CSS)
+        style.load_from_data(CSS + logo.CSS)
         Gtk.StyleContext.add_provider_for_display(
             Gdk.Display.get_default(), style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION
         )

@@ -56,6 +56,20 @@ TRUST_MEANING = {
     "hash": N_("It is checked against a known hash"),
     "tls-only": N_("Only as sure as the connection to its mirror"),
 }
+_SECURE_BOOT = {
+    "yes": N_("Secure Boot"),
+    "no": N_("no Secure Boot"),
+}
+_CATEGORIES = {
+    "Desktop": N_("Desktop"),
+    "Developer": N_("Developer"),
+    "Gaming": N_("Gaming"),
+    "Privacy": N_("Privacy"),
+    "Security": N_("Security"),
+    "Server": N_("Server"),
+    "Utility": N_("Utility"),
+}
+"""Those of the packaged list."""
 _FIRMWARE = {
     "bios": N_("BIOS"),
     "uefi": N_("UEFI"),
@@ -84,6 +98,11 @@ def trust(word: str) -> str:
     return _(_TRUST[word]) if word in _TRUST else ""
 
 
+def category(name: str) -> str:
+    """What a category is called; one that a list made up is called as it says."""
+    return _(_CATEGORIES[name]) if name in _CATEGORIES else name
+
+
 def firmware(words: tuple[str, ...]) -> str:
     """What a stick starts on."""
     return ", ".join(_(_FIRMWARE[word]) if word in _FIRMWARE else word for word in words)
@@ -107,8 +126,8 @@ def marks(system: DistroInfo, found: ReleaseInfo) -> list[tuple[str, str]]:
         known.append((_("custom"), "accent"))
     if found.ended:
         known.append((_("end of life"), "warning"))
-    if found.secure_boot == "no":
-        known.append((_("no Secure Boot"), "dim"))
+    if found.secure_boot in _SECURE_BOOT:
+        known.append((_(_SECURE_BOOT[found.secure_boot]), "dim"))
     return [(word, style) for word, style in known if word]
 
 

@@ -30,6 +30,7 @@ from luxusbd.jobs.views import (
     Plan,
     Pruned,
     PruneOptions,
+    RemoteWishes,
     UpdateWishes,
 )
 from luxusbd.stick.model import ManifestImage, MenuChange, StickOptions
@@ -40,7 +41,9 @@ FEATURES = (
     "UpdateCatalog",
     "GetCatalogStatus",
     "ListRecipes",
+    "SetCatalogRemote",
     "ImportCatalog",
+    "GetLogo",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -146,6 +149,14 @@ class LuxusbEngine:
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         """Put a catalogue over what the caller sees."""
         return await self._parts.own_catalogs.take(caller.uid, fd, name)
+
+    async def set_catalog_remote(self, caller: Caller, wishes: RemoteWishes, key: int | None) -> Sequence[str]:  # noqa: ARG002
+        """Follow another remote."""
+        return await self._parts.remotes.set(wishes, key)
+
+    async def get_logo(self, caller: Caller, distribution_id: str) -> int:
+        """A logo."""
+        return await self._parts.logos.open(distribution_id, caller.uid)
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""

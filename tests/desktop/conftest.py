@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.daemon.conftest import attach, caller, catalogue, daemon, images, mirror, place, settings, stick  # noqa: F401
+from tests.daemon.conftest import (  # noqa: F401
+    CONFIG,
+    attach,
+    authority,
+    caller,
+    catalogue,
+    images,
+    mirror,
+    place,
+    settings,
+    stick,
+)
 from tests.daemon.daemon import Daemon
+from tests.daemon.leftovers import Machine
 from tests.desktop.screen import display, turn, until
 
 NUMBERS = itertools.count(1)
@@ -22,7 +35,23 @@ def screen() -> Iterator[str]:
 
 
 @pytest.fixture
-async def app(screen: str, daemon: Daemon) -> AsyncIterator[Any]:  # noqa: F811
+def fetching() -> str:
+    """What the configuration says of logos: the packaged list names servers, which no test asks."""
+    return "[catalog]\nlogos = false\n"
+
+
+@pytest.fixture
+async def daemon(place: Path, catalogue: Path, settings: str, fetching: str) -> AsyncIterator[Daemon]:  # noqa: F811
+    """A running daemon; at its end nothing of it may be left."""
+    machine = Machine.now()
+    config = CONFIG.format(place=place) + settings + fetching
+    async with Daemon(place, catalogues=[catalogue], config=config) as running:
+        yield running
+    machine.check_nothing_left(running)
+
+
+@pytest.fixture
+async def app(screen: str, daemon: Daemon) -> AsyncIterator[Any]:
     """The application with its window, connected."""
     async with running(daemon.address) as started:
         await until(lambda: started.window.states.get_visible_child_name() == "ready", "the daemon")
