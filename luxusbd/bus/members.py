@@ -129,6 +129,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
             TIMEOUT,
             LABEL,
             ALLOW_LARGE,
+            DRY_RUN,
             CERTIFICATES,
         ),
     ),

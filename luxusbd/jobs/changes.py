@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.images.model import Persistence
+from luxusbd.images.changeshints import Way, expected_ways
+from luxusbd.images.model import Persistence, Store
 from luxusbd.jobs.views import DeviceView
 from luxusbd.stick import persistence
 from luxusbd.stick.filesystem import Kind
@@ -69,6 +70,26 @@ def needed(asked: Sequence[Asked], kind: Kind, *, partition: bool) -> Mapping[Pa
                 )
         total[each.partition] += persistence.needed(way, each.size, here)
     return total
+
+
+def keeps(ways: Sequence[Persistence] | None, recipe: str, kind: Kind) -> str:
+    """Where a system would keep changes on a stick that is still to be made.
+
+    Args:
+        ways: of a stored image; None before the download.
+        recipe: the boot recipe that is expected of its release.
+        kind: filesystem of the partition that the image goes onto.
+
+    Returns:
+        A value of `Store`, `partition` only where there is no other way; none; or unknown.
+    """
+    known: Sequence[Persistence | Way] | None = expected_ways().get(recipe) if ways is None else ways
+    if known is None:
+        return "unknown"
+    stores = [way.store for way in known if not way.on or kind in way.on]
+    if not stores:
+        return "none"
+    return next((store for store in stores if store is not Store.PARTITION), Store.PARTITION).value
 
 
 def check_existing(view: DeviceView, image: ManifestImage, size: int) -> None:
