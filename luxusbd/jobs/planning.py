@@ -102,7 +102,8 @@ class Wanted:
         if not self.persistence:
             return ()
         ways = self.stored.recognition.persistence if self.stored is not None else None
-        return (Asked(self.name, self.persistence, partition, ways),)
+        recipe = self.release.recipe if self.release is not None else ""
+        return (Asked(self.name, self.persistence, partition, ways, recipe),)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from luxusbd.images.model import (
 )
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import changes, planning
+from luxusbd.jobs.changes import Asked
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.planning import LIFETIME, MAX_PLANS_PER_UID, Planner
 from luxusbd.jobs.registry import DeviceRegistry
@@ -362,3 +363,17 @@ def test_a_companion_beside_ext4_and_tiny_parts_are_refused(planner: Planner) ->
             make(planner, options=options)
     with pytest.raises(NotEnoughSpaceError):
         make(planner, options=StickOptions(share=8 * GIB))
+
+
+def test_a_download_that_is_expected_to_use_the_partition_takes_nothing_else() -> None:
+    def room(name: str, recipe: str) -> Asked:
+        return Asked(name, 64 * MIB, PartitionRole.DATA, None, recipe)
+
+    def data(*asked: Asked, partition: bool) -> int:
+        return changes.needed(asked, Kind.EXT4, partition=partition)[PartitionRole.DATA]
+
+    assert data(room("u.iso", "casper"), partition=True) == 0
+    assert data(room("u.iso", "casper"), partition=False) == 64 * MIB
+    assert data(room("u.iso", ""), partition=True) == 64 * MIB
+    with pytest.raises(InvalidArgumentError, match=r"u\.iso and d\.iso would keep their changes in the same place"):
+        data(room("u.iso", "casper"), room("d.iso", "live-boot"), partition=True)
