@@ -36,7 +36,9 @@ def lines(plan: PlanInfo, image: PlannedImage) -> Iterator[str]:
         yield _("What it starts under is known after the download")
     if missing := left_out(plan, image):
         yield _("Stays out under: {firmware}").format(firmware=words.firmware(missing))
-    yield from image.warnings
+    # the daemon says it once more where it has nothing to add
+    plain = {f"does not start under {name}" for name in missing}
+    yield from (warning for warning in image.warnings if warning not in plain)
 
 
 def general(plan: PlanInfo) -> list[str]:

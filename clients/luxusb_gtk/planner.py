@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gi.repository import GLib
@@ -13,7 +13,7 @@ from luxusb_cli.model import DeviceInfo
 from luxusb_cli.plans import PlanInfo
 
 from luxusb_gtk import stickplan
-from luxusb_gtk.basket import Basket
+from luxusb_gtk.basket import Basket, Choice
 from luxusb_gtk.service import Done, Failed, Service, ServiceError
 from luxusb_gtk.stickplan import Asked, Figures, StickChoices
 
@@ -30,6 +30,12 @@ class Planned:
     asked: Asked
     plan: PlanInfo
     figures: Figures
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What it is for, by the titles that the images will have."""
+        named = zip(self.basket.choices, self.plan.images, strict=True)
+        return tuple(replace(choice, title=image.title) for choice, image in named)
 
 
 Wanted = tuple[str, int, int, Basket, StickChoices, int]

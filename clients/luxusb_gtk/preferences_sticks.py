@@ -26,16 +26,15 @@ class NewSticks:
 
     def __init__(self, model: Model, failed: Callable[[ServiceError], None]) -> None:
         self._model, self._failed = model, failed
-        self.filesystem = filesystem_row(
-            _("Can be changed for each stick"), lambda word: self._keep(replace(model.wishes, filesystem=word))
-        )
+        self.filesystem = filesystem_row(lambda word: self._keep(replace(model.wishes, filesystem=word)))
         self.filesystem.show_value(model.wishes.filesystem)
         name = _("Room for changes in GiB")
         self.room = SizeSpin(name, lambda size: self._keep(replace(model.wishes, persistence=size)))
         self.room.show_bytes(model.wishes.persistence)
         self.widget: Adw.PreferencesGroup = group(
             _("New sticks"),
-            [
+            description=_("Can be changed for each stick"),
+            rows=[
                 self.filesystem.row,
                 size_row(name, _("For every system that is known to keep changes; 0 is none"), self.room),
             ],

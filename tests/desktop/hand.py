@@ -115,6 +115,13 @@ async def answer(response: str) -> None:
     await until(lambda: not dialog(), "the end of the dialogue")
 
 
+async def scroll(page: Any, where: float) -> None:
+    """Scroll a page: 0 is its top and 1 its end."""
+    adjustment = page.scroller.get_vadjustment()
+    adjustment.set_value(where * (adjustment.get_upper() - adjustment.get_page_size()))
+    await turn()
+
+
 async def picture(window: Any, path: Path) -> None:
     """Write what a window shows as PNG, as the X server has it."""
     for _ in range(60):

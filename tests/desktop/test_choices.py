@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from luxusb_gtk.service import ServiceError
 
+from tests.daemon.byhand import Hand
 from tests.daemon.caller import Caller
+from tests.daemon.conftest import Target
 from tests.daemon.images import MIB, Images, debian_live
 from tests.daemon.sticks import contents, names
 from tests.desktop import hand
@@ -58,24 +60,25 @@ async def test_a_stick_with_room_for_changes(
     summary = window.summary
     debian = app.model.basket.choices[0].key
     assert list(summary.changes.fields) == [debian, "alpha"]
+    summary.changes.expander.set_expanded(True)
     said = says(window, "Debian")
     assert "Starts under: " in said
     assert "keeps changes, 41 MiB" in said
 
     summary.changes.fields[debian].set_value(0.03)
     await until(lambda: "keeps changes, 31 MiB" in says(window, "Debian"), "the other room")
-    summary.options.expander.set_expanded(True)
-    summary.options.filesystem.list.set_selected(1)
+    summary.partitions.expander.set_expanded(True)
+    summary.partitions.filesystem.list.set_selected(1)
     words = await hand.sees(window, "not from exfat")
     assert "debian.iso" in words
     assert not summary.bottom.get_visible()
     assert app.model.basket.choices[0].persistence == ROOM, "an error of the plan keeps the choices"
-    summary.options.companion.set_value(0.02)
+    summary.partitions.companion.set_value(0.02)
     await planned(window)
     assert {part.kind for part in summary.bar.space.segments} >= {"companion"}
     assert "companion partition" in says(window, "Debian")
-    summary.options.share.set_value(0.02)
-    summary.options.filesystem.list.set_selected(0)
+    summary.partitions.share.set_value(0.02)
+    summary.partitions.filesystem.list.set_selected(0)
     await until(lambda: any(part.kind == "share" for part in summary.bar.space.segments), "the partition for own files")
     await planned(window)
 
@@ -117,11 +120,19 @@ async def test_a_stick_with_room_for_changes(
     await hand.press(window, "Back")
     await hand.press(window, "Sticks")
     await hand.press(window, "What is on this stick")
-    await hand.press(window, "Lose the changes of Debian")
+    await hand.sees(window, "keeps changes, 20 MiB")
+    Hand(Target(stick)).delete("debian.iso")
+    await hand.press(window, "Look for them")
+    await ended(app, "rescan")
+    await hand.press(window, "Back")
+    await hand.press(window, "Sticks")
+    await hand.press(window, "What is on this stick")
+    await hand.sees(window, "belongs to no image")
+    await hand.press(window, "Remove LUXPERSIST")
     await hand.answer("lose")
     await until(lambda: sum(job.operation == "persist" for job in app.model.top_jobs()) == 2, "the second job")
     await ended(app, "persist")
-    assert [image.persistence for image in await caller.client.contents(window.stick._path)] == [0, 0]
+    assert (await caller.client.device(window.stick._path)).stray_changes == ()
 
 
 async def test_sticks_of_other_programs(app: Any, caller: Caller, images: Images, place: Path) -> None:

@@ -100,14 +100,19 @@ def test_what_is_asked() -> None:
 
 
 def test_what_stays_out_is_said_of_each_image() -> None:
-    image: dict[str, Any] = {"name": "a.iso", "title": "A", "size": 5, "warnings": ["does not start under uefi-sb"]}
+    image: dict[str, Any] = {
+        "name": "a.iso",
+        "title": "A",
+        "size": 5,
+        "warnings": ["does not start under uefi-sb", "is old"],
+    }
     wire: dict[str, Any] = {
         "firmware": ["bios", "uefi", "uefi-sb"],
         "images": [
             {**image, "firmware": ["bios", "uefi"]},
             {**image, "name": "b.iso", "download": True},
         ],
-        "warnings": ["a.iso: does not start under uefi-sb", "the loaders are outdated (SBAT grub,3)"],
+        "warnings": ["a.iso: is old", "b.iso: does not start under uefi-sb", "the loaders are outdated (SBAT grub,3)"],
     }
     plan = PlanInfo.from_wire(wire)
     first, second = plan.images
@@ -115,7 +120,7 @@ def test_what_stays_out_is_said_of_each_image() -> None:
         "5 B",
         "Starts under: BIOS, UEFI",
         "Stays out under: UEFI with Secure Boot",
-        "does not start under uefi-sb",
+        "is old",
     ]
     assert bootwords.out_of_secure_boot(plan, first)
     assert not bootwords.out_of_secure_boot(plan, second), "that is not known yet"

@@ -8,28 +8,29 @@ from dataclasses import replace
 from gi.repository import Adw, Gtk
 from luxusb_cli.i18n import N_, _
 from luxusb_cli.text import clean
+from luxusb_cli.units import format_size
 
 from luxusb_gtk import stickplan
 from luxusb_gtk.basket import Choice
 from luxusb_gtk.stickplan import StickChoices
 from luxusb_gtk.widgets.choice import ChoiceRow
-from luxusb_gtk.widgets.parts import group
 from luxusb_gtk.widgets.sizes import SizeSpin, size_row
 
 FILESYSTEMS = {
-    "ext4": N_("ext4: every system starts"),
-    "exfat": N_("exFAT: Windows and macOS read it"),
-    "fat32": N_("FAT32: files below 4 GiB"),
+    "ext4": ("ext4", N_("Every system starts from it")),
+    "exfat": ("exFAT", N_("Windows and macOS read it; no Secure Boot")),
+    "fat32": ("FAT32", N_("Everything reads it; files below 4 GiB")),
 }
 
 
-def filesystem_row(subtitle: str, changed: Callable[[str], None]) -> ChoiceRow:
+def filesystem_row(changed: Callable[[str], None]) -> ChoiceRow:
     """A row to choose the data filesystem."""
-    return ChoiceRow(_("Data filesystem"), subtitle, {name: _(text) for name, text in FILESYSTEMS.items()}, changed)
+    known = {name: (word, _(says)) for name, (word, says) in FILESYSTEMS.items()}
+    return ChoiceRow(_("Data filesystem"), known, changed)
 
 
-class OptionsPart:
-    """The expander with the options of a new stick.
+class PartitionsPart:
+    """The expander with filesystem and partitions of a new stick.
 
     Args:
         changed: gets them when the user has changed one.
@@ -38,9 +39,7 @@ class OptionsPart:
     def __init__(self, changed: Callable[[StickChoices], None]) -> None:
         self._changed = changed
         self._choices = StickChoices()
-        self.filesystem = filesystem_row(
-            _("What the images lie on"), lambda word: self._change(replace(self._choices, filesystem=word))
-        )
+        self.filesystem = filesystem_row(lambda word: self._change(replace(self._choices, filesystem=word)))
         self.companion = SizeSpin(
             _("Companion partition in GiB"), lambda size: self._change(replace(self._choices, companion=size))
         )
@@ -52,7 +51,7 @@ class OptionsPart:
             _("ext4, for what the filesystem cannot start; 0 is none"),
             self.companion,
         )
-        self.expander = Adw.ExpanderRow(title=_("Options"), subtitle=_("Filesystem and partitions"))
+        self.expander = Adw.ExpanderRow(title=_("Filesystem and partitions"))
         for part in (
             self.filesystem.row,
             self._companion_row,
@@ -61,11 +60,11 @@ class OptionsPart:
             ),
         ):
             self.expander.add_row(part)
-        self.widget = group("", [self.expander])
 
     def show_choices(self, choices: StickChoices) -> None:
         """Show what is chosen now."""
         self._choices = choices
+        self.expander.set_subtitle(FILESYSTEMS[choices.filesystem][0])
         self.filesystem.show_value(choices.filesystem)
         self.companion.show_bytes(choices.companion)
         self.share.show_bytes(choices.share)
@@ -79,7 +78,7 @@ class OptionsPart:
 
 
 class ChangesPart:
-    """Rows to give the chosen systems room for changes.
+    """The expander with rows to give the chosen systems room for changes.
 
     Args:
         changed: gets a choice with the room that the user wants.
@@ -92,10 +91,7 @@ class ChangesPart:
         self.fields: dict[str, SizeSpin] = {}
         """By the keys of choices."""
         self._choices: dict[str, Choice] = {}
-        self.widget = group(
-            _("Room for changes in GiB"), description=_("What a system keeps over a restart; 0 is nothing")
-        )
-        self.widget.set_visible(False)
+        self.expander = Adw.ExpanderRow(title=_("Room for changes in GiB"), visible=False)
 
     def show_choices(self, choices: Sequence[Choice], rooms: Sequence[int], keeps: Sequence[str]) -> None:
         """Show the rooms that a plan has for these choices, and where they would be."""
@@ -109,12 +105,16 @@ class ChangesPart:
         if shown != self._shown:
             self._shown = shown
             for old in self._rows:
-                self.widget.remove(old)
+                self.expander.remove(old)
             self.fields = {choice.key: self._field(choice) for choice, _room, _place in found}
             self._rows = [self._row(choice, place) for choice, _room, place in found]
             for new in self._rows:
-                self.widget.add(new)
-            self.widget.set_visible(bool(found))
+                self.expander.add_row(new)
+            self.expander.set_visible(bool(found))
+        whole = sum(room for _choice, room, _place in found)
+        self.expander.set_subtitle(
+            format_size(whole) if whole else _("What a system keeps over a restart; none so far")
+        )
         for choice, room, _place in found:
             self.fields[choice.key].show_bytes(room)
 
@@ -126,7 +126,7 @@ class ChangesPart:
     def _row(self, choice: Choice, place: str) -> Gtk.Widget:
         says = ""
         if place == stickplan.UNKNOWN:
-            says = _("Whether its system keeps any is known after the download, before anything is erased")
+            says = _("Whether it keeps any is known after the download")
         elif place == stickplan.PARTITION:
             says = _("On a partition of its own, which one system of a stick can use")
         return size_row(choice.title, says, self.fields[choice.key])

@@ -135,7 +135,7 @@ class SticksPage(Page):
             self._planner.ask(device, basket, self._model.for_stick, self._model.wishes.persistence)
             planned, error = self._planner.planned, self._planner.error
         if planned is not None:
-            space = space_of(planned.figures, basket.choices)
+            space = space_of(planned.figures, planned.choices)
             wanted = self._model.for_stick
             less_would_do = planned.figures.spare + wanted.share + wanted.companion >= planned.figures.missing
         elif adds:

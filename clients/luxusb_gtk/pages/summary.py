@@ -19,7 +19,7 @@ from luxusb_cli.units import format_size
 
 from luxusb_gtk import bootwords, planner, words
 from luxusb_gtk.model import Model
-from luxusb_gtk.pages.options import ChangesPart, OptionsPart
+from luxusb_gtk.pages.options import ChangesPart, PartitionsPart
 from luxusb_gtk.planner import DryPlanner, Planned
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.stickplan import space_of
@@ -57,8 +57,9 @@ class SummaryPage(Page):
         """The one that the user is asked about."""
         self._top, self._below = (Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=18) for _part in range(2))
         self.changes = ChangesPart(model.choose)
-        self.options = OptionsPart(model.choose_for_stick)
-        for part in (self._top, self.changes.widget, self.options.widget, self._below):
+        self.partitions = PartitionsPart(model.choose_for_stick)
+        self._options = group(_("Options"), [self.changes.expander, self.partitions.expander])
+        for part in (self._top, self._options, self._below):
             self.content.append(part)
         self.bar = SpaceBar()
         self.erase = text_button(_("Erase and write"), self._ask, "destructive-action", "pill")
@@ -82,7 +83,7 @@ class SummaryPage(Page):
         model = self._model
         if self._device is None or not (again or self.get_mapped()):
             return
-        self.options.show_choices(model.for_stick)
+        self.partitions.show_choices(model.for_stick)
         self.erase.set_sensitive(False)
         if not len(model.basket):
             self._planner.forget()
@@ -100,7 +101,7 @@ class SummaryPage(Page):
             for part in parts:
                 box.append(part)
             box.set_visible(bool(parts))
-        self.options.widget.set_visible(self._device is not None)
+        self._options.set_visible(self._device is not None)
 
     def _answered(self) -> None:
         planned, error = self._planner.planned, self._planner.error
@@ -120,7 +121,7 @@ class SummaryPage(Page):
 
     def _show_plan(self, planned: Planned) -> None:
         self._shown = planned
-        plan, device, basket = planned.plan, planned.device, planned.basket
+        plan, device = planned.plan, planned.device
         target = plan.devices[0]
         name = words.device_name(device)
         stick = row(f"{name} · {format_size(device.size)}", device.node)
@@ -137,8 +138,8 @@ class SummaryPage(Page):
             [group(_("Please note"), notes)] if notes else [],
         )
         keeps = [image.keeps for image in planned.figures.images]
-        self.changes.show_choices(basket.choices, planned.asked.persistence, keeps)
-        self.bar.show_space(space_of(planned.figures, basket.choices))
+        self.changes.show_choices(planned.choices, planned.asked.persistence, keeps)
+        self.bar.show_space(space_of(planned.figures, planned.choices))
         self.erase.set_label(_("Erase {name} and write").format(name=name))
         self.bottom.set_visible(True)
         self._show_ready()
@@ -153,7 +154,6 @@ class SummaryPage(Page):
         self._device, self._shown, self.plan = None, None, None
         self._planner.forget()
         self.bottom.set_visible(False)
-        self.changes.widget.set_visible(False)
         icon = "drive-removable-media-symbolic"
         self._show([status(icon, _("The stick is gone"), _("Plug it in and choose it."))], [])
 

@@ -14,18 +14,20 @@ class ChoiceRow:
 
     Args:
         title: of the row.
-        subtitle: below it.
-        words: what is shown, by what it stands for.
+        words: what is shown in the list and what is said of it below the title, by what it stands for.
         changed: gets what the user chose.
     """
 
-    def __init__(self, title: str, subtitle: str, words: Mapping[str, str], changed: Callable[[str], None]) -> None:
+    def __init__(self, title: str, words: Mapping[str, tuple[str, str]], changed: Callable[[str], None]) -> None:
         self._values = tuple(words)
+        self._says = [says for _word, says in words.values()]
         self._changed: Callable[[str], None] | None = changed
-        self.list = Gtk.DropDown(model=Gtk.StringList.new(list(words.values())), valign=Gtk.Align.CENTER)
+        self.list = Gtk.DropDown(
+            model=Gtk.StringList.new([word for word, _says in words.values()]), valign=Gtk.Align.CENTER
+        )
         name_for_readers(self.list, title)
         self.list.connect("notify::selected", lambda *_ignored: self._picked())
-        self.row: Adw.ActionRow = row(title, subtitle)
+        self.row: Adw.ActionRow = row(title, self._says[0])
         self.row.add_suffix(self.list)
         self.row.set_activatable_widget(self.list)
 
@@ -41,5 +43,6 @@ class ChoiceRow:
         return self._values[int(self.list.get_selected())]
 
     def _picked(self) -> None:
+        self.row.set_subtitle(self._says[int(self.list.get_selected())])
         if self._changed is not None:
             self._changed(self.value)

@@ -18,7 +18,7 @@ _FIXED = {
     "filesystem": "#9a9996",
     "companion": "#986a44",
     "share": "#99c1f1",
-    "persistence": "#f5c211",
+    "persistence": "#f9f06b",
     "there": "#5e5c64",
 }
 _TOO_MUCH = "#e01b24"
