@@ -38,7 +38,7 @@ class Planned:
         return tuple(replace(choice, title=image.title) for choice, image in named)
 
 
-Wanted = tuple[str, int, int, Basket, StickChoices, int]
+Wanted = tuple[DeviceInfo, Basket, StickChoices, int]
 
 
 class DryPlanner:
@@ -74,7 +74,7 @@ class DryPlanner:
             default: bytes for changes of systems of which the user said nothing.
             again: plan also what was asked for last.
         """
-        wanted = (device.path, device.disk_seq, device.size, basket, choices, default)
+        wanted = (device, basket, choices, default)
         if wanted == self._wanted and not again:
             return
         self.forget()

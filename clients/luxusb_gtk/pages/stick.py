@@ -149,6 +149,8 @@ class StickPage(Page):
             ),
         ):
             one = row(title, says)
+            if says == device.boot_warning:
+                one.add_prefix(Gtk.Image(icon_name="dialog-warning-symbolic"))
             one.add_suffix(self._button(label, method, device, busy))
             care.append(one)
         parts.append(group(_("Care"), care))

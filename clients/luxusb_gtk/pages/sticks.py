@@ -140,8 +140,10 @@ class SticksPage(Page):
             less_would_do = planned.figures.spare + wanted.share + wanted.companion >= planned.figures.missing
         elif adds:
             there = [(image.title or image.name, image.size + image.persistence) for image in device.images]
+            # room for changes is given on the page of the stick
+            plain = [replace(choice, persistence=0) for choice in basket.choices]
             taken = device.size - device.free_bytes - sum(size for _title, size in there)
-            space = replace(measure(device.size, basket.choices, overhead=max(0, taken), there=there), exact=True)
+            space = replace(measure(device.size, plain, overhead=max(0, taken), there=there), exact=True)
         else:
             space = measure(device.size, basket.choices, overhead=overhead_of(device.size))
         self.bar.show_space(space)

@@ -150,6 +150,7 @@ class SummaryPage(Page):
         now = self._model.devices.get(self._device.path)
         if now is not None:
             self._device = now
+            self._plan()
             return
         self._device, self._shown, self.plan = None, None, None
         self._planner.forget()
