@@ -61,6 +61,12 @@ class DryPlanner:
         """What would be; None until the daemon has answered for what is wanted now."""
         self.error: ServiceError | None = None
         """Why there can be no such plan."""
+        self.choices: tuple[Choice, ...] = ()
+        """For which that was refused."""
+        self.rooms: tuple[int, ...] = ()
+        """Bytes for changes that were asked for then."""
+        self.places: tuple[str, ...] = ()
+        """Where these would be, as far as it is known."""
 
     def ask(
         self, device: DeviceInfo, basket: Basket, choices: StickChoices, default: int, *, again: bool = False
@@ -126,6 +132,8 @@ class DryPlanner:
         def failed(error: ServiceError) -> None:
             if number == self._number:
                 self.error = error
+                self.choices, self.rooms = basket.choices, asked.persistence
+                self.places = tuple(keeps.get(reference, stickplan.NONE) for reference in asked.references)
                 self._told()
 
         plan(self._service, device, asked, done, failed, dry_run=True)

@@ -71,6 +71,7 @@ async def test_the_last_choice_is_planned_once_and_its_answer_counts(screen: str
 
 async def test_what_is_learned_gives_the_room_that_is_preferred(screen: str) -> None:
     from luxusb_gtk.planner import DryPlanner
+    from luxusb_gtk.service import ServiceError
 
     service, told = Service(), list[str]()
     planner = DryPlanner(service, lambda: told.append("told"))  # type: ignore[arg-type]
@@ -86,3 +87,11 @@ async def test_what_is_learned_gives_the_room_that_is_preferred(screen: str) -> 
     assert planner.planned is not None
     assert planner.planned.asked.persistence == (64 * MIB, 0)
     assert len(service.calls) == 2
+
+    # when there is no room for it, the page still knows whose it is
+    planner.ask(STICK, Basket((ALPHA, BETA)), StickChoices(), 9 << 30)
+    await until(lambda: len(service.calls) == 3, "another call")
+    service.calls[2][3](ServiceError("org.luxusb.Error.NotEnoughSpace", "too much"))
+    assert planner.planned is None
+    assert planner.choices == (ALPHA, BETA)
+    assert (planner.rooms, planner.places) == ((9 << 30, 0), ("partition", "unknown"))

@@ -10,21 +10,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gi.repository import GLib, Gtk
+from gi.repository import Gdk, GLib, Gtk
 from luxusb_cli.errors import CliError
 from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo
 from luxusb_cli.plans import PlanInfo, PlannedImage
 from luxusb_cli.units import format_size
 
-from luxusb_gtk import bootwords, planner, words
+from luxusb_gtk import bootwords, planner, stickplan, words
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.options import ChangesPart, PartitionsPart
 from luxusb_gtk.planner import DryPlanner, Planned
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.stickplan import space_of
 from luxusb_gtk.widgets.dialogs import CANCEL, ask
-from luxusb_gtk.widgets.parts import Page, badge, empty, group, note, row, status, text_button
+from luxusb_gtk.widgets.parts import Page, badge, empty, group, icon_button, row, status, text_button
 from luxusb_gtk.widgets.spacebar import SpaceBar
 
 
@@ -107,6 +107,9 @@ class SummaryPage(Page):
         planned, error = self._planner.planned, self._planner.error
         if error is not None:
             self._show_problem(str(error))
+            if any(place != stickplan.NONE for place in self._planner.places):
+                # less room may be what helps
+                self.changes.show_choices(self._planner.choices, self._planner.rooms, self._planner.places)
         elif planned is not None and self._device is not None:
             self._show_plan(planned)
 
@@ -114,10 +117,15 @@ class SummaryPage(Page):
         """The plan's own words; the options stay, since another one may help."""
         self._shown = None
         self.bottom.set_visible(False)
-        again = text_button(_("Try again"), lambda: self._plan(again=True), "pill")
-        problem = status("dialog-error-symbolic", _("This cannot be written"), "", note(text), again)
-        problem.set_vexpand(False)
-        self._show([problem], [])
+        problem = row(_("This cannot be written"), text)
+        problem.set_subtitle_lines(0)
+        problem.add_prefix(Gtk.Image(icon_name="dialog-error-symbolic"))
+        problem.add_suffix(icon_button("edit-copy-symbolic", _("Copy details"), lambda: self._copy(text)))
+        again = text_button(_("Try again"), lambda: self._plan(again=True))
+        self._show([group("", [problem]), again], [])
+
+    def _copy(self, text: str) -> None:
+        self.get_clipboard().set_content(Gdk.ContentProvider.new_for_value(text))
 
     def _show_plan(self, planned: Planned) -> None:
         self._shown = planned
