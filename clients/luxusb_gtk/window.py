@@ -15,6 +15,7 @@ from luxusb_gtk import words
 from luxusb_gtk.basket import Choice
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.details import DetailsPage
+from luxusb_gtk.pages.elsewhere import ElsewherePage
 from luxusb_gtk.pages.progress import ProgressPage
 from luxusb_gtk.pages.stick import StickPage
 from luxusb_gtk.pages.sticks import SticksPage
@@ -76,6 +77,7 @@ class MainWindow(Adw.ApplicationWindow):
         )
         self.details = DetailsPage(model, back=lambda: self.go("systems"), failed=self.fail)
         self.stick = StickPage(model, back=lambda: self.go("sticks"), started=self._started, failed=self.fail)
+        self.elsewhere = ElsewherePage(model, back=lambda: self.go("sticks"), started=self._started, failed=self.fail)
         self.sticks = SticksPage(
             model,
             back=lambda: self.go("systems"),
@@ -90,6 +92,7 @@ class MainWindow(Adw.ApplicationWindow):
             "details": self.details,
             "sticks": self.sticks,
             "stick": self.stick,
+            "elsewhere": self.elsewhere,
             "summary": self.summary,
             "progress": self.progress,
         }
@@ -150,6 +153,10 @@ class MainWindow(Adw.ApplicationWindow):
 
     def manage(self, device: DeviceInfo) -> None:
         """Show a stick."""
+        if device.foreign is not None:
+            self.elsewhere.show_device(device)
+            self.go("elsewhere")
+            return
         self.stick.show_device(device)
         self.go("stick")
 
@@ -273,6 +280,7 @@ class MainWindow(Adw.ApplicationWindow):
             "details": "systems",
             "sticks": "systems",
             "stick": "sticks",
+            "elsewhere": "sticks",
             "summary": "sticks",
             "progress": "systems",
         }

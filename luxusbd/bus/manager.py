@@ -264,6 +264,7 @@ class ManagerMethods:
             allow_large=given[members.ALLOW_LARGE],
             certificates=given[members.CERTIFICATES],
             persistence=given[members.PERSISTENCE],
+            dry_run=given[members.DRY_RUN],
         )
         return Answer((render.plan(made),))
 

@@ -134,6 +134,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
             TIMEOUT,
             LABEL,
             ALLOW_LARGE,
+            DRY_RUN,
             CERTIFICATES,
         ),
     ),

@@ -330,6 +330,7 @@ def _planned_device(item: PlannedDevice) -> Entry:
         "lost_details": entries(_loss(loss) for loss in item.lost_details),
         "bytes_needed": item.bytes_needed,
         "bytes_free": item.bytes_free,
+        "bytes_missing": item.bytes_missing,
         "layout": _layout(item.layout),
     }
 
@@ -358,6 +359,8 @@ def _planned_image(item: PlannedImage) -> Entry:
         "partition": item.partition.value,
         "custom": item.custom,
         "persistence": item.persistence,
+        "keeps": item.keeps,
+        "reckoned": item.reckoned or item.size,
     }
 
 

@@ -188,6 +188,7 @@ class Engine(Protocol):
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        dry_run: bool = False,
     ) -> Plan:
         """Work out a stick without touching anything.
 
@@ -199,6 +200,7 @@ class Engine(Protocol):
             allow_large: whether a large disk is meant.
             persistence: bytes for changes by references of images.
             certificates: files with keys to enrol, which stay the caller's.
+            dry_run: only the figures, also where there is no room; the plan cannot be used.
         """
 
     async def create_stick(self, caller: Caller, token: str) -> Job:

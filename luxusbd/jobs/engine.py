@@ -222,13 +222,17 @@ class LuxusbEngine:
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        dry_run: bool = False,
     ) -> Plan:
         """Work out a stick."""
         await self._parts.registry.looked_at(devices)
         await self._parts.unmounting.check(devices)
         options = replace(options, certificates=await self._certificates(certificates))
         return self._parts.planner.make(
-            caller, devices, references, options, allow_large=allow_large, persistence=persistence or {}
+            *(caller, devices, references, options),
+            allow_large=allow_large,
+            persistence=persistence or {},
+            dry_run=dry_run,
         )
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:

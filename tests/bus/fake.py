@@ -372,13 +372,14 @@ class FakeEngine:
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        dry_run: bool = False,
     ) -> Plan:
         self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence))
         shown = tuple(self.views[identity.id] for identity in devices)
         self.plans["token"] = shown
         layout = Layout(8 << 30, (PlannedPartition(1, PartitionRole.DATA, "LUXDATA", "guid", 1 << 20, 7 << 30),))
         return Plan(
-            token="token",
+            token="" if dry_run else "token",
             expires=2000,
             devices=tuple(PlannedDevice(entry, ("everything",), 5, 6, layout) for entry in shown),
             images=(PlannedImage(f"image:{SHA}", "a.iso", "A", 42, frozenset(), (), download=False, trust=Trust.HASH),),

@@ -65,8 +65,12 @@ def running(address: str) -> Any:
     @contextlib.asynccontextmanager
     async def run() -> AsyncIterator[Any]:
         from gi.repository import Gio
+        from luxusb_gtk import wishes
         from luxusb_gtk.application import Application
         from luxusb_gtk.service import Service
+
+        # what an earlier test preferred
+        wishes.location().unlink(missing_ok=True)
 
         # what one test has exported on the session bus stays there until its last reference is gone
         name = f"org.luxusb.Test{next(NUMBERS)}"

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from luxusb_cli.results import StoredResult
+from luxusb_gtk.basket import Choice
 
 from tests.daemon.caller import Caller
-from tests.daemon.images import Images
+from tests.daemon.images import Images, debian_live
 from tests.desktop import hand
 from tests.desktop.conftest import running
 from tests.desktop.screen import turn, until
@@ -22,6 +24,7 @@ from tests.harness.maker import Maker
 from tests.harness.mirrors import Mirror
 from tests.harness.mirrors import catalogue as catalogue_of
 from tests.harness.tls import Authority
+from tests.stick import oldsticks
 
 CIRCLE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48">'
@@ -69,7 +72,9 @@ def catalogue(images: Images, mirror: Mirror, maker: Maker, place: Path) -> Path
 
 
 @pytest.mark.parametrize("look", list(SIZES))
-async def test_show(app: Any, caller: Caller, stick: Path, look: str, tmp_path: Path) -> None:
+async def test_show(
+    app: Any, caller: Caller, images: Images, place: Path, stick: Path, look: str, tmp_path: Path
+) -> None:
     from gi.repository import Adw
 
     window = app.window
@@ -91,13 +96,25 @@ async def test_show(app: Any, caller: Caller, stick: Path, look: str, tmp_path: 
     await hand.sees(window, "not measured yet")
     await until(lambda: window.details.logo.shows_logo, "the logo")
     await shoot("details")
+    for iso in (debian_live(tmp_path), images.rescue.path):
+        stored = StoredResult.from_wire((await caller.imported(iso)).result)
+        app.model.choose(Choice(stored.image, stored.image, stored.name, stored.size))
     window.go("sticks")
     await caller.target(stick)
     await hand.tick(window, "Image file")
+    await until(lambda: window.sticks.bar.space and window.sticks.bar.space.exact, "the plan's figures")
     await shoot("sticks")
     await hand.press(window, "Review")
     await hand.sees(window, "Will be written")
     await shoot("review")
+    window.summary.partitions.expander.set_expanded(True)
+    window.summary.changes.expander.set_expanded(True)
+    window.summary.changes.fields[app.model.basket.choices[2].key].set_value(0.03)
+    window.summary.partitions.share.set_value(0.02)
+    await until(lambda: any(part.kind == "share" for part in window.summary.bar.space.segments), "the plan")
+    await hand.scroll(window.summary, 1)
+    await shoot("options")
+    await hand.scroll(window.summary, 0)
     await hand.press(window, "Erase Image file")
     await hand.answer("erase")
     await until(lambda: any(job.state.finished for job in app.model.top_jobs()), "the stick")
@@ -105,7 +122,13 @@ async def test_show(app: Any, caller: Caller, stick: Path, look: str, tmp_path: 
     await hand.press(window, "Back")
     await hand.press(window, "Sticks")
     await hand.press(window, "What is on this stick")
+    await hand.sees(window, "Room for changes")
     await shoot("stick")
+    old = await caller.target(oldsticks.old(place / "old.img", {"alpha/alpha 1.0.iso": images.alpha.path}))
+    window.manage(await until(lambda: app.model.devices.get(old), "the old stick"))
+    await hand.press(window, "Take over…")
+    await hand.sees(window, "What will happen")
+    await shoot("take-over")
     preferences = window.show_preferences()
     window.set_visible(False)
     preferences.set_transient_for(None)

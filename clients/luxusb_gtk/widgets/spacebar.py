@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gi.repository import Gdk, Graphene, Gtk
-from luxusb_cli.i18n import _
+from luxusb_cli.i18n import N_, _
 from luxusb_cli.units import format_size
 
 from luxusb_gtk.basket import Segment, Space
@@ -13,16 +13,28 @@ from luxusb_gtk.basket import Segment, Space
 HEIGHT = 22
 _SYSTEMS = ("#3584e4", "#33d17a", "#9141ac", "#e5a50a", "#26a269", "#62a0ea", "#c061cb", "#b5835a")
 """Colours of GNOME's palette that can be told apart beside each other."""
-_FIXED = {"overhead": "#77767b", "persistence": "#f5c211", "there": "#5e5c64"}
+_FIXED = {
+    "overhead": "#77767b",
+    "filesystem": "#9a9996",
+    "companion": "#986a44",
+    "share": "#99c1f1",
+    "persistence": "#f9f06b",
+    "there": "#5e5c64",
+}
 _TOO_MUCH = "#e01b24"
+_TITLES = {
+    "overhead": N_("Boot files"),
+    "filesystem": N_("Filesystem"),
+    "companion": N_("Companion partition"),
+    "share": N_("Partition for own files"),
+    "free": N_("Free"),
+}
 
 
 def segment_title(segment: Segment) -> str:
     """What a stretch is, for people."""
-    if segment.kind == "overhead":
-        return _("Boot files")
-    if segment.kind == "free":
-        return _("Free")
+    if segment.kind in _TITLES:
+        return _(_TITLES[segment.kind])
     if segment.kind == "persistence":
         return _("Changes of {title}").format(title=segment.title)
     return segment.title
@@ -35,7 +47,8 @@ def summary(space: Space) -> str:
         return _("{missing} too much: there is no room for {names}").format(
             missing=format_size(max(0, -space.free)), names=names
         )
-    line = _("{used} of {all} used, {free} free").format(
+    known = _("{used} of {all} used, {free} free") if space.exact else _("About {used} of {all} used, {free} free")
+    line = known.format(
         used=format_size(space.used), all=format_size(space.capacity), free=format_size(max(0, space.free))
     )
     return f"{line}; {_('the size of one is not known')}" if space.unknown else line
@@ -100,6 +113,8 @@ class SpaceBar(Gtk.Box):
     def __init__(self) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=6)
         self._strip = _Strip()
+        self.space: Space | None = None
+        """What is shown."""
         self.label = Gtk.Label(xalign=0, wrap=True)
         self.label.add_css_class("caption")
         self.append(self._strip)
@@ -107,6 +122,7 @@ class SpaceBar(Gtk.Box):
 
     def show_space(self, space: Space) -> None:
         """Show how a stick is filled."""
+        self.space = space
         self._strip.show_space(space)
         self.label.set_label(summary(space))
         self.label.remove_css_class("error")
