@@ -23,7 +23,7 @@ from luxusb_gtk.pages.systems import SystemsPage, import_file
 from luxusb_gtk.preferences import Preferences
 from luxusb_gtk.service import Presence, ServiceError
 from luxusb_gtk.widgets.dialogs import ask, choose_file, open_file
-from luxusb_gtk.widgets.parts import NARROW, Page, note, status, text_button
+from luxusb_gtk.widgets.parts import NARROW, Page, copy, note, status, text_button
 
 IMAGE_FILES = ("*.iso", "*.img", "*.raw", "*.xz", "*.lzma", "*.gz", "*.zst", "*.bz2", "*.zip")
 START_COMMAND = "systemctl start luxusbd"
@@ -123,8 +123,8 @@ class MainWindow(Adw.ApplicationWindow):
         model.connect("presence", lambda _model: self._presence())
         model.connect("finished", lambda _model, path: self._finished(path))
         model.connect("jobs", lambda _model: self._ask_resume())
+        self.connect("map", lambda _window: self._ask_resume())
         self._presence()
-        self._ask_resume()
 
     # ---- going about
     def go(self, name: str) -> None:
@@ -166,16 +166,13 @@ class MainWindow(Adw.ApplicationWindow):
             _("That did not work"),
             str(error),
             {"copy": _("Copy details"), "close": _("Close")},
-            lambda answer: self._copy(f"{error.name}: {error}") if answer == "copy" else None,
+            lambda answer: copy(self, f"{error.name}: {error}") if answer == "copy" else None,
             default="close",
             close="close",
         )
 
-    def _copy(self, text: str) -> None:
-        self.get_clipboard().set_content(Gdk.ContentProvider.new_for_value(text))
-
     def _copy_command(self) -> None:
-        self._copy(START_COMMAND)
+        copy(self, START_COMMAND)
         self.tell(_("Copied"))
 
     def _framed(self, child: Gtk.Widget) -> Gtk.Widget:
@@ -197,6 +194,8 @@ class MainWindow(Adw.ApplicationWindow):
 
     def _ask_resume(self) -> None:
         """Ask once about what the daemon left paused when it was started anew (downloads.resume is ask)."""
+        if not self.get_mapped():
+            return
         left = [job for job in self.model.running_jobs() if job.details.pause_reason == "restart"]
         fresh = [job for job in left if job.path not in self._asked]
         if not fresh:

@@ -29,19 +29,20 @@ async def app(screen: str, daemon: Daemon) -> AsyncIterator[Any]:  # noqa: F811
         yield started
 
 
-def running(address: str) -> Any:
-    """The application over a bus; an async context manager."""
+def running(address: str, *, alone: bool = False) -> Any:
+    """The application over a bus; an async context manager. With `alone` a second one leaves everything to it."""
     import contextlib
 
     @contextlib.asynccontextmanager
     async def run() -> AsyncIterator[Any]:
         from gi.repository import Gio
-        from luxusb_gtk.application import Application
+        from luxusb_gtk.application import ID, Application
         from luxusb_gtk.service import Service
 
         # what one test has exported on the session bus stays there until its last reference is gone
         name = f"org.luxusb.Test{next(NUMBERS)}"
-        app = Application(Service(address), name=name, flags=Gio.ApplicationFlags.NON_UNIQUE)
+        flags = Gio.ApplicationFlags.DEFAULT_FLAGS if alone else Gio.ApplicationFlags.NON_UNIQUE
+        app = Application(Service(address), name=ID if alone else name, flags=flags)
         app.register(None)
         app.activate()
         await turn()

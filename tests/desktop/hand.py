@@ -92,8 +92,8 @@ async def sees(root: Any, text: str) -> str:
     return str(found[0])
 
 
-async def answer(response: str) -> None:
-    """Answer the dialogue that stands before the window."""
+async def answer(response: str) -> str:
+    """Answer the dialogue that stands before the window; what it said."""
     from gi.repository import Adw, Gtk
 
     def shown() -> Any:
@@ -103,9 +103,11 @@ async def answer(response: str) -> None:
         )
 
     dialog = await until(shown, "a dialogue")
+    said = f"{dialog.get_heading()}\n{dialog.get_body()}"
     dialog.response(response)
     dialog.close()
     await until(lambda: not shown(), "the end of the dialogue")
+    return said
 
 
 async def picture(window: Any, path: Path) -> None:

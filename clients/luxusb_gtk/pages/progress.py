@@ -14,7 +14,7 @@ from luxusb_gtk import words
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.widgets.dialogs import ask
-from luxusb_gtk.widgets.parts import Page, icon_button, name_for_readers, note, status
+from luxusb_gtk.widgets.parts import Page, copy, icon_button, name_for_readers, note, status
 
 EARLIER = 20
 """Jobs that have ended of which the page tells."""
@@ -41,8 +41,13 @@ class JobRow(Gtk.Box):
         self._cancel = icon_button(
             "process-stop-symbolic", _("Cancel {job}").format(job=label), lambda: steer(self._job, "Cancel")
         )
+        self._copy = icon_button(
+            "edit-copy-symbolic",
+            _("Copy details of {job}").format(job=label),
+            lambda: copy(self, words.report(self._job)),
+        )
         if not job.parent:
-            for button in (self._pause, self._resume, self._cancel):
+            for button in (self._pause, self._resume, self._cancel, self._copy):
                 button.set_valign(Gtk.Align.START)
                 top.append(button)
         self._bar = Gtk.ProgressBar()
@@ -76,11 +81,17 @@ class JobRow(Gtk.Box):
         serving = [
             f"{share.host} {format_rate(share.rate)}" for share in job.details.mirrors if share.state == "serving"
         ]
-        self._mirrors.set_visible(bool(serving) and not job.state.finished)
-        self._mirrors.set_label(_("From {mirrors}").format(mirrors=", ".join(serving)))
+        offline = job.state is JobState.RUNNING and job.stage == words.OFFLINE
+        self._mirrors.set_visible((bool(serving) or offline) and not job.state.finished)
+        self._mirrors.set_label(
+            _("No mirror can be reached. The download goes on by itself as soon as there is a network.")
+            if offline
+            else _("From {mirrors}").format(mirrors=", ".join(serving))
+        )
         self._pause.set_visible(job.state in (JobState.RUNNING, JobState.QUEUED))
         self._resume.set_visible(job.state is JobState.PAUSED)
         self._cancel.set_visible(not job.state.finished)
+        self._copy.set_visible(job.state is JobState.FAILED)
 
 
 class ProgressPage(Page):

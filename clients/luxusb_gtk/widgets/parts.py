@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gi.repository import Adw, Gtk, Pango
+from gi.repository import Adw, Gdk, Gtk, Pango
 from luxusb_cli.i18n import _
 from luxusb_cli.text import clean
 
@@ -116,3 +116,8 @@ def empty(box: Gtk.Box) -> None:
 def name_for_readers(widget: Gtk.Widget, name: str) -> None:
     """What a screen reader calls a widget that shows no text."""
     widget.update_property([Gtk.AccessibleProperty.LABEL], [name])
+
+
+def copy(widget: Gtk.Widget, text: str) -> None:
+    """Put a text where other programs paste it from."""
+    widget.get_clipboard().set_content(Gdk.ContentProvider.new_for_value(text))
