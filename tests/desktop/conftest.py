@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -29,21 +30,35 @@ async def app(screen: str, daemon: Daemon) -> AsyncIterator[Any]:  # noqa: F811
         yield started
 
 
-def running(address: str, *, alone: bool = False) -> Any:
-    """The application over a bus; an async context manager. With `alone` a second one leaves everything to it."""
+def running(address: str, *, alone: bool = False, uid: int = 0) -> Any:
+    """The application over a bus; an async context manager.
+
+    Args:
+        address: of the bus.
+        alone: a second one leaves everything to it.
+        uid: who it is to those on the bus.
+    """
     import contextlib
 
     @contextlib.asynccontextmanager
     async def run() -> AsyncIterator[Any]:
         from gi.repository import Gio
         from luxusb_gtk.application import ID, Application
-        from luxusb_gtk.service import Service
+        from luxusb_gtk.service import Presence, Service
 
         # what one test has exported on the session bus stays there until its last reference is gone
         name = f"org.luxusb.Test{next(NUMBERS)}"
         flags = Gio.ApplicationFlags.DEFAULT_FLAGS if alone else Gio.ApplicationFlags.NON_UNIQUE
-        app = Application(Service(address), name=ID if alone else name, flags=flags)
-        app.register(None)
+        service = Service(address)
+        app = Application(service, name=ID if alone else name, flags=flags)
+        Gio.bus_get_sync(Gio.BusType.SESSION)  # as oneself
+        # the bus knows who we are from the moment at which we connect
+        os.seteuid(uid)
+        try:
+            app.register(None)
+            await until(lambda: service.presence is not Presence.CONNECTING, "the bus")
+        finally:
+            os.seteuid(os.getuid())
         app.activate()
         await turn()
         try:
