@@ -13,6 +13,7 @@ from luxusb_cli.text import clean
 
 from luxusb_gtk import words
 from luxusb_gtk.basket import Choice
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.details import DetailsPage
 from luxusb_gtk.pages.progress import ProgressPage
@@ -27,6 +28,8 @@ from luxusb_gtk.widgets.parts import NARROW, Page, copy, note, status, text_butt
 
 IMAGE_FILES = ("*.iso", "*.img", "*.raw", "*.xz", "*.lzma", "*.gz", "*.zst", "*.bz2", "*.zip")
 START_COMMAND = "systemctl start luxusbd"
+BACK = {Gtk.TextDirection.LTR: "<Alt>Left", Gtk.TextDirection.RTL: "<Alt>Right"}
+"""The key that points to where one came from."""
 CSS = b"""
 .badge { border-radius: 99px; padding: 2px 8px; background: alpha(currentColor, 0.1); }
 .badge.success { color: @success_color; }
@@ -154,7 +157,7 @@ class MainWindow(Adw.ApplicationWindow):
 
     def tell(self, text: str) -> None:
         """A short message at the bottom."""
-        self.toasts.add_toast(Adw.Toast(title=GLib.markup_escape_text(text), timeout=5))
+        self.toasts.add_toast(Adw.Toast(title=GLib.markup_escape_text(ordered(text)), timeout=5))
 
     def fail(self, error: ServiceError) -> None:
         """Tell of an error; one that the user made by closing the password dialogue takes no dialogue of its own."""
@@ -239,7 +242,7 @@ class MainWindow(Adw.ApplicationWindow):
             ("about", self._about, []),
             ("search", self._search, ["<Control>f"]),
             ("add-file", self.choose_file, ["<Control>o"]),
-            ("back", self._back, ["<Alt>Left", "Escape"]),
+            ("back", self._back, [BACK[Gtk.Widget.get_default_direction()], "Escape"]),
             ("close", self.close, ["<Control>w"]),
         ):
             action = Gio.SimpleAction.new(name, None)
@@ -257,7 +260,7 @@ class MainWindow(Adw.ApplicationWindow):
             ("<Control>o", _("Add image file…")),
             ("<Control>u", _("Update the list of systems")),
             ("<Control>comma", _("Preferences")),
-            ("<Alt>Left", _("Back")),
+            (BACK[Gtk.Widget.get_default_direction()], _("Back")),
             ("<Control>w", _("Close the window")),
             ("<Control>q", _("Quit")),
         ):

@@ -114,5 +114,7 @@ async def picture(window: Any, path: Path) -> None:
     """Write what a window shows as PNG, as the X server has it."""
     for _ in range(60):
         await turn()
-    crop = f"{window.get_width()}x{window.get_height()}+0+0"
+    # the shadow round the window belongs to it, too
+    left, top = window.get_surface_transform()
+    crop = f"{window.get_width()}x{window.get_height()}+{int(left)}+{int(top)}"
     await process.run(["import", "-window", "root", "-crop", crop, "+repage", str(path)], timeout=30)

@@ -5,6 +5,7 @@ Not one of the tests, since it shows and judges nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,22 @@ from tests.desktop.conftest import running
 from tests.desktop.screen import turn, until
 
 SHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-SIZES = {"light": (820, 720), "dark": (820, 720), "narrow": (360, 720)}
+SIZES = {"light": (820, 720), "dark": (820, 720), "narrow": (360, 720), "rtl": (820, 720)}
+
+
+@pytest.fixture
+def turned(screen: str, look: str) -> Iterator[None]:
+    """Before the window is made: what is made before keeps its direction."""
+    from gi.repository import Gtk
+
+    if look == "rtl":
+        Gtk.Widget.set_default_direction(Gtk.TextDirection.RTL)
+    yield
+    Gtk.Widget.set_default_direction(Gtk.TextDirection.LTR)
 
 
 @pytest.mark.parametrize("look", list(SIZES))
-async def test_show(app: Any, caller: Caller, stick: Path, look: str, tmp_path: Path) -> None:
+async def test_show(turned: None, app: Any, caller: Caller, stick: Path, look: str, tmp_path: Path) -> None:
     from gi.repository import Adw
 
     window = app.window

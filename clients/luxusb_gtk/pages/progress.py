@@ -11,6 +11,7 @@ from luxusb_cli.text import clean
 from luxusb_cli.units import format_rate, format_size
 
 from luxusb_gtk import words
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.widgets.dialogs import ask
@@ -63,7 +64,7 @@ class JobRow(Gtk.Box):
         """Show its figures of now."""
         self._job = job
         label = clean(job.label)
-        self._title.set_label(label if job.parent else f"{words.operation(job)}: {label}")
+        self._title.set_label(ordered(label if job.parent else f"{words.operation(job)}: {label}"))
         if job.state is JobState.SUCCEEDED:
             self._bar.set_fraction(1)
         elif job.progress >= 0:
@@ -71,13 +72,13 @@ class JobRow(Gtk.Box):
         elif job.state is JobState.RUNNING:
             self._bar.pulse()
         self._bar.set_visible(job.state not in (JobState.FAILED, JobState.CANCELLED))
-        self._line.set_label(words.progress_line(job))
+        self._line.set_label(ordered(words.progress_line(job)))
         self._line.remove_css_class("error")
         if job.state is JobState.FAILED:
             self._line.add_css_class("error")
         self._line.set_selectable(job.state is JobState.FAILED)
         self._resumed.set_visible(bool(job.resumed_bytes) and not job.state.finished)
-        self._resumed.set_label(_("Went on after {size}").format(size=format_size(job.resumed_bytes)))
+        self._resumed.set_label(ordered(_("Went on after {size}").format(size=format_size(job.resumed_bytes))))
         serving = [
             f"{share.host} {format_rate(share.rate)}" for share in job.details.mirrors if share.state == "serving"
         ]
@@ -86,7 +87,7 @@ class JobRow(Gtk.Box):
         self._mirrors.set_label(
             _("No mirror can be reached. The download goes on by itself as soon as there is a network.")
             if offline
-            else _("From {mirrors}").format(mirrors=", ".join(serving))
+            else ordered(_("From {mirrors}").format(mirrors=", ".join(serving)))
         )
         self._pause.set_visible(job.state in (JobState.RUNNING, JobState.QUEUED))
         self._resume.set_visible(job.state is JobState.PAUSED)

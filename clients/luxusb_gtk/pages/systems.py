@@ -12,6 +12,7 @@ from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
 from luxusb_gtk.basket import choice_of
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import Done, Failed, Presence
 from luxusb_gtk.widgets.parts import Page, badge, icon_button, name_for_readers, note, row, status, text_button
@@ -47,7 +48,7 @@ class SystemRow(Adw.ActionRow):
         known = words.release(self.system.releases[0])
         if choice is not None:
             known = f"{choice.title.removeprefix(self.system.name).strip()} · {words.size(choice.size)}"
-        self.set_subtitle(" · ".join([known, *(word for word, _style in self._more)]))
+        self.set_subtitle(ordered(" · ".join([known, *(word for word, _style in self._more)])))
 
     def _toggled(self, check: Gtk.CheckButton) -> None:
         chosen = self.system.id in self._model.basket
@@ -194,7 +195,7 @@ class SystemsPage(Page):
         many = len(basket)
         if many:
             text = ngettext("One system", "{many} systems", many).format(many=many)
-            self.chosen.set_label(f"{text} · {format_size(basket.room)}")
+            self.chosen.set_label(ordered(f"{text} · {format_size(basket.room)}"))
         else:
             self.chosen.set_label(_("Choose one or more systems"))
         self.next.set_sensitive(bool(many))
