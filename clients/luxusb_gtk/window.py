@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gi.repository import Adw, Gdk, Gio, GLib, Gtk
 from luxusb_cli.catalog import DistroInfo
 from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo, JobState
-from luxusb_cli.results import StoredResult
 from luxusb_cli.text import clean
 
 from luxusb_gtk import words
@@ -21,10 +20,12 @@ from luxusb_gtk.pages.stick import StickPage
 from luxusb_gtk.pages.sticks import SticksPage
 from luxusb_gtk.pages.summary import SummaryPage
 from luxusb_gtk.pages.systems import SystemsPage, import_file
-from luxusb_gtk.preferences import Preferences
 from luxusb_gtk.service import Presence, ServiceError
 from luxusb_gtk.widgets.dialogs import ask, choose_file, open_file
 from luxusb_gtk.widgets.parts import NARROW, Page, copy, note, status, text_button
+
+if TYPE_CHECKING:
+    from luxusb_gtk.preferences import Preferences
 
 IMAGE_FILES = ("*.iso", "*.img", "*.raw", "*.xz", "*.lzma", "*.gz", "*.zst", "*.bz2", "*.zip")
 START_COMMAND = "systemctl start luxusbd"
@@ -230,6 +231,8 @@ class MainWindow(Adw.ApplicationWindow):
         if job.state is JobState.FAILED:
             self.fail(ServiceError(job.error_name, job.error_message))
         elif job.state is JobState.SUCCEEDED:
+            from luxusb_cli.results import StoredResult
+
             stored = StoredResult.from_wire(job.result)
             self.model.choose(Choice(stored.image, stored.image, stored.genuine or name, stored.size))
             self.tell(_("{name} is chosen").format(name=stored.genuine or name))
@@ -289,7 +292,9 @@ class MainWindow(Adw.ApplicationWindow):
         self.model.service.manager("UpdateCatalog", arguments, lambda answer: self._started(answer[0]), self.fail)
 
     def show_preferences(self) -> Preferences:
-        """Open the preferences."""
+        """Open the preferences; they and what they read are not imported before."""
+        from luxusb_gtk.preferences import Preferences
+
         preferences = Preferences(self, self.model, failed=self.fail, started=self._started)
         preferences.present()
         return preferences

@@ -17,6 +17,9 @@ from luxusb_gtk.model import Model
 from luxusb_gtk.service import Done, Failed, Presence
 from luxusb_gtk.widgets.parts import Page, badge, icon_button, name_for_readers, note, row, status, text_button
 
+FIRST, PORTION = 14, 6
+"""Rows that are made at once: those that a window shows, and then so many whenever there is nothing else to do."""
+
 
 class SystemRow(Adw.ActionRow):
     """One system with its check box."""
@@ -48,7 +51,7 @@ class SystemRow(Adw.ActionRow):
         known = words.release(self.system.releases[0])
         if choice is not None:
             known = f"{choice.title.removeprefix(self.system.name).strip()} · {words.size(choice.size)}"
-        self.set_subtitle(ordered(" · ".join([known, *(word for word, _style in self._more)])))
+        self.set_subtitle(" · ".join([known, *(word for word, _style in self._more)]))
 
     def _toggled(self, check: Gtk.CheckButton) -> None:
         chosen = self.system.id in self._model.basket
@@ -133,6 +136,10 @@ class SystemsPage(Page):
         self.bottom.append(bar)
         self.bottom.set_visible(True)
         self._names: list[str] = []
+        self._listed: list[DistroInfo] = []
+        self._coming: list[DistroInfo] = []
+        """Those whose rows are not made yet."""
+        self._making = 0
         model.connect("systems", lambda _model: self._fill())
         model.connect("chosen", lambda _model: self._chosen())
         model.connect("jobs", lambda _model: self._jobs())
@@ -142,23 +149,39 @@ class SystemsPage(Page):
 
     def _fill(self) -> None:
         """Put the systems in, in the daemon's order, which is that of popularity."""
-        for old in self._rows:
-            self.list.remove(old)
-        self._rows = [
-            SystemRow(system, self._model, self._details) for system in self._model.systems if system.releases
-        ]
-        for new in self._rows:
-            self.list.append(new)
-        self._names = sorted({item.system.category for item in self._rows if item.system.category})
+        systems = [system for system in self._model.systems if system.releases]
+        if systems != self._listed:
+            self._listed = self._coming = systems
+            for old in self._rows:
+                self.list.remove(old)
+            self._rows = []
+            self._make_rows(FIRST)
+            if self._coming and not self._making:
+                self._making = GLib.idle_add(self._make_more, priority=GLib.PRIORITY_LOW)
+        self._names = sorted({system.category for system in systems if system.category})
         self.categories.set_model(Gtk.StringList.new([_("All categories"), *self._names]))
         self.problem.set_label(self._model.systems_problem)
         self._filter()
+
+    def _make_rows(self, many: int) -> None:
+        now, self._coming = self._coming[:many], self._coming[many:]
+        for system in now:
+            made = SystemRow(system, self._model, self._details)
+            self._rows.append(made)
+            self.list.append(made)
+
+    def _make_more(self) -> bool:
+        self._make_rows(PORTION)
+        if not self._coming:
+            self._making = 0
+            self._filter()
+        return bool(self._coming)
 
     def _filter(self) -> None:
         self.list.invalidate_filter()
         if self._model.systems_problem or (self._model.service.presence is Presence.READY and not self._rows):
             self.stack.set_visible_child_name("problem")
-        elif any(self._visible(item) for item in self._rows) or not self._rows:
+        elif any(self._visible(item) for item in self._rows) or self._coming or not self._rows:
             self.stack.set_visible_child_name("list")
         else:
             self.stack.set_visible_child_name("nothing")
