@@ -61,6 +61,7 @@ class ManagerMethods:
             "GetDistribution": self._get_distribution,
             "UpdateCatalog": self._update_catalog,
             "GetCatalogStatus": self._get_catalog_status,
+            "ListRecipes": self._list_recipes,
             "ImportCatalog": self._import_catalog,
             "Download": self._download,
             "ImportImage": self._import_image,
@@ -135,6 +136,10 @@ class ManagerMethods:
     async def _get_catalog_status(self, call: Call, given: Options) -> Answer:
         del given
         return Answer((render.catalog_status(await self._engine.get_catalog_status(call.caller)),))
+
+    async def _list_recipes(self, call: Call, given: Options) -> Answer:
+        del call, given
+        return Answer((render.recipes(await self._engine.list_recipes()),))
 
     async def _import_catalog(self, call: Call, given: Options) -> Answer:
         return Answer((await self._engine.import_catalog(call.caller, call.args[0], given[members.NAME]),))

@@ -100,6 +100,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "GetDistribution"): Rule(None, (ORIGINS,)),
     (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG, (FEEDS, IDS)),
     (MANAGER, "GetCatalogStatus"): Rule(None),
+    (MANAGER, "ListRecipes"): Rule(None),
     (MANAGER, "ImportCatalog"): Rule(None, (NAME,)),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),

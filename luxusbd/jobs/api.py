@@ -11,6 +11,7 @@ from typing import Protocol
 
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.images.details import Inspection
+from luxusbd.images.recipelist import Recipes
 from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
@@ -127,6 +128,9 @@ class Engine(Protocol):
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""
+
+    async def list_recipes(self) -> Recipes:
+        """The boot recipes in force."""
 
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         """Put a catalogue over what the caller sees, in place of the one before; how many distributions it has.

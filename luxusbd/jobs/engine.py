@@ -11,6 +11,7 @@ from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import JobStateError
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Certificate
+from luxusbd.images.recipelist import Recipes, listed
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Desktop, Listener, Power
 from luxusbd.jobs.downloadwords import release_title
@@ -38,6 +39,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "ListRecipes",
     "ImportCatalog",
     "Download",
     "ImportImage",
@@ -136,6 +138,10 @@ class LuxusbEngine:
         """How up to date the catalogue is."""
         status, own = self._parts.updates.status(), self._parts.own_catalogs.of(caller.uid)
         return status if own is None else replace(status, own=own.sha256, problems=(*status.problems, *own.warnings))
+
+    async def list_recipes(self) -> Recipes:
+        """The boot recipes in force."""
+        return await asyncio.to_thread(listed, self._parts.shelf)
 
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         """Put a catalogue over what the caller sees."""

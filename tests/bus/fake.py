@@ -21,6 +21,7 @@ from luxusbd.images.details import Container, Details, Inspection, Keeps, Partit
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.hints import SecureBoot
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
+from luxusbd.images.recipelist import ListedRecipe, Recipes
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import MirrorState, Standing
@@ -47,6 +48,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "ListRecipes",
     "ImportCatalog",
     "Download",
     "ImportImage",
@@ -274,6 +276,21 @@ class FakeEngine:
             "https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",), feeds=54,
             feeds_asked=6, feeds_failed=("kali",),
         )  # fmt: skip
+
+    async def list_recipes(self) -> Recipes:
+        one = ListedRecipe(
+            "admin",
+            "mine",
+            2,
+            "mine",
+            60,
+            ("Mine \0",),
+            bootable=True,
+            filesystems=("ext4",),
+            toram="entry",
+            persistence="file",
+        )
+        return Recipes((one,), ("torn.json: no JSON",))
 
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         self.calls.append(("import_catalog", caller, os.pread(fd, 100, 0), name))

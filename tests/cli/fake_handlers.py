@@ -167,6 +167,8 @@ class Handlers(Jobs):
                 return self.new_job("update-catalog", "the catalogue", outcome={**world.updated(), **asked}).path
             case "GetCatalogStatus":
                 return self.catalog_status
+            case "ListRecipes":
+                return world.recipes()
             case "ImportCatalog":
                 data = os.pread(fds[body[0]], 1 << 20, 0)
                 self.own_catalogues.append((options["name"].value, data))

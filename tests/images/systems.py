@@ -488,7 +488,6 @@ def dracut_family() -> Iterator[Row]:
             DRACUT_WORDS,
             DRACUT_FS,
             signer="suse",
-            toram="rd.live.ram=1",
             persistence="own live_system.cow rd.live.overlay.persistent rd.live.overlay.cowfs=ext4"
             " rd.live.cowfile.mbsize={persistence_mb}",
         )
