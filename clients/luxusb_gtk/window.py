@@ -156,17 +156,18 @@ class MainWindow(Adw.ApplicationWindow):
         self.stick.show_device(device)
         self.go("stick")
 
-    def tell(self, text: str) -> None:
-        """A short message at the bottom."""
-        self.toasts.add_toast(Adw.Toast(title=GLib.markup_escape_text(ordered(text)), timeout=5))
+    def tell(self, text: str, before: Preferences | None = None) -> None:
+        """A short message at the bottom, of this window or of the preferences that stand before it."""
+        toast = Adw.Toast(title=GLib.markup_escape_text(ordered(text)), timeout=5)
+        (self.toasts if before is None else before).add_toast(toast)
 
-    def fail(self, error: ServiceError) -> None:
+    def fail(self, error: ServiceError, before: Preferences | None = None) -> None:
         """Tell of an error; one that the user made by closing the password dialogue takes no dialogue of its own."""
         if error.short_name == "NotAuthorizedDismissed":
-            self.tell(_("Not authorised; nothing was changed"))
+            self.tell(_("Not authorised; nothing was changed"), before)
             return
         ask(
-            self,
+            before or self,
             _("That did not work"),
             str(error),
             {"copy": _("Copy details"), "close": _("Close")},
@@ -295,7 +296,9 @@ class MainWindow(Adw.ApplicationWindow):
         """Open the preferences; they and what they read are not imported before."""
         from luxusb_gtk.preferences import Preferences
 
-        preferences = Preferences(self, self.model, failed=self.fail, started=self._started)
+        preferences = Preferences(
+            self, self.model, failed=lambda error: self.fail(error, preferences), started=self._started
+        )
         preferences.present()
         return preferences
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from luxusb_gtk.basket import MIB
 
 from luxusbd import resources
 from luxusbd.bus.connection import Connection
@@ -64,6 +65,31 @@ async def app(screen: str, address: str, place: Path, catalogue: Path) -> AsyncI
         await until(lambda: started.window.states.get_visible_child_name() == "ready", "the daemon")
         assert os.geteuid() == 0
         yield started
+
+
+async def test_a_setting_that_is_refused_is_shown_as_it_was(app: Any, asks: Agent) -> None:
+    from luxusb_gtk.model import NO_OPTIONS
+
+    window = app.window.show_preferences()
+    await hand.sees(window, "Bandwidth")
+    await until(lambda: window.at_once.get_value() == 3, "the settings")
+    window.bandwidth.set_value(7)
+    await hand.sees(window, "Not authorised; nothing was changed")
+    await until(lambda: window.bandwidth.get_value() == 0, "what holds")
+    assert [action for action, _text in asks.asked] == ["org.luxusb.configure"]
+    asks.person = Person.CONSENTS
+    window.bandwidth.set_value(7)
+    await until(lambda: len(asks.asked) == 2, "the second question")
+    told: list[int] = []
+
+    def holds() -> bool:
+        app.service.manager(
+            "GetSettings", NO_OPTIONS, lambda answer: told.append(answer[0]["downloads.bandwidth"]), app.window.fail
+        )
+        return bool(told) and told[-1] == 7 * MIB
+
+    await until(holds, "the change", lambda: told)
+    window.close()
 
 
 async def test_a_refusal_keeps_everything_and_consent_makes_the_stick(

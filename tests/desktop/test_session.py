@@ -116,6 +116,25 @@ async def test_started_again_it_shows_the_running_jobs(
         await caller.succeeded(job)
 
 
+@pytest.mark.parametrize("settings", ['[downloads]\nresume = "ask"\n'])
+async def test_the_question_after_a_restart_waits_for_the_window(
+    app: Any, left: list[str], daemon: Daemon, mirror: Mirror
+) -> None:
+    from gi.repository import Adw, Gtk
+
+    mirror.rate = 4 * MIB
+    await download(app, "large")
+    await until(lambda: any(job.bytes_done > MIB for job in app.model.jobs.values()), "some bytes")
+    app.window.close()
+    await daemon.stop()
+    await daemon.start()
+    await until(lambda: left, "the end of an app that waits for nothing")
+    assert not [top for top in Gtk.Window.list_toplevels() if isinstance(top, Adw.MessageDialog) and top.get_mapped()]
+    app.activate()
+    assert "Large" in await hand.answer("later")
+    assert app.window.page == "progress"
+
+
 @pytest.fixture
 async def portal(app: Any) -> AsyncIterator[Chooser]:
     async with chooser() as desktop:
