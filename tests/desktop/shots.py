@@ -6,7 +6,7 @@ Not one of the tests, since it shows and judges nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,18 @@ LOGOS = {
 }
 """Made up, a light one among them: those of the systems belong to others."""
 SHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-SIZES = {"light": (820, 720), "dark": (820, 720), "narrow": (360, 720)}
+SIZES = {"light": (820, 720), "dark": (820, 720), "narrow": (360, 720), "rtl": (820, 720)}
+
+
+@pytest.fixture
+def turned(screen: str, look: str) -> Iterator[None]:
+    """Before the window is made: what is made before keeps its direction."""
+    from gi.repository import Gtk
+
+    if look == "rtl":
+        Gtk.Widget.set_default_direction(Gtk.TextDirection.RTL)
+    yield
+    Gtk.Widget.set_default_direction(Gtk.TextDirection.LTR)
 
 
 @pytest.fixture
@@ -73,7 +84,7 @@ def catalogue(images: Images, mirror: Mirror, maker: Maker, place: Path) -> Path
 
 @pytest.mark.parametrize("look", list(SIZES))
 async def test_show(
-    app: Any, caller: Caller, images: Images, place: Path, stick: Path, look: str, tmp_path: Path
+    turned: None, app: Any, caller: Caller, images: Images, place: Path, stick: Path, look: str, tmp_path: Path
 ) -> None:
     from gi.repository import Adw
 
