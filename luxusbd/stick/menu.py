@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from luxusbd.errors import InternalError
 from luxusbd.images.model import BootEntry
-from luxusbd.stick import beside
+from luxusbd.stick import beside, menufont
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
 from luxusbd.stick.menugroups import TRANSLATED, Group, grouped, letter_class
 from luxusbd.stick.menulines import indent, notice, one_line
@@ -34,18 +34,28 @@ SERIAL = (
     "terminal_input serial console",
     "terminal_output serial console",
 )
-_MODES = "1024x768,1280x800,1280x720,800x600,auto"
+_MODES = "1024x768,1280x800,1280x720,800x600,1366x768,1280x1024,1440x900,1600x900,1680x1050,1920x1080,1920x1200,640x480"
 """GRUB cannot scale its font, and on 2.06 a frame buffer for 4K takes the memory that an initrd needs."""
+_LARGE_FONT = "$prefix/fonts/large.pf2"
 _GRAPHICS = (
     'set lux_font="$prefix/fonts/unicode.pf2"',
     # under Secure Boot GRUB takes fonts from inside itself alone
     'if [ "$lockdown" = y -a -e (memdisk)/fonts/unicode.pf2 ]; then set lux_font=(memdisk)/fonts/unicode.pf2; fi',
     'if loadfont "$lux_font"; then',
     f"  set gfxmode={_MODES}",
-    "  if terminal_output gfxterm; then set lux_graphics=y; fi",
+    "  if terminal_output gfxterm; then",
+    "    set lux_graphics=y",
+    "  else",
+    # a screen that has no such mode has dots too small for the font
+    f'    if [ "$lockdown" != y -a -e "{_LARGE_FONT}" ]; then',
+    f'      if loadfont "{_LARGE_FONT}"; then set gfxterm_font={quote(menufont.NAME)}; set lux_large=-large; fi',
+    "    fi",
+    "    set gfxmode=auto",
+    "    if terminal_output gfxterm; then set lux_graphics=y; fi",
+    "  fi",
     "fi",
 )
-_THEME = "$prefix/themes/luxusb/theme.txt"
+_THEME = "$prefix/themes/luxusb/theme${lux_large}.txt"
 _GRUBENV = "$prefix/grubenv"
 _BESIDE = "$prefix/$grub_cpu-$grub_platform"
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
@@ -196,7 +206,7 @@ def _check(manifest: Manifest) -> None:
 def _terminal(manifest: Manifest, texts: Texts) -> list[str]:
     options = manifest.options
     # the message of a failing rmmod is gone from the screen once the terminal is set up
-    lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi', "set lux_graphics="]
+    lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi', "set lux_graphics=", "set lux_large="]
     lines += SERIAL if options.serial_console else _GRAPHICS
     if options.menu.theme is Theme.LUXUSB and not options.serial_console:
         lines.append(f'if [ "$lux_graphics" = y -a -e "{_THEME}" ]; then set theme="{_THEME}"; export theme; fi')
