@@ -94,6 +94,8 @@ def _pictures() -> dict[str, bytes]:
 def text(texts: Texts, font: str = FONT, factor: int = 1) -> str:
     """theme.txt in the language of `texts`, with all sizes as for a font that is `factor` times as large as `FONT`."""
     keys = texts.shown("Enter: start    e: edit    c: command line    Esc: back")
+    if factor > 1:
+        keys = keys.replace("    ", "  ")
     timeout = texts.shown("Starts in %d s")
     return f"""# made by luxusbd
 title-text: ""

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from luxusbd.errors import InternalError
-from luxusbd.stick import grub, menu, menufont, theme
+from luxusbd.stick import grub, menu, menufont, menutools, theme
 from luxusbd.stick.menutexts import Texts
+from luxusbd.stick.model import MenuStyle, StickOptions
 from tests.stick import grubemu, helpers
 
 
@@ -66,9 +67,37 @@ def test_the_larger_theme_names_the_larger_font_alone() -> None:
     assert "icon_width = 64\n" in large
 
 
-def test_the_larger_font_is_for_screens_without_a_small_mode() -> None:
+@pytest.mark.parametrize(
+    ("large", "lockdown", "graphics", "offered"),
+    [
+        ("", "", "y", "Larger letters"),
+        ("n", "", "y", "Larger letters"),
+        ("y", "", "y", "Smaller letters"),
+        ("y", "y", "y", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_the_tools_offer_the_other_size(tmp_path: Path, large: str, lockdown: str, graphics: str, offered: str) -> None:
+    """Where GRUB draws letters, and may load a font; here it draws none, so that the test says that it does."""
+    (tmp_path / "fonts").mkdir()
+    (tmp_path / "fonts" / "unicode.pf2").write_bytes(own_font())
+    (tmp_path / "fonts" / "large.pf2").write_bytes(menufont.enlarged(own_font()))
+    (tmp_path / "grubenv").write_text(f"# GRUB Environment Block\nlux_large={large}\n".ljust(1024, "#"))
+    text = menu.render(helpers.manifest()).replace("if terminal_output gfxterm", f'if [ "{graphics}" = y ]')
+    (tmp_path / "menu").write_text(text)
+    config = f"prefix=(host){tmp_path}\nlockdown={lockdown}\nlux_pass=menu\nsource (host){tmp_path}/menu\n"
+    # what is in the submenu, without its first line and its last
+    config += "\n".join(menutools.tools(Texts("en").word)[1:-1])
+    config += '\nset timeout=-1\necho "<$gfxterm_font$lux_size>"\n'
+    shown = grubemu.run(tmp_path, config, "About this stick")
+    assert (f"<{menufont.NAME}-large>" in shown) == (offered == "Smaller letters")
+    for title in ("Larger letters", "Smaller letters"):
+        assert (title in shown) == (title == offered)
+
+
+def test_the_choice_of_letters_is_noted_where_there_is_room_for_it() -> None:
     text = menu.render(helpers.manifest())
-    small, large = text.index("set gfxmode=1024x768"), text.index("set gfxmode=auto")
-    assert small < text.index("loadfont", small) < large
-    assert "theme${lux_large}.txt" in text
-    assert "auto" not in text[small : text.index(";", small)]
+    assert text.count('save_env -f "$prefix/grubenv" lux_large') == 2
+    assert 'load_env -f "$prefix/grubenv" lux_large' in text
+    options = StickOptions(menu=MenuStyle(remember=False))
+    assert "grubenv" not in menu.render(helpers.manifest(options=options))
