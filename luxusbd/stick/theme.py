@@ -26,6 +26,7 @@ _CORNER = 8
 _TOP, _BOTTOM = (16, 24, 44), (38, 58, 92)
 _SELECTED: Colour = (58, 124, 202, 255)
 _FRAME: Colour = (255, 255, 255, 26)
+_THUMB: Colour = (159, 208, 255, 200)
 _CLEAR: Colour = (0, 0, 0, 0)
 _WHITE: Colour = (255, 255, 255, 255)
 _COLOURS: tuple[Colour, ...] = (
@@ -83,7 +84,8 @@ def files(texts: Texts) -> dict[str, bytes]:
 def _pictures() -> dict[str, bytes]:
     rows = [_blend(_TOP, _BOTTOM, y / 767) for y in range(768)]
     result = {"background.png": png([[(*row, 255)] * 1024 for row in rows])}
-    for name, colour, corner in (("select", _SELECTED, 4), ("frame", _FRAME, _CORNER)):
+    boxes = (("select", _SELECTED, 4), ("frame", _FRAME, _CORNER), ("scroll", _FRAME, 1), ("thumb", _THUMB, 3))
+    for name, colour, corner in boxes:
         result |= {f"{name}_{part}.png": picture for part, picture in _nine(colour, corner).items()}
     for number, (name, shape) in enumerate({**_LETTERS, **_OTHERS}.items()):
         named = name if name in _OTHERS else f"letter-{name}"
@@ -133,7 +135,10 @@ terminal-border: "4"
   item_height = {(_ICON + 4) * factor}
   item_padding = {8 * factor}
   item_spacing = {10 * factor}
-  scrollbar = false
+  scrollbar = true
+  scrollbar_width = {12 * factor}
+  scrollbar_frame = "scroll_*.png"
+  scrollbar_thumb = "thumb_*.png"
 }}
 + label {{
   id = "__timeout__"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -101,3 +102,13 @@ def test_the_choice_of_letters_is_noted_where_there_is_room_for_it() -> None:
     assert 'load_env -f "$prefix/grubenv" lux_large' in text
     options = StickOptions(menu=MenuStyle(remember=False))
     assert "grubenv" not in menu.render(helpers.manifest(options=options))
+
+
+@pytest.mark.parametrize("name", ["theme.txt", "theme-large.txt"])
+def test_a_theme_names_pictures_that_are_there(name: str) -> None:
+    files = theme.files(Texts("en"))
+    named = re.findall(r'"([a-z_*]+\.png)"', files[name].decode())
+    assert len(named) == 5
+    for picture in named:
+        parts = [picture.replace("*", part) for part in ("n", "ne", "e", "se", "s", "sw", "w", "nw", "c")]
+        assert {*parts} <= {*files}
