@@ -87,7 +87,7 @@ ENTRY = BootEntry(
     frozenset({Firmware.BIOS, Firmware.UEFI}),
     "/vmlinuz",
     ("/initrd",),
-    ("a={iso}", "u={iso_uuid}", "l={volume_id}", "{iso_uuid}{data_uuid}"),
+    ("a={iso}", "u={iso_uuid}", "l={volume_id}", "{iso_uuid}{data_uuid}", "b={blank}."),
 )
 RECOGNITION = Recognition(
     size=42,

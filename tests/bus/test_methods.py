@@ -64,6 +64,7 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
                 "u=2024-01-01-00-00-00-00",
                 "l=DEBIAN",
                 "2024-01-01-00-00-00-00{data_uuid}",
+                "b= .",
             ],
             "signer": "",
         }
