@@ -10,6 +10,7 @@ from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition, started_by
+from luxusbd.images.recipelist import Recipes
 from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.views import CatalogStatus, ImageUpdate, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
@@ -114,6 +115,26 @@ def catalog_status(item: CatalogStatus) -> Entry:
         "migrated": strings(item.migrated),
         "own": item.own,
     }
+
+
+def recipes(book: Recipes) -> Entry:
+    """The boot recipes in force."""
+    entries: list[Entry] = [
+        {
+            "origin": item.origin,
+            "id": item.id,
+            "version": item.version,
+            "family": item.family,
+            "priority": item.priority,
+            "systems": strings(item.systems),
+            "bootable": item.bootable,
+            "filesystems": strings(item.filesystems),
+            "toram": item.toram,
+            "persistence": item.persistence,
+        }
+        for item in book.recipes
+    ]
+    return {"recipes": Typed("aa{sv}", entries), "problems": strings(book.problems)}
 
 
 def inspection(found: Inspection) -> Entry:
@@ -309,6 +330,7 @@ def _planned_device(item: PlannedDevice) -> Entry:
         "lost_details": entries(_loss(loss) for loss in item.lost_details),
         "bytes_needed": item.bytes_needed,
         "bytes_free": item.bytes_free,
+        "bytes_missing": item.bytes_missing,
         "layout": _layout(item.layout),
     }
 
@@ -337,6 +359,8 @@ def _planned_image(item: PlannedImage) -> Entry:
         "partition": item.partition.value,
         "custom": item.custom,
         "persistence": item.persistence,
+        "keeps": item.keeps,
+        "reckoned": item.reckoned or item.size,
     }
 
 

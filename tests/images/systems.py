@@ -519,7 +519,6 @@ def dracut_family() -> Iterator[Row]:
             DRACUT_WORDS,
             DRACUT_FS,
             signer="suse",
-            toram="rd.live.ram=1",
             persistence=KIWI_KEEPS,
         )
     for name, label, paths in (

@@ -235,7 +235,7 @@ def test_where_nothing_starts_the_menu_waits() -> None:
 
 def _look(text: str) -> condition.Condition:
     menus = reader.Menus(1, None)
-    return condition.Condition(None, "", None, Kind.EXT4, helpers.UUID, "", True, (), False, menus, False, text)
+    return condition.Condition(None, "", None, Kind.EXT4, helpers.UUID, "", True, (), False, menus, False, False, text)
 
 
 def test_the_loopback_contract() -> None:
