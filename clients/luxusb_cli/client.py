@@ -177,6 +177,15 @@ class Client:
         reply = await self._manager("ListRecipes", "a{sv}", NO_OPTIONS, what=_("Could not list the boot recipes"))
         return RecipeBook.from_wire(wire_of(only_value(reply), "the boot recipes"))
 
+    async def set_catalog_remote(self, url: str, options: Options, key: int | None) -> tuple[str, ...]:
+        """Keep the catalogue up to date from another remote; the fingerprints of the keys that count then."""
+        what = _("Could not change the remote of the catalogue")
+        given = {**options, **({"key": Typed("h", 0)} if key is not None else {})}
+        reply = await self._manager(
+            "SetCatalogRemote", "sa{sv}", url, given, what=what, fds=[key] if key is not None else []
+        )
+        return texts({"fingerprints": only_value(reply)}, "fingerprints")
+
     async def import_catalog_bytes(self, data: bytes, name: str) -> int:
         """Make a catalogue the caller's own layer, in place of the one before; how many distributions it holds."""
         what = _("Could not import {name}").format(name=clean(name))

@@ -200,7 +200,7 @@ def inspection(found: Inspection) -> Entry:
 
 
 def _boot_entry(entry: BootEntry, image: Recognition) -> Entry:
-    known = {"{iso_uuid}": image.iso_uuid, "{volume_id}": image.volume_id}
+    known = {"{iso_uuid}": image.iso_uuid, "{volume_id}": image.volume_id, "{blank}": " "}
     return {
         "title": entry.title,
         "method": entry.method.value,
@@ -214,7 +214,7 @@ def _boot_entry(entry: BootEntry, image: Recognition) -> Entry:
 
 
 def _filled(word: str, known: Mapping[str, str]) -> str:
-    return re.sub(r"\{(?:iso_uuid|volume_id)\}", lambda match: known[match[0]], word)
+    return re.sub(r"\{(?:iso_uuid|volume_id|blank)\}", lambda match: known[match[0]], word)
 
 
 def stored_image(view: ImageView) -> Entry:
@@ -330,6 +330,7 @@ def _planned_device(item: PlannedDevice) -> Entry:
         "lost_details": entries(_loss(loss) for loss in item.lost_details),
         "bytes_needed": item.bytes_needed,
         "bytes_free": item.bytes_free,
+        "bytes_missing": item.bytes_missing,
         "layout": _layout(item.layout),
     }
 
@@ -358,6 +359,8 @@ def _planned_image(item: PlannedImage) -> Entry:
         "partition": item.partition.value,
         "custom": item.custom,
         "persistence": item.persistence,
+        "keeps": item.keeps,
+        "reckoned": item.reckoned or item.size,
     }
 
 

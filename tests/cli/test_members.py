@@ -19,6 +19,7 @@ METHODS: dict[tuple[str, str], str] = {
     (MANAGER, "UpdateCatalog"): "catalog-update",
     (MANAGER, "GetCatalogStatus"): "catalog-status",
     (MANAGER, "ListRecipes"): "recipes-list",
+    (MANAGER, "SetCatalogRemote"): "catalog remote https://school.example/d.json",
     (MANAGER, "ImportCatalog"): "catalog-import",
     (MANAGER, "GetLogo"): "logo",
     (MANAGER, "Download"): "download",

@@ -429,7 +429,7 @@ def test_faults_in_recipes_are_named(changes: dict[str, Any], text: str) -> None
 
 def test_unknown_placeholder_is_a_fault() -> None:
     variant = {"id": "main", "method": "linux", "firmware": ["bios"], "kernel": ["/k"], "parameters": ["a={isoo}"]}
-    with pytest.raises(CatalogError, match=r"isoo.*expected one of data_uuid, iso"):
+    with pytest.raises(CatalogError, match=r"isoo.*expected one of blank, data_uuid, iso"):
         parse_recipe(minimal(variants=[variant]), "mine.json")
 
 
