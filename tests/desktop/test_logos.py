@@ -22,6 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 MANY = 60
 
 
+def without_logos() -> list[dict[str, Any]]:
+    """The packaged systems, as entries that take their places and name no logo."""
+    packaged = json.loads((ROOT / "data" / "distros.json").read_text())["distributions"]
+    return [{**system, "logo_url": "", "replace": True} for system in packaged]
+
+
 @pytest.fixture
 async def maker(authority: Authority) -> AsyncIterator[Maker]:
     async with Maker(authority.good) as running:
@@ -52,9 +58,8 @@ def catalogue(maker: Maker, place: Path) -> Path:
             maker.put(f"{number}", pictures.get(number, png(300, 100)))
         about = {"id": f"s{number}", "name": f"System {number}", "logo_url": maker.at(f"{number}")}
         entries.append({**entry, **about, "popularity_rank": number + 1})
-    packaged = json.loads((ROOT / "data" / "distros.json").read_text())["distributions"]
     # nobody is asked but the server here
-    entries += [{**system, "logo_url": "", "popularity_rank": 1000, "replace": True} for system in packaged]
+    entries += [{**system, "popularity_rank": 1000} for system in without_logos()]
     path = place / "catalogue.json"
     path.write_text(json.dumps({**document, "distributions": entries}))
     return path
