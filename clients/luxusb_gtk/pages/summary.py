@@ -18,6 +18,7 @@ from luxusb_cli.plans import PlanInfo, PlannedImage
 from luxusb_cli.units import format_size
 
 from luxusb_gtk import bootwords, planner, stickplan, words
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.options import ChangesPart, PartitionsPart
 from luxusb_gtk.planner import DryPlanner, Planned
@@ -148,7 +149,7 @@ class SummaryPage(Page):
         keeps = [image.keeps for image in planned.figures.images]
         self.changes.show_choices(planned.choices, planned.asked.persistence, keeps)
         self.bar.show_space(space_of(planned.figures, planned.choices))
-        self.erase.set_label(_("Erase {name} and write").format(name=name))
+        self.erase.set_label(ordered(_("Erase {name} and write").format(name=name)))
         self.bottom.set_visible(True)
         self._show_ready()
 
