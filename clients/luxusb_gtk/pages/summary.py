@@ -121,7 +121,8 @@ class SummaryPage(Page):
         problem.set_subtitle_lines(0)
         problem.add_prefix(Gtk.Image(icon_name="dialog-error-symbolic"))
         problem.add_suffix(icon_button("edit-copy-symbolic", _("Copy details"), lambda: self._copy(text)))
-        again = text_button(_("Try again"), lambda: self._plan(again=True))
+        again = text_button(_("Try again"), lambda: self._plan(again=True), "pill")
+        again.set_halign(Gtk.Align.CENTER)
         self._show([group("", [problem]), again], [])
 
     def _copy(self, text: str) -> None:
