@@ -86,6 +86,14 @@ def editions(system: DistroInfo) -> tuple[ReleaseInfo, ...]:
     return tuple(found.values())
 
 
+def chosen_release(system: DistroInfo, choice: Choice | None) -> ReleaseInfo:
+    """The release of a system that is chosen, or would be."""
+    for release in editions(system):
+        if choice is not None and choice_of(system, release).reference == choice.reference:
+            return release
+    return system.releases[0]
+
+
 @dataclass(frozen=True)
 class Segment:
     """A stretch of the bar."""

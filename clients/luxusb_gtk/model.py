@@ -15,6 +15,7 @@ from luxusb_cli.model import DeviceInfo, JobInfo
 
 from luxusb_gtk import wishes
 from luxusb_gtk.basket import Basket, Choice
+from luxusb_gtk.logos import Logos
 from luxusb_gtk.service import DEVICE_INTERFACE, JOB_INTERFACE, Presence, Service, ServiceError
 from luxusb_gtk.stickplan import StickChoices
 from luxusb_gtk.wishes import Wishes
@@ -42,6 +43,7 @@ class Model(GObject.Object):
     def __init__(self, service: Service) -> None:
         super().__init__()
         self.service = service
+        self.logos = Logos(service)
         self.systems: tuple[DistroInfo, ...] = ()
         self.systems_problem = ""
         """Why there is no list of systems, else empty."""
@@ -96,6 +98,7 @@ class Model(GObject.Object):
     # ---- what the daemon says
     def load_systems(self) -> None:
         """Read the catalogue anew."""
+        self.logos.forget_failures()
 
         def done(answer: tuple[Any, ...]) -> None:
             try:

@@ -11,7 +11,7 @@ from luxusbd.images.model import Persistence, Store
 from luxusbd.jobs.views import DeviceView
 from luxusbd.stick import persistence
 from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.model import ManifestImage, PartitionRole
+from luxusbd.stick.model import Kept, ManifestImage, PartitionRole
 
 _THE_PARTITION = (Store.PARTITION, "")
 """As `persistence.place_of` has it."""
@@ -118,5 +118,12 @@ def check_existing(view: DeviceView, image: ManifestImage, size: int) -> None:
         persistence.check_same(image.name, image.kept, way)
         if image.kept.size == size:
             return
-    if image.partition is PartitionRole.DATA:
-        persistence.check_room(image.name, way, size, kind, view.free_bytes, image.kept)
+    if image.partition is not PartitionRole.DATA:
+        return
+    # an image goes on with the room that it has left there; of several the worker knows which
+    names = persistence.directories(image, way, view.images)
+    left = [room.size for room in view.stray if room.name in names] if image.kept is None else []
+    if way.store is Store.FILE and size in left:
+        return
+    had = Kept(way.store, way.name, "", max(left), way.entry) if left else image.kept
+    persistence.check_room(image.name, way, size, kind, view.free_bytes, had, gone=bool(left))

@@ -73,6 +73,20 @@ class UpdateWishes:
 
 
 @dataclass(frozen=True)
+class RemoteWishes:
+    """From where the catalogue is to be kept up to date."""
+
+    url: str
+    """Empty for nowhere."""
+    signature_url: str = ""
+    """Empty for that of the catalogue with .asc behind its path."""
+    fingerprints: tuple[str, ...] = ()
+    """Of the keys whose signature counts; empty for all of a given file, else for those that count now."""
+    configured: bool = False
+    """As the configuration file says; nothing else is given then."""
+
+
+@dataclass(frozen=True)
 class DeviceView:
     """A disk or an image file as a device object shows it."""
 

@@ -107,12 +107,14 @@ def dialog() -> Any:
     return next((top for top in tops if isinstance(top, Adw.MessageDialog) and top.get_mapped()), None)
 
 
-async def answer(response: str) -> None:
-    """Answer the dialogue that stands before the window."""
+async def answer(response: str) -> str:
+    """Answer the dialogue that stands before the window; what it said."""
     shown = await until(dialog, "a dialogue")
+    said = f"{shown.get_heading()}\n{shown.get_body()}"
     shown.response(response)
     shown.close()
     await until(lambda: not dialog(), "the end of the dialogue")
+    return said
 
 
 async def scroll(page: Any, where: float) -> None:
@@ -126,5 +128,7 @@ async def picture(window: Any, path: Path) -> None:
     """Write what a window shows as PNG, as the X server has it."""
     for _ in range(60):
         await turn()
-    crop = f"{window.get_width()}x{window.get_height()}+0+0"
+    # the shadow round the window belongs to it, too
+    left, top = window.get_surface_transform()
+    crop = f"{window.get_width()}x{window.get_height()}+{int(left)}+{int(top)}"
     await process.run(["import", "-window", "root", "-crop", crop, "+repage", str(path)], timeout=30)

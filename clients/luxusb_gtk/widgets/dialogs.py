@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 from gi.repository import Adw, Gio, Gtk
 from luxusb_cli.i18n import _
 
+from luxusb_gtk.bidi import ordered
+
 CANCEL = "cancel"
 """The answer of who closes a question."""
 
@@ -37,7 +39,7 @@ def ask(
         close: the answer of the Esc key.
         extra: what can be set below the text.
     """
-    dialog = Adw.MessageDialog(transient_for=parent, modal=True, heading=heading, body=body)
+    dialog = Adw.MessageDialog(transient_for=parent, modal=True, heading=ordered(heading), body=ordered(body))
     for answer, text in answers.items():
         dialog.add_response(answer, text)
     if destructive:

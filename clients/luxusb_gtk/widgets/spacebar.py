@@ -9,6 +9,7 @@ from luxusb_cli.i18n import N_, _
 from luxusb_cli.units import format_size
 
 from luxusb_gtk.basket import Segment, Space
+from luxusb_gtk.bidi import ordered
 
 HEIGHT = 22
 _SYSTEMS = ("#3584e4", "#33d17a", "#9141ac", "#e5a50a", "#26a269", "#62a0ea", "#c061cb", "#b5835a")
@@ -68,7 +69,7 @@ class _Strip(Gtk.Widget):
         self._space = space
         self.queue_draw()
 
-    def _stretches(self) -> Iterator[tuple[float, float, Segment]]:
+    def stretches(self) -> Iterator[tuple[float, float, Segment]]:
         """Start and width in pixels of each."""
         if self._space is None:
             return
@@ -85,7 +86,7 @@ class _Strip(Gtk.Widget):
         """Paint it (GtkWidget)."""
         text = self.get_style_context().get_color()
         number = 0
-        for start, length, segment in self._stretches():
+        for start, length, segment in self.stretches():
             colour = Gdk.RGBA()
             if not segment.fits:
                 colour.parse(_TOO_MUCH)
@@ -100,9 +101,9 @@ class _Strip(Gtk.Widget):
             snapshot.append_color(colour, area)
 
     def _tooltip(self, _strip: Gtk.Widget, x: int, _y: int, _keyboard: bool, tooltip: Gtk.Tooltip) -> bool:
-        for start, length, segment in self._stretches():
+        for start, length, segment in self.stretches():
             if start <= x <= start + length:
-                tooltip.set_text(f"{segment_title(segment)}: {format_size(segment.size)}")
+                tooltip.set_text(ordered(f"{segment_title(segment)}: {format_size(segment.size)}"))
                 return True
         return False
 
@@ -124,7 +125,7 @@ class SpaceBar(Gtk.Box):
         """Show how a stick is filled."""
         self.space = space
         self._strip.show_space(space)
-        self.label.set_label(summary(space))
+        self.label.set_label(ordered(summary(space)))
         self.label.remove_css_class("error")
         if space.too_much:
             self.label.add_css_class("error")
