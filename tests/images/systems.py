@@ -493,7 +493,6 @@ def dracut_family() -> Iterator[Row]:
         "/boot/x86_64/loader/initrd",
         "root=live:CDLABEL=Acme_Kiwi-3 rd.live.image iso-scan/filename={iso}",
         DRACUT_FS,
-        toram="rd.live.ram=1",
         persistence=KIWI_KEEPS,
     )
     yield dracut("CentOS Stream Live", "9", "CentOS-Stream-Image-9-Live", signer=RED_HAT, vendor="redhat")
