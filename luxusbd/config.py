@@ -121,7 +121,7 @@ class PathsConfig:
         "Where unfinished downloads live. It has to be on the filesystem of state_dir and belongs to transfer.user.",
         path=True,
     )
-    cache_dir: str = _key("/var/cache/luxusb", "Where the updated catalogue lives.", path=True)
+    cache_dir: str = _key("/var/cache/luxusb", "Where the updated catalogue and logos live.", path=True)
     catalog_dir: str = _key(
         "/etc/luxusb/distros.d", "Where the administrator's own catalogue files (*.json) live.", path=True
     )
@@ -336,6 +336,10 @@ class CatalogConfig:
     update_feeds: bool = _key(
         True,
         "Whether the daily update (luxusb-catalog-update.timer) asks the makers of systems for newer releases, too.",
+    )
+    logos: bool = _key(
+        True,
+        "Whether the logos of systems are fetched from the addresses that the catalogue names, when a client asks.",
     )
     feed_files: tuple[str, ...] = _key(
         (),

@@ -176,6 +176,12 @@ class NoMirrorError(LuxusbError):
     dbus_name = PREFIX + "NoMirror"
 
 
+class NoLogoError(LuxusbError):
+    """A system has no logo that can be shown; the text says why."""
+
+    dbus_name = PREFIX + "NoLogo"
+
+
 class VerificationError(LuxusbError):
     """Bytes differ from what they have to be: a hash, a signature or a read-back."""
 

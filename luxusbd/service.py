@@ -25,9 +25,9 @@ from luxusbd.children.supervisor import Identity
 from luxusbd.config import Config
 from luxusbd.errors import ConfigError, FailedError, host_error
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.catalogupdate import pinned_fingerprints
 from luxusbd.jobs.engine import LuxusbEngine
 from luxusbd.jobs.parts import Parts
+from luxusbd.jobs.remote import pinned_fingerprints
 from luxusbd.settings import FILE_NAME, ChangedSettings
 from luxusbd.systemd import notify, watchdog
 from luxusbd.transfer.network import load as load_network
@@ -72,7 +72,7 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         older = await asyncio.to_thread(take_over, config.catalog.migrate_from, Path(config.paths.state_dir))
         sources = Sources(
             cache=Path(config.paths.cache_dir) / "distros.json",
-            pinned=pinned_fingerprints(config.catalog),
+            pinned=pinned_fingerprints(settings.config.catalog),
             admin=Path(config.paths.catalog_dir),
             command_line=files,
             feeds=Path(config.paths.cache_dir) / "feeds.json",

@@ -11,13 +11,21 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from luxusbd import config, configfile
-from luxusbd.config import Config, Value
+from luxusbd.config import CatalogConfig, Config, Value
 from luxusbd.durable import replace_file
 from luxusbd.errors import ConfigError, InvalidArgumentError, host_error
 
 FILE_NAME = "settings.json"
 """In the state directory."""
 MAX_FILE = 1 << 20
+
+REMOTE = (
+    "catalog.update_url",
+    "catalog.update_signature_url",
+    "catalog.update_key",
+    "catalog.update_fingerprints",
+)
+"""Keys that SetCatalogRemote changes, all at once: each alone could point at a remote that nobody vouches for."""
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +40,11 @@ def check_changeable(keys: Collection[str]) -> None:
     for key in keys:
         if key in free:
             continue
+        if key in REMOTE:
+            raise InvalidArgumentError(
+                f"{key} is changed together with the key that signs the catalogue: by SetCatalogRemote, which is"
+                " `luxusb catalog remote`"
+            )
         if key in known:
             raise InvalidArgumentError(
                 f"{key} cannot be changed while the service runs: write it into {configfile.DEFAULT_PATH} and restart"
@@ -80,7 +93,21 @@ class ChangedSettings:
             LuxusbError: the disk failed; nothing is changed then.
         """
         check_changeable(keys)
-        return self._keep({key: value for key, value in self.changed.items() if keys and key not in keys})
+        kept = {key: value for key, value in self.changed.items() if key in REMOTE or (keys and key not in keys)}
+        return self._keep(kept)
+
+    def set_remote(self, remote: CatalogConfig | None) -> Collection[str]:
+        """Set the keys of `REMOTE` as they are in `remote`, or take back what was set; those with another value now.
+
+        Raises:
+            ConfigError: a value that the configuration would not take.
+            LuxusbError: the disk failed; nothing is changed then.
+        """
+        others = {key: value for key, value in self.changed.items() if key not in REMOTE}
+        if remote is None:
+            return self._keep(others)
+        wanted = {key: getattr(remote, key.removeprefix("catalog.")) for key in REMOTE}
+        return self._keep({**others, **wanted})
 
     def _keep(self, values: Mapping[str, Value]) -> Collection[str]:
         before = self.config.settings()
@@ -108,7 +135,8 @@ def _read(path: Path, base: Config) -> Mapping[str, Value]:
     found: dict[str, Value] = {}
     for key, value in document.items() if isinstance(document, dict) else ():
         try:
-            check_changeable([key])
+            if key not in REMOTE:
+                check_changeable([key])
             found[key] = configfile.changed(base, {key: value}, str(path)).settings()[key]
         except (ConfigError, InvalidArgumentError) as error:
             log.warning("%s: %s is left out: %s", path, key, error)

@@ -72,6 +72,7 @@ _ADVICE: Mapping[str, str] = {
     ),
     LUXUSB + "LimitExceeded": N_("Wait for a job to end, or cancel one: `luxusb jobs --unfinished`."),
     LUXUSB + "DistributionNotFound": N_("See the names with `luxusb distros`."),
+    LUXUSB + "NoLogo": N_("Nothing is broken: a system without a logo is shown by its name."),
     LUXUSB + "ImageNotFound": N_(
         "See the stored images with `luxusb images`, those of a stick with `luxusb contents`."
     ),

@@ -54,6 +54,30 @@ class CatalogStatus:
 
 
 @dataclass(frozen=True)
+class RemoteInfo:
+    """The remote of the catalogue, as it is set."""
+
+    url: str
+    """Empty for none."""
+    signature_url: str
+    """Empty for that of the catalogue with .asc behind its path."""
+    fingerprints: tuple[str, ...]
+    """Of the keys whose signature counts."""
+    origin: str
+    """Where the address comes from: default, configured or set."""
+
+    @classmethod
+    def from_settings(cls, settings: Wire, origins: Wire) -> RemoteInfo:
+        """From the answers of GetSettings."""
+        return cls(
+            text(settings, "catalog.update_url"),
+            text(settings, "catalog.update_signature_url"),
+            texts(settings, "catalog.update_fingerprints"),
+            text(origins, "catalog.update_url"),
+        )
+
+
+@dataclass(frozen=True)
 class UpdateResult:
     """What an update of the catalogue changed."""
 

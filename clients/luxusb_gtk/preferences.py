@@ -18,6 +18,8 @@ from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
 from luxusb_gtk.model import NO_OPTIONS, Model
+from luxusb_gtk.preferences_sticks import NewSticks
+from luxusb_gtk.remote import RemoteRows
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.widgets.dialogs import choose_file, open_file
 from luxusb_gtk.widgets.parts import group, name_for_readers, note, row, text_button
@@ -53,7 +55,8 @@ class Preferences(Adw.PreferencesWindow):
         self._waiting: dict[str, int] = {}
         """Changes that are about to be sent, by their keys."""
         page = Adw.PreferencesPage()
-        for part in (self._catalogue(), self._downloads(), self._mirrors(), self._kept()):
+        self.new_sticks = NewSticks(model, failed)
+        for part in (self._catalogue(), self._downloads(), self._mirrors(), self.new_sticks.widget, self._kept()):
             page.add(part)
         self.add(page)
         self._listening = [
@@ -66,6 +69,7 @@ class Preferences(Adw.PreferencesWindow):
     def _closing(self) -> bool:
         self._model.service.disconnect(self._listening[0])
         self._model.disconnect(self._listening[1])
+        self.remote.close()
         return False
 
     def _load(self) -> None:
@@ -88,7 +92,7 @@ class Preferences(Adw.PreferencesWindow):
         self.updated = row(_("Last updated"), "…")
         self.update = text_button(_("Update now"), self._update)
         self.updated.add_suffix(self.update)
-        self.remote = row(_("Address"), "…")
+        self.remote = RemoteRows(self, self._model, self._load)
         own = row(_("Own systems"), _("A file in the way of docs/catalogue.md; only you see what is in it"))
         own.add_suffix(text_button(_("Import…"), self._choose_own))
         self.own_problem = note("", "error", "caption")
@@ -96,14 +100,13 @@ class Preferences(Adw.PreferencesWindow):
         self.own_problem.set_visible(False)
         for side in ("top", "bottom", "start", "end"):
             getattr(self.own_problem, f"set_margin_{side}")(12)
-        return group(_("List of systems"), [self.updated, self.remote, own, self.own_problem])
+        return group(_("List of systems"), [self.updated, *self.remote.rows, own, self.own_problem])
 
     def _show_catalogue(self, answer: dict[str, Any]) -> None:
         status = CatalogStatus.from_wire(answer)
         says = [words.when(status.updated or status.checked), *status.problems]
         self.updated.set_subtitle("\n".join(says))
         self._has_remote = bool(status.url)
-        self.remote.set_subtitle(status.url or _("none; the list is the one that came with the program"))
         self.update.set_sensitive(bool(status.url or status.feeds))
 
     def _update(self) -> None:
@@ -180,6 +183,7 @@ class Preferences(Adw.PreferencesWindow):
         return spin
 
     def _show_settings(self, settings: dict[str, Any]) -> None:
+        self.remote.show(settings)
         self._filling = True
         self.at_once.set_value(settings.get("limits.active_downloads", 1))
         self.bandwidth.set_value(-(-settings.get("downloads.bandwidth", 0) // MIB))

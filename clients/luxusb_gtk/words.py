@@ -26,11 +26,20 @@ _OPERATIONS = {
     "race-mirrors": N_("Measuring mirrors"),
     "persist": N_("Changing the room for changes"),
 }
+OFFLINE = "wait-for-network"
+"""The stage of a download while this machine has no way out."""
 _STAGES = {
+    "connect": N_("connecting"),
     "transfer": N_("downloading"),
+    OFFLINE: N_("waiting for the network"),
     "download": N_("downloading"),
     "verify": N_("checking the download"),
+    "inspect": N_("recognising the system"),
+    "copy": N_("copying"),
+    "measure": N_("measuring"),
     "partition": N_("partitioning"),
+    "filesystem": N_("making the filesystem"),
+    "persistence": N_("making room for changes"),
     "boot-files": N_("writing boot files"),
     "write-image": N_("writing"),
     "read-back": N_("reading back"),
@@ -56,6 +65,20 @@ TRUST_MEANING = {
     "hash": N_("It is checked against a known hash"),
     "tls-only": N_("Only as sure as the connection to its mirror"),
 }
+_SECURE_BOOT = {
+    "yes": N_("Secure Boot"),
+    "no": N_("no Secure Boot"),
+}
+_CATEGORIES = {
+    "Desktop": N_("Desktop"),
+    "Developer": N_("Developer"),
+    "Gaming": N_("Gaming"),
+    "Privacy": N_("Privacy"),
+    "Security": N_("Security"),
+    "Server": N_("Server"),
+    "Utility": N_("Utility"),
+}
+"""Those of the packaged list."""
 _FIRMWARE = {
     "bios": N_("BIOS"),
     "uefi": N_("UEFI"),
@@ -84,6 +107,11 @@ def trust(word: str) -> str:
     return _(_TRUST[word]) if word in _TRUST else ""
 
 
+def category(name: str) -> str:
+    """What a category is called; one that a list made up is called as it says."""
+    return _(_CATEGORIES[name]) if name in _CATEGORIES else name
+
+
 def firmware(words: tuple[str, ...]) -> str:
     """What a stick starts on."""
     return ", ".join(_(_FIRMWARE[word]) if word in _FIRMWARE else word for word in words)
@@ -107,8 +135,8 @@ def marks(system: DistroInfo, found: ReleaseInfo) -> list[tuple[str, str]]:
         known.append((_("custom"), "accent"))
     if found.ended:
         known.append((_("end of life"), "warning"))
-    if found.secure_boot == "no":
-        known.append((_("no Secure Boot"), "dim"))
+    if found.secure_boot in _SECURE_BOOT:
+        known.append((_(_SECURE_BOOT[found.secure_boot]), "dim"))
     return [(word, style) for word, style in known if word]
 
 
@@ -152,6 +180,11 @@ def progress_line(job: JobInfo) -> str:
     if job.state is JobState.FAILED:
         parts.append(job.error_message)
     return " · ".join(parts)
+
+
+def report(job: JobInfo) -> str:
+    """How a job failed, for who is asked for help."""
+    return f"{operation(job)}: {job.label}\n{job.error_name}: {job.error_message}"
 
 
 def done(job: JobInfo) -> str:

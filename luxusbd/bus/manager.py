@@ -19,11 +19,13 @@ from luxusbd.jobs.api import Engine
 from luxusbd.jobs.listed import CatalogQuery, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
-from luxusbd.jobs.views import DeviceView, ImportOptions, PruneOptions, UpdateWishes
+from luxusbd.jobs.views import DeviceView, ImportOptions, PruneOptions, RemoteWishes, UpdateWishes
 from luxusbd.settings import check_changeable
 from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, Theme
+from luxusbd.text import without_secrets
 
 MAX_DEVICES = 64
+MAX_URL = 2000
 MAX_IMAGES = 256
 """Entries of one plan; far above what a stick holds, far below what would hurt."""
 
@@ -61,7 +63,10 @@ class ManagerMethods:
             "GetDistribution": self._get_distribution,
             "UpdateCatalog": self._update_catalog,
             "GetCatalogStatus": self._get_catalog_status,
+            "ListRecipes": self._list_recipes,
+            "SetCatalogRemote": self._set_catalog_remote,
             "ImportCatalog": self._import_catalog,
+            "GetLogo": self._get_logo,
             "Download": self._download,
             "ImportImage": self._import_image,
             "InspectImage": self._inspect_image,
@@ -136,8 +141,29 @@ class ManagerMethods:
         del given
         return Answer((render.catalog_status(await self._engine.get_catalog_status(call.caller)),))
 
+    async def _list_recipes(self, call: Call, given: Options) -> Answer:
+        del call, given
+        return Answer((render.recipes(await self._engine.list_recipes()),))
+
+    async def _set_catalog_remote(self, call: Call, given: Options) -> Answer:
+        url = call.args[0]
+        if len(url) > MAX_URL:
+            raise InvalidArgumentError(f"the address has more than {MAX_URL} characters")
+        await self._gate.authorise(call, given, {"url": without_secrets(url)})
+        wishes = RemoteWishes(
+            url=url,
+            signature_url=given[members.SIGNATURE_URL],
+            fingerprints=given[members.FINGERPRINTS],
+            configured=given[members.CONFIGURED],
+        )
+        return Answer((list(await self._engine.set_catalog_remote(call.caller, wishes, given[members.KEY])),))
+
     async def _import_catalog(self, call: Call, given: Options) -> Answer:
         return Answer((await self._engine.import_catalog(call.caller, call.args[0], given[members.NAME]),))
+
+    async def _get_logo(self, call: Call, given: Options) -> Answer:
+        del given
+        return Answer((0,), fds=(await self._engine.get_logo(call.caller, call.args[0]),))
 
     async def _download(self, call: Call, given: Options) -> Answer:
         reference = call.args[0]
@@ -238,6 +264,7 @@ class ManagerMethods:
             allow_large=given[members.ALLOW_LARGE],
             certificates=given[members.CERTIFICATES],
             persistence=given[members.PERSISTENCE],
+            dry_run=given[members.DRY_RUN],
         )
         return Answer((render.plan(made),))
 

@@ -89,6 +89,9 @@ OLDER_THAN = Option("older_than", "t", 0)
 IMPORTS = Option("imports", "b", default=False)
 ORIGINS = Option("origins", "b", default=False)
 ONLY = Option("only", "as", _NO_STRINGS, maximum=10000)
+SIGNATURE_URL = Option("signature_url", "s", "", maximum=2000)
+FINGERPRINTS = Option("fingerprints", "as", _NO_STRINGS, maximum=16)
+CONFIGURED = Option("configured", "b", default=False)
 FEEDS = Option("feeds", "b", default=False)
 IDS = Option("ids", "as", _NO_STRINGS, maximum=500)
 
@@ -100,6 +103,8 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "GetDistribution"): Rule(None, (ORIGINS,)),
     (MANAGER, "UpdateCatalog"): Rule(Action.UPDATE_CATALOG, (FEEDS, IDS)),
     (MANAGER, "GetCatalogStatus"): Rule(None),
+    (MANAGER, "ListRecipes"): Rule(None),
+    (MANAGER, "SetCatalogRemote"): Rule(Action.CONFIGURE, (KEY, FINGERPRINTS, SIGNATURE_URL, CONFIGURED)),
     (MANAGER, "ImportCatalog"): Rule(None, (NAME,)),
     (MANAGER, "GetLogo"): Rule(None),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
@@ -129,6 +134,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
             TIMEOUT,
             LABEL,
             ALLOW_LARGE,
+            DRY_RUN,
             CERTIFICATES,
         ),
     ),

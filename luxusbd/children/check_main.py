@@ -12,6 +12,7 @@ check-      startfile (transcript, keys)               fields of FoundStartFile,
 startfile                                              alone
 check-feed  feed, today, etag, last_modified, keys     fields of Outcome, by the transcript alone
             (which they should be; transcript, keys)
+check-keys  (a file of keys)                           fingerprints
 hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -40,6 +41,7 @@ from luxusbd.systemd import connection_of_core
 from luxusbd.transfer.feeds.again import read_again
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT, Replay
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
+from luxusbd.transfer.openpgpkeys import primary_fingerprints
 from luxusbd.transfer.proof import read_small
 from luxusbd.transfer.smallmodel import Version
 from luxusbd.transfer.startfile import find_startfile
@@ -84,6 +86,12 @@ async def check_startfile(params: Params, fds: Sequence[int]) -> dict[str, Any]:
     return asdict(await find_startfile(source, wanted, read_small(key, MAX_KEY, "the file of keys")))
 
 
+async def check_keys(_params: Params, fds: Sequence[int]) -> dict[str, Any]:
+    """Which keys are in a file."""
+    (keys,) = descriptors(fds, 1)
+    return {"fingerprints": list(primary_fingerprints(read_small(keys, MAX_KEY, "the file of keys")))}
+
+
 async def serve(sock: socket.socket) -> None:
     """Answer until the other side closes."""
 
@@ -103,6 +111,7 @@ async def serve(sock: socket.socket) -> None:
         "check": check,
         "check-startfile": check_startfile,
         "check-feed": check_feed,
+        "check-keys": check_keys,
         "hello": hello,
         "limit": limit,
     }

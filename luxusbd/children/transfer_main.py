@@ -39,6 +39,8 @@ feed        feed (its description), keys (of which     fields of Outcome, and fe
             key_urls (where copies are), today, etag,  transcript: bytes of what the network said, in
             last_modified (from the last outcome);     the room behind the last descriptor
             behind the keys a room to write to
+logo        url, etag, last_modified (of the one at    fields of Logo
+            hand); a room to write to
 fetch-pair  job, and the fields of PairRequest (where  fields of Pair
             document and signature are written to)
 hello       optional log_level                         pid
@@ -116,6 +118,7 @@ class TransferChild:
                 "metalink": self._proofs.metalink,
                 "feed": self._proofs.feed,
                 "startfile": self._proofs.startfile,
+                "logo": self._proofs.logo,
                 "fetch-pair": self._downloads.fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,

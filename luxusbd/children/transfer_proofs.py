@@ -14,20 +14,24 @@ from luxusbd.catalog.feeds.definitions import parse_feed
 from luxusbd.children.params import day, descriptors, file_name, integer, mapping, strings, text
 from luxusbd.children.protocol import Params
 from luxusbd.children.transfer_threads import Threads
-from luxusbd.errors import InvalidArgumentError
+from luxusbd.errors import InvalidArgumentError, NoLogoError
 from luxusbd.images.startfile import startfile_from_json
+from luxusbd.text import clean, without_secrets
 from luxusbd.transfer.codec import digests_from_json
 from luxusbd.transfer.directions import find_directions
+from luxusbd.transfer.diskio import in_thread
 from luxusbd.transfer.feeds.fetching import read_feed
 from luxusbd.transfer.feeds.keys import KeyRing
 from luxusbd.transfer.feeds.transcript import Recording
+from luxusbd.transfer.logo import Logo, logo_to_json
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, word_to_json
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
+from luxusbd.transfer.picture import MAX_PICTURE, read_picture
 from luxusbd.transfer.proof import name_behind, prove, read_small
 from luxusbd.transfer.small import SmallFiles
-from luxusbd.transfer.smallmodel import Version
+from luxusbd.transfer.smallmodel import NotThereError, Version
 from luxusbd.transfer.source import default_session
 from luxusbd.transfer.startfile import find_startfile
 from luxusbd.transfer.sums import MAX_SUMS
@@ -108,6 +112,24 @@ class ProofRequests:
             written = os.pwrite(room, recording.transcript(), 0)
         return {**outcome_to_json(outcome), "fetched": keys_to_json(ring.fetched), "transcript": written}
 
+    async def logo(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """A small picture, written anew into the room behind the descriptor."""
+        (room,) = descriptors(fds, 1)
+        known = Version(text(params, "etag"), text(params, "last_modified"))
+        url = text(params, "url")
+        try:
+            found = await self._small.get_if_changed(url, MAX_PICTURE, known)
+        except NotThereError as error:
+            raise NoLogoError(error.message) from error
+        if found is None:
+            return logo_to_json(Logo(None, 0, known))
+        try:
+            made = await in_thread(None, read_picture, found.data)
+        except NoLogoError as error:
+            raise NoLogoError(f"{clean(without_secrets(url), 200)} {error}") from error
+        size = os.pwrite(room, made.data, 0)
+        return logo_to_json(Logo(made.kind, size, _printable(found.version)))
+
     async def startfile(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """Where the file is that starts an image; the last descriptor gets what the network said."""
         key, room = descriptors(fds, 2)
@@ -119,3 +141,8 @@ class ProofRequests:
         recording = Recording(self._small)
         found = await find_startfile(recording, wanted, keys)
         return {**asdict(found), "transcript": os.pwrite(room, recording.transcript(), 0)}
+
+
+def _printable(version: Version) -> Version:
+    """Without what a server should not have sent and cannot be asked for again."""
+    return Version(*(value if value.isprintable() else "" for value in (version.etag, version.last_modified)))

@@ -12,13 +12,11 @@ import hashlib
 import itertools
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from luxusbd.catalog import update
 from luxusbd.catalog.cache import CatalogCache, Record
@@ -42,12 +40,13 @@ from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.feedupdate import MAX_LINE, FeedUpdates
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.remote import Remote, pinned_fingerprints, read_keys
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.views import CatalogStatus
 from luxusbd.text import clean, without_secrets
 from luxusbd.transfer.model import DownloadProgress
-from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
+from luxusbd.transfer.openpgp import MAX_SIGNATURE
 from luxusbd.transfer.pairmodel import PairRequest
 from luxusbd.transfer.vouch import Vouched
 
@@ -58,56 +57,6 @@ PAIRS = 3
 PAIR_WAIT = 2.0
 MAX_NAMES = 500
 """Ids of one kind in a job's result."""
-_FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
-
-
-@dataclass(frozen=True)
-class Remote:
-    """Where the catalogue is kept up to date from, and whose signature counts."""
-
-    url: str
-    signature_url: str
-    key: Path
-    pinned: frozenset[str]
-
-    @classmethod
-    def of(cls, config: CatalogConfig) -> Remote:
-        """As configured.
-
-        Raises:
-            ConfigError: it is not, or not well; the text names the key.
-        """
-        if not config.update_url:
-            raise ConfigError(
-                "no catalogue to update from is configured: set catalog.update_url, catalog.update_key and"
-                " catalog.update_fingerprints in luxusbd.toml, or ask the makers themselves"
-                " (`luxusb catalog update --feeds`)"
-            )
-        signature_url = config.update_signature_url or _with_suffix(config.update_url)
-        _check_url("catalog.update_url", config.update_url)
-        _check_url("catalog.update_signature_url", signature_url)
-        if not config.update_key:
-            raise ConfigError("catalog.update_key is empty: name the file with the key that signs the catalogue")
-        pinned = pinned_fingerprints(config)
-        if not pinned:
-            raise ConfigError(
-                "catalog.update_fingerprints is empty: name the full fingerprint of the key that signs the catalogue"
-                f" (`gpg --show-keys {config.update_key}`)"
-            )
-        for fingerprint in pinned:
-            if not _FINGERPRINT.fullmatch(fingerprint):
-                raise ConfigError(
-                    f"catalog.update_fingerprints: {clean(fingerprint, 80)!r} is no full fingerprint, which has 40 or"
-                    " 64 hex digits"
-                )
-        return cls(config.update_url, signature_url, Path(config.update_key), pinned)
-
-
-def pinned_fingerprints(config: CatalogConfig) -> frozenset[str]:
-    """Whose signature counts; nobody's while no remote is configured."""
-    if not config.update_url:
-        return frozenset()
-    return frozenset("".join(each.split()).upper() for each in config.update_fingerprints)
 
 
 class CatalogUpdates:
@@ -138,6 +87,24 @@ class CatalogUpdates:
         self._changed = changed
         self._cache = CatalogCache(sources.cache, pinned_fingerprints(config))
         self._installing: asyncio.Future[update.Changes] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an update runs or waits."""
+        jobs = self._queue.jobs()
+        return any(job.operation is Operation.UPDATE_CATALOG and not job.state.finished for job in jobs)
+
+    async def use(self, config: CatalogConfig) -> None:
+        """Follow another remote from now on; an edition that no key of it vouches for is in force no more."""
+        pinned = pinned_fingerprints(config)
+        self._config = config
+        self._sources = replace(self._sources, pinned=pinned)
+        self._cache = CatalogCache(self._sources.cache, pinned)
+        async with self._feeds.loading:
+            self._feeds.use(self._sources)
+            self._catalog.renew(await asyncio.to_thread(Catalog.load, self._sources))
+            await asyncio.to_thread(self._recipes.follow, self._catalog.cached)
+        self._changed(Layer.CACHE.value)
 
     async def start(self, owner_uid: int, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
         """Start an update; one that is asked for twice by one uid is one job.
@@ -227,7 +194,7 @@ class CatalogUpdates:
         """Get the newest edition of the remote."""
         remote = Remote.of(self._config)
         update.check_clock(int(time.time()))
-        keys = await asyncio.to_thread(_read_keys, remote.key)
+        keys = await asyncio.to_thread(read_keys, remote.key)
         in_force = self._catalog.cached.record if self._catalog.cached and not self._catalog.cached.previous else None
         known = in_force if in_force is not None and in_force.url == remote.url else None
         before: _Fetched | None = None
@@ -384,35 +351,6 @@ class _Fetched:
 
     def same_as(self, other: _Fetched) -> bool:
         return (self.document, self.signature) == (other.document, other.signature)
-
-
-def _read_keys(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_KEY + 1)
-    except OSError as error:
-        raise ConfigError(f"catalog.update_key: {path} cannot be read: {error.strerror}") from error
-    if len(data) > MAX_KEY:
-        raise ConfigError(f"catalog.update_key: {path} is larger than {MAX_KEY // 2**20} MiB: is it the right file?")
-    return data
-
-
-def _check_url(key: str, url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigError(f"{key}: {clean(without_secrets(url), 200)!r} is no http or https address")
-
-
-def _with_suffix(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url  # told by the check of the address itself
-    return urlunsplit(parts._replace(path=parts.path + ".asc", fragment=""))
 
 
 def _wishes(job: Job) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from luxusbd.children.protocol import Params
 from luxusbd.errors import FailedError, InterruptedJobError, InvalidArgumentError, VerificationError
 from luxusbd.images.startfile import StartFile, startfile_to_json
 from luxusbd.transfer.openpgp import in_memory
+from luxusbd.transfer.openpgpkeys import MAX_KEYS
 from luxusbd.transfer.startfile import FoundStartFile, found_from_json
 from luxusbd.transfer.vouch import Vouched, vouched_from_json
 
@@ -32,6 +34,7 @@ CHECKS = 2
 SIDE_BY_SIDE = 2
 """Processes at a time."""
 
+_FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
 _T = TypeVar("_T")
 
 
@@ -53,6 +56,15 @@ class Checker:
         params = {"pinned": sorted(pinned), "name": name}
         files = (("catalogue", document), ("signature", signature), ("keys", keys))
         return await self._checked("check", params, files, vouched_from_json, "the catalogue")
+
+    async def keys(self, data: bytes) -> tuple[str, ...]:
+        """The fingerprints of the primary keys in a file.
+
+        Raises:
+            MalformedImageError: see `luxusbd.transfer.openpgpkeys.primary_fingerprints`.
+            FailedError: as `catalogue`.
+        """
+        return await self._checked("check-keys", {}, (("keys", data),), _fingerprints, "the file of keys")
 
     async def startfile(self, startfile: StartFile, transcript: bytes, keys: bytes) -> FoundStartFile:
         """The file that starts an image, once more by what the network is said to have said.
@@ -118,6 +130,15 @@ def _outcome(told: object, feed: Feed) -> Outcome:
         return outcome_from_json(told, feed)
     except InvalidArgumentError as error:
         raise InterruptedJobError(f"the process that checks sent nonsense: {error.message}") from None
+
+
+def _fingerprints(told: object) -> tuple[str, ...]:
+    found = told.get("fingerprints") if isinstance(told, Mapping) else None
+    if not isinstance(found, list) or not 0 < len(found) <= MAX_KEYS:
+        raise InterruptedJobError("the process that checks sent nonsense about keys")
+    if not all(isinstance(each, str) and _FINGERPRINT.fullmatch(each) for each in found):
+        raise InterruptedJobError("the process that checks sent nonsense about keys")
+    return tuple(found)
 
 
 @contextmanager

@@ -72,6 +72,10 @@ class Feeds:
         self.loading = asyncio.Lock()
         """Held by whoever loads the catalogue anew, so that none puts an older one in force behind a newer one."""
 
+    def use(self, sources: Sources) -> None:
+        """Load the catalogue from these from now on; the caller holds `loading`."""
+        self._sources = sources
+
     def wanted(self, ids: Sequence[str] = ()) -> tuple[Description, ...]:
         """The feeds of these distributions, without any of all that are in the catalogue.
 

@@ -16,10 +16,12 @@ from luxusbd.devices.guard import GuardPolicy
 from luxusbd.devices.owned import OwnedMarks
 from luxusbd.errors import InterruptedJobError
 from luxusbd.images.keeping import Limits
+from luxusbd.images.recipebook import RecipeShelf
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.catalogrecipes import FILE_NAME, CatalogRecipes
+from luxusbd.jobs.catalogremote import CatalogRemotes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.certificates import AdminCertificates
 from luxusbd.jobs.checking import Checker
@@ -29,6 +31,8 @@ from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.listing import Listing
+from luxusbd.jobs.logocache import LogoCache
+from luxusbd.jobs.logos import Logos
 from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.owncatalogs import OwnCatalogs
@@ -99,6 +103,8 @@ class Parts:
         self._staging = state / "staging"
         downloads = config.downloads
         self._recipes = CatalogRecipes(Path(config.paths.cache_dir) / FILE_NAME)
+        # not the one of the transfer process, which reads the same files
+        self.shelf = RecipeShelf(Path(config.paths.recipes_dir), self._recipes.path)
         self.transfers = Transfers(
             launcher,
             TransferSetup(
@@ -173,6 +179,12 @@ class Parts:
             feeds,
             self._recipes,
         )
+        self.logos = Logos(
+            self.transfers,
+            catalog,
+            LogoCache(Path(config.paths.cache_dir) / "logos"),
+            enabled=config.catalog.logos,
+        )
         self.own_catalogs = OwnCatalogs(self.transfers, catalog)
         self.unmounting = Unmounting(self.registry, launcher, self._staging)
         workshop = Workshop(
@@ -197,12 +209,13 @@ class Parts:
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)
-        self._upkeep = Upkeep(images, catalog, self.downloads, self.keeper)
+        self._upkeep = Upkeep(images, catalog, self.downloads, self.keeper, self.logos)
         self.queue.add_listener(_Cleanup(self.imports, self.sticks))
         self._mark = UnfinishedMark(state / "unfinished")
         self.queue.add_listener(self._mark)
         self.queue.add_listener(self.awake)
         self.steering = Steering(settings, self.queue, self.transfers, self.keeper, self.awake)
+        self.remotes = CatalogRemotes(self.steering, self.updates, checker, state)
 
     async def start(self) -> None:
         """Open the store, start the transfer process and the device monitor, and take unfinished jobs up again."""
@@ -223,6 +236,7 @@ class Parts:
     async def stop(self) -> None:
         """Stop everything so that the next start goes on where this one ends."""
         await self._upkeep.end()
+        await self.logos.close()
         self._mark.freeze()
         await self._space.close()
         await self.queue.close()

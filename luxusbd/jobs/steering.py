@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 
-from luxusbd.config import Config, Value
+from luxusbd.config import CatalogConfig, Config, Value
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.running import Lane
@@ -69,11 +69,17 @@ class Steering:
         async with self._changing:
             await self._apply(await asyncio.to_thread(self._settings.reset, keys))
 
+    async def set_remote(self, remote: CatalogConfig | None) -> None:
+        """See `ChangedSettings.set_remote`; who follows the remote is told by the caller of this."""
+        async with self._changing:
+            await self._apply(await asyncio.to_thread(self._settings.set_remote, remote))
+
     async def _apply(self, keys: Collection[str]) -> None:
         if not keys:
             return
         config = self.config
-        log.info("settings changed: %s", ", ".join(f"{key} = {config.settings()[key]}" for key in sorted(keys)))
+        shown = self.settings()
+        log.info("settings changed: %s", ", ".join(f"{key} = {shown[key]}" for key in sorted(keys)))
         self._queue.set_limits(
             slots=slots(config), max_jobs=config.limits.jobs, max_jobs_per_uid=config.limits.jobs_per_uid
         )

@@ -14,7 +14,7 @@ from luxusbd.catalog.feeds.codec import keys_from_json, outcome_from_json
 from luxusbd.catalog.feeds.model import Description, Outcome
 from luxusbd.catalog.own import MAX_OWN
 from luxusbd.children.protocol import Params
-from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError
+from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError, NoLogoError
 from luxusbd.images import certificate as certificates
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.details import Inspection
@@ -34,6 +34,7 @@ from luxusbd.transfer.codec import digests_from_json, result_from_json
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
 from luxusbd.transfer.importmodel import Order, Received
+from luxusbd.transfer.logo import Logo, logo_from_json
 from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, word_from_json
 from luxusbd.transfer.model import (
     Claim,
@@ -46,6 +47,7 @@ from luxusbd.transfer.model import (
 )
 from luxusbd.transfer.pairmodel import Pair, PairRequest, pair_from_json
 from luxusbd.transfer.proof import Proof
+from luxusbd.transfer.smallmodel import Version
 
 log = logging.getLogger(__name__)
 
@@ -235,6 +237,19 @@ class Transfers(TransferLink):
         params = {"startfile": startfile_to_json(startfile)}
         answer = await self._alone_if_deadly("startfile", params, [keys, room])
         return min(integer_of(answer, "transcript"), MAX_TRANSCRIPT)
+
+    async def logo(self, url: str, known: Version, room: int) -> Logo:
+        """Fetch a logo, unless it is the one that is `known`, into a room of `MAX_PICTURE` bytes.
+
+        Raises:
+            NetworkError: it cannot be had.
+            NoLogoError: it is not there, or nothing that can be shown.
+        """
+        try:
+            answer = await self._alone_if_deadly("logo", {"url": url, **asdict(known)}, [room])
+        except InterruptedJobError:
+            raise NoLogoError("the process that reads logos died over this one") from None
+        return logo_from_json(answer, known)
 
     async def fetch_pair(
         self, job_id: int, request: PairRequest, document: int, signature: int, progress: ProgressCallback

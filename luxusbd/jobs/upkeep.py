@@ -1,4 +1,7 @@
-"""What the daemon does by itself in the background: old partial downloads go, images without a description get one."""
+"""What the daemon does by itself in the background.
+
+Old partial downloads go, and logos of systems that are gone; images without a description get one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from luxusbd.errors import LuxusbError
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.downloadwords import file_name
+from luxusbd.jobs.logos import Logos
 from luxusbd.jobs.storekeeper import DAY, StoreKeeper
 
 log = logging.getLogger(__name__)
@@ -19,7 +23,10 @@ log = logging.getLogger(__name__)
 class Upkeep:
     """The tasks that do it, from the start to the end of the daemon."""
 
-    def __init__(self, images: ImageStore, catalog: Catalog, downloads: Downloads, keeper: StoreKeeper) -> None:
+    def __init__(
+        self, images: ImageStore, catalog: Catalog, downloads: Downloads, keeper: StoreKeeper, logos: Logos
+    ) -> None:
+        self._logos = logos
         self._images = images
         self._catalog = catalog
         self._downloads = downloads
@@ -33,6 +40,7 @@ class Upkeep:
         self._background = [
             loop.create_task(self._adopt_orphans(), name="orphans"),
             loop.create_task(self._clean_partials(), name="unfinished downloads"),
+            loop.create_task(self._clean_logos(), name="logos"),
         ]
 
     async def end(self) -> None:
@@ -47,6 +55,14 @@ class Upkeep:
                 await self._keeper.clean_partials()
             except LuxusbError as error:
                 log.warning("old unfinished downloads stay: %s", error)
+            await asyncio.sleep(DAY)
+
+    async def _clean_logos(self) -> None:
+        while True:
+            try:
+                await self._logos.clean()
+            except OSError as error:
+                log.warning("old logos stay: %s", error)
             await asyncio.sleep(DAY)
 
     async def _adopt_orphans(self) -> None:

@@ -73,6 +73,20 @@ class UpdateWishes:
 
 
 @dataclass(frozen=True)
+class RemoteWishes:
+    """From where the catalogue is to be kept up to date."""
+
+    url: str
+    """Empty for nowhere."""
+    signature_url: str = ""
+    """Empty for that of the catalogue with .asc behind its path."""
+    fingerprints: tuple[str, ...] = ()
+    """Of the keys whose signature counts; empty for all of a given file, else for those that count now."""
+    configured: bool = False
+    """As the configuration file says; nothing else is given then."""
+
+
+@dataclass(frozen=True)
 class DeviceView:
     """A disk or an image file as a device object shows it."""
 
@@ -204,6 +218,10 @@ class PlannedImage:
     """Whether the caller's own catalogue names it, and no other."""
     persistence: int = 0
     """Bytes for its changes."""
+    keeps: str = "unknown"
+    """Where its system would keep changes, as `changes.keeps`."""
+    reckoned: int = 0
+    """Bytes that are reckoned with where its size is not exact."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +237,8 @@ class PlannedDevice:
     layout: Layout
     lost_details: tuple[Loss, ...] = ()
     """The same as `lost`, as values."""
+    bytes_missing: int = 0
+    """What the images need beyond the data partition; only a dry run tells of it, others are refused."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 from luxusbd.bus._lib import Variant
 from luxusbd.jobs.listed import CatalogQuery, Fit, Order
 from luxusbd.jobs.mirrorwishes import WishChange
+from luxusbd.jobs.views import RemoteWishes
 from tests.bus.client import Client
 from tests.bus.fake import DISTRIBUTION, LISTED, FakeEngine, view
 from tests.bus.test_methods import DEVICE, IDENTITY, JOB
@@ -95,6 +96,26 @@ async def test_many_systems_are_one_reply_and_follow_what_the_engine_has(client:
     assert [item["name"] for item in await client.call("ListDistributions", "a{sv}", {})] == ["Changed"]
 
 
+async def test_the_boot_recipes(client: Client) -> None:
+    assert await client.call("ListRecipes", "a{sv}", {}) == {
+        "recipes": [
+            {
+                "origin": "admin",
+                "id": "mine",
+                "version": 2,
+                "family": "mine",
+                "priority": 60,
+                "systems": ["Mine \ufffd"],
+                "bootable": True,
+                "filesystems": ["ext4"],
+                "toram": "entry",
+                "persistence": "file",
+            }
+        ],
+        "problems": ["torn.json: no JSON"],
+    }
+
+
 async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> None:
     assert await client.call("UpdateCatalog", "a{sv}", {}) == JOB["path"]
     assert engine.calls[-1][0] == "update_catalog"
@@ -127,6 +148,26 @@ async def test_import_of_a_catalogue(client: Client, engine: FakeEngine, tmp_pat
         options = {"name": Variant("s", "own.json")}
         assert await client.call("ImportCatalog", "ha{sv}", 0, options, fds=[opened.fileno()]) == 3
     assert engine.calls[-1][2:] == (b"{}", "own.json")
+
+
+async def test_another_remote(client: Client, engine: FakeEngine, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"the key")
+    url = "https://school.example/d.json"
+    with file.open("rb") as opened:
+        options = {
+            "key": Variant("h", 0),
+            "fingerprints": Variant("as", ["CD" * 20]),
+            "signature_url": Variant("s", url + ".sig"),
+        }
+        assert await client.call("SetCatalogRemote", "sa{sv}", url, options, fds=[opened.fileno()]) == ["CD" * 20]
+    assert await client.call("SetCatalogRemote", "sa{sv}", "", {"configured": Variant("b", True)}) == ["AB" * 20]
+    assert engine.calls == [
+        ("set_catalog_remote", RemoteWishes(url, url + ".sig", ("CD" * 20,)), b"the key"),
+        ("set_catalog_remote", RemoteWishes("", configured=True), None),
+    ]
+    name, text = await client.fails("SetCatalogRemote", "sa{sv}", "https://" + "x" * 2000, {})
+    assert (name, "2000 characters" in text) == ("org.luxusb.Error.InvalidArgument", True)
 
 
 async def test_mirrors(client: Client, engine: FakeEngine) -> None:

@@ -89,6 +89,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "GetSettings": {"origins": "b"},
     "GetDistribution": {"origins": "b"},
     "ImportCatalog": {"name": "s"},
+    "SetCatalogRemote": {"key": "h", "fingerprints": "as", "signature_url": "s", "configured": "b"},
     "Cancel": {"keep_partial": "b"},
     "Modify": {"priority": "i", "bandwidth": "t"},
 }

@@ -41,6 +41,10 @@ class Handlers(Jobs):
         """Name and bytes of what was imported."""
         self.refuses_catalogues = ""
         """Why no catalogue is taken."""
+        self.remotes: list[tuple[str, dict[str, Any]]] = []
+        """Addresses and options by which the catalogue was to be kept up to date."""
+        self.refuses_remotes = ""
+        """Why no remote is taken."""
         self.plans: dict[str, tuple[list[str], list[str]]] = {}
         self.plan_changes: dict[str, Variant] = {}
         """Keys that replace those of every plan."""
@@ -167,6 +171,10 @@ class Handlers(Jobs):
                 return self.new_job("update-catalog", "the catalogue", outcome={**world.updated(), **asked}).path
             case "GetCatalogStatus":
                 return self.catalog_status
+            case "ListRecipes":
+                return world.recipes()
+            case "SetCatalogRemote":
+                return self._set_remote(body[0], options, fds)
             case "ImportCatalog":
                 data = os.pread(fds[body[0]], 1 << 20, 0)
                 self.own_catalogues.append((options["name"].value, data))
@@ -199,6 +207,19 @@ class Handlers(Jobs):
                 return None
             case _:
                 return self._on_stick(member, body, sender)
+
+    def _set_remote(self, url: str, options: dict[str, Variant], fds: list[int]) -> list[str]:
+        if self.refuses_remotes:
+            raise RefusalError(f"{ERROR}InvalidArgument", self.refuses_remotes)
+        given = {name: value.value for name, value in options.items()}
+        if "key" in given:
+            given["key"] = os.pread(fds[given["key"]], 1 << 20, 0)
+        self.remotes.append((url, given))
+        found = [] if not url else given.get("fingerprints", ["AB" * 20])
+        self.settings["catalog.update_url"] = Variant("s", url)
+        self.settings["catalog.update_fingerprints"] = Variant("as", found)
+        self.origins["catalog.update_url"] = "default" if "configured" in given else "set"
+        return list(found)
 
     def _on_stick(self, member: str, body: list[Any], sender: str) -> Any:
         path = self._known_device(body[0], sender)

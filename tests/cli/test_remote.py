@@ -43,6 +43,49 @@ def test_the_status_without_a_remote(luxusb: Run, daemon: FakeDaemon) -> None:
     )
 
 
+def test_another_remote(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:
+    said = luxusb("catalog", "remote")
+    assert (said.code, said.out) == (0, "The catalogue is kept up to date from nowhere.\n")
+    key = tmp_path / "distros.key"
+    key.write_bytes(b"the key")
+    url = "https://school.example/distros.json"
+    said = luxusb("catalog", "remote", url, "--key", key, "--fingerprint", "CD" * 20, "--signature-url", url + ".sig")
+    assert (said.code, said.err) == (0, "")
+    assert [line.split()[-1] for line in said.out.splitlines()] == [url, "CD" * 20, "set", "Changed."]
+    assert daemon.remotes == [(url, {"fingerprints": ["CD" * 20], "signature_url": url + ".sig", "key": b"the key"})]
+    said = luxusb("catalog", "remote", "--json")
+    assert said.document["remote"] == {
+        "url": url, "signature_url": "", "fingerprints": ["CD" * 20], "origin": "set",
+    }  # fmt: skip
+    assert luxusb("catalog", "remote", url).code == 0
+    assert luxusb("catalog", "remote", "--off").out.splitlines()[0] == "The catalogue is kept up to date from nowhere."
+    assert luxusb("catalog", "remote", "--reset").code == 0
+    assert daemon.remotes[1:] == [(url, {}), ("", {}), ("", {"configured": True})]
+    daemon.refuses_remotes = "no key is known"
+    said = luxusb("catalog", "remote", url)
+    assert (said.code, "no key is known" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["https://x.example/", "--off"], 2, "Give one of URL, --off and --reset."),
+        (["--off", "--reset"], 2, "Give one of"),
+        (["--key", "x"], 2, "give URL, too"),
+        (["--off", "--fingerprint", "AB"], 2, "give URL, too"),
+        ([""], 2, "The address is empty"),
+        (["https://x.example/", "--key", "/nowhere/x"], 1, "Could not open /nowhere/x"),
+    ],
+)
+def test_a_remote_that_is_not_well_given(
+    luxusb: Run, daemon: FakeDaemon, arguments: list[str], code: int, said: str
+) -> None:
+    done = luxusb("catalog", "remote", *arguments)
+    assert done.code == code
+    assert said in done.err
+    assert daemon.remotes == []
+
+
 def test_an_update_says_what_changed(luxusb: Run, daemon: FakeDaemon) -> None:
     said = luxusb("catalog", "update")
     assert said.code == 0

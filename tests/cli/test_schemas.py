@@ -59,6 +59,7 @@ COMMANDS: dict[str, list[str]] = {
     "catalog-show": ["catalog", "show"],
     "catalog-update": ["catalog", "update"],
     "catalog-status": ["catalog", "status"],
+    "catalog-remote": ["catalog", "remote"],
     "catalog-sign": ["catalog", "sign", "CATALOGUE", "--key", "somebody", "--output", "NEW"],
     "catalog-import": ["catalog", "import", "CATALOGUE"],
     "catalog-export": ["catalog", "export", "NEW"],

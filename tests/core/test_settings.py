@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luxusbd import __main__, config, configfile
-from luxusbd.config import Config
+from luxusbd.config import CatalogConfig, Config
 from luxusbd.durable import beside
-from luxusbd.errors import FailedError, InvalidArgumentError
-from luxusbd.settings import FILE_NAME, ChangedSettings, check_changeable
+from luxusbd.errors import ConfigError, FailedError, InvalidArgumentError
+from luxusbd.settings import FILE_NAME, REMOTE, ChangedSettings, check_changeable
 
 BASE = configfile.parse("[limits]\njobs = 7\n", "x", Config())
 
@@ -79,6 +80,31 @@ def test_nothing_that_guards_can_be_changed() -> None:
     changeable = config.changeable()
     assert not [key for key in changeable if key.startswith(("authorization.", "devices.", "paths.", "transfer."))]
     check_changeable(changeable)
+
+
+def test_a_remote_is_set_as_a_whole_and_by_nothing_else(path: Path) -> None:
+    settings = ChangedSettings(BASE, path)
+    for key in REMOTE:
+        with pytest.raises(InvalidArgumentError, match="luxusb catalog remote"):
+            settings.change({key: "https://x.example/"})
+        with pytest.raises(InvalidArgumentError, match="luxusb catalog remote"):
+            settings.reset([key])
+    wanted = CatalogConfig(update_url="https://x.example/", update_key="/k", update_fingerprints=("AB" * 20,))
+    settings.change({"limits.jobs": 9})
+    assert set(settings.set_remote(wanted)) == set(REMOTE) - {"catalog.update_signature_url"}
+    assert settings.config.catalog == wanted
+    again = ChangedSettings(BASE, path)
+    assert again.config == settings.config
+    assert {key for key, origin in again.origins().items() if origin == "set"} == {*REMOTE, "limits.jobs"}
+    assert list(again.reset([])) == ["limits.jobs"]
+    assert again.config.catalog == wanted, "it is no setting"
+    with pytest.raises(ConfigError):
+        again.set_remote(replace(wanted, update_key="not/whole"))
+    assert again.config.catalog == wanted
+    assert set(again.set_remote(CatalogConfig())) == set(REMOTE) - {"catalog.update_signature_url"}
+    assert again.origins()["catalog.update_url"] == "set"
+    assert list(again.set_remote(None)) == []
+    assert ChangedSettings(BASE, path).config == BASE
 
 
 def test_a_disk_that_fails_changes_nothing(path: Path) -> None:

@@ -109,8 +109,12 @@ async def world_of(
     loops: Sequence[str] = (),
     network: bool = True,
     remote: Remote | None = None,
+    logo: str = "",
 ) -> AsyncIterator[World]:
-    """A running daemon over a new directory; `state` is where its state directory leads to, if elsewhere."""
+    """A running daemon over a new directory; `state` is where its state directory leads to, if elsewhere.
+
+    `logo` is the address of the logo that all systems have.
+    """
     machine = Machine.now()
     with tempfile.TemporaryDirectory(prefix="lux-") as made:
         place = Path(made)
@@ -118,7 +122,7 @@ async def world_of(
         if state is not None:
             (place / "s").symlink_to(state)
         async with Mirror({image.path.name: image.path for image in images.all}) as mirror:
-            write_catalogue(place / "catalogue.json", [image.for_catalogue() for image in images.all], [mirror])
+            write_catalogue(place / "catalogue.json", [image.for_catalogue() for image in images.all], [mirror], logo)
             daemon = Daemon(
                 place,
                 catalogues=[place / "catalogue.json"],

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from luxusb_cli.model import JobState
 
+from luxusbd.transfer.openpgpkeys import primary_fingerprints
 from tests.daemon.caller import Caller
 from tests.daemon.daemon import Daemon
 from tests.daemon.images import Images
@@ -22,6 +23,8 @@ from tests.desktop.test_flow import make
 from tests.harness.mirrors import Mirror, write_catalogue
 
 MIB = 1024 * 1024
+KEY_FILE = b"\xc6\x33\x06" + bytes(50)
+"""A key of version 6 that nobody has."""
 
 
 async def download(app: Any, system: str) -> None:
@@ -135,6 +138,32 @@ async def test_preferences(app: Any, caller: Caller, tmp_path: Path) -> None:
         if found == wanted:
             break
     assert found == wanted
+
+    # the address of the list needs a key, and what is wrong stands below it
+    window.remote.address.set_text("http://school.example/list.json")
+    window.remote.apply()
+    assert "no https address" in await hand.sees(window, "https")
+    window.remote.address.set_text("https://school.example/list.json")
+    window.remote.apply()
+    await hand.sees(window, "no key is known")
+    assert window.remote.says.has_css_class("error")
+    key = tmp_path / "school.key"
+    key.write_text("no key")
+    window.remote.choose_key(Gio.File.new_for_path(str(key)))
+    await hand.sees(window, "holds no OpenPGP public key")
+    key.write_bytes(KEY_FILE)
+    window.remote.choose_key(Gio.File.new_for_path(str(key)))
+    (fingerprint,) = primary_fingerprints(KEY_FILE)
+    assert (await hand.sees(window, "Compare this")).endswith(fingerprint)
+    assert not window.remote.says.has_css_class("error")
+    settings = await caller.client.settings()
+    assert settings["catalog.update_url"] == "https://school.example/list.json"
+    assert settings["catalog.update_fingerprints"] == [fingerprint]
+    await until(lambda: fingerprint in window.remote.signer.get_subtitle(), "who signs it")
+    window.remote.address.set_text("")
+    window.remote.apply()
+    await hand.sees(window, "not kept up to date any more")
+    assert (await caller.client.settings())["catalog.update_url"] == ""
 
     wrong = tmp_path / "own.json"
     wrong.write_text(json.dumps({"version": "2.0", "distributions": [{"id": "Not An Id"}]}))

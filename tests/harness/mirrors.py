@@ -177,8 +177,11 @@ class At:
     url: str
 
 
-def catalogue(images: Sequence[RealImage], mirrors: Sequence[Address]) -> dict[str, Any]:
-    """A catalogue of schema 2.0 in which every image is on every mirror under the name of its file."""
+def catalogue(images: Sequence[RealImage], mirrors: Sequence[Address], logo: str = "") -> dict[str, Any]:
+    """A catalogue of schema 2.0 in which every image is on every mirror under the name of its file.
+
+    `logo` is the address of the logo that all of them have.
+    """
     return {
         "version": "2.0",
         "last_updated": "2026-01-01T00:00:00Z",
@@ -188,7 +191,7 @@ def catalogue(images: Sequence[RealImage], mirrors: Sequence[Address]) -> dict[s
                 "name": image.name,
                 "description": image.description,
                 "homepage": image.homepage,
-                "logo_url": "",
+                "logo_url": logo,
                 "category": image.category,
                 "popularity_rank": rank,
                 "releases": [
@@ -209,6 +212,6 @@ def catalogue(images: Sequence[RealImage], mirrors: Sequence[Address]) -> dict[s
     }
 
 
-def write_catalogue(path: Path, images: Sequence[RealImage], mirrors: Sequence[Address]) -> None:
+def write_catalogue(path: Path, images: Sequence[RealImage], mirrors: Sequence[Address], logo: str = "") -> None:
     """Write `catalogue` as a file for `luxusbd --catalog`."""
-    path.write_text(json.dumps(catalogue(images, mirrors), indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(catalogue(images, mirrors, logo), indent=2) + "\n", encoding="utf-8")

@@ -104,7 +104,7 @@ def test_running_from_memory_and_keeping_changes(row: Row, seen: dict[str, Inspe
         assert (added.kernel, added.initrds, added.firmware) == (main.kernel, main.initrds, main.firmware)
     store, *words = row.persistence.split() or [""]
     assert found.details.persistence.value == store
-    if recipe.persistence is not None:
+    if recipe.persistence is not None and (store or not recipe.persistence.where):
         name = [recipe.persistence.name] if recipe.persistence.name else []
         assert [*name, *recipe.persistence.add] == words
 

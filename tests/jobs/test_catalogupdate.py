@@ -24,8 +24,9 @@ from luxusbd.errors import ConfigError, FailedError, InterruptedJobError, Luxusb
 from luxusbd.images.recipebook import read_kept
 from luxusbd.jobs import catalogupdate, checking
 from luxusbd.jobs.catalogrecipes import CatalogRecipes
-from luxusbd.jobs.catalogupdate import CatalogUpdates, Remote, pinned_fingerprints
+from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.feeds import Feeds
+from luxusbd.jobs.remote import Remote, pinned_fingerprints
 from luxusbd.transfer.pairmodel import Pair, PairRequest
 from luxusbd.transfer.vouch import Vouched
 from tests.catalog.test_catalog import named

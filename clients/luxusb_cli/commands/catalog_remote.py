@@ -1,13 +1,15 @@
-"""`catalog status` and `catalog sign`: catalogues that a remote keeps up to date."""
+"""`catalog status`, `catalog remote` and `catalog sign`: catalogues that a remote keeps up to date."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from luxusb_cli.commands.catalog_files import catalog
+from luxusb_cli.commands.settings import ORIGINS
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import ExitCode
 from luxusb_cli.i18n import _
@@ -16,7 +18,7 @@ from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
     from luxusb_cli.client import Client
-    from luxusb_cli.remote import CatalogStatus
+    from luxusb_cli.remote import CatalogStatus, RemoteInfo
     from luxusb_cli.signing import Published
 
 
@@ -72,6 +74,100 @@ def _print_status(found: CatalogStatus) -> None:
         say(clean(note))
     for problem in found.problems:
         say(clean(problem), "yellow")
+
+
+@catalog.command(short_help="Say or change from where the catalogue is kept up to date.")
+@click.argument("url", required=False)
+@click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The OpenPGP public keys that may sign the catalogue; those that are known if left out.",
+)
+@click.option(
+    "--fingerprint",
+    "fingerprints",
+    metavar="FINGERPRINT",
+    multiple=True,
+    help="A key of FILE whose signature counts, 40 or 64 hex digits; all of them if left out.",
+)
+@click.option("--signature-url", metavar="URL", default="", help="Where the signature is, if not at URL.asc.")
+@click.option("--off", is_flag=True, help="Keep it up to date from nowhere.")
+@click.option("--reset", is_flag=True, help="Take back what was set; the configuration file counts again.")
+@json_option
+@pass_state
+def remote(
+    state: State,
+    url: str | None,
+    key: Path | None,
+    fingerprints: tuple[str, ...],
+    signature_url: str,
+    off: bool,
+    reset: bool,
+) -> ExitCode:
+    """Say from where the catalogue is kept up to date, or take it from URL from now on.
+
+    URL is an https address of a signed catalogue. Whoever has one of the keys decides which systems this machine lists,
+    and by which hashes they are checked: compare the fingerprints with what their owner says. It holds at once and
+    after restarts, over the configuration file. Nothing is fetched before `luxusb catalog update`.
+
+    \b
+    Examples:
+      luxusb catalog remote
+      luxusb catalog remote https://school.example/distros.json --key distros.key
+      luxusb catalog remote --off
+      luxusb catalog remote --reset
+    """
+    given = bool(key or fingerprints or signature_url)
+    if (url is not None) + off + reset > 1:
+        raise click.UsageError(_("Give one of URL, --off and --reset."))
+    if given and url is None:
+        raise click.UsageError(_("A key and a signature belong to an address: give URL, too."))
+    if url == "":
+        raise click.UsageError(_("The address is empty. To switch the remote off, give --off."))
+
+    async def body(client: Client) -> ExitCode:
+        from luxusb_cli.connection import Typed
+        from luxusb_cli.remote import RemoteInfo
+        from luxusb_cli.targets import open_for_reading
+
+        changed = url is not None or off or reset
+        if changed:
+            options = {
+                **({"fingerprints": Typed("as", list(fingerprints))} if fingerprints else {}),
+                **({"signature_url": Typed("s", signature_url)} if signature_url else {}),
+                **({"configured": Typed("b", True)} if reset else {}),
+            }
+            opened = open_for_reading(key) if key is not None else None
+            try:
+                await client.set_catalog_remote(url or "", options, opened)
+            finally:
+                if opened is not None:
+                    os.close(opened)
+        found = RemoteInfo.from_settings(await client.settings(), await client.setting_origins())
+        if state.json:
+            state.emit({"remote": found})
+        else:
+            _print_remote(found)
+            if changed:
+                say(_("Changed."), "green")
+        return ExitCode.DONE
+
+    return run(state, body)
+
+
+def _print_remote(found: RemoteInfo) -> None:
+    if not found.url:
+        say(_("The catalogue is kept up to date from nowhere."))
+        return
+    fields(
+        [
+            (_("remote"), found.url),
+            (_("signature"), found.signature_url),
+            (_("signed by"), ", ".join(found.fingerprints)),
+            (_("from"), _(ORIGINS[found.origin]) if found.origin in ORIGINS else found.origin),
+        ]
+    )
 
 
 @catalog.command(short_help="Sign a catalogue file for your own remote, without a daemon.")
@@ -141,4 +237,4 @@ def _print_published(made: Published) -> None:
 
 
 COMMANDS = ()
-"""Both belong to the group `catalog`."""
+"""All belong to the group `catalog`."""

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
 
-_ORIGINS = {"default": N_("default"), "configured": N_("configured"), "set": N_("set")}
+ORIGINS = {"default": N_("default"), "configured": N_("configured"), "set": N_("set")}
+"""Where a setting comes from."""
 
 
 @click.command(short_help="List or change the settings in force.")
@@ -115,7 +116,7 @@ def _typed(key: str, value: str, known: Mapping[str, object]) -> Typed:
 
 def _origin(origins: Mapping[str, str], key: str) -> str:
     where = origins.get(key, "")
-    return _(_ORIGINS[where]) if where in _ORIGINS else clean(where)
+    return _(ORIGINS[where]) if where in ORIGINS else clean(where)
 
 
 def _unfit(key: str, value: str, why: str) -> UsageError:

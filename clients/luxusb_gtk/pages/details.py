@@ -15,8 +15,11 @@ from luxusb_gtk import words
 from luxusb_gtk.basket import choice_of, editions
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import ServiceError
+from luxusb_gtk.widgets.logo import LogoView
 from luxusb_gtk.widgets.parts import Page, badge, group, name_for_readers, note, row, text_button
 
+LOGO = 64
+"""Pixels."""
 _STATES = {
     "ok": N_("works"),
     "untried": N_("not measured yet"),
@@ -46,7 +49,13 @@ class DetailsPage(Page):
         self._job = ""
         self._filling = False
         self.about = note("")
-        self.content.append(self.about)
+        self.about.set_hexpand(True)
+        self.logo = LogoView(LOGO)
+        self.logo.set_valign(Gtk.Align.START)
+        head = Gtk.Box(spacing=12)
+        head.append(self.logo)
+        head.append(self.about)
+        self.content.append(head)
         self._marks = Gtk.Box(spacing=6)
         self.content.append(self._marks)
         self.edition = Gtk.DropDown(valign=Gtk.Align.CENTER)
@@ -85,7 +94,8 @@ class DetailsPage(Page):
         self._releases = editions(system)
         self.title.set_title(system.name)
         self.about.set_label(system.description)
-        self.about.set_visible(bool(system.description))
+        self.logo.set_system(system)
+        self.logo.load(self._model.logos)
         chosen = self._model.basket.get(system.id)
         at = next(
             (

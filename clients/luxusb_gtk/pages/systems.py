@@ -6,15 +6,25 @@ from collections.abc import Callable
 from functools import partial
 
 from gi.repository import Adw, Gio, GLib, Gtk
-from luxusb_cli.catalog import DistroInfo
+from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
-from luxusb_gtk.basket import choice_of
+from luxusb_gtk.basket import choice_of, chosen_release
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import Done, Failed, Presence
-from luxusb_gtk.widgets.parts import Page, badge, icon_button, name_for_readers, note, row, status, text_button
+from luxusb_gtk.widgets.logo import LogoView
+from luxusb_gtk.widgets.parts import Page, badge, empty, icon_button, name_for_readers, note, row, status, text_button
+
+LOGO = 40
+"""Pixels."""
+PAUSE = 100
+"""Milliseconds without scrolling or searching after which the logos of what is in view are asked for."""
+
+FIRST, PORTION = 14, 6
+"""Rows that are made at once: those that a window shows, and then so many whenever there is nothing else to do."""
 
 
 class SystemRow(Adw.ActionRow):
@@ -26,17 +36,17 @@ class SystemRow(Adw.ActionRow):
         self.set_title(system.name)
         self.system = system
         self._model = model
-        release = system.releases[0]
+        self._shown: ReleaseInfo | None = None
         self.check = Gtk.CheckButton(valign=Gtk.Align.CENTER)
         name_for_readers(self.check, _("Choose {name}").format(name=system.name))
         self.check.connect("toggled", self._toggled)
-        avatar = Adw.Avatar(size=36, text=system.name, show_initials=True)
-        self.add_prefix(avatar)
+        self.logo = LogoView(LOGO)
+        self.logo.set_system(system)
+        self.add_prefix(self.logo)
         self.add_prefix(self.check)
         self.set_activatable_widget(self.check)
-        first, *self._more = words.marks(system, release) or [("", "")]
-        if first[0]:
-            self.add_suffix(badge(*first, _(words.TRUST_MEANING.get(release.trust, ""))))
+        self.trust = Gtk.Box(valign=Gtk.Align.CENTER)
+        self.add_suffix(self.trust)
         self.add_suffix(icon_button("go-next-symbolic", _("Editions and mirrors"), lambda: details(system)))
         self.refresh()
 
@@ -44,10 +54,16 @@ class SystemRow(Adw.ActionRow):
         """Show what is chosen now."""
         choice = self._model.basket.get(self.system.id)
         self.check.set_active(choice is not None)
-        known = words.release(self.system.releases[0])
-        if choice is not None:
-            known = f"{choice.title.removeprefix(self.system.name).strip()} · {words.size(choice.size)}"
-        self.set_subtitle(" · ".join([known, *(word for word, _style in self._more)]))
+        release = chosen_release(self.system, choice)
+        if release is self._shown:
+            return
+        self._shown = release
+        known = words.release(release)
+        marks = words.marks(self.system, release)
+        empty(self.trust)
+        if words.trust(release.trust):
+            self.trust.append(badge(*marks.pop(0), _(words.TRUST_MEANING[release.trust])))
+        self.set_subtitle(" · ".join([known, *(word for word, _style in marks)]))
 
     def _toggled(self, check: Gtk.CheckButton) -> None:
         chosen = self.system.id in self._model.basket
@@ -132,6 +148,15 @@ class SystemsPage(Page):
         self.bottom.append(bar)
         self.bottom.set_visible(True)
         self._names: list[str] = []
+        self._looking = 0
+        heights = self.scroller.get_vadjustment()
+        for signal in ("changed", "value-changed"):
+            heights.connect(signal, lambda _heights: self._look_soon())
+        self.connect("map", lambda _page: self._look_soon())
+        self._listed: list[DistroInfo] = []
+        self._coming: list[DistroInfo] = []
+        """Those whose rows are not made yet."""
+        self._making = 0
         model.connect("systems", lambda _model: self._fill())
         model.connect("chosen", lambda _model: self._chosen())
         model.connect("jobs", lambda _model: self._jobs())
@@ -141,26 +166,63 @@ class SystemsPage(Page):
 
     def _fill(self) -> None:
         """Put the systems in, in the daemon's order, which is that of popularity."""
-        for old in self._rows:
-            self.list.remove(old)
-        self._rows = [
-            SystemRow(system, self._model, self._details) for system in self._model.systems if system.releases
-        ]
-        for new in self._rows:
-            self.list.append(new)
-        self._names = sorted({item.system.category for item in self._rows if item.system.category})
-        self.categories.set_model(Gtk.StringList.new([_("All categories"), *self._names]))
+        systems = [system for system in self._model.systems if system.releases]
+        if systems != self._listed:
+            self._listed = self._coming = systems
+            for old in self._rows:
+                self.list.remove(old)
+            self._rows = []
+            self._make_rows(FIRST)
+            if self._coming and not self._making:
+                self._making = GLib.idle_add(self._make_more, priority=GLib.PRIORITY_LOW)
+        self._names = sorted({system.category for system in systems if system.category})
+        self.categories.set_model(
+            Gtk.StringList.new([_("All categories"), *(words.category(name) for name in self._names)])
+        )
         self.problem.set_label(self._model.systems_problem)
         self._filter()
+
+    def _make_rows(self, many: int) -> None:
+        now, self._coming = self._coming[:many], self._coming[many:]
+        for system in now:
+            made = SystemRow(system, self._model, self._details)
+            self._rows.append(made)
+            self.list.append(made)
+
+    def _make_more(self) -> bool:
+        self._make_rows(PORTION)
+        if not self._coming:
+            self._making = 0
+            self._filter()
+        return bool(self._coming)
 
     def _filter(self) -> None:
         self.list.invalidate_filter()
         if self._model.systems_problem or (self._model.service.presence is Presence.READY and not self._rows):
             self.stack.set_visible_child_name("problem")
-        elif any(self._visible(item) for item in self._rows) or not self._rows:
+        elif any(self._visible(item) for item in self._rows) or self._coming or not self._rows:
             self.stack.set_visible_child_name("list")
         else:
             self.stack.set_visible_child_name("nothing")
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._looking:
+            GLib.source_remove(self._looking)
+        self._looking = GLib.timeout_add(PAUSE, self._look)
+
+    def _look(self) -> bool:
+        """Ask for the logos of the rows in view, from the first on; of others when they come into it."""
+        shown = [item for item in self._rows if item.get_mapped()]
+        if any(not item.get_height() for item in shown):
+            return True  # they have no place yet
+        self._looking = 0
+        height = self.scroller.get_height()
+        for item in shown:
+            known, place = item.compute_bounds(self.scroller)
+            if known and place.get_y() < height and place.get_y() + place.get_height() > 0:
+                item.logo.load(self._model.logos)
+        return False
 
     def _visible(self, item: Gtk.ListBoxRow) -> bool:
         if not isinstance(item, SystemRow):
@@ -169,7 +231,9 @@ class SystemsPage(Page):
         if 0 < at <= len(self._names) and item.system.category != self._names[at - 1]:
             return False
         system = item.system
-        known = " ".join([system.id, system.name, system.description, system.category, *_editions(system)]).casefold()
+        category = words.category(system.category)
+        parts = (system.id, system.name, system.description, system.category, category, *_editions(system))
+        known = " ".join(parts).casefold()
         return all(word in known for word in self.search.get_text().casefold().split())
 
     def _chosen(self) -> None:
@@ -194,7 +258,7 @@ class SystemsPage(Page):
         many = len(basket)
         if many:
             text = ngettext("One system", "{many} systems", many).format(many=many)
-            self.chosen.set_label(f"{text} · {format_size(basket.room)}")
+            self.chosen.set_label(ordered(f"{text} · {format_size(basket.room)}"))
         else:
             self.chosen.set_label(_("Choose one or more systems"))
         self.next.set_sensitive(bool(many))
