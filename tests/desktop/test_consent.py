@@ -58,9 +58,9 @@ async def asks(address: str) -> AsyncIterator[Agent]:
 
 
 @pytest.fixture
-async def app(screen: str, address: str, place: Path, catalogue: Path) -> AsyncIterator[Any]:
+async def app(screen: str, address: str, place: Path, catalogue: Path, fetching: str) -> AsyncIterator[Any]:
     """The app, which is nobody to the service and to polkit."""
-    daemon = Daemon(place, catalogues=[catalogue], config=CONFIG.format(place=place), address=address)
+    daemon = Daemon(place, catalogues=[catalogue], config=CONFIG.format(place=place) + fetching, address=address)
     async with daemon, running(address, uid=NOBODY) as started:
         await until(lambda: started.window.states.get_visible_child_name() == "ready", "the daemon")
         assert os.geteuid() == 0

@@ -124,9 +124,9 @@ async def pasted() -> str:
 
 
 @pytest.fixture
-async def alone(screen: str, place: Path, catalogue: Path) -> AsyncIterator[Any]:
+async def alone(screen: str, place: Path, catalogue: Path, fetching: str) -> AsyncIterator[Any]:
     """The app before a daemon that has no network."""
-    config = CONFIG.format(place=place)
+    config = CONFIG.format(place=place) + fetching
     async with Daemon(place, catalogues=[catalogue], config=config, network=False) as daemon:
         async with running(daemon.address) as app:
             await until(lambda: app.window.states.get_visible_child_name() == "ready", "the daemon")

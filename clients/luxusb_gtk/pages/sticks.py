@@ -13,6 +13,7 @@ from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
 from luxusb_gtk.basket import measure, overhead_of
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.planner import DryPlanner
 from luxusb_gtk.stickplan import space_of
@@ -147,7 +148,7 @@ class SticksPage(Page):
         else:
             space = measure(device.size, basket.choices, overhead=overhead_of(device.size))
         self.bar.show_space(space)
-        self.problem.set_label(str(error) if error is not None else "")
+        self.problem.set_label(ordered(str(error)) if error is not None else "")
         self.problem.set_visible(error is not None)
         self.action.set_label(_("Add to this stick") if adds else _("Review"))
         ready = bool(len(basket)) and not device.current_job and device.state != "damaged"
