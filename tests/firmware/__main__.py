@@ -98,7 +98,7 @@ async def _must_enforce(stick: Path, firmware: Firmware) -> None:
     async with Machine(firmware, disk=stick) as machine:
         await grubmenu.wait_for_titles(machine, ["Tools"], MENU)
         await grubmenu.select(machine, "Tools")
-        await grubmenu.wait_for_new_menu(machine, await grubmenu.start(machine), MENU)
+        await grubmenu.wait_for_new_menu(machine, await grubmenu.start(machine), MENU, at="Check an image")
         await grubmenu.select(machine, "About this stick and computer")
         await grubmenu.start(machine)
         await machine.expect("Secure Boot is on", MENU)
