@@ -53,6 +53,7 @@ PURE = {
     "luxusbd.images.model",
     "luxusbd.images.recipebook",
     "luxusbd.images.recipelint",
+    "luxusbd.images.recipelist",
     "luxusbd.images.recipes",
 }
 """What a client may import: rooms that take values, return values and touch nothing else."""

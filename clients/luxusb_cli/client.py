@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 
 from luxusb_cli.beside import Beside, descriptors
+from luxusb_cli.bootrecipes import RecipeBook
 from luxusb_cli.calls import (
     DEVICE,
     JOB,
@@ -170,6 +171,11 @@ class Client:
             "GetCatalogStatus", "a{sv}", NO_OPTIONS, what=_("Could not ask how up to date the catalogue is")
         )
         return CatalogStatus.from_wire(wire_of(only_value(reply), "the status of the catalogue"))
+
+    async def recipes(self) -> RecipeBook:
+        """The boot recipes in force."""
+        reply = await self._manager("ListRecipes", "a{sv}", NO_OPTIONS, what=_("Could not list the boot recipes"))
+        return RecipeBook.from_wire(wire_of(only_value(reply), "the boot recipes"))
 
     async def set_catalog_remote(self, url: str, options: Options, key: int | None) -> tuple[str, ...]:
         """Keep the catalogue up to date from another remote; the fingerprints of the keys that count then."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gi.repository import Adw, Gio, GLib
 from luxusb_cli.i18n import _
 from luxusb_cli.model import JobState
+from luxusb_cli.text import clean
 
 from luxusb_gtk import words
 from luxusb_gtk.model import Model
@@ -59,6 +60,8 @@ class Application(Adw.Application):
             self.window = MainWindow(self, self.model)
             self.window.set_hide_on_close(True)
             self.window.connect("close-request", lambda _window: self._closing())
+        elif not self.window.get_visible() and self.model.running_jobs():
+            self.window.go("progress")
         self.window.present()
 
     def do_shutdown(self) -> None:
@@ -68,10 +71,15 @@ class Application(Adw.Application):
 
     def _closing(self) -> bool:
         """While jobs run, the window is hidden and the app stays, so that it can tell of their end."""
-        assert self.model is not None
-        if not self.model.running_jobs():
+        if not self._expects_an_end():
             self.quit()
         return False
+
+    def _expects_an_end(self) -> bool:
+        """Whether a job runs, or goes on by itself; one that waits for the user would keep the app for ever."""
+        assert self.model is not None
+        jobs = self.model.running_jobs()
+        return any(job.state is not JobState.PAUSED or job.details.pause_reason == "space" for job in jobs)
 
     def _jobs_changed(self) -> None:
         if self.window is not None and not self.window.get_visible():
@@ -79,9 +87,8 @@ class Application(Adw.Application):
             GLib.timeout_add_seconds(1, self._quit_unseen)
 
     def _quit_unseen(self) -> bool:
-        assert self.model is not None
         hidden = self.window is not None and not self.window.get_visible()
-        if hidden and self.service.presence is Presence.READY and not self.model.running_jobs():
+        if hidden and self.service.presence is Presence.READY and not self._expects_an_end():
             self.quit()
         return False
 
@@ -94,10 +101,13 @@ class Application(Adw.Application):
         job = self.model.jobs.get(path) if self.model is not None else None
         if job is None or job.parent or job.operation in _SILENT or job.state is JobState.CANCELLED:
             return
-        if self.window is not None and self.window.is_active():
+        # a window that was hidden is still active where no window manager took that from it
+        if self.window is not None and self.window.get_visible() and self.window.is_active():
             return
         good = job.state is JobState.SUCCEEDED
+        what = f"{words.operation(job)}: {clean(job.label)}"
+        first, *_more = job.error_message.splitlines() or [""]
         notification = Gio.Notification.new(_("Finished") if good else _("Failed"))
-        notification.set_body(f"{words.operation(job)}: {job.label}" if good else job.error_message)
+        notification.set_body(what if good else f"{what}\n{clean(first)}")
         notification.set_default_action("app.show-jobs")
         self.send_notification(path, notification)

@@ -25,6 +25,8 @@ class Choice:
     """Bytes, 0 when unknown."""
     persistence: int = 0
     """Bytes of room for its changes."""
+    asked: bool = False
+    """Whether the user said how much; else what is preferred counts, where its system keeps changes."""
 
     @property
     def room(self) -> int:
@@ -99,7 +101,7 @@ class Segment:
     title: str
     size: int
     kind: str
-    """system, persistence, overhead, there (already on the stick) or free."""
+    """system, persistence, overhead (boot files), filesystem, companion, share, there (already) or free."""
     fits: bool = True
 
 
@@ -113,6 +115,8 @@ class Space:
     """Those that have no room, in the order of the choice."""
     unknown: bool
     """Whether the size of one is not known."""
+    exact: bool = False
+    """Whether the figures are those of a plan, and no estimate."""
 
     @property
     def used(self) -> int:

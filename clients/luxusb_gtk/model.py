@@ -5,6 +5,7 @@ Pages read it and listen to it; nothing else holds state that outlives a page.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gi.repository import GLib, GObject
@@ -12,9 +13,12 @@ from luxusb_cli.catalog import DistroInfo
 from luxusb_cli.errors import CliError
 from luxusb_cli.model import DeviceInfo, JobInfo
 
+from luxusb_gtk import wishes
 from luxusb_gtk.basket import Basket, Choice
 from luxusb_gtk.logos import Logos
 from luxusb_gtk.service import DEVICE_INTERFACE, JOB_INTERFACE, Presence, Service, ServiceError
+from luxusb_gtk.stickplan import StickChoices
+from luxusb_gtk.wishes import Wishes
 
 NO_OPTIONS = GLib.Variant("(a{sv})", ({},))
 
@@ -46,6 +50,10 @@ class Model(GObject.Object):
         self.devices: dict[str, DeviceInfo] = {}
         self.jobs: dict[str, JobInfo] = {}
         self.basket = Basket()
+        self.wishes = wishes.load()
+        """What the user prefers for new sticks."""
+        self.for_stick = StickChoices(self.wishes.filesystem)
+        """What else is chosen for the stick that is to be made."""
         self.problem = ""
         """What of the daemon's answers was not understood last, else empty."""
         service.connect("presence", lambda _service: self._presence())
@@ -68,6 +76,23 @@ class Model(GObject.Object):
     def clear(self) -> None:
         """Nothing is chosen any more."""
         self.basket = Basket()
+        self.for_stick = StickChoices(self.wishes.filesystem)
+        self.emit("chosen")
+
+    def choose_for_stick(self, choices: StickChoices) -> None:
+        """Choose filesystem and partitions of the stick that is to be made."""
+        self.for_stick = choices
+        self.emit("chosen")
+
+    def prefer(self, preferred: Wishes) -> None:
+        """Keep what the user prefers for new sticks, also for the one that is chosen for now.
+
+        Raises:
+            OSError: it cannot be kept.
+        """
+        wishes.save(preferred)
+        self.wishes = preferred
+        self.for_stick = replace(self.for_stick, filesystem=preferred.filesystem)
         self.emit("chosen")
 
     # ---- what the daemon says

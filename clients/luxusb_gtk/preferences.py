@@ -17,7 +17,9 @@ from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import NO_OPTIONS, Model
+from luxusb_gtk.preferences_sticks import NewSticks
 from luxusb_gtk.remote import RemoteRows
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.widgets.dialogs import choose_file, open_file
@@ -54,7 +56,8 @@ class Preferences(Adw.PreferencesWindow):
         self._waiting: dict[str, int] = {}
         """Changes that are about to be sent, by their keys."""
         page = Adw.PreferencesPage()
-        for part in (self._catalogue(), self._downloads(), self._mirrors(), self._kept()):
+        self.new_sticks = NewSticks(model, failed)
+        for part in (self._catalogue(), self._downloads(), self._mirrors(), self.new_sticks.widget, self._kept()):
             page.add(part)
         self.add(page)
         self._listening = [
@@ -243,7 +246,7 @@ class Preferences(Adw.PreferencesWindow):
         images = [ImageInfo.from_wire(item) for item in answer]
         many = len(images)
         text = ngettext("One image", "{many} images", many).format(many=many)
-        self.images.set_subtitle(f"{text} · {format_size(sum(image.size for image in images))}")
+        self.images.set_subtitle(ordered(f"{text} · {format_size(sum(image.size for image in images))}"))
 
     def _show_prunable(self, answer: list[dict[str, Any]]) -> None:
         found = [PrunedInfo.from_wire(item) for item in answer]

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gi.repository import Adw, Gdk, Gio, GLib, Gtk
 from luxusb_cli.catalog import DistroInfo
 from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo, JobState
-from luxusb_cli.results import StoredResult
 from luxusb_cli.text import clean
 
 from luxusb_gtk import words
 from luxusb_gtk.basket import Choice
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.details import DetailsPage
+from luxusb_gtk.pages.elsewhere import ElsewherePage
 from luxusb_gtk.pages.progress import ProgressPage
 from luxusb_gtk.pages.stick import StickPage
 from luxusb_gtk.pages.sticks import SticksPage
 from luxusb_gtk.pages.summary import SummaryPage
 from luxusb_gtk.pages.systems import SystemsPage, import_file
-from luxusb_gtk.preferences import Preferences
 from luxusb_gtk.service import Presence, ServiceError
 from luxusb_gtk.widgets import logo
 from luxusb_gtk.widgets.dialogs import ask, choose_file, open_file
-from luxusb_gtk.widgets.parts import NARROW, Page, note, status, text_button
+from luxusb_gtk.widgets.parts import NARROW, Page, copy, note, status, text_button
+
+if TYPE_CHECKING:
+    from luxusb_gtk.preferences import Preferences
 
 IMAGE_FILES = ("*.iso", "*.img", "*.raw", "*.xz", "*.lzma", "*.gz", "*.zst", "*.bz2", "*.zip")
 START_COMMAND = "systemctl start luxusbd"
+BACK = {Gtk.TextDirection.LTR: "<Alt>Left", Gtk.TextDirection.RTL: "<Alt>Right"}
+"""The key that points to where one came from."""
 CSS = b"""
 .badge { border-radius: 99px; padding: 2px 8px; background: alpha(currentColor, 0.1); }
 .badge.success { color: @success_color; }
@@ -76,6 +81,7 @@ class MainWindow(Adw.ApplicationWindow):
         )
         self.details = DetailsPage(model, back=lambda: self.go("systems"), failed=self.fail)
         self.stick = StickPage(model, back=lambda: self.go("sticks"), started=self._started, failed=self.fail)
+        self.elsewhere = ElsewherePage(model, back=lambda: self.go("sticks"), started=self._started, failed=self.fail)
         self.sticks = SticksPage(
             model,
             back=lambda: self.go("systems"),
@@ -90,6 +96,7 @@ class MainWindow(Adw.ApplicationWindow):
             "details": self.details,
             "sticks": self.sticks,
             "stick": self.stick,
+            "elsewhere": self.elsewhere,
             "summary": self.summary,
             "progress": self.progress,
         }
@@ -124,8 +131,8 @@ class MainWindow(Adw.ApplicationWindow):
         model.connect("presence", lambda _model: self._presence())
         model.connect("finished", lambda _model, path: self._finished(path))
         model.connect("jobs", lambda _model: self._ask_resume())
+        self.connect("map", lambda _window: self._ask_resume())
         self._presence()
-        self._ask_resume()
 
     # ---- going about
     def go(self, name: str) -> None:
@@ -150,33 +157,35 @@ class MainWindow(Adw.ApplicationWindow):
 
     def manage(self, device: DeviceInfo) -> None:
         """Show a stick."""
+        if device.foreign is not None:
+            self.elsewhere.show_device(device)
+            self.go("elsewhere")
+            return
         self.stick.show_device(device)
         self.go("stick")
 
-    def tell(self, text: str) -> None:
-        """A short message at the bottom."""
-        self.toasts.add_toast(Adw.Toast(title=GLib.markup_escape_text(text), timeout=5))
+    def tell(self, text: str, before: Preferences | None = None) -> None:
+        """A short message at the bottom, of this window or of the preferences that stand before it."""
+        toast = Adw.Toast(title=GLib.markup_escape_text(ordered(text)), timeout=5)
+        (self.toasts if before is None else before).add_toast(toast)
 
-    def fail(self, error: ServiceError) -> None:
+    def fail(self, error: ServiceError, before: Preferences | None = None) -> None:
         """Tell of an error; one that the user made by closing the password dialogue takes no dialogue of its own."""
         if error.short_name == "NotAuthorizedDismissed":
-            self.tell(_("Not authorised; nothing was changed"))
+            self.tell(_("Not authorised; nothing was changed"), before)
             return
         ask(
-            self,
+            before or self,
             _("That did not work"),
             str(error),
             {"copy": _("Copy details"), "close": _("Close")},
-            lambda answer: self._copy(f"{error.name}: {error}") if answer == "copy" else None,
+            lambda answer: copy(self, f"{error.name}: {error}") if answer == "copy" else None,
             default="close",
             close="close",
         )
 
-    def _copy(self, text: str) -> None:
-        self.get_clipboard().set_content(Gdk.ContentProvider.new_for_value(text))
-
     def _copy_command(self) -> None:
-        self._copy(START_COMMAND)
+        copy(self, START_COMMAND)
         self.tell(_("Copied"))
 
     def _framed(self, child: Gtk.Widget) -> Gtk.Widget:
@@ -198,6 +207,8 @@ class MainWindow(Adw.ApplicationWindow):
 
     def _ask_resume(self) -> None:
         """Ask once about what the daemon left paused when it was started anew (downloads.resume is ask)."""
+        if not self.get_mapped():
+            return
         left = [job for job in self.model.running_jobs() if job.details.pause_reason == "restart"]
         fresh = [job for job in left if job.path not in self._asked]
         if not fresh:
@@ -229,6 +240,8 @@ class MainWindow(Adw.ApplicationWindow):
         if job.state is JobState.FAILED:
             self.fail(ServiceError(job.error_name, job.error_message))
         elif job.state is JobState.SUCCEEDED:
+            from luxusb_cli.results import StoredResult
+
             stored = StoredResult.from_wire(job.result)
             self.model.choose(Choice(stored.image, stored.image, stored.genuine or name, stored.size))
             self.tell(_("{name} is chosen").format(name=stored.genuine or name))
@@ -241,7 +254,7 @@ class MainWindow(Adw.ApplicationWindow):
             ("about", self._about, []),
             ("search", self._search, ["<Control>f"]),
             ("add-file", self.choose_file, ["<Control>o"]),
-            ("back", self._back, ["<Alt>Left", "Escape"]),
+            ("back", self._back, [BACK[Gtk.Widget.get_default_direction()], "Escape"]),
             ("close", self.close, ["<Control>w"]),
         ):
             action = Gio.SimpleAction.new(name, None)
@@ -259,7 +272,7 @@ class MainWindow(Adw.ApplicationWindow):
             ("<Control>o", _("Add image file…")),
             ("<Control>u", _("Update the list of systems")),
             ("<Control>comma", _("Preferences")),
-            ("<Alt>Left", _("Back")),
+            (BACK[Gtk.Widget.get_default_direction()], _("Back")),
             ("<Control>w", _("Close the window")),
             ("<Control>q", _("Quit")),
         ):
@@ -273,6 +286,7 @@ class MainWindow(Adw.ApplicationWindow):
             "details": "systems",
             "sticks": "systems",
             "stick": "sticks",
+            "elsewhere": "sticks",
             "summary": "sticks",
             "progress": "systems",
         }
@@ -288,8 +302,12 @@ class MainWindow(Adw.ApplicationWindow):
         self.model.service.manager("UpdateCatalog", arguments, lambda answer: self._started(answer[0]), self.fail)
 
     def show_preferences(self) -> Preferences:
-        """Open the preferences."""
-        preferences = Preferences(self, self.model, failed=self.fail, started=self._started)
+        """Open the preferences; they and what they read are not imported before."""
+        from luxusb_gtk.preferences import Preferences
+
+        preferences = Preferences(
+            self, self.model, failed=lambda error: self.fail(error, preferences), started=self._started
+        )
         preferences.present()
         return preferences
 

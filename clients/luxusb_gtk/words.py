@@ -26,11 +26,20 @@ _OPERATIONS = {
     "race-mirrors": N_("Measuring mirrors"),
     "persist": N_("Changing the room for changes"),
 }
+OFFLINE = "wait-for-network"
+"""The stage of a download while this machine has no way out."""
 _STAGES = {
+    "connect": N_("connecting"),
     "transfer": N_("downloading"),
+    OFFLINE: N_("waiting for the network"),
     "download": N_("downloading"),
     "verify": N_("checking the download"),
+    "inspect": N_("recognising the system"),
+    "copy": N_("copying"),
+    "measure": N_("measuring"),
     "partition": N_("partitioning"),
+    "filesystem": N_("making the filesystem"),
+    "persistence": N_("making room for changes"),
     "boot-files": N_("writing boot files"),
     "write-image": N_("writing"),
     "read-back": N_("reading back"),
@@ -171,6 +180,11 @@ def progress_line(job: JobInfo) -> str:
     if job.state is JobState.FAILED:
         parts.append(job.error_message)
     return " · ".join(parts)
+
+
+def report(job: JobInfo) -> str:
+    """How a job failed, for who is asked for help."""
+    return f"{operation(job)}: {job.label}\n{job.error_name}: {job.error_message}"
 
 
 def done(job: JobInfo) -> str:

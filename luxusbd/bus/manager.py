@@ -63,6 +63,7 @@ class ManagerMethods:
             "GetDistribution": self._get_distribution,
             "UpdateCatalog": self._update_catalog,
             "GetCatalogStatus": self._get_catalog_status,
+            "ListRecipes": self._list_recipes,
             "SetCatalogRemote": self._set_catalog_remote,
             "ImportCatalog": self._import_catalog,
             "GetLogo": self._get_logo,
@@ -139,6 +140,10 @@ class ManagerMethods:
     async def _get_catalog_status(self, call: Call, given: Options) -> Answer:
         del given
         return Answer((render.catalog_status(await self._engine.get_catalog_status(call.caller)),))
+
+    async def _list_recipes(self, call: Call, given: Options) -> Answer:
+        del call, given
+        return Answer((render.recipes(await self._engine.list_recipes()),))
 
     async def _set_catalog_remote(self, call: Call, given: Options) -> Answer:
         url = call.args[0]
@@ -259,6 +264,7 @@ class ManagerMethods:
             allow_large=given[members.ALLOW_LARGE],
             certificates=given[members.CERTIFICATES],
             persistence=given[members.PERSISTENCE],
+            dry_run=given[members.DRY_RUN],
         )
         return Answer((render.plan(made),))
 

@@ -10,6 +10,7 @@ from luxusbd.bus.tree import device_path
 from luxusbd.bus.values import Typed
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import BootEntry, Firmware, Recognition, started_by
+from luxusbd.images.recipelist import Recipes
 from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.views import CatalogStatus, ImageUpdate, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
@@ -116,6 +117,26 @@ def catalog_status(item: CatalogStatus) -> Entry:
     }
 
 
+def recipes(book: Recipes) -> Entry:
+    """The boot recipes in force."""
+    entries: list[Entry] = [
+        {
+            "origin": item.origin,
+            "id": item.id,
+            "version": item.version,
+            "family": item.family,
+            "priority": item.priority,
+            "systems": strings(item.systems),
+            "bootable": item.bootable,
+            "filesystems": strings(item.filesystems),
+            "toram": item.toram,
+            "persistence": item.persistence,
+        }
+        for item in book.recipes
+    ]
+    return {"recipes": Typed("aa{sv}", entries), "problems": strings(book.problems)}
+
+
 def inspection(found: Inspection) -> Entry:
     """What a file is, in full."""
     item, details = found.recognition, found.details
@@ -179,7 +200,7 @@ def inspection(found: Inspection) -> Entry:
 
 
 def _boot_entry(entry: BootEntry, image: Recognition) -> Entry:
-    known = {"{iso_uuid}": image.iso_uuid, "{volume_id}": image.volume_id}
+    known = {"{iso_uuid}": image.iso_uuid, "{volume_id}": image.volume_id, "{blank}": " "}
     return {
         "title": entry.title,
         "method": entry.method.value,
@@ -193,7 +214,7 @@ def _boot_entry(entry: BootEntry, image: Recognition) -> Entry:
 
 
 def _filled(word: str, known: Mapping[str, str]) -> str:
-    return re.sub(r"\{(?:iso_uuid|volume_id)\}", lambda match: known[match[0]], word)
+    return re.sub(r"\{(?:iso_uuid|volume_id|blank)\}", lambda match: known[match[0]], word)
 
 
 def stored_image(view: ImageView) -> Entry:
@@ -309,6 +330,7 @@ def _planned_device(item: PlannedDevice) -> Entry:
         "lost_details": entries(_loss(loss) for loss in item.lost_details),
         "bytes_needed": item.bytes_needed,
         "bytes_free": item.bytes_free,
+        "bytes_missing": item.bytes_missing,
         "layout": _layout(item.layout),
     }
 
@@ -337,6 +359,8 @@ def _planned_image(item: PlannedImage) -> Entry:
         "partition": item.partition.value,
         "custom": item.custom,
         "persistence": item.persistence,
+        "keeps": item.keeps,
+        "reckoned": item.reckoned or item.size,
     }
 
 

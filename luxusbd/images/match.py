@@ -204,6 +204,8 @@ def _persistence(tree: Tree, recipe: Recipe, found: Match, entries: Mapping[str,
     rule = recipe.persistence
     if rule is None or rule.of not in entries:
         return ()
+    if rule.where and not any(holds(tree, condition) for condition in rule.where):
+        return ()
     ways = [(rule.store, rule.add, rule.on)]
     if rule.file_add:
         ways.insert(0, (Store.FILE, rule.file_add, rule.file_on))

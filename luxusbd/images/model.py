@@ -63,7 +63,8 @@ class BootEntry:
 
     `parameters` are single words of a kernel command line. They may hold the placeholders `{iso}` (path of the image
     file from the root of the data partition, starting with /), `{data_uuid}` (filesystem UUID of that partition),
-    `{iso_uuid}` (filesystem UUID of the image as udev prints it) and `{volume_id}`; nothing else in them is special.
+    `{iso_uuid}` (filesystem UUID of the image as udev prints it), `{volume_id}` and `{blank}` (a blank inside of the
+    word, which GRUB then puts between double quotes); nothing else in them is special.
     """
 
     title: str

@@ -147,6 +147,14 @@ class RecipeShelf:
         Raises:
             CatalogError: a packaged recipe is malformed.
         """
+        return self.book().recipes
+
+    def book(self) -> Book:
+        """As `current`, with where they come from and what was left out.
+
+        Raises:
+            CatalogError: a packaged recipe is malformed.
+        """
         with self._lock:
             stamp = (self._look(), _stamp(self._kept))
             if self._book is None or stamp != self._stamp:
@@ -158,7 +166,7 @@ class RecipeShelf:
                 self._book, self._stamp = merge(layers), stamp
                 for problem in self._book.problems:
                     log.warning("a boot recipe is not used: %s", problem)
-            return self._book.recipes
+            return self._book
 
     def _look(self) -> object:
         if self._directory is None:

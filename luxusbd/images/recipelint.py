@@ -24,6 +24,7 @@ _FIRMWARE = {
 }
 _TAKES_WORDS = frozenset({BootMethod.LINUX, BootMethod.LINUX16})
 _CHARACTERS = frozenset(range(0x100))
+_IN_CONDITION = re.compile(r"\.(?:match|where\[\d+\])$")
 _MANY = 64
 """A repetition up to so often is as good as one without end."""
 
@@ -150,7 +151,7 @@ def _expressions(value: object, path: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
             where = f"{path}.{key}"
-            own = key in ("regex", "volume_id") or (key == "name" and path.endswith(".match"))
+            own = key in ("regex", "volume_id") or (key == "name" and _IN_CONDITION.search(path) is not None)
             if isinstance(item, str) and own:
                 if runs_away(item):
                     yield f"{where}: found {item!r}, expected no repetition in a repetition, which may take for ever"

@@ -21,7 +21,7 @@ from luxusbd.images.globs import path_regex
 from luxusbd.images.model import BootMethod, Firmware, Store
 from luxusbd.nesting import check_levels
 
-STICK_PLACEHOLDERS = frozenset({"iso", "data_uuid", "iso_uuid", "volume_id"})
+STICK_PLACEHOLDERS = frozenset({"iso", "data_uuid", "iso_uuid", "volume_id", "blank"})
 """Placeholders that stay in a boot entry and are filled in when the menu is written."""
 PERSISTENCE = "persistence"
 """Placeholder of the words for persistence: the directory of one image's changes, from the root of the stick."""
@@ -140,6 +140,8 @@ class KeepsChanges:
     """Filesystems of the data partition on which a file called `name` does what the partition does elsewhere."""
     file_add: tuple[str, ...] = ()
     """The words for that file."""
+    where: tuple[Condition, ...] = ()
+    """One of them has to hold; empty means that all images of the recipe keep changes in this way."""
 
 
 @dataclass(frozen=True)
@@ -313,6 +315,7 @@ def _persistence(data: dict[str, Any]) -> KeepsChanges:
         files=tuple((each["path"], each["text"]) for each in data.get("files", ())),
         file_on=frozenset(file.get("on", ())),
         file_add=tuple(file.get("add", ())),
+        where=tuple(_condition(each) for each in data.get("where", ())),
     )
 
 

@@ -191,6 +191,7 @@ def _disk(reader: BoundedReader, disk: DiskImage) -> Recognition:
 def _details(looked: _Looked, recognition: Recognition) -> Details:
     recipe = looked.match.recipe if looked.match is not None else None
     starts = recipe if recognition.bootable else None
+    keeps = recipe.persistence if recipe is not None and recognition.persistence else None
     if looked.disk is not None:
         container = Container.FILESYSTEM if looked.disk.whole is not None else Container.DISK
         table, partitions = looked.disk.table, looked.disk.partitions
@@ -209,8 +210,8 @@ def _details(looked: _Looked, recognition: Recognition) -> Details:
         boot_records=looked.volumes.boot_records,
         programs=_programs(looked.tree, recognition) if looked.tree is not None else (),
         toram=_toram(starts),
-        persistence=Keeps(starts.persistence.store.value) if starts and starts.persistence else Keeps.NOWHERE,
-        persistence_on=starts.persistence.on if starts and starts.persistence else frozenset(),
+        persistence=Keeps(keeps.store.value) if keeps is not None else Keeps.NOWHERE,
+        persistence_on=keeps.on if keeps is not None else frozenset(),
     )
 
 

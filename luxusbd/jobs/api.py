@@ -11,6 +11,7 @@ from typing import Protocol
 
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.images.details import Inspection
+from luxusbd.images.recipelist import Recipes
 from luxusbd.jobs.listed import CatalogQuery, Listed
 from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
@@ -129,6 +130,9 @@ class Engine(Protocol):
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
         """How up to date the catalogue is."""
 
+    async def list_recipes(self) -> Recipes:
+        """The boot recipes in force."""
+
     async def set_catalog_remote(self, caller: Caller, wishes: RemoteWishes, key: int | None) -> Sequence[str]:
         """Keep the catalogue up to date from another remote; whose signature counts then. `key` stays the caller's."""
 
@@ -184,6 +188,7 @@ class Engine(Protocol):
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        dry_run: bool = False,
     ) -> Plan:
         """Work out a stick without touching anything.
 
@@ -195,6 +200,7 @@ class Engine(Protocol):
             allow_large: whether a large disk is meant.
             persistence: bytes for changes by references of images.
             certificates: files with keys to enrol, which stay the caller's.
+            dry_run: only the figures, also where there is no room; the plan cannot be used.
         """
 
     async def create_stick(self, caller: Caller, token: str) -> Job:

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from luxusbd.errors import InvalidArgumentError
-from luxusbd.images.model import Persistence
+from luxusbd.images.changeshints import Way, expected_ways
+from luxusbd.images.model import Persistence, Store
 from luxusbd.jobs.views import DeviceView
 from luxusbd.stick import persistence
 from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.model import ManifestImage, PartitionRole
+from luxusbd.stick.model import Kept, ManifestImage, PartitionRole
+
+_THE_PARTITION = (Store.PARTITION, "")
+"""As `persistence.place_of` has it."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Asked:
     """On which the image is or will be."""
     ways: Sequence[Persistence] | None
     """None where they are not known before a download."""
+    recipe: str = ""
+    """The boot recipe that is expected to say then."""
 
 
 def by_reference(references: Sequence[str], wanted: Mapping[str, int]) -> tuple[int, ...]:
@@ -57,18 +63,45 @@ def needed(asked: Sequence[Asked], kind: Kind, *, partition: bool) -> Mapping[Pa
     for each in asked:
         here = Kind.EXT4 if each.partition is PartitionRole.COMPANION else kind
         if each.ways is None:
-            total[each.partition] += each.size
+            if not partition or keeps(None, each.recipe, here) != Store.PARTITION:
+                total[each.partition] += each.size
+            elif (other := alone.setdefault(_THE_PARTITION, each.name)) != each.name:
+                raise _both(other, each.name)
             continue
         way = persistence.way_for(each.name, each.ways, here, partition=partition)
         persistence.check_size(each.name, way, each.size, here)
         if not persistence.is_shared_out(way):
             other = alone.setdefault(persistence.place_of(way), each.name)
             if other != each.name:
-                raise InvalidArgumentError(
-                    f"{other} and {each.name} would keep their changes in the same place, and only one system can"
-                )
+                raise _both(other, each.name)
         total[each.partition] += persistence.needed(way, each.size, here)
     return total
+
+
+def _both(one: str, other: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"{one} and {other} would keep their changes in the same place, and only one system can"
+    )
+
+
+def keeps(ways: Sequence[Persistence] | None, recipe: str, kind: Kind) -> str:
+    """Where a system would keep changes on a stick that is still to be made.
+
+    Args:
+        ways: of a stored image; None before the download.
+        recipe: the boot recipe that is expected of its release.
+        kind: filesystem of the partition that the image goes onto.
+
+    Returns:
+        A value of `Store`, `partition` only where there is no other way; none; or unknown.
+    """
+    known: Sequence[Persistence | Way] | None = expected_ways().get(recipe) if ways is None else ways
+    if known is None:
+        return "unknown"
+    stores = [way.store for way in known if not way.on or kind in way.on]
+    if not stores:
+        return "none"
+    return next((store for store in stores if store is not Store.PARTITION), Store.PARTITION).value
 
 
 def check_existing(view: DeviceView, image: ManifestImage, size: int) -> None:
@@ -85,5 +118,12 @@ def check_existing(view: DeviceView, image: ManifestImage, size: int) -> None:
         persistence.check_same(image.name, image.kept, way)
         if image.kept.size == size:
             return
-    if image.partition is PartitionRole.DATA:
-        persistence.check_room(image.name, way, size, kind, view.free_bytes, image.kept)
+    if image.partition is not PartitionRole.DATA:
+        return
+    # an image goes on with the room that it has left there; of several the worker knows which
+    names = persistence.directories(image, way, view.images)
+    left = [room.size for room in view.stray if room.name in names] if image.kept is None else []
+    if way.store is Store.FILE and size in left:
+        return
+    had = Kept(way.store, way.name, "", max(left), way.entry) if left else image.kept
+    persistence.check_room(image.name, way, size, kind, view.free_bytes, had, gone=bool(left))

@@ -11,6 +11,7 @@ from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import JobStateError
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Certificate
+from luxusbd.images.recipelist import Recipes, listed
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Desktop, Listener, Power
 from luxusbd.jobs.downloadwords import release_title
@@ -39,6 +40,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "ListRecipes",
     "SetCatalogRemote",
     "ImportCatalog",
     "GetLogo",
@@ -140,6 +142,10 @@ class LuxusbEngine:
         status, own = self._parts.updates.status(), self._parts.own_catalogs.of(caller.uid)
         return status if own is None else replace(status, own=own.sha256, problems=(*status.problems, *own.warnings))
 
+    async def list_recipes(self) -> Recipes:
+        """The boot recipes in force."""
+        return await asyncio.to_thread(listed, self._parts.shelf)
+
     async def import_catalog(self, caller: Caller, fd: int, name: str) -> int:
         """Put a catalogue over what the caller sees."""
         return await self._parts.own_catalogs.take(caller.uid, fd, name)
@@ -216,13 +222,17 @@ class LuxusbEngine:
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        dry_run: bool = False,
     ) -> Plan:
         """Work out a stick."""
         await self._parts.registry.looked_at(devices)
         await self._parts.unmounting.check(devices)
         options = replace(options, certificates=await self._certificates(certificates))
         return self._parts.planner.make(
-            caller, devices, references, options, allow_large=allow_large, persistence=persistence or {}
+            *(caller, devices, references, options),
+            allow_large=allow_large,
+            persistence=persistence or {},
+            dry_run=dry_run,
         )
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:

@@ -16,6 +16,7 @@ from luxusbd.devices.guard import GuardPolicy
 from luxusbd.devices.owned import OwnedMarks
 from luxusbd.errors import InterruptedJobError
 from luxusbd.images.keeping import Limits
+from luxusbd.images.recipebook import RecipeShelf
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
@@ -102,6 +103,8 @@ class Parts:
         self._staging = state / "staging"
         downloads = config.downloads
         self._recipes = CatalogRecipes(Path(config.paths.cache_dir) / FILE_NAME)
+        # not the one of the transfer process, which reads the same files
+        self.shelf = RecipeShelf(Path(config.paths.recipes_dir), self._recipes.path)
         self.transfers = Transfers(
             launcher,
             TransferSetup(

@@ -102,7 +102,8 @@ class Wanted:
         if not self.persistence:
             return ()
         ways = self.stored.recognition.persistence if self.stored is not None else None
-        return (Asked(self.name, self.persistence, partition, ways),)
+        recipe = self.release.recipe if self.release is not None else ""
+        return (Asked(self.name, self.persistence, partition, ways, recipe),)
 
 
 @dataclass(frozen=True)
@@ -173,15 +174,18 @@ class Planner:
         *,
         allow_large: bool = False,
         persistence: Mapping[str, int] = MappingProxyType({}),
+        dry_run: bool = False,
     ) -> Plan:
         """A plan for a new stick on every device; `persistence` is bytes for changes by references of images.
+
+        A dry run cannot be used and is not kept, and tells how much is missing where the images have no room.
 
         Raises:
             LuxusbError: as `resolve`; a refusal of the guard; `NotEnoughSpaceError` with the figures; `LargeDiskError`
                 unless `allow_large` says that such a disk is meant.
         """
         self._forget_old()
-        if sum(stored.uid == caller.uid for stored in self._plans.values()) >= MAX_PLANS_PER_UID:
+        if not dry_run and sum(stored.uid == caller.uid for stored in self._plans.values()) >= MAX_PLANS_PER_UID:
             raise LimitExceededError(
                 f"you have {MAX_PLANS_PER_UID} plans that are not used; they expire in ten minutes"
             )
@@ -219,16 +223,19 @@ class Planner:
         if options.certificates and not firmware & SECURE:
             warnings.append("the certificates are of no use: the stick will not start under Secure Boot")
         plan = Plan(
-            token=secrets.token_urlsafe(24),
-            expires=int(time.time()) + LIFETIME,
-            devices=tuple(self._planned_device(view, layout, images, options) for view, layout in layouts),
+            token="" if dry_run else secrets.token_urlsafe(24),
+            expires=0 if dry_run else int(time.time()) + LIFETIME,
+            devices=tuple(
+                self._planned_device(view, layout, images, options, refuse=not dry_run) for view, layout in layouts
+            ),
             images=planned_images,
             options=options,
             firmware=firmware,
             secure_boot=bool(firmware & SECURE),
             warnings=tuple(warnings),
         )
-        self._plans[plan.token] = StoredPlan(plan, caller.uid, images)
+        if not dry_run:
+            self._plans[plan.token] = StoredPlan(plan, caller.uid, images)
         return plan
 
     def check_trust(self, stored: StoredImage) -> None:
@@ -338,7 +345,7 @@ class Planner:
             raise NotEnoughSpaceError(f"{name_of(view)} is too small: {error}; take a larger one") from None
 
     def _planned_device(
-        self, view: DeviceView, layout: Layout, images: Sequence[Wanted], options: StickOptions
+        self, view: DeviceView, layout: Layout, images: Sequence[Wanted], options: StickOptions, *, refuse: bool
     ) -> PlannedDevice:
         kind = Kind(options.filesystem)
         homes: dict[PartitionRole, list[int]] = {PartitionRole.DATA: [], PartitionRole.COMPANION: []}
@@ -349,7 +356,7 @@ class Planner:
         check_companion(name_of(view), homes[PartitionRole.COMPANION], layout, changes=rooms[PartitionRole.COMPANION])
         needed = stick_layout.bytes_needed(homes[PartitionRole.DATA], kind) + rooms[PartitionRole.DATA]
         capacity = stick_layout.capacity(layout, kind)
-        if needed > capacity:
+        if needed > capacity and refuse:
             raise NotEnoughSpaceError(
                 f"{name_of(view)} is too small: the images need {size_text(needed)} and it has room for"
                 f" {size_text(capacity)}; leave an image out or take a larger stick"
@@ -358,7 +365,8 @@ class Planner:
             view=view,
             lost=self._registry.losses(view.device.identity),
             bytes_needed=needed,
-            bytes_free=capacity - needed,
+            bytes_free=max(0, capacity - needed),
+            bytes_missing=max(0, needed - capacity),
             layout=layout,
             lost_details=self._registry.loss_details(view.device.identity),
         )
@@ -485,5 +493,11 @@ def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions,
         download=wanted.stored is None,
         trust=wanted.trust,
         persistence=wanted.persistence,
+        keeps=changes.keeps(
+            wanted.stored.recognition.persistence if wanted.stored is not None else None,
+            wanted.release.recipe if wanted.release is not None else "",
+            Kind.EXT4 if home is PartitionRole.COMPANION else kind,
+        ),
+        reckoned=wanted.size,
         custom=wanted.stored.custom if wanted.stored is not None else bool(wanted.release and wanted.release.custom),
     )

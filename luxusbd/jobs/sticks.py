@@ -490,7 +490,7 @@ class Sticks:
 def _verdict(name: str, result: Mapping[str, Any]) -> str:
     bad = [f"{part['name']} is {part['state']}" for part in result["images"] if part["state"] != "ok"]
     bad += [f"{part['what']} is {part['state']}" for part in result["boot_files"] if part["state"] != "ok"]
-    return f"{name}: {', '.join(bad)}; remove and add the bad images again, refresh the boot files, or create it anew"
+    return f"{name}: {', '.join(bad)}; repair the stick, remove and add the bad images again, or create it anew"
 
 
 def _references(images: Sequence[Wanted]) -> list[str]:

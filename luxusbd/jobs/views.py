@@ -218,6 +218,10 @@ class PlannedImage:
     """Whether the caller's own catalogue names it, and no other."""
     persistence: int = 0
     """Bytes for its changes."""
+    keeps: str = "unknown"
+    """Where its system would keep changes, as `changes.keeps`."""
+    reckoned: int = 0
+    """Bytes that are reckoned with where its size is not exact."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +237,8 @@ class PlannedDevice:
     layout: Layout
     lost_details: tuple[Loss, ...] = ()
     """The same as `lost`, as values."""
+    bytes_missing: int = 0
+    """What the images need beyond the data partition; only a dry run tells of it, others are refused."""
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from luxusbd import process
 from luxusbd.errors import NotEnoughSpaceError, ToolFailedError
 from luxusbd.images.model import Persistence
-from luxusbd.stick import kinds, room
+from luxusbd.stick import kinds, room, skeleton
 from luxusbd.stick.blockio import CHUNK, finish, in_thread
-from luxusbd.stick.filesystem import DataFilesystem, Kind
-from luxusbd.stick.isofiles import pieces
+from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.isofiles import StickFile
 from luxusbd.stick.layout import BLOCK
-from luxusbd.stick.model import PartitionRole
 from luxusbd.stick.session import SYNC_EVERY, Session
 
 _FREE = re.compile(rb"^  Free blocks: *(.*)$", re.MULTILINE)
@@ -36,8 +36,15 @@ async def make(session: Session, way: Persistence, path: str, size: int) -> None
         await write(session, made, size, path)
 
 
-async def write(session: Session, made: Path, size: int, path: str) -> None:
+async def write(session: Session, made: Path, size: int, path: str, old: Contents | None = None) -> None:
     """Write a filesystem in a file to a stick; of its blocks only those that mean something to it.
+
+    Args:
+        session: of the stick.
+        made: the file.
+        size: bytes of the filesystem.
+        path: where it goes.
+        old: where to read what is in its files, when `made` does not have it.
 
     Raises:
         ToolFailedError: it is not of `size` bytes.
@@ -53,8 +60,10 @@ async def write(session: Session, made: Path, size: int, path: str) -> None:
             for start, length in spans:
                 for offset in range(start, start + length, CHUNK):
                     count = min(CHUNK, start + length - offset)
-                    data = await in_thread(os.pread, source, count, offset)
-                    await in_thread(sink.write, memoryview(data.ljust(count, b"\0")), offset)
+                    data = (await in_thread(os.pread, source, count, offset)).ljust(count, b"\0")
+                    if old is not None:
+                        data = await in_thread(old.completed, data, offset)
+                    await in_thread(sink.write, memoryview(data), offset)
                     unsynced += count
                     if unsynced >= SYNC_EVERY:
                         await in_thread(sink.sync)
@@ -70,41 +79,65 @@ async def write(session: Session, made: Path, size: int, path: str) -> None:
     await session.room.publish(partial, path)
 
 
-def take_out(session: Session, path: str, target: Path) -> None:
-    """Copy a file of a stick; blocks of zeros become holes.
+@dataclass(frozen=True)
+class Contents:
+    """What is in the files of a filesystem, where it was before its size was changed."""
+
+    file: StickFile
+    marks: bytearray
+    """1 for each block that holds some of it."""
+
+    def completed(self, data: bytes, offset: int) -> bytes:
+        """A part of the filesystem with what is in its files; blocks that somebody has written stay as they are."""
+        first, count = offset // BLOCK, len(data) // BLOCK
+        if 1 not in self.marks[first : first + count]:
+            return data
+        old = skeleton.read_all(self.file, offset, len(data))
+        whole = bytearray(data)
+        for index in range(count):
+            block = slice(index * BLOCK, (index + 1) * BLOCK)
+            if first + index < len(self.marks) and self.marks[first + index] and not any(data[block]):
+                whole[block] = old[block].ljust(BLOCK, b"\0")
+        return bytes(whole)
+
+
+def take_out(file: StickFile, target: Path, *, whole: bool) -> bool:
+    """Copy a filesystem in a file of a stick; blocks of zeros become holes.
+
+    Args:
+        file: on the stick.
+        target: the copy.
+        whole: False to leave out what is in the files of the filesystem, where these can be told.
+
+    Returns:
+        Whether all of it was copied.
 
     Raises:
         NotEnoughSpaceError: it holds more than there is room for temporary files.
         MalformedImageError: it cannot be read, or is not there.
     """
-
-    def places(filesystem: DataFilesystem) -> tuple[int, tuple[tuple[int | None, int], ...]]:
-        node = filesystem.lookup(path)
-        size = 0 if node is None else node.size
-        found = pieces(filesystem.extents(path), filesystem.block_size, size)
-        return size, tuple((piece.place if piece.initialised else None, piece.length) for piece in found)
-
-    size, found = session.on_medium(places)
-    base = session.layout.partition(PartitionRole.DATA).start
+    out = None if whole else skeleton.dispensable(file, BLOCK)
     try:
-        with session.medium() as medium, target.open("wb") as file:
-            file.truncate(size)
-            at = 0
-            for place, length in found:
-                for offset in range(0, length if place is not None else 0, CHUNK):
-                    assert place is not None
-                    data = medium.read_at(base + place + offset, min(CHUNK, length - offset))
-                    for start in range(0, len(data), BLOCK):
-                        block = data[start : start + BLOCK]
-                        if any(block):
-                            os.pwrite(file.fileno(), block, at + offset + start)
-                at += length
+        with target.open("wb") as copy:
+            copy.truncate(file.size)
+            for offset in range(0, file.size, CHUNK):
+                first = offset // BLOCK
+                if out is not None and 0 not in out[first : first + CHUNK // BLOCK]:
+                    continue
+                data = skeleton.read_all(file, offset, CHUNK)
+                for start in range(0, len(data), BLOCK):
+                    number = first + start // BLOCK
+                    left_out = out is not None and number < len(out) and out[number]
+                    if not left_out and any(block := data[start : start + BLOCK]):
+                        os.pwrite(copy.fileno(), block, offset + start)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise NotEnoughSpaceError(
-            "what is in it is more than this service can hold while it makes the file anew, so that its size stays"
+            "more of what is in it would have to be moved than this service can hold at once, so that its size stays;"
+            " choose a larger size than it has, or save what you need from it and make it anew"
         ) from error
+    return out is None
 
 
 def lay_out(root: Path, files: Sequence[tuple[str, str]]) -> None:

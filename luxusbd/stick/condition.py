@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from luxusbd.errors import DeviceDamagedError, MalformedImageError, NewerStickError
+from luxusbd.stick import beside, menu, planned, reader, sums
 from luxusbd.stick import manifest as manifests
-from luxusbd.stick import menu, planned, reader
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.isofiles import PARTIAL, PENDING
 from luxusbd.stick.menutexts import LANGUAGES
@@ -36,6 +36,8 @@ class Condition:
     """Whether an image of the manifest has no file."""
     menus: reader.Menus
     broken_menus: bool
+    wrong_lists: bool
+    """Whether a list by which GRUB compares an image is rotten or missing."""
     menu: str
     """Text of the newest complete menu, or empty."""
 
@@ -44,7 +46,8 @@ class Condition:
         found = self.manifest
         if found is None or self.broken or self.planned is not None or self.leftovers or not self.directories:
             return True
-        return self.broken_menus or self.menus.newest < found.generation or found.data_uuid != self.uuid
+        stale = self.menus.newest < found.generation or found.data_uuid != self.uuid
+        return stale or self.broken_menus or self.wrong_lists
 
 
 def examine(filesystem: DataFilesystem) -> Condition:
@@ -75,8 +78,8 @@ def examine(filesystem: DataFilesystem) -> Condition:
         for path, generation in ((menu.MENU_A, menus.a), (menu.MENU_B, menus.b))
         if generation is None and _is_there(filesystem, path)
     ]
-    newest = menu.MENU_A if menus.inactive == menu.MENU_B else menu.MENU_B
-    text = filesystem.read_file(newest, reader.MENU_LIMIT) if menus.newest else b""
+    text = newest_menu(filesystem, menus)
+    shown = beside.shown(found.images) if found is not None else ()
     return Condition(
         manifest=found,
         broken=broken,
@@ -89,8 +92,16 @@ def examine(filesystem: DataFilesystem) -> Condition:
         missing=found is not None and any(not _is_there(filesystem, f"/iso/{image.name}") for image in found.images),
         menus=menus,
         broken_menus=bool(broken_menus),
-        menu=(text or b"").decode("utf-8", "replace"),
+        wrong_lists=bool(sums.wrong(filesystem, shown, text)),
+        menu=text,
     )
+
+
+def newest_menu(filesystem: DataFilesystem, menus: reader.Menus) -> str:
+    """Text of the newest complete menu, or empty."""
+    newest = menu.MENU_A if menus.inactive == menu.MENU_B else menu.MENU_B
+    text = filesystem.read_file(newest, reader.MENU_LIMIT) if menus.newest else b""
+    return (text or b"").decode("utf-8", "replace")
 
 
 def _is_there(filesystem: DataFilesystem, path: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from luxusbd import process
 from luxusbd.errors import InternalError, ToolFailedError
 from luxusbd.images.model import Certificate
-from luxusbd.stick import grub, menu, theme
+from luxusbd.stick import grub, menu, menufont, theme
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.menutexts import Texts
@@ -91,6 +91,9 @@ async def build(
     files.append(("boot/grub/grub.cfg", config))
     if font := grub.font():
         files.append(("boot/grub/fonts/unicode.pf2", font))
+        large = work / "large.pf2"
+        large.write_bytes(menufont.enlarged(font.read_bytes()))
+        files.append(("boot/grub/fonts/large.pf2", large))
     if memdisk := _memdisk():
         files.append(("boot/grub/memdisk", memdisk))
     files += [(f"boot/grub/{name}", source) for name, source in MEMORY_TESTS.items() if source.is_file()]

@@ -32,6 +32,8 @@ _INCOMPAT_EXTENTS = 0x40
 _INCOMPAT_64BIT = 0x80
 _INCOMPAT_FLEX_BG = 0x200
 INCOMPAT_READABLE = _INCOMPAT_FILETYPE | INCOMPAT_RECOVER | _INCOMPAT_EXTENTS | _INCOMPAT_64BIT | _INCOMPAT_FLEX_BG
+_BLOCK_UNINIT = 0x2
+"""bg_flags: nothing but what belongs to the filesystem itself is in the group, and its map is not kept."""
 _FLAG_EXTENTS = 0x80000
 _FLAG_INLINE_DATA = 0x10000000
 _FLAG_ENCRYPTED = 0x800
@@ -224,6 +226,10 @@ class Ext4:
             raise MalformedImageError(f"no file {path!r} on the data partition")
         return tuple(self._extents(inode))
 
+    def extents_of(self, inode: Inode) -> tuple[Extent, ...]:
+        """As `extents`, for a file that was found already."""
+        return tuple(self._extents(inode))
+
     def read_bytes(self, place: int, length: int) -> bytes:
         """Bytes of the partition, as an extent of a file names them in blocks."""
         return self._read(place, length)
@@ -242,6 +248,21 @@ class Ext4:
                     blocks |= _u16(table, at + 0x2C) << 16
                 free += min(blocks, self._blocks_per_group)
         return free * self.block_size
+
+    def used_blocks(self) -> Iterator[tuple[int, bytes]]:
+        """The first block of each group whose map of used blocks is kept, with that map, a bit a block."""
+        for group in range(self.groups):
+            descriptor = self._descriptors(group, 1)
+            if _u16(descriptor, 0x12) & _BLOCK_UNINIT:
+                continue
+            place = _u32(descriptor, 0x00)
+            if self._descriptor_size >= 64:
+                place |= _u32(descriptor, 0x20) << 32
+            if place >= self.blocks:
+                raise MalformedImageError("ext4 whose map of blocks lies outside of it")
+            first = self._first_data + group * self._blocks_per_group
+            count = min(self._blocks_per_group, self.blocks - first)
+            yield first, self._read(place * self.block_size, -(-count // 8))
 
     def _descriptors(self, first: int, count: int) -> bytes:
         start = (self._first_data + 1) * self.block_size + first * self._descriptor_size

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import uuid
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from luxusbd.images.gpt import SECTOR, GptCopy, copies
@@ -24,7 +25,7 @@ _GPT_TYPE = 0xEE
 _HEADER = 92
 _FIRST_ROWS = 2
 _ROWS_BESIDE = 34
-"""Sector behind the usual rows; no partition begins before the first MiB."""
+"""Sector behind the usual rows; no partition of a stick begins before the first MiB."""
 _ROWS_SECTORS = 32
 """Sectors of the 128 rows of 128 bytes that every table of this program has."""
 
@@ -37,7 +38,8 @@ class TableState:
     problems: tuple[str, ...]
     """What is broken, a sentence each."""
     writes: tuple[tuple[int, bytes], ...]
-    """(byte, data), in the order in which they mend it: what is whole is touched last, or not at all."""
+    """(byte, data), in the order in which they mend it, each on the medium before the next: at every moment one copy
+    is whole, and the first one, which alone Linux takes by itself, if it was so before."""
 
 
 def examine(read: ReadAt, size: int) -> TableState | None:
@@ -48,27 +50,30 @@ def examine(read: ReadAt, size: int) -> TableState | None:
     if good is None or layout is None:
         return None
     problems: list[str] = []
-    writes: list[tuple[int, bytes]] = []
     end = size // SECTOR - 1
-    first_of_backup = (end - _ROWS_SECTORS) * SECTOR
     if len(good.rows) > _ROWS_SECTORS * SECTOR or any(
-        row.start + row.size > first_of_backup or row.start < (_ROWS_SECTORS + 2) * SECTOR for row in good.entries
+        row.start + row.size > (end - _ROWS_SECTORS) * SECTOR or row.start < (_ROWS_SECTORS + 2) * SECTOR
+        for row in good.entries
     ):
         # not one that this program made: a copy of it could overwrite what lies in a partition
         return TableState(layout, (), ())
-    rows = good.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")
-    if primary is None or primary != backup:
+    first, second = _first(read, good, size), _second(good, size)
+    if primary is None:
         problems.append(_problem(primary, backup))
-    if backup is None or primary != backup:
-        writes += [(first_of_backup, rows), (end * SECTOR, _header(good, end, 1, size))]
-    if primary is None or (primary.other, primary.last) != (end, end - _ROWS_SECTORS - 1):
-        if primary is not None and backup is not None:
-            problems.append("the partition table was made for a disk of another size")
-        writes += [(2 * SECTOR, rows), (SECTOR, _header(good, 1, end, size))]
+        # the whole one stays as it is until the first one is, and then only if it is not the usual one
+        writes = (*first, *(second if not _is_usual(read, second) else ()))
+    else:
+        if primary != backup:
+            problems.append(_problem(primary, backup))
+        writes = second if primary != backup else ()
+        if (primary.other, primary.last) != (end, end - _ROWS_SECTORS - 1):
+            if backup is not None:
+                problems.append("the partition table was made for a disk of another size")
+            writes = (*writes, *first)
     if not is_protected(read):
         problems.append(UNPROTECTED)
-        writes.append((0, _protective(read(0, SECTOR), size)))
-    return TableState(layout, tuple(problems), tuple(writes))
+        writes = (*writes, (0, _protective(read(0, SECTOR), size)))
+    return TableState(layout, tuple(problems), writes)
 
 
 def is_protected(read: ReadAt) -> bool:
@@ -95,26 +100,41 @@ def written(read: ReadAt, table: GptCopy, size: int) -> tuple[tuple[int, bytes],
     """(byte, data) to write, one after the other, so that a disk of `size` bytes has this table instead of its own.
 
     Both copies are whole at the end, and the first one at every moment if it is so now: Linux does not look for the
-    second one by itself (block/partitions/efi.c, find_valid_gpt). One sector decides, the header, which says where its
-    rows are: new rows go beside, the header leads there, the usual place is written, and the header leads back.
+    second one by itself (block/partitions/efi.c, find_valid_gpt).
     """
+    return (*_second(table, size), *_first(read, table, size))
+
+
+def _second(table: GptCopy, size: int) -> tuple[tuple[int, bytes], ...]:
     end = size // SECTOR - 1
-    rows = table.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")
-    beside: tuple[tuple[int, bytes], ...] = ()
-    if int.from_bytes(read(SECTOR, SECTOR)[72:80], "little") == _FIRST_ROWS and _is_free(table):
-        led = _header(table, 1, end, size, rows_at=_ROWS_BESIDE)
-        beside = ((_ROWS_BESIDE * SECTOR, rows), (SECTOR, led))
-    return (
-        ((end - _ROWS_SECTORS) * SECTOR, rows),
-        (end * SECTOR, _header(table, end, 1, size)),
-        *beside,
-        (_FIRST_ROWS * SECTOR, rows),
-        (SECTOR, _header(table, 1, end, size)),
-    )
+    return (((end - _ROWS_SECTORS) * SECTOR, _rows(table)), (end * SECTOR, _header(table, end, 1, size)))
 
 
-def _is_free(table: GptCopy) -> bool:
-    return all(row.start >= (_ROWS_BESIDE + _ROWS_SECTORS) * SECTOR for row in table.entries)
+def _first(read: ReadAt, table: GptCopy, size: int) -> tuple[tuple[int, bytes], ...]:
+    """The writes after which the first copy is this table; it is whole in between if it was before.
+
+    One sector decides, the header, which says where its rows are: new rows go beside, the header leads there, the usual
+    place is written, and the header leads back.
+    """
+    end, rows = size // SECTOR - 1, _rows(table)
+    header = _header(table, 1, end, size)
+    if read(_FIRST_ROWS * SECTOR, len(rows)) == rows:
+        return ((SECTOR, header),)
+    at = int.from_bytes(read(SECTOR, SECTOR)[72:80], "little")
+    # behind those of now, where another program put them over the usual place
+    beside = _ROWS_BESIDE if at <= _FIRST_ROWS else _ROWS_BESIDE + _ROWS_SECTORS
+    last: tuple[tuple[int, bytes], ...] = ((_FIRST_ROWS * SECTOR, rows), (SECTOR, header))
+    if at >= _ROWS_BESIDE or any(row.start < (beside + _ROWS_SECTORS) * SECTOR for row in table.entries):
+        return last
+    return ((beside * SECTOR, rows), (SECTOR, _header(table, 1, end, size, rows_at=beside)), *last)
+
+
+def _rows(table: GptCopy) -> bytes:
+    return table.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")
+
+
+def _is_usual(read: ReadAt, writes: Iterable[tuple[int, bytes]]) -> bool:
+    return all(read(place, len(data)) == data for place, data in writes)
 
 
 def _problem(primary: GptCopy | None, backup: GptCopy | None) -> str:
@@ -141,7 +161,7 @@ def _header(good: GptCopy, own: int, other: int, size: int, *, rows_at: int = _F
         rows_at if own == 1 else end - _ROWS_SECTORS,
         _ROWS_SECTORS * SECTOR // good.row_size,
         good.row_size,
-        zlib.crc32(good.rows.ljust(_ROWS_SECTORS * SECTOR, b"\0")),
+        zlib.crc32(_rows(good)),
     )
     header = bytearray(struct.pack("<8sIIIIQQQQ16sQIII", *values))
     struct.pack_into("<I", header, 16, zlib.crc32(header))

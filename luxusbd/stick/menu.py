@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from luxusbd.errors import InternalError
 from luxusbd.images.model import BootEntry
-from luxusbd.stick import beside
+from luxusbd.stick import beside, menufont, theme
 from luxusbd.stick.layout import MAXIMUM_TIMEOUT
 from luxusbd.stick.menugroups import TRANSLATED, Group, grouped, letter_class
 from luxusbd.stick.menulines import indent, notice, one_line
@@ -22,7 +22,7 @@ from luxusbd.stick.menuplatforms import Platform, identify, platforms
 from luxusbd.stick.menustart import file_of, start
 from luxusbd.stick.menutexts import ENGLISH, Texts
 from luxusbd.stick.menutitles import title_word
-from luxusbd.stick.menutools import tools
+from luxusbd.stick.menutools import GRUBENV, LARGE_FONT, tools
 from luxusbd.stick.model import Manifest, ManifestImage, Theme
 from luxusbd.stick.text import IMAGE_NAME, clean_title, quote
 
@@ -34,19 +34,26 @@ SERIAL = (
     "terminal_input serial console",
     "terminal_output serial console",
 )
-_MODES = "1024x768,1280x800,1280x720,800x600,auto"
-"""GRUB cannot scale its font, and on 2.06 a frame buffer for 4K takes the memory that an initrd needs."""
+_MODES = "1024x768,1280x800,1280x720,800x600,1366x768,1280x1024,1440x900,1600x900,1680x1050,1920x1080,1920x1200,640x480"
+"""GRUB cannot scale its font, and on 2.06 a frame buffer for 4K takes the memory that an initrd needs.
+
+Where a screen has none of these, GRUB takes another, and no script can ask which; the tools have larger letters for it.
+"""
 _GRAPHICS = (
     'set lux_font="$prefix/fonts/unicode.pf2"',
     # under Secure Boot GRUB takes fonts from inside itself alone
     'if [ "$lockdown" = y -a -e (memdisk)/fonts/unicode.pf2 ]; then set lux_font=(memdisk)/fonts/unicode.pf2; fi',
     'if loadfont "$lux_font"; then',
+    f"  set gfxterm_font={quote(theme.FONT)}",
+    f'  if [ "$lux_large" = y -a "$lockdown" != y -a -e "{LARGE_FONT}" ]; then',
+    f'    if loadfont "{LARGE_FONT}"; then set gfxterm_font={quote(menufont.NAME)}; set lux_size=-large; fi',
+    "  fi",
     f"  set gfxmode={_MODES}",
     "  if terminal_output gfxterm; then set lux_graphics=y; fi",
     "fi",
+    "export lux_graphics lux_size",
 )
-_THEME = "$prefix/themes/luxusb/theme.txt"
-_GRUBENV = "$prefix/grubenv"
+_THEME = "$prefix/themes/luxusb/theme${lux_size}.txt"
 _BESIDE = "$prefix/$grub_cpu-$grub_platform"
 _UUID = re.compile(r"[0-9a-fA-F-]{8,36}\Z")
 _UNTRUSTED = '"${lux_untrusted}"'
@@ -77,7 +84,7 @@ def render(manifest: Manifest) -> str:
         empty = texts.word("This stick holds no images yet")
         items.append(notice(empty, [texts.word("Add images with LUXusb, then start from it again.")], texts.word))
     about = [f"{texts.word('Made by LUXusb')} {quote(manifest.luxusbd)}", quote(manifest.stick_id)]
-    items.append(tools(texts.word, manifest.images, about))
+    items.append(tools(texts.word, manifest.images, about, remember=manifest.options.menu.remember))
     return "".join(
         [
             f"lux_gen={manifest.generation}\n",
@@ -196,8 +203,14 @@ def _check(manifest: Manifest) -> None:
 def _terminal(manifest: Manifest, texts: Texts) -> list[str]:
     options = manifest.options
     # the message of a failing rmmod is gone from the screen once the terminal is set up
-    lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi', "set lux_graphics="]
-    lines += SERIAL if options.serial_console else _GRAPHICS
+    lines = ['if [ "$grub_platform" = efi ]; then rmmod tpm; fi', "set lux_graphics=", "set lux_size="]
+    if options.serial_console:
+        lines += SERIAL
+    else:
+        if options.menu.remember:
+            # what the tools have just set counts more than what they noted
+            lines.append(f'if [ -z "$lux_large" -a -s "{GRUBENV}" ]; then load_env -f "{GRUBENV}" lux_large; fi')
+        lines += _GRAPHICS
     if options.menu.theme is Theme.LUXUSB and not options.serial_console:
         lines.append(f'if [ "$lux_graphics" = y -a -e "{_THEME}" ]; then set theme="{_THEME}"; export theme; fi')
     lines += ["export data", *identify(manifest.firmware)]
@@ -223,7 +236,7 @@ def _defaults(manifest: Manifest, groups: Sequence[Group]) -> list[str]:
     ]
     if manifest.options.menu.remember:
         # only this variable: whoever can write the file is not to set others
-        lines += ["set lux_last=", f'if [ -s "{_GRUBENV}" ]; then load_env -f "{_GRUBENV}" lux_last; fi']
+        lines += ["set lux_last=", f'if [ -s "{GRUBENV}" ]; then load_env -f "{GRUBENV}" lux_last; fi']
     remembered = []
     places = [(group, image) for image in manifest.images for group in groups if image in group.images]
     for platform in platforms(manifest.firmware):
@@ -344,9 +357,9 @@ def _remember(manifest: Manifest, path: str) -> list[str]:
     if not manifest.options.menu.remember:
         return []
     return [
-        f'if [ -s "{_GRUBENV}" -a "$lux_last" != {quote(path)} ]; then',
+        f'if [ -s "{GRUBENV}" -a "$lux_last" != {quote(path)} ]; then',
         f"  set lux_last={quote(path)}",
-        f'  save_env -f "{_GRUBENV}" lux_last',
+        f'  save_env -f "{GRUBENV}" lux_last',
         "fi",
     ]
 

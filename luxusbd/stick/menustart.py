@@ -13,7 +13,7 @@ from luxusbd.stick.text import IMAGE_NAME, quote
 
 _NO_INITRD = "GRUB could not load the initrd of this image: too little memory, or a broken file."
 _TOO_LARGE = "GRUB could not load the image into memory: it is too large."
-_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id|persistence|persistence_mb)\}")
+_PLACEHOLDER = re.compile(r"\{(iso|data_uuid|iso_uuid|volume_id|blank|persistence|persistence_mb)\}")
 
 
 def file_of(image: ManifestImage) -> str:
@@ -115,6 +115,7 @@ def _substitute(word: str, manifest: Manifest, image: ManifestImage) -> str:
         "data_uuid": manifest.uuid_of(image),
         "iso_uuid": image.iso_uuid,
         "volume_id": image.volume_id,
+        "blank": " ",
     }
     # one pass, so that a placeholder inside a value stays what it is
     return _PLACEHOLDER.sub(lambda match: values[match.group(1)], word)

@@ -13,22 +13,29 @@ from luxusbd.stick.text import clean_title, quote
 
 MEMTEST_BIOS, MEMTEST_UEFI = "memtest.bin", "memtest.efi"
 """In the directory of grub.cfg."""
+GRUBENV = "$prefix/grubenv"
+"""What the menu remembers; there is none on a stick that is not to remember."""
+LARGE_FONT = "$prefix/fonts/large.pf2"
 _LOCKED_DOWN = "Under Secure Boot GRUB computes no hashes: its signed program has no command for it."
 _NO_HASHES = "This GRUB computes no hashes: it has no command for it."
 _ELSEWHERE = "Check the stick on a computer with LUXusb (luxusb verify)."
 
 
-def tools(word: Word, images: Iterable[ManifestImage] = (), about: Iterable[str] = ()) -> list[str]:
+def tools(
+    word: Word, images: Iterable[ManifestImage] = (), about: Iterable[str] = (), *, remember: bool = False
+) -> list[str]:
     """The submenu as lines of GRUB script.
 
     Args:
         word: for the texts.
         images: what can be checked.
         about: words for the entry that says what this stick is.
+        remember: whether what is chosen about the menu is noted on the stick.
     """
     lines = [
         f"submenu {word('Tools')} --class tools --id tools {{",
         *indent(_checks(tuple(images), word)),
+        *indent(_letters(word, remember)),
         *indent(_memory_test(word)),
         *indent(_next_disk(word)),
         *indent(_entry("Restart", "reboot", ["reboot"], word)),
@@ -99,6 +106,26 @@ def _check(image: ManifestImage, word: Word) -> list[str]:
         "  }",
         "fi",
     ]
+
+
+def _letters(word: Word, remember: bool) -> list[str]:
+    """The other size of letters, where GRUB draws them; in lockdown it takes no font from a stick."""
+    lines = [f'if [ "$lux_graphics" = y -a "$lockdown" != y -a -e "{LARGE_FONT}" ]; then']
+    for test, title, large in (("!=", "Larger letters", "y"), ("=", "Smaller letters", "n")):
+        commands = [
+            f"set lux_large={large}",
+            "export lux_large",
+            *([f'if [ -s "{GRUBENV}" ]; then save_env -f "{GRUBENV}" lux_large; fi'] if remember else []),
+            # a font is chosen when the graphics begin
+            "terminal_output console",
+            'configfile "$prefix/grub.cfg"',
+        ]
+        lines += [
+            f'  if [ "$lux_size" {test} -large ]; then',
+            *indent(indent(_entry(title, "letters", commands, word))),
+        ]
+        lines.append("  fi")
+    return [*lines, "fi"]
 
 
 def _memory_test(word: Word) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from luxusbd.errors import InvalidArgumentError, NotEnoughSpaceError
@@ -92,30 +92,55 @@ def needed(way: Persistence, size: int, kind: Kind) -> int:
     return 0 if way.store is Store.PARTITION else layout.bytes_needed([size], kind) - layout.bytes_needed([], kind)
 
 
-def check_room(name: str, way: Persistence, size: int, kind: Kind, free: int, kept: Kept | None = None) -> None:
+def check_room(
+    name: str, way: Persistence, size: int, kind: Kind, free: int, kept: Kept | None = None, *, gone: bool = False
+) -> None:
     """Refuse a size for which there is no room, beside or in place of what it has now (`kept`).
+
+    Args:
+        name: of the image.
+        way: in which it keeps changes.
+        size: that it is to have.
+        kind: the filesystem of the partition that it is on.
+        free: bytes of it.
+        kept: room that it has.
+        gone: whether it had that when it was on the stick before.
 
     Raises:
         NotEnoughSpaceError: with the figures.
     """
     wanted = needed(way, size, kind) if kept is None else needed_for_more(kept, way, size, kind)
-    if wanted > free:
+    if wanted <= free:
+        return
+    said = f"the changes of {name} need {size_text(wanted)} and the stick has {size_text(free)} left"
+    if gone and kept is not None and way.store is Store.FILE:
         raise NotEnoughSpaceError(
-            f"the changes of {name} need {size_text(wanted)} and the stick has {size_text(free)} left; choose a smaller"
-            " size, or remove an image first"
+            f"{said}; it can go on with those that it left there in a file, when it gets the same size ({kept.size} B)"
         )
+    raise NotEnoughSpaceError(f"{said}; choose a smaller size, or remove an image first")
 
 
-def kept_by(image: ManifestImage, way: Persistence, size: int, images: Iterable[ManifestImage] = ()) -> Kept:
-    """The room for an image beside that of the others, of which nothing is made yet."""
+def kept_by(
+    image: ManifestImage,
+    way: Persistence,
+    size: int,
+    images: Iterable[ManifestImage] = (),
+    occupied: Collection[str] = (),
+) -> Kept:
+    """The room for an image beside that of the others, of which nothing is made yet; `occupied` are directories."""
+    directory = next((name for name in directories(image, way, images) if name not in occupied), "")
+    return Kept(way.store, way.name, directory, size, way.entry)
+
+
+def directories(image: ManifestImage, way: Persistence, images: Iterable[ManifestImage]) -> tuple[str, ...]:
+    """What the directory of an image can be called, beside those of the others; empty when it has none."""
     if not is_shared_out(way):
-        return Kept(way.store, way.name, "", size, way.entry)
+        return ()
     prefix = COMPANION_PREFIX if image.partition is PartitionRole.COMPANION else PREFIX
     # a newer release may go on with what was made for this one
     taken = {other.kept.directory for other in images if other.kept is not None}
     parts = (image.sha256[start : start + 16] for start in range(len(image.sha256) - 15))
-    directory = next(name for part in parts if (name := prefix + part) not in taken)
-    return Kept(way.store, way.name, directory, size, way.entry)
+    return tuple(name for part in parts if (name := prefix + part) not in taken)
 
 
 def place_of(way: Persistence | Kept) -> tuple[Store, str]:

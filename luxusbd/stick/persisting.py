@@ -1,11 +1,13 @@
 """Makes and removes the room in which systems keep changes: the work of the stick worker.
 
 What is made is on the medium before the manifest names it, and the manifest forgets what is to go before that goes, so
-that a cut leaves at most a directory that no entry uses; the next job for the same image takes it away.
+that a cut leaves at most a directory that no entry uses. The same image, added again, goes on with what lies there.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,20 @@ from luxusbd.stick import changesfile, kinds, partition, persistence, reader, re
 from luxusbd.stick.blockio import finish, in_thread, sync, write_all
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.layout import PERSISTENCE_NAME
-from luxusbd.stick.model import MIB, Kept, Manifest, ManifestImage, PartitionRole, StickOrder, StrayRoom
+from luxusbd.stick.model import (
+    MIB,
+    Kept,
+    Manifest,
+    ManifestImage,
+    PartitionRole,
+    StickOperation,
+    StickOrder,
+    StrayRoom,
+)
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.session import AfterStep, Session
+
+log = logging.getLogger(__name__)
 
 
 async def persist(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
@@ -101,17 +114,27 @@ async def _give(session: Session, order: StickOrder, manifest: Manifest, image: 
             return manifest
     if way.store is Store.PARTITION and size > (most := layout.partition(PartitionRole.PERSISTENCE).size):
         raise InvalidArgumentError(f"the persistence partition has {most} bytes, and {size} were asked for")
-    if image.partition is PartitionRole.DATA:
-        persistence.check_room(image.name, way, size, kind, await session.free_bytes(), image.kept)
+    names = persistence.directories(image, way, manifest.images)
+    left = await in_thread(session.on_medium, lambda data: rooms.left_for(data, way, names))
+    had = image.kept or left.kept
+    # another size of a file is made beside it
+    if image.partition is PartitionRole.DATA and (had is None or had.size != size):
+        persistence.check_room(image.name, way, size, kind, await session.free_bytes(), had, gone=image.kept is None)
+    if image.kept is None and left.kept is not None:
+        manifest = await _go_on(session, manifest, image, way, left.kept, size)
+        image = next(one for one in manifest.images if one.name == image.name)
     if image.kept is not None:
-        manifest, left = await resizing.resize(session, manifest, image, image.kept, way, size)
-        if left is not None:
-            await remove(session, left)
+        if image.kept.size == size:
+            return manifest
+        new = persistence.kept_by(image, way, size, manifest.images, left.occupied)
+        manifest, old = await resizing.resize(session, manifest, image, image.kept, new)
+        if old is not None:
+            await remove(session, old)
         return manifest
-    kept = persistence.kept_by(image, way, size, manifest.images)
+    kept = persistence.kept_by(image, way, size, manifest.images, left.occupied)
     session.progress.stage("persistence", image.name)
     if kept.directory:
-        # what a job that was cut has left there is of no use to anybody
+        # what a job that was cut has left there, before there were any changes in it
         await session.room.remove_tree(f"/{kept.directory}")
         try:
             await session.room.make_directory(f"/{kept.directory}")
@@ -120,10 +143,43 @@ async def _give(session: Session, order: StickOrder, manifest: Manifest, image: 
             await finish(session.room.remove_tree(f"/{kept.directory}"))
             raise
     elif way.store is Store.PARTITION:
+        if order.operation is not StickOperation.CREATE:
+            await in_thread(_check_unused, session, image.name, way)
         await _format(session, order, way)
     session.after_step("persistence-made")
     await session.room.checkpoint()
     return await resizing.commit(session, manifest, image, kept)
+
+
+async def _go_on(
+    session: Session, manifest: Manifest, image: ManifestImage, way: Persistence, left: Kept, size: int
+) -> Manifest:
+    """Give an image the room back that it had when it was on the stick before, with what is in it.
+
+    Raises:
+        InvalidArgumentError: there is more in it than it would hold.
+    """
+    log.info("%s goes on with the changes in %s", image.name, left.directory)
+    if way.store is Store.FILE:
+        return await resizing.commit(session, manifest, image, left)
+    persistence.check_holds(image.name, left.size, size)
+    await _fill(session, way, left)
+    await session.room.checkpoint()
+    return await resizing.commit(session, manifest, image, dataclasses.replace(left, size=size))
+
+
+def _check_unused(session: Session, name: str, way: Persistence) -> None:
+    part = session.layout.partition(PartitionRole.PERSISTENCE)
+    with session.medium() as medium:
+
+        def inside(offset: int, length: int) -> bytes:
+            return medium.read_at(part.start + offset, length)
+
+        if rooms.holds_changes(inside, part.size, way):
+            raise InvalidArgumentError(
+                f"the persistence partition holds changes of an image that is not on the stick any more, which {name}"
+                f" would lose; remove them first (luxusb persistence {PERSISTENCE_NAME} 0)"
+            )
 
 
 def _forget(session: Session) -> None:
@@ -136,7 +192,10 @@ async def _fill(session: Session, way: Persistence, kept: Kept) -> None:
     if way.store is Store.FILE:
         await changesfile.make(session, way, f"/{kept.directory}/{way.name}", kept.size)
         return
+    present = await in_thread(session.on_medium, lambda data: data.list(f"/{kept.directory}"))
     for path, text in way.files:
+        if path.lstrip("/") in present:
+            continue
         if text:
             await session.room.write_small(f"/{kept.directory}{path}", text.encode("ascii"))
         else:

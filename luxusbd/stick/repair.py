@@ -27,8 +27,10 @@ from luxusbd.errors import (
     MalformedImageError,
     NewerStickError,
     ToolMissingError,
+    VerificationError,
 )
 from luxusbd.stick import (
+    beside,
     bootfiles,
     bootswap,
     esp,
@@ -39,6 +41,7 @@ from luxusbd.stick import (
     making,
     planned,
     reader,
+    sums,
     target,
     work,
 )
@@ -258,6 +261,7 @@ class _Repair:
         if self._order.operation is StickOperation.REBUILD:
             await session.check_found(self._order.found)
         manifest = await in_thread(session.on_medium, functools.partial(located, manifest))
+        await self._mend_lists(session, manifest, look.menu)
         if stale or manifest != look.manifest:
             manifest = dataclasses.replace(
                 manifest,
@@ -400,6 +404,23 @@ class _Repair:
         if removed or look.leftovers:
             what = _listed(removed or look.leftovers)
             self._findings.note(Area.LEFTOVERS, f"a job that was cut has left something behind: {what}", "cleared away")
+
+    async def _mend_lists(self, session: Session, manifest: Manifest, text: str) -> None:
+        """Write the lists anew by which GRUB compares images; those that no menu names yet come with the commit."""
+        images = beside.shown(manifest.images)
+        wrong = await in_thread(session.on_medium, lambda data: sums.wrong(data, images, text))
+        for path, line in wrong.items():
+            await session.room.write_small(path, line)
+        if not wrong:
+            return
+        await session.room.checkpoint()
+        if await in_thread(session.on_medium, lambda data: sums.wrong(data, images, text)):
+            raise VerificationError("lists of hashes read back from the medium differ: the stick is defective")
+        self._after_step("lists-written")
+        names = [image.name for image in images if sums.sums_path(image) in wrong]
+        self._findings.note(
+            Area.MENU, f"the hash by which the boot menu checks {_listed(names)} was wrong or missing", "written anew"
+        )
 
     async def _mend_boot_files(
         self, session: Session, manifest: Manifest, bad: Sequence[str]

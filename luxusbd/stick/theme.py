@@ -1,7 +1,7 @@
 """The artwork of the boot menu, drawn here: background, frames and letters as PNG, and GRUB's theme.txt.
 
-Places are in percent and pictures have fixed sizes, so that it fits from 640x480 on. The only font is GRUB's own, since
-under Secure Boot it takes no other.
+Places are in percent and pictures have fixed sizes, so that it fits from 640x480 on. There are two sizes of it: under
+Secure Boot GRUB takes no other font than its own, so that the smaller one uses that alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import struct
 import zlib
 from functools import cache
 
+from luxusbd.stick import menufont
 from luxusbd.stick.menutexts import Texts
 
 DIRECTORY = "boot/grub/themes/luxusb"
@@ -25,6 +26,7 @@ _CORNER = 8
 _TOP, _BOTTOM = (16, 24, 44), (38, 58, 92)
 _SELECTED: Colour = (58, 124, 202, 255)
 _FRAME: Colour = (255, 255, 255, 26)
+_THUMB: Colour = (159, 208, 255, 200)
 _CLEAR: Colour = (0, 0, 0, 0)
 _WHITE: Colour = (255, 255, 255, 255)
 _COLOURS: tuple[Colour, ...] = (
@@ -71,14 +73,19 @@ _OTHERS = {"disc": "0e11111511110e", "tools": "04150e1b0e1504", "note": "04000c0
 
 def files(texts: Texts) -> dict[str, bytes]:
     """Names below `DIRECTORY` with what belongs there."""
-    return {**_pictures(), "theme.txt": text(texts).encode()}
+    return {
+        **_pictures(),
+        "theme.txt": text(texts).encode(),
+        "theme-large.txt": text(texts, menufont.NAME, menufont.FACTOR).encode(),
+    }
 
 
 @cache
 def _pictures() -> dict[str, bytes]:
     rows = [_blend(_TOP, _BOTTOM, y / 767) for y in range(768)]
     result = {"background.png": png([[(*row, 255)] * 1024 for row in rows])}
-    for name, colour, corner in (("select", _SELECTED, 4), ("frame", _FRAME, _CORNER)):
+    boxes = (("select", _SELECTED, 4), ("frame", _FRAME, _CORNER), ("scroll", _FRAME, 1), ("thumb", _THUMB, 3))
+    for name, colour, corner in boxes:
         result |= {f"{name}_{part}.png": picture for part, picture in _nine(colour, corner).items()}
     for number, (name, shape) in enumerate({**_LETTERS, **_OTHERS}.items()):
         named = name if name in _OTHERS else f"letter-{name}"
@@ -86,15 +93,17 @@ def _pictures() -> dict[str, bytes]:
     return result
 
 
-def text(texts: Texts) -> str:
-    """theme.txt, whose texts are in the language of `texts`."""
+def text(texts: Texts, font: str = FONT, factor: int = 1) -> str:
+    """theme.txt in the language of `texts`, with all sizes as for a font that is `factor` times as large as `FONT`."""
     keys = texts.shown("Enter: start    e: edit    c: command line    Esc: back")
+    if factor > 1:
+        keys = keys.replace("    ", "  ")
     timeout = texts.shown("Starts in %d s")
     return f"""# made by luxusbd
 title-text: ""
 desktop-image: "background.png"
 desktop-color: "#10182c"
-terminal-font: "{FONT}"
+terminal-font: "{font}"
 terminal-left: "4%"
 terminal-top: "8%"
 terminal-width: "92%"
@@ -104,9 +113,9 @@ terminal-border: "4"
   left = 6%
   top = 5%
   width = 88%
-  height = 24
+  height = {24 * factor}
   text = "LUXusb"
-  font = "{FONT}"
+  font = "{font}"
   color = "#ffffff"
 }}
 + boot_menu {{
@@ -115,38 +124,41 @@ terminal-border: "4"
   width = 88%
   height = 72%
   menu_pixmap_style = "frame_*.png"
-  item_font = "{FONT}"
-  selected_item_font = "{FONT}"
+  item_font = "{font}"
+  selected_item_font = "{font}"
   item_color = "#e6ecf6"
   selected_item_color = "#ffffff"
   selected_item_pixmap_style = "select_*.png"
-  icon_width = {_ICON}
-  icon_height = {_ICON}
-  item_icon_space = 14
-  item_height = {_ICON + 4}
-  item_padding = 8
-  item_spacing = 10
-  scrollbar = false
+  icon_width = {_ICON * factor}
+  icon_height = {_ICON * factor}
+  item_icon_space = {14 * factor}
+  item_height = {(_ICON + 4) * factor}
+  item_padding = {8 * factor}
+  item_spacing = {10 * factor}
+  scrollbar = true
+  scrollbar_width = {12 * factor}
+  scrollbar_frame = "scroll_*.png"
+  scrollbar_thumb = "thumb_*.png"
 }}
 + label {{
   id = "__timeout__"
   left = 6%
   top = 87%
   width = 88%
-  height = 20
+  height = {20 * factor}
   align = "left"
   text = "{timeout}"
-  font = "{FONT}"
+  font = "{font}"
   color = "#9fd0ff"
 }}
 + label {{
   left = 6%
   top = 93%
   width = 88%
-  height = 20
+  height = {20 * factor}
   align = "left"
   text = "{keys}"
-  font = "{FONT}"
+  font = "{font}"
   color = "#b4c2d8"
 }}
 """

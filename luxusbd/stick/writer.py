@@ -36,12 +36,14 @@ from luxusbd.stick import (
     planned,
     reader,
     repair,
+    sums,
     target,
     updating,
     work,
 )
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
+from luxusbd.stick.condition import newest_menu
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import (
     Layout,
@@ -307,13 +309,16 @@ async def _rescan(order: StickOrder, progress: Progress, after_step: AfterStep) 
 
 
 async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
-    def look() -> tuple[Layout, Manifest, reader.Menus]:
+    def look() -> tuple[Layout, Manifest, reader.Menus, bool]:
         with MediumReader(order.fd) as medium:
             found = target.stick_layout(medium.read_at, order.size)
             filesystem = reader.open_data(medium.read_at, found)
-            return found, reader.load_manifest(filesystem), reader.load_menus(filesystem)
+            manifest, menus = reader.load_manifest(filesystem), reader.load_menus(filesystem)
+            shown = beside.shown(manifest.images)
+            wrong = sums.wrong(filesystem, shown, newest_menu(filesystem, menus))
+            return found, manifest, menus, not wrong
 
-    stick, manifest, menus = await in_thread(look)
+    stick, manifest, menus, lists = await in_thread(look)
     progress.expect(
         sum(length for _what, _start, length, _sha256 in manifest.boot_files)
         + sum(image.size for image in manifest.images)
@@ -325,6 +330,7 @@ async def _verify(order: StickOrder, progress: Progress) -> dict[str, Any]:
         boot.append({"what": what, "state": "ok" if whole else "corrupt"})
         progress.advance(length)
     boot.append({"what": "menu", "state": "ok" if menus.newest >= manifest.generation else "corrupt"})
+    boot.append({"what": "hash list", "state": "ok" if lists else "corrupt"})
     images: list[dict[str, str]] = []
     for image in manifest.images:
         progress.stage("read-back", image.name)

@@ -21,6 +21,8 @@ MIB = 1024 * 1024
 HASH_STEP = 16 * MIB
 """Bytes hashed in one go by a thread; between two steps a cancellation is noticed."""
 READ_SIZE = 1 * MIB
+FLUSH_STEP = 64 * MIB
+"""Bytes of a file that is written in one go, after which the disk has to have them."""
 MAX_VECTORS = 512
 """Chunks in one pwritev; Linux allows 1024 (IOV_MAX)."""
 
@@ -30,6 +32,29 @@ _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int6
 _fallocate.restype = ctypes.c_int
 
 _R = TypeVar("_R")
+
+
+class Flusher:
+    """Brings a file to the disk while it is written, a part at a time.
+
+    A flush cannot be stopped, nor can a process be ended that waits for one: of a file of gigabytes the last one would
+    take as long as the disk needs for all that memory still holds.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._waiting = 0
+
+    def wrote(self, count: int) -> None:
+        """So many bytes more; returns when no more than `FLUSH_STEP` are left to be flushed.
+
+        Raises:
+            OSError: the disk does not take them.
+        """
+        self._waiting += count
+        if self._waiting >= FLUSH_STEP:
+            os.fdatasync(self._fd)
+            self._waiting = 0
 
 
 class Hash(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from luxusbd.errors import CancelledError, FailedError, InvalidArgumentError, NotEnoughSpaceError
 from luxusbd.text import size_text
-from luxusbd.transfer.diskio import MIB, Hash, disk_error, free_space, hash_span, write_all
+from luxusbd.transfer.diskio import MIB, Flusher, Hash, disk_error, free_space, hash_span, write_all
 
 STEP = 8 * MIB
 """Bytes between two looks at the stop switch."""
@@ -93,6 +93,7 @@ def copy_file(
     running = hashlib.sha256() if running is None else running
     fast = True
     position = 0
+    flusher = Flusher(destination)
     try:
         while position < size:
             _go_on(stop)
@@ -106,6 +107,8 @@ def copy_file(
             if hash_span(destination, running, position, position + count) != count:
                 raise FailedError("the copy became shorter while it was written")
             position += count
+            if not cloned:
+                flusher.wrote(count)
             progress(position, size)
         if not cloned:
             _unchanged(source, before)

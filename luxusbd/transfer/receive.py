@@ -12,7 +12,7 @@ from typing import Any
 from luxusbd.errors import InvalidArgumentError, LimitExceededError, LuxusbError, NotEnoughSpaceError
 from luxusbd.text import size_text
 from luxusbd.transfer.decoders import decoder_of
-from luxusbd.transfer.diskio import MIB, disk_error, free_space, write_all
+from luxusbd.transfer.diskio import MIB, Flusher, disk_error, free_space, write_all
 from luxusbd.transfer.importmodel import Content, Order, Received
 from luxusbd.transfer.incoming import Incoming
 from luxusbd.transfer.localcopy import copy_file, hash_file
@@ -58,6 +58,9 @@ class _Sink:
     digests: Digests
     _next_look: int = field(default=0)
 
+    def __post_init__(self) -> None:
+        self._flusher = Flusher(self.fd)
+
     def write(self, data: bytes) -> None:
         position = self.digests.size
         if self.unpacking is not None and position + len(data) > self.order.most:
@@ -70,6 +73,7 @@ class _Sink:
             self._next_look = position + SPACE_STEP
         try:
             write_all(self.fd, [data], position)
+            self._flusher.wrote(len(data))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise self._full(position) from error

@@ -9,12 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import catalogue, daemon, transfer
+from tests.bench import app, catalogue, daemon, transfer
 from tests.harness.service import ServiceError
 
 MEMORY = Path("/dev/shm")
 NEEDED = 6 << 30
-GROUPS = ("daemon", "catalogue", "transfer")
+GROUPS = ("daemon", "catalogue", "app", "transfer")
 
 
 def main() -> int:
@@ -32,6 +32,8 @@ def main() -> int:
             asyncio.run(daemon.bench())
         if "catalogue" in groups:
             asyncio.run(catalogue.bench())
+        if "app" in groups:
+            asyncio.run(app.bench())
         if "transfer" in groups:
             with tempfile.TemporaryDirectory(prefix="luxusb-bench-", dir=place) as directory:
                 asyncio.run(transfer.bench(Path(directory)))

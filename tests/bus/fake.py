@@ -21,6 +21,7 @@ from luxusbd.images.details import Container, Details, Inspection, Keeps, Partit
 from luxusbd.images.eltorito import BootRecord
 from luxusbd.images.hints import SecureBoot
 from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
+from luxusbd.images.recipelist import ListedRecipe, Recipes
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import MirrorState, Standing
@@ -48,6 +49,7 @@ FEATURES = (
     "GetDistribution",
     "UpdateCatalog",
     "GetCatalogStatus",
+    "ListRecipes",
     "SetCatalogRemote",
     "ImportCatalog",
     "GetLogo",
@@ -85,7 +87,7 @@ ENTRY = BootEntry(
     frozenset({Firmware.BIOS, Firmware.UEFI}),
     "/vmlinuz",
     ("/initrd",),
-    ("a={iso}", "u={iso_uuid}", "l={volume_id}", "{iso_uuid}{data_uuid}"),
+    ("a={iso}", "u={iso_uuid}", "l={volume_id}", "{iso_uuid}{data_uuid}", "b={blank}."),
 )
 RECOGNITION = Recognition(
     size=42,
@@ -278,6 +280,21 @@ class FakeEngine:
             feeds_asked=6, feeds_failed=("kali",),
         )  # fmt: skip
 
+    async def list_recipes(self) -> Recipes:
+        one = ListedRecipe(
+            "admin",
+            "mine",
+            2,
+            "mine",
+            60,
+            ("Mine \0",),
+            bootable=True,
+            filesystems=("ext4",),
+            toram="entry",
+            persistence="file",
+        )
+        return Recipes((one,), ("torn.json: no JSON",))
+
     async def set_catalog_remote(self, caller: Caller, wishes: RemoteWishes, key: int | None) -> Sequence[str]:
         self.calls.append(("set_catalog_remote", wishes, None if key is None else os.pread(key, 100, 0)))
         return wishes.fingerprints or ("AB" * 20,)
@@ -355,13 +372,14 @@ class FakeEngine:
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        dry_run: bool = False,
     ) -> Plan:
         self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence))
         shown = tuple(self.views[identity.id] for identity in devices)
         self.plans["token"] = shown
         layout = Layout(8 << 30, (PlannedPartition(1, PartitionRole.DATA, "LUXDATA", "guid", 1 << 20, 7 << 30),))
         return Plan(
-            token="token",
+            token="" if dry_run else "token",
             expires=2000,
             devices=tuple(PlannedDevice(entry, ("everything",), 5, 6, layout) for entry in shown),
             images=(PlannedImage(f"image:{SHA}", "a.iso", "A", 42, frozenset(), (), download=False, trust=Trust.HASH),),

@@ -96,6 +96,26 @@ async def test_many_systems_are_one_reply_and_follow_what_the_engine_has(client:
     assert [item["name"] for item in await client.call("ListDistributions", "a{sv}", {})] == ["Changed"]
 
 
+async def test_the_boot_recipes(client: Client) -> None:
+    assert await client.call("ListRecipes", "a{sv}", {}) == {
+        "recipes": [
+            {
+                "origin": "admin",
+                "id": "mine",
+                "version": 2,
+                "family": "mine",
+                "priority": 60,
+                "systems": ["Mine \ufffd"],
+                "bootable": True,
+                "filesystems": ["ext4"],
+                "toram": "entry",
+                "persistence": "file",
+            }
+        ],
+        "problems": ["torn.json: no JSON"],
+    }
+
+
 async def test_update_of_the_catalogue(client: Client, engine: FakeEngine) -> None:
     assert await client.call("UpdateCatalog", "a{sv}", {}) == JOB["path"]
     assert engine.calls[-1][0] == "update_catalog"

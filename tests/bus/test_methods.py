@@ -64,6 +64,7 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
                 "u=2024-01-01-00-00-00-00",
                 "l=DEBIAN",
                 "2024-01-01-00-00-00-00{data_uuid}",
+                "b= .",
             ],
             "signer": "",
         }
@@ -194,6 +195,9 @@ async def test_a_stick_from_plan_to_job(client: Client, engine: FakeEngine) -> N
     assert (await client.get_all(**JOB))["Devices"] == [DEVICE]
     name, _text = await client.fails("CreateStick", "sa{sv}", plan["token"], {})
     assert name == "org.luxusb.Error.PlanExpired"
+    dry = await client.call("PlanStick", "aoasa{sv}", [DEVICE], ["distro:debian"], {"dry_run": Variant("b", True)})
+    assert (dry["token"], dry["devices"][0]["bytes_missing"]) == ("", 0)
+    assert (dry["images"][0]["keeps"], dry["images"][0]["reckoned"]) == ("unknown", 42)
 
 
 async def test_plans_are_bounded(client: Client) -> None:

@@ -171,6 +171,8 @@ class Handlers(Jobs):
                 return self.new_job("update-catalog", "the catalogue", outcome={**world.updated(), **asked}).path
             case "GetCatalogStatus":
                 return self.catalog_status
+            case "ListRecipes":
+                return world.recipes()
             case "SetCatalogRemote":
                 return self._set_remote(body[0], options, fds)
             case "ImportCatalog":

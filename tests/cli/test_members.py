@@ -18,6 +18,7 @@ METHODS: dict[tuple[str, str], str] = {
     (MANAGER, "GetDistribution"): "info",
     (MANAGER, "UpdateCatalog"): "catalog-update",
     (MANAGER, "GetCatalogStatus"): "catalog-status",
+    (MANAGER, "ListRecipes"): "recipes-list",
     (MANAGER, "SetCatalogRemote"): "catalog remote https://school.example/d.json",
     (MANAGER, "ImportCatalog"): "catalog-import",
     (MANAGER, "GetLogo"): "logo",

@@ -1,4 +1,4 @@
-"""`luxusb recipes`: without a daemon."""
+"""`luxusb recipes`: what the service says, and files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from luxusbd.images.recipes import packaged_recipes
 from tests.cli.conftest import Run
+from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.process import ROOT
 from tests.images.test_recipes import minimal
 
@@ -33,6 +34,30 @@ def test_bad_files_are_told_with_the_place(luxusb: Run, tmp_path: Path) -> None:
     document = luxusb("recipes", "check", CASPER, bad, "--json").document
     assert [file["problems"] != [] for file in document["files"]] == [False, True]
     assert document["error"]["name"].endswith("InvalidCatalog")
+
+
+def test_the_service_is_asked_for_what_is_in_force(luxusb: Run, daemon: FakeDaemon) -> None:
+    said = luxusb("recipes", "list")
+    assert (said.code, said.err) == (0, "Not used: catalog, recipe 3: broken\n")
+    assert [line.split() for line in said.out.splitlines()[1:]] == [
+        ["casper", "3", "catalogue", "yes", "Ubuntu,", "Mint[31m"],
+        ["windows", "3", "packaged", "no", "Windows"],
+    ]
+    document = luxusb("recipes", "list", "--json").document
+    assert document["service"] is True
+    assert [one["systems"] for one in document["recipes"]] == [["Ubuntu", "Mint\x1b[31m"], ["Windows"]]
+    daemon.errors["ListRecipes"] = ("org.luxusb.Error.Internal", "broken")
+    assert luxusb("recipes", "list").code == 1
+
+
+def test_without_a_service_the_files_of_this_machine_are_listed(luxusb: Run) -> None:
+    said = luxusb("recipes", "list")
+    assert said.code == 0
+    assert "debian-netboot" in said.out
+    (last,) = said.out.splitlines()[-1:]
+    assert last.startswith("Read from the files of this version, /var/cache/luxusb/recipes.json and /etc/luxusb/")
+    assert "the service does not answer: The service luxusbd does not run" in last
+    assert luxusb("recipes", "list", "--json").document["service"] is False
 
 
 def test_the_list_names_where_each_comes_from(luxusb: Run, tmp_path: Path) -> None:

@@ -201,6 +201,30 @@ def settings() -> Dict:
     }
 
 
+def recipes() -> Dict:
+    """Two boot recipes in force, and one that is not."""
+
+    def recipe(name: str, origin: str, systems: list[str], *, bootable: bool) -> Dict:
+        return {
+            "origin": Variant("s", origin),
+            "id": Variant("s", name),
+            "version": Variant("t", 3),
+            "family": Variant("s", name),
+            "priority": Variant("t", 50),
+            "systems": Variant("as", systems),
+            "bootable": Variant("b", bootable),
+            "filesystems": Variant("as", ["ext4"]),
+            "toram": Variant("s", "entry"),
+            "persistence": Variant("s", "file"),
+        }
+
+    found = [
+        recipe("casper", "catalog", ["Ubuntu", "Mint\x1b[31m"], bootable=True),
+        recipe("windows", "packaged", ["Windows"], bootable=False),
+    ]
+    return {"recipes": Variant("aa{sv}", found), "problems": Variant("as", ["catalog, recipe 3: broken"])}
+
+
 def catalog_status() -> Dict:
     return {
         "url": Variant("s", "https://school.example/distros.json"),

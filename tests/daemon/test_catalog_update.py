@@ -171,6 +171,10 @@ async def test_recipes_come_with_an_update(found: Remote, tmp_path: Path) -> Non
         assert await seen() == ("mine", "Newer", 2)
         (problem,) = (await place.status()).problems
         assert problem.startswith("a boot recipe is not used: catalog, recipe 2: ")
+        book = await place.caller.client.recipes()
+        (mine,) = (one for one in book.recipes if one.id == "mine")
+        assert (mine.origin, mine.version, mine.systems) == ("catalog", 2, ("Newer",))
+        assert (len(book.recipes) > 40, len(book.problems)) == (True, 1)
         daemon = place.daemon
     async with running(daemon, found) as place:
         assert await seen() == ("mine", "Newer", 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,20 +59,39 @@ async def app(screen: str, daemon: Daemon) -> AsyncIterator[Any]:
         yield started
 
 
-def running(address: str) -> Any:
-    """The application over a bus; an async context manager."""
+def running(address: str, *, alone: bool = False, uid: int = 0) -> Any:
+    """The application over a bus; an async context manager.
+
+    Args:
+        address: of the bus.
+        alone: a second one leaves everything to it.
+        uid: who it is to those on the bus.
+    """
     import contextlib
 
     @contextlib.asynccontextmanager
     async def run() -> AsyncIterator[Any]:
         from gi.repository import Gio
-        from luxusb_gtk.application import Application
-        from luxusb_gtk.service import Service
+        from luxusb_gtk import wishes
+        from luxusb_gtk.application import ID, Application
+        from luxusb_gtk.service import Presence, Service
+
+        # what an earlier test preferred
+        wishes.location().unlink(missing_ok=True)
 
         # what one test has exported on the session bus stays there until its last reference is gone
         name = f"org.luxusb.Test{next(NUMBERS)}"
-        app = Application(Service(address), name=name, flags=Gio.ApplicationFlags.NON_UNIQUE)
-        app.register(None)
+        flags = Gio.ApplicationFlags.DEFAULT_FLAGS if alone else Gio.ApplicationFlags.NON_UNIQUE
+        service = Service(address)
+        app = Application(service, name=ID if alone else name, flags=flags)
+        Gio.bus_get_sync(Gio.BusType.SESSION)  # as oneself
+        # the bus knows who we are from the moment at which we connect
+        os.seteuid(uid)
+        try:
+            app.register(None)
+            await until(lambda: service.presence is not Presence.CONNECTING, "the bus")
+        finally:
+            os.seteuid(os.getuid())
         app.activate()
         await turn()
         try:

@@ -92,25 +92,43 @@ async def sees(root: Any, text: str) -> str:
     return str(found[0])
 
 
-async def answer(response: str) -> None:
-    """Answer the dialogue that stands before the window."""
+def find_button(root: Any, text: str) -> Any | None:
+    """The button that says so, or None."""
+    from gi.repository import Gtk
+
+    return find(root, Gtk.Button, text)
+
+
+def dialog() -> Any:
+    """The dialogue that stands before the window; None without one."""
     from gi.repository import Adw, Gtk
 
-    def shown() -> Any:
-        return next(
-            (top for top in Gtk.Window.list_toplevels() if isinstance(top, Adw.MessageDialog) and top.get_mapped()),
-            None,
-        )
+    tops = Gtk.Window.list_toplevels()
+    return next((top for top in tops if isinstance(top, Adw.MessageDialog) and top.get_mapped()), None)
 
-    dialog = await until(shown, "a dialogue")
-    dialog.response(response)
-    dialog.close()
-    await until(lambda: not shown(), "the end of the dialogue")
+
+async def answer(response: str) -> str:
+    """Answer the dialogue that stands before the window; what it said."""
+    shown = await until(dialog, "a dialogue")
+    said = f"{shown.get_heading()}\n{shown.get_body()}"
+    shown.response(response)
+    shown.close()
+    await until(lambda: not dialog(), "the end of the dialogue")
+    return said
+
+
+async def scroll(page: Any, where: float) -> None:
+    """Scroll a page: 0 is its top and 1 its end."""
+    adjustment = page.scroller.get_vadjustment()
+    adjustment.set_value(where * (adjustment.get_upper() - adjustment.get_page_size()))
+    await turn()
 
 
 async def picture(window: Any, path: Path) -> None:
     """Write what a window shows as PNG, as the X server has it."""
     for _ in range(60):
         await turn()
-    crop = f"{window.get_width()}x{window.get_height()}+0+0"
+    # the shadow round the window belongs to it, too
+    left, top = window.get_surface_transform()
+    crop = f"{window.get_width()}x{window.get_height()}+{int(left)}+{int(top)}"
     await process.run(["import", "-window", "root", "-crop", crop, "+repage", str(path)], timeout=30)

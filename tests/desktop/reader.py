@@ -28,6 +28,7 @@ OPERATED = {
     "text",
     "switch",
     "slider",
+    "spin button",
 }
 PATIENCE = 30.0
 T = TypeVar("T")

@@ -59,6 +59,7 @@ def display() -> Iterator[str]:
         os.environ.update(
             DISPLAY=f":{number}",
             GDK_BACKEND="x11",
+            GDK_DEBUG="portals",  # dialogues for files come from there, and from GTK where there is no portal
             GSK_RENDERER="cairo",
             GTK_A11Y="none",
             GSETTINGS_BACKEND="memory",

@@ -6,14 +6,16 @@ Not one of the tests, since it shows and judges nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from luxusb_cli.results import StoredResult
+from luxusb_gtk.basket import Choice
 
 from tests.daemon.caller import Caller
-from tests.daemon.images import Images
+from tests.daemon.images import Images, debian_live
 from tests.desktop import hand
 from tests.desktop.conftest import running
 from tests.desktop.screen import turn, until
@@ -22,18 +24,31 @@ from tests.harness.maker import Maker
 from tests.harness.mirrors import Mirror
 from tests.harness.mirrors import catalogue as catalogue_of
 from tests.harness.tls import Authority
+from tests.stick import oldsticks
 
 CIRCLE = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48"><circle cx="24" cy="24" r="{r}" fill="{fill}"/></svg>'
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48">'
+    '<circle cx="24" cy="24" r="{r}" fill="{colour}"/></svg>'
 )
 LOGOS = {
-    "alpha": CIRCLE.format(r=22, fill="#a51d2d"),
-    "beta": CIRCLE.format(r=14, fill="#f6f5f4"),
-    "linuxmint": CIRCLE.format(r=18, fill="#26a269"),
+    "alpha": CIRCLE.format(r=22, colour="#a51d2d"),
+    "beta": CIRCLE.format(r=14, colour="#f6f5f4"),
+    "linuxmint": CIRCLE.format(r=18, colour="#26a269"),
 }
 """Made up, a light one among them: those of the systems belong to others."""
 SHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-SIZES = {"light": (820, 720), "dark": (820, 720), "narrow": (360, 720)}
+SIZES = {"light": (820, 720), "dark": (820, 720), "narrow": (360, 720), "rtl": (820, 720)}
+
+
+@pytest.fixture
+def turned(screen: str, look: str) -> Iterator[None]:
+    """Before the window is made: what is made before keeps its direction."""
+    from gi.repository import Gtk
+
+    if look == "rtl":
+        Gtk.Widget.set_default_direction(Gtk.TextDirection.RTL)
+    yield
+    Gtk.Widget.set_default_direction(Gtk.TextDirection.LTR)
 
 
 @pytest.fixture
@@ -68,7 +83,9 @@ def catalogue(images: Images, mirror: Mirror, maker: Maker, place: Path) -> Path
 
 
 @pytest.mark.parametrize("look", list(SIZES))
-async def test_show(app: Any, caller: Caller, stick: Path, look: str, tmp_path: Path) -> None:
+async def test_show(
+    turned: None, app: Any, caller: Caller, images: Images, place: Path, stick: Path, look: str, tmp_path: Path
+) -> None:
     from gi.repository import Adw
 
     window = app.window
@@ -90,13 +107,25 @@ async def test_show(app: Any, caller: Caller, stick: Path, look: str, tmp_path: 
     await hand.sees(window, "not measured yet")
     await until(lambda: window.details.logo.shows_logo, "the logo")
     await shoot("details")
+    for iso in (debian_live(tmp_path), images.rescue.path):
+        stored = StoredResult.from_wire((await caller.imported(iso)).result)
+        app.model.choose(Choice(stored.image, stored.image, stored.name, stored.size))
     window.go("sticks")
     await caller.target(stick)
     await hand.tick(window, "Image file")
+    await until(lambda: window.sticks.bar.space and window.sticks.bar.space.exact, "the plan's figures")
     await shoot("sticks")
     await hand.press(window, "Review")
     await hand.sees(window, "Will be written")
     await shoot("review")
+    window.summary.partitions.expander.set_expanded(True)
+    window.summary.changes.expander.set_expanded(True)
+    window.summary.changes.fields[app.model.basket.choices[2].key].set_value(0.03)
+    window.summary.partitions.share.set_value(0.02)
+    await until(lambda: any(part.kind == "share" for part in window.summary.bar.space.segments), "the plan")
+    await hand.scroll(window.summary, 1)
+    await shoot("options")
+    await hand.scroll(window.summary, 0)
     await hand.press(window, "Erase Image file")
     await hand.answer("erase")
     await until(lambda: any(job.state.finished for job in app.model.top_jobs()), "the stick")
@@ -104,7 +133,13 @@ async def test_show(app: Any, caller: Caller, stick: Path, look: str, tmp_path: 
     await hand.press(window, "Back")
     await hand.press(window, "Sticks")
     await hand.press(window, "What is on this stick")
+    await hand.sees(window, "Room for changes")
     await shoot("stick")
+    old = await caller.target(oldsticks.old(place / "old.img", {"alpha/alpha 1.0.iso": images.alpha.path}))
+    window.manage(await until(lambda: app.model.devices.get(old), "the old stick"))
+    await hand.press(window, "Take over…")
+    await hand.sees(window, "What will happen")
+    await shoot("take-over")
     preferences = window.show_preferences()
     window.set_visible(False)
     preferences.set_transient_for(None)

@@ -34,5 +34,6 @@ async def test_everything_that_can_be_operated_has_a_name(screen: str, daemon: D
     operated: list[list[str]] = json.loads(out.splitlines()[-1])
     assert [role for role, name in operated if not name] == [], operated
     names = [name for _role, name in operated]
-    for part in ("Choose Alpha", "Search systems", "Category", "Back", "Release and edition", "Mirror", "Measure now"):
+    pages = ("Choose Alpha", "Search systems", "Category", "Back", "Release and edition", "Mirror", "Measure now")
+    for part in (*pages, "Companion partition in GiB", "Data filesystem"):
         assert any(name.startswith(part) for name in names), f"{part} is not in {names}"

@@ -82,6 +82,8 @@ async def test_what_does_not_fit_cannot_be_written(app: Any, caller: Caller, sti
     await hand.press(window, "Choose a stick")
     await caller.target(stick)
     await hand.tick(window, "Image file")
+    await hand.sees(window, "no room for")
+    await until(lambda: window.sticks.bar.space.exact, "the plan's figures")
     said = await hand.sees(window, "no room for")
     assert said.endswith("Ubuntu Desktop 26.04.1"), "the bar names what is too much, and not what fits"
     assert not hand.button(window, "Review").get_sensitive()

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from luxusbd import process
+from tests.daemon.conftest import CONFIG
 from tests.daemon.daemon import Daemon
 from tests.daemon.images import Images
 from tests.desktop import hand
 from tests.desktop.conftest import running
 from tests.desktop.screen import until
+from tests.desktop.test_jobs import download
+from tests.harness.mirrors import Faults, Mirror
+from tests.harness.service import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,6 +96,77 @@ async def test_an_image_file_is_added(app: Any, images: Images, tmp_path: Path) 
     window.add_file(Gio.File.new_for_path(str(wrong)))
     await hand.answer("close")
     assert len(app.model.basket) == 1
+
+
+READ = """
+import luxusb_gtk
+from gi.repository import Gdk, GLib, Gtk
+
+Gtk.init()
+loop = GLib.MainLoop()
+
+
+def done(clipboard, result):
+    print(clipboard.read_text_finish(result))
+    loop.quit()
+
+
+Gdk.Display.get_default().get_clipboard().read_text_async(None, done)
+loop.run()
+"""
+
+
+async def pasted() -> str:
+    """What another program gets of what was copied."""
+    reader = asyncio.ensure_future(process.run([sys.executable, "-c", READ], env=environment(), timeout=60))
+    await until(reader.done, "what was copied")
+    return reader.result().stdout.decode().rstrip("\n")
+
+
+@pytest.fixture
+async def alone(screen: str, place: Path, catalogue: Path, fetching: str) -> AsyncIterator[Any]:
+    """The app before a daemon that has no network."""
+    config = CONFIG.format(place=place) + fetching
+    async with Daemon(place, catalogues=[catalogue], config=config, network=False) as daemon:
+        async with running(daemon.address) as app:
+            await until(lambda: app.window.states.get_visible_child_name() == "ready", "the daemon")
+            yield app
+
+
+@pytest.mark.root
+async def test_there_is_no_network(alone: Any) -> None:
+    window = alone.window
+    await until(lambda: alone.model.systems, "systems, which are on this machine")
+    await download(alone, "large")
+    await hand.sees(window, "waiting for the network")
+    await hand.sees(window, "goes on by itself as soon as there is a network")
+    await hand.press(window, "Pause Large")
+    await hand.sees(window, "paused")
+    window.show_details(next(one for one in alone.model.systems if one.id == "alpha"))
+    await hand.press(window, "Measure now")
+    assert "127.0.0.1" in await hand.answer("close"), "each mirror is named with what was wrong"
+    await hand.sees(window, "Measure now")
+
+
+async def test_what_failed_can_be_copied(app: Any, mirror: Mirror) -> None:
+    window = app.window
+    mirror.faults = Faults(corrupt_at=1000)
+    await download(app, "large")
+    await hand.press(window, "Copy details of Large")
+    job = app.model.top_jobs()[0]
+    said = await pasted()
+    assert said.startswith(f"Downloading: Large 1.0\n{job.error_name}: ")
+    assert said.endswith(job.error_message.splitlines()[-1])
+
+
+async def test_a_call_that_failed_can_be_copied(app: Any) -> None:
+    from gi.repository import GLib
+
+    app.service.manager("Download", GLib.Variant("(sa{sv})", ("nothing", {})), lambda _answer: None, app.window.fail)
+    said = await hand.answer("copy")
+    name, _colon, message = (await pasted()).partition(": ")
+    assert name.startswith("org.luxusb.Error.")
+    assert said.endswith(message)
 
 
 def test_what_desktops_read_is_valid() -> None:

@@ -46,6 +46,20 @@ async def wait_for_titles(machine: Machine, titles: Sequence[str], timeout: floa
         raise machine.error(f"the menu does not show {missing}") from None
 
 
+async def wait_for_new_menu(machine: Machine, since: int, timeout: float) -> None:
+    """Wait for a menu that is drawn in the text from position `since` on; its titles may have stood in an earlier one.
+
+    Raises:
+        MachineError: there is none within `timeout` seconds.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            while not new_menu(machine.console_text[since:]):
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise machine.error("no new menu was drawn") from None
+
+
 async def select(machine: Machine, title: str, *, most: int = 40) -> None:
     """Move to an entry with the arrow keys of the machine's keyboard, which also stops the menu's countdown.
 

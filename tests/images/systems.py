@@ -428,11 +428,21 @@ DRACUT_KEEPS = (
     "directory rd.live.overlay=UUID={data_uuid}:{persistence}/overlay rd.live.overlay.overlayfs=1"
     " rd.live.overlay.nouserconfirmprompt"
 )
+KIWI_KEEPS = (
+    "own live_system.cow rd.live.overlay.persistent rd.live.overlay.cowfs=ext4 rd.live.cowfile.mbsize={persistence_mb}"
+)
 DRACUT_WORDS = "root=live:CDLABEL={volume_id} rd.live.image iso-scan/filename={iso}"
 
 
 def dracut(
-    name: str, version: str, label: str, *, kiwi: bool = False, signer: bytes = FEDORA, vendor: str = "fedora"
+    name: str,
+    version: str,
+    label: str,
+    *,
+    kiwi: bool = False,
+    signer: bytes = FEDORA,
+    vendor: str = "fedora",
+    keeps: str = DRACUT_KEEPS,
 ) -> Row:
     paths = ("/boot/x86_64/loader/linux", "/boot/x86_64/loader/initrd")
     if not kiwi:
@@ -448,7 +458,7 @@ def dracut(
         DRACUT_FS,
         signer=vendor,
         toram="rd.live.ram=1",
-        persistence=DRACUT_KEEPS,
+        persistence=keeps,
     )
 
 
@@ -465,6 +475,26 @@ def dracut_family() -> Iterator[Row]:
     yield dracut("Ultramarine Linux", "40", "ultramarine-flagship-40", signer=FEDORA)
     yield dracut("AlmaLinux Live", "9.3", "AlmaLinux-9.3-x86_64-Live", signer=b"AlmaLinux Secure Boot", vendor="")
     yield dracut("Rocky Linux Live", "9.3", "Rocky-9.3-Workstation", signer=b"Rocky Linux Secure Boot", vendor="")
+    # laid out by kiwi, and nothing tells whose module is in its initramfs
+    yield dracut("Acme", "3", "Acme-3", kiwi=True, signer=b"nobody", vendor="", keeps="")
+    yield Row(
+        "Acme_Kiwi",
+        "3",
+        "Acme_Kiwi-3",
+        {
+            "/LiveOS/squashfs.img": "",
+            "/boot/x86_64/loader/linux": kernel(b"nobody"),
+            "/boot/x86_64/loader/initrd": "",
+            "/boot/grub2/grub.cfg": "linux ($root)/boot/x86_64/loader/linux ${isoboot} root=live:CDLABEL=Acme_Kiwi-3"
+            " rd.live.image rd.live.overlay.persistent rd.live.overlay.cowfs=ext4\n",
+        },
+        "kiwi-live",
+        "/boot/x86_64/loader/linux",
+        "/boot/x86_64/loader/initrd",
+        "root=live:CDLABEL=Acme_Kiwi-3 rd.live.image iso-scan/filename={iso}",
+        DRACUT_FS,
+        persistence=KIWI_KEEPS,
+    )
     yield dracut("CentOS Stream Live", "9", "CentOS-Stream-Image-9-Live", signer=RED_HAT, vendor="redhat")
     for name, version, label in (
         ("openSUSE Tumbleweed Live", "", "openSUSE_Tumbleweed_KDE_Live"),
@@ -488,9 +518,7 @@ def dracut_family() -> Iterator[Row]:
             DRACUT_WORDS,
             DRACUT_FS,
             signer="suse",
-            toram="rd.live.ram=1",
-            persistence="own live_system.cow rd.live.overlay.persistent rd.live.overlay.cowfs=ext4"
-            " rd.live.cowfile.mbsize={persistence_mb}",
+            persistence=KIWI_KEEPS,
         )
     for name, label, paths in (
         ("Bazzite", "bazzite-stable-42", ("/images/pxeboot/vmlinuz", "/images/pxeboot/initrd.img")),
@@ -1053,7 +1081,7 @@ def single() -> Iterator[Row]:
 
 def installers() -> Iterator[Row]:
     """Those whose own initrd looks for a disc alone."""
-    for name, version, label, info, origin, suite, signer in (
+    for name, version, label, info, origin, suite, release, choice, signer in (
         (
             "Debian GNU/Linux",
             "12.5.0",
@@ -1061,6 +1089,8 @@ def installers() -> Iterator[Row]:
             'Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST with firmware 20240210-11:27',
             "Debian",
             "bookworm",
+            "Suite: stable\nVersion: 12.5\n",
+            "stable{blank}-{blank}12.5",
             "debian",
         ),
         (
@@ -1070,6 +1100,8 @@ def installers() -> Iterator[Row]:
             'Kali GNU/Linux 2024.1rc4 "Kali-rolling" - Official amd64 NETINST 20240223-12:00',
             "Kali",
             "kali-rolling",
+            "Suite: kali-last-snapshot\n",
+            "kali-last-snapshot",
             "",
         ),
     ):
@@ -1082,13 +1114,14 @@ def installers() -> Iterator[Row]:
                 "/.disk/cd_type": "not_complete",
                 "/install.amd/vmlinuz": kernel(DEBIAN) if signer else K,
                 "/install.amd/initrd.gz": "",
-                f"/dists/{suite}/Release": f"Origin: {origin}\nSuite: x\nCodename: {suite}\n",
+                f"/dists/{suite}/Release": f"Origin: {origin}\n{release}Codename: {suite}\n",
                 "/pool/main": "",
             },
             f"{origin.lower()}-installer-cd",
             "/install.amd/vmlinuz",
             "/{fetched}/initrd.gz",
-            "iso-scan/filename={iso} ---",
+            "shared/ask_device=manual shared/enter_device=/dev/disk/by-uuid/{data_uuid}"
+            f" iso-scan/ask_which_iso=[disk/by-uuid/{{data_uuid}}]{{blank}}{{iso}}{{blank}}({choice}) ---",
             filesystems="ext4 fat32",
             firmware="bios uefi uefi-ia32 uefi-ia32-sb uefi-sb" if signer else "bios uefi uefi-ia32",
             signer=signer,

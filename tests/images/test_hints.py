@@ -8,9 +8,11 @@ from luxusbd import resources
 from luxusbd.catalog.files import read_layer
 from luxusbd.catalog.model import Layer, Mirror, Release
 from luxusbd.errors import CatalogError
+from luxusbd.images.changeshints import Way, expected_ways, read_ways
 from luxusbd.images.hints import RecipeHint, SecureBoot, family, read_hints, recipe_hints, secure_boot
 from luxusbd.images.kernel import SHIM_VENDORS
-from luxusbd.images.recipes import packaged_recipes
+from luxusbd.images.model import Store
+from luxusbd.images.recipes import Recipe, packaged_recipes
 
 SIGNER = "debian"
 HINTS = {
@@ -90,3 +92,19 @@ def test_a_file_that_is_no_recipe(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(CatalogError, match=r"x\.json: not a recipe"):
         read_hints(tmp_path)
+
+
+def test_the_ways_of_keeping_changes_are_those_of_the_full_reader() -> None:
+    def ways(recipe: Recipe) -> tuple[Way, ...]:
+        if (rule := recipe.persistence) is None:
+            return ()
+        return (*([Way(Store.FILE, rule.file_on)] if rule.file_add else []), Way(rule.store, rule.on))
+
+    assert dict(expected_ways()) == {recipe.id: ways(recipe) for recipe in packaged_recipes()}
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"id": "x", "persistence": 7}', b'{"id": "x", "persistence": {}}'])
+def test_ways_in_a_file_that_is_no_recipe(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(CatalogError, match=r"x\.json: not a recipe"):
+        read_ways(tmp_path)

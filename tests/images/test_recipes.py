@@ -310,6 +310,22 @@ def test_label_that_a_command_line_cannot_carry_gives_way_to_the_uuid() -> None:
     assert describe(match(DictTree(files, "Fedora WS Live", uuid=""), packaged_recipes())) == ("dracut-live", [])
 
 
+def test_kiwi_is_given_its_label() -> None:
+    """Its parser knows no UUID, so that an entry with one could only fail."""
+    files: dict[str, bytes | str] = {
+        "/LiveOS/squashfs.img": "",
+        "/boot/x86_64/loader/linux": K,
+        "/boot/x86_64/loader/initrd": "",
+    }
+    # where no command line can carry the label, its own menu has to do
+    found = match(DictTree({**files, "/boot/grub2/loopback.cfg": ""}, "openSUSE Leap Live"), packaged_recipes())
+    assert found is not None
+    assert [entry.kernel for entry in found.entries] == ["/boot/grub2/loopback.cfg"]
+    found = match(DictTree(files, "openSUSE_Leap_Live"), packaged_recipes())
+    assert found is not None
+    assert {entry.parameters[0] for entry in found.entries} == {"root=live:CDLABEL={volume_id}"}
+
+
 def test_hostile_values_never_reach_the_command_line() -> None:
     files: dict[str, bytes | str] = {
         **TREES["casper"].files,
@@ -413,7 +429,7 @@ def test_faults_in_recipes_are_named(changes: dict[str, Any], text: str) -> None
 
 def test_unknown_placeholder_is_a_fault() -> None:
     variant = {"id": "main", "method": "linux", "firmware": ["bios"], "kernel": ["/k"], "parameters": ["a={isoo}"]}
-    with pytest.raises(CatalogError, match=r"isoo.*expected one of data_uuid, iso"):
+    with pytest.raises(CatalogError, match=r"isoo.*expected one of blank, data_uuid, iso"):
         parse_recipe(minimal(variants=[variant]), "mine.json")
 
 

@@ -21,14 +21,26 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     PlanExpiredError,
 )
-from luxusbd.images.model import SECURE, BootEntry, BootMethod, Certificate, Firmware, Recognition, StoredImage
+from luxusbd.images.model import (
+    SECURE,
+    BootEntry,
+    BootMethod,
+    Certificate,
+    Firmware,
+    Persistence,
+    Recognition,
+    Store,
+    StoredImage,
+)
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs import planning
+from luxusbd.jobs import changes, planning
+from luxusbd.jobs.changes import Asked
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.planning import LIFETIME, MAX_PLANS_PER_UID, Planner
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.views import Caller, DeviceView, Plan
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MIB, PartitionRole, StickOptions
 from luxusbd.stick.secureboot import Loaders, Search
@@ -77,6 +89,11 @@ def planner(tmp_path: Path, clock: Clock) -> Planner:
 
 def policy(place: Path, minimum: Trust = Trust.NONE) -> TrustPolicy:
     return TrustPolicy(Keyring(place / "keys.d", place / "keys", place / "packaged"), minimum)
+
+
+def kept(store: Store, *on: str) -> Persistence:
+    entry = BootEntry("Keep", BootMethod.LINUX, frozenset({Firmware.BIOS}), "/vmlinuz")
+    return Persistence(entry, store, on=frozenset(on))
 
 
 def make(planner: Planner, caller: Caller = ME, **changes: Any) -> Plan:
@@ -142,6 +159,42 @@ def test_a_large_disk_is_meant(planner: Planner, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(LargeDiskError, match=r"/dev/sdz \(Acme Stick\) is a disk of 2.0 TiB.*allow_large"):
         make(planner)
     assert make(planner, allow_large=True).devices[0].view.device.large
+
+
+def test_a_dry_run_is_not_kept_and_tells_what_is_missing(planner: Planner) -> None:
+    plan = [make(planner, dry_run=True) for _ in range(MAX_PLANS_PER_UID + 1)][-1]
+    assert (plan.token, plan.expires, planner.plans()) == ("", 0, ())
+    with pytest.raises(PlanExpiredError):
+        planner.get(ME, plan.token)
+    real = make(planner)
+    assert (plan.devices, plan.images) == (real.devices, real.images)
+    small = make(planner, dry_run=True, devices=[identity(300 * MIB)])
+    (device,) = small.devices
+    assert device.bytes_free == 0
+    assert device.bytes_missing > 0
+    with pytest.raises(NotEnoughSpaceError):
+        make(planner, devices=[identity(300 * MIB)])
+    fits = make(planner, dry_run=True, devices=[identity(300 * MIB + device.bytes_missing + 64 * MIB)])
+    assert fits.devices[0].bytes_missing == 0
+
+
+@pytest.mark.parametrize(
+    ("ways", "recipe", "kind", "expected"),
+    [
+        (None, "", Kind.EXT4, "unknown"),
+        (None, "no such recipe", Kind.EXT4, "unknown"),
+        (None, "casper", Kind.EXT4, "partition"),
+        (None, "casper", Kind.FAT32, "file"),
+        (None, "memtest86plus", Kind.EXT4, "none"),
+        ((), "casper", Kind.EXT4, "none"),
+        ((kept(Store.DIRECTORY, "ext4"),), "casper", Kind.EXFAT, "none"),
+        ((kept(Store.PARTITION), kept(Store.OWN, "ext4")), "", Kind.EXT4, "own"),
+    ],
+)
+def test_where_changes_would_be_kept(
+    ways: tuple[Persistence, ...] | None, recipe: str, kind: Kind, expected: str
+) -> None:
+    assert changes.keeps(ways, recipe, kind) == expected
 
 
 def test_plans_that_make_no_sense(planner: Planner) -> None:
@@ -310,3 +363,17 @@ def test_a_companion_beside_ext4_and_tiny_parts_are_refused(planner: Planner) ->
             make(planner, options=options)
     with pytest.raises(NotEnoughSpaceError):
         make(planner, options=StickOptions(share=8 * GIB))
+
+
+def test_a_download_that_is_expected_to_use_the_partition_takes_nothing_else() -> None:
+    def room(name: str, recipe: str) -> Asked:
+        return Asked(name, 64 * MIB, PartitionRole.DATA, None, recipe)
+
+    def data(*asked: Asked, partition: bool) -> int:
+        return changes.needed(asked, Kind.EXT4, partition=partition)[PartitionRole.DATA]
+
+    assert data(room("u.iso", "casper"), partition=True) == 0
+    assert data(room("u.iso", "casper"), partition=False) == 64 * MIB
+    assert data(room("u.iso", ""), partition=True) == 64 * MIB
+    with pytest.raises(InvalidArgumentError, match=r"u\.iso and d\.iso would keep their changes in the same place"):
+        data(room("u.iso", "casper"), room("d.iso", "live-boot"), partition=True)

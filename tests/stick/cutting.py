@@ -21,6 +21,9 @@ from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import PartitionRole, SourceImage, StickOperation, StickOptions
 from tests.stick import helpers
 
+_ENTRY = re.compile(r'\[ -e "\(\$(data|companion)\)/iso/([^"]+)" \]; then ')
+"""Where the menu names the file of an image, and the partition that it is on."""
+
 
 class WrongError(Exception):
     """A stick that was cut is not what it should be."""
@@ -55,17 +58,19 @@ class Bench:
     Args:
         work: a directory.
         options: of the stick; `replay` has to know how the kernel's view of the data filesystem is judged.
+        size: bytes of the stick.
     """
 
-    def __init__(self, work: Path, options: StickOptions) -> None:
+    def __init__(self, work: Path, options: StickOptions, size: int = helpers.SIZE) -> None:
         self.work = work
         self.disk = work / "disk"
         self.options = options
-        self.layout = layout.plan(helpers.SIZE, self.options)
+        self.size = size
+        self.layout = layout.plan(size, self.options)
         self.hashes: dict[str, str] = {}
         self.esp_paths: frozenset[str] = frozenset()
         self._made: list[SourceImage] = []
-        os.close(helpers.empty_target(self.disk))
+        os.close(helpers.empty_target(self.disk, size))
 
     def source(self, name: str, size: int, **changes: object) -> SourceImage:
         """An image that may go onto the stick."""
@@ -85,7 +90,7 @@ class Bench:
         """Do what a job does."""
         fd = os.open(node, os.O_RDWR)
         try:
-            order = helpers.order(operation, fd, node=node, options=self.options, **changes)
+            order = helpers.order(operation, fd, node=node, size=self.size, options=self.options, **changes)
             return await writer.execute(order, lambda _progress: None, after_step=step)
         finally:
             os.close(fd)
@@ -110,9 +115,11 @@ class Bench:
             found = helpers.grub_read(disk, path)
             if (menu.generation_of(found) or 0) > generation and found is not None:
                 generation, text = menu.generation_of(found) or 0, found
-        shown = frozenset(re.findall(r'\[ -e "\(\$data\)/iso/([^"]+)" \]; then ', text.decode()))
-        for name in shown:
-            data = helpers.grub_read(disk, f"/iso/{name}")
+        found_at = {name: role for role, name in re.findall(_ENTRY, text.decode())}
+        shown = frozenset(found_at)
+        for name, role in found_at.items():
+            part = self.layout.partition(PartitionRole(role)).number
+            data = helpers.grub_read(disk, f"/iso/{name}", partition=part)
             expect(data is not None, f"GRUB cannot read {name}, which its menu lists")
             expect(_sha256(data) == self.hashes[name], f"{name} is not whole for GRUB")
         esp = ((path, _sha256(helpers.grub_read(disk, path, partition=2))) for path in sorted(self.esp_paths))
@@ -123,13 +130,16 @@ class Bench:
 
         Returns the generation and the images of the manifest.
         """
-        part = self.layout.partition(PartitionRole.DATA)
         where = self.work / "mnt"
         where.mkdir(exist_ok=True)
-        with helpers.loop_device(disk, f"--offset={part.start}", f"--sizelimit={part.size}") as node:
-            _REPLAYS[self.options.filesystem](node, where, self.hashes)
+        for role, kind in ((PartitionRole.DATA, self.options.filesystem), (PartitionRole.COMPANION, "ext4")):
+            if not self.layout.has(role):
+                continue
+            part = self.layout.partition(role)
+            with helpers.loop_device(disk, f"--offset={part.start}", f"--sizelimit={part.size}") as node:
+                _REPLAYS[kind](node, where, self.hashes)
         with disk.open("rb") as file:
-            contents = reader.read_stick(file.fileno(), helpers.SIZE)
+            contents = reader.read_stick(file.fileno(), self.size)
         assert contents is not None
         unfinished = contents.damage.startswith("the stick was not finished when it was made")
         expect(not contents.damage or unfinished, contents.damage)

@@ -28,7 +28,7 @@ NASTY = st.one_of(
             "$(reboot)",
             "`reboot`",
             "' {\n reboot\n}\nmenuentry '",
-            "{iso} {data_uuid} {iso_uuid} {volume_id}",
+            "{iso} {data_uuid} {iso_uuid} {volume_id} {blank}",
             "--unrestricted",
             "-",
             "\u202etxt.exe",
@@ -175,14 +175,24 @@ def test_one_entry_is_a_direct_entry_with_everything_filled_in() -> None:
             entries=(
                 helpers.entry(
                     initrds=("/ucode.img", "/initrd.img"),
-                    parameters=("findiso={iso}", "u={data_uuid}", "i={iso_uuid}", "v={volume_id}", "{other}"),
+                    parameters=(
+                        "findiso={iso}",
+                        "u={data_uuid}",
+                        "i={iso_uuid}",
+                        "v={volume_id}",
+                        "{other}",
+                        "b=[{blank}]",
+                    ),
                 ),
             ),
         )
     )
     assert "submenu 'Debian" not in text
     assert "menuentry 'Debian'\\''s' --class letter-d --id 'image-" in text
-    assert f"'findiso=/iso/debian.iso' 'u={helpers.UUID}' 'i=2024-10-24-13-58-33-00' 'v={{iso}}' '{{other}}'" in text
+    assert (
+        f"'findiso=/iso/debian.iso' 'u={helpers.UUID}' 'i=2024-10-24-13-58-33-00' 'v={{iso}}' '{{other}}' 'b=[ ]'"
+        in text
+    )
     assert "if initrd '(loop)/ucode.img' '(loop)/initrd.img'; then" in text
     assert 'if [ -e "($data)/iso/debian.iso" ]; then' in text
     assert text.index("loopback -d loop") < text.index("loopback loop")
@@ -225,7 +235,7 @@ def test_where_nothing_starts_the_menu_waits() -> None:
 
 def _look(text: str) -> condition.Condition:
     menus = reader.Menus(1, None)
-    return condition.Condition(None, "", None, Kind.EXT4, helpers.UUID, "", True, (), False, menus, False, text)
+    return condition.Condition(None, "", None, Kind.EXT4, helpers.UUID, "", True, (), False, menus, False, False, text)
 
 
 def test_the_loopback_contract() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
@@ -52,9 +51,7 @@ async def test_the_last_choice_is_the_next_default(tmp_path: Path, firmware: Fir
         await grubmenu.select(machine, names[1])
         since = await grubmenu.start(machine)
         # there is nothing in the image to start, so that the menu comes back
-        async with asyncio.timeout(TIMEOUT):
-            while not grubmenu.new_menu(machine.console_text[since:]):
-                await asyncio.sleep(0.1)
+        await grubmenu.wait_for_new_menu(machine, since, TIMEOUT)
     async with Machine(firmware, disk=stick) as machine:
         await grubmenu.wait_for_titles(machine, names, TIMEOUT)
         assert grubmenu.highlighted(machine.console_text) == names[1]

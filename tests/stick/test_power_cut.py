@@ -24,7 +24,7 @@ import pytest
 from luxusbd.errors import LuxusbError
 from luxusbd.images.model import Persistence, Store
 from luxusbd.stick import grub, layout, menu, mounted, reader
-from luxusbd.stick.model import MIB, StickOperation, StickOptions
+from luxusbd.stick.model import MIB, PartitionRole, StickOperation, StickOptions
 from tests.stick import blocklog, helpers
 from tests.stick.boot import boot
 from tests.stick.cutting import Bench, View, WrongError, expect
@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(3000)]
 CUTS = int(os.environ.get("LUXUSB_POWER_CUTS", "13"))
 SEED = int(os.environ.get("LUXUSB_POWER_CUT_SEED", "1"))
 ADOPT_CUTS = CUTS if "LUXUSB_POWER_CUTS" in os.environ else 6
+COMPANION_CUTS = CUTS if "LUXUSB_POWER_CUTS" in os.environ else 4
 KEPT = Path("build/power-cut")
 FILESYSTEMS = ("ext4", "fat32", "exfat")
 GO_ON = 6
@@ -181,6 +182,32 @@ async def test_add(bench: Bench) -> None:
         await bench.run(node, StickOperation.ADD, step, add=added)
 
     await cut_a_change(bench, "add", job)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("what", ["add", "update"])
+async def test_companion(tmp_path: Path, what: str) -> None:
+    """An image on the ext4 companion, which has a journal of its own, comes and goes with the menu of the other one."""
+    options = StickOptions(filesystem="exfat", timeout=20, serial_console=True, companion=20 * MIB)
+    bench = Bench(tmp_path, options, helpers.SIZE + 40 * MIB)
+    try:
+        there = [bench.source(name, 20_000, partition=PartitionRole.COMPANION) for name in names(4)]
+        await bench.do(StickOperation.CREATE, add=[bench.source("here.iso", 20_000), *there])
+        added = [
+            bench.source("added.iso", 3 * MIB, partition=PartitionRole.COMPANION),
+            bench.source("small.iso", 70_000),
+        ]
+        changes: dict[str, dict[str, object]] = {
+            "add": {"add": added},
+            "update": {"add": added, "remove": (names(4)[1], "here.iso")},
+        }
+
+        async def job(node: str, step: Callable[[str], None]) -> None:
+            await bench.run(node, StickOperation(what), step, **changes[what])
+
+        await cut_a_change(bench, f"companion-{what}", job, cuts=COMPANION_CUTS)
+    finally:
+        bench.close()
 
 
 @pytest.mark.chaos

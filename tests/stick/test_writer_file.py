@@ -25,7 +25,7 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.stick import isofiles, layout, menu, reader, writer
+from luxusbd.stick import isofiles, layout, menu, reader, sums, writer
 from luxusbd.stick.blockio import MediumReader
 from luxusbd.stick.model import (
     MIB,
@@ -69,12 +69,20 @@ class Bench:
         options: StickOptions | None = None,
         persist: tuple[tuple[str, int], ...] = (),
         change: MenuChange | None = None,
+        found: tuple[ManifestImage, ...] = (),
         after_step: Callable[[str], None] = lambda _step: None,
     ) -> dict[str, Any]:
         self.progress.clear()
         options = options or StickOptions()
         order = helpers.order(
-            operation, self.fd, add=add, remove=remove, options=options, persist=persist, change=change or MenuChange()
+            operation,
+            self.fd,
+            add=add,
+            remove=remove,
+            options=options,
+            persist=persist,
+            change=change or MenuChange(),
+            found=found,
         )
         return await writer.execute(order, self.progress.append, after_step=after_step)
 
@@ -131,6 +139,7 @@ async def test_the_life_of_a_stick(bench: Bench) -> None:
         "bios-core",
         "bios-boot-code",
         "menu",
+        "hash list",
     }
 
     removed = await bench.do(StickOperation.REMOVE, remove=("one.iso",))
@@ -403,6 +412,8 @@ async def test_damage_is_found_by_verify(bench: Bench) -> None:
     with MediumReader(bench.fd) as medium:
         filesystem = reader.open_data(medium.read_at, layout.plan(helpers.SIZE, StickOptions()))
         extent = filesystem.extents("/iso/bad.iso")[0]
+        line = filesystem.extents(sums.sums_path(images[0].image))[0]
+    os.pwrite(bench.fd, b"#", DATA + line.physical * 4096)
     place = DATA + extent.physical * 4096 + 1000
     os.pwrite(bench.fd, bytes([os.pread(bench.fd, 1, place)[0] ^ 1]), place)
     os.pwrite(bench.fd, b"\xff", 2 * MIB + 70000)
@@ -422,8 +433,12 @@ async def test_damage_is_found_by_verify(bench: Bench) -> None:
         "bios-core": "ok",
         "bios-boot-code": "ok",
         "menu": "ok",
+        "hash list": "corrupt",
     }
     await bench.do(StickOperation.REFRESH)
+    result = await bench.do(StickOperation.VERIFY)
+    assert [item["what"] for item in result["boot_files"] if item["state"] != "ok"] == ["hash list"]
+    await bench.do(StickOperation.REPAIR)
     result = await bench.do(StickOperation.VERIFY)
     assert {item["state"] for item in result["boot_files"]} == {"ok"}
     await bench.do(StickOperation.REMOVE, remove=("bad.iso", "gone.iso", "short.iso"))

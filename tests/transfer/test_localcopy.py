@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from luxusbd.errors import CancelledError, FailedError, InvalidArgumentError, LuxusbError, NotEnoughSpaceError
-from luxusbd.transfer import localcopy
+from luxusbd.transfer import diskio, localcopy
 from luxusbd.transfer.diskio import free_space
 from luxusbd.transfer.localcopy import LocalFile, copy_file, hash_file
 
@@ -56,6 +56,23 @@ def test_copy(files: Files) -> None:
     assert files.copied == CONTENT
     assert seen[-1] == (SIZE, SIZE)
     assert [done for done, _total in seen] == sorted(done for done, _total in seen)
+
+
+def test_the_disk_has_most_of_a_copy_before_its_end(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a flush finds at the end is little, since nobody can end a process that waits for it."""
+    monkeypatch.setattr(diskio, "FLUSH_STEP", 250_000)
+    done: list[int] = []
+    flushed: list[int] = []
+    fdatasync = os.fdatasync
+
+    def flush(fd: int) -> None:
+        fdatasync(fd)
+        flushed.append(done[-1] if done else 0)
+
+    monkeypatch.setattr(os, "fdatasync", flush)
+    assert files.copy(progress=lambda now, _total: done.append(now)) == RIGHT
+    assert len(flushed) == SIZE // 300_000
+    assert SIZE - flushed[-1] <= 400_000
 
 
 def test_copy_over_something_longer(files: Files) -> None:

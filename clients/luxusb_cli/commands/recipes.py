@@ -1,4 +1,4 @@
-"""`recipes`: how images are recognised and started, and files that say so. No daemon is needed."""
+"""`recipes`: how images are recognised and started, and files that say so."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from luxusb_cli.context import State, SuggestingGroup, json_option, pass_state
+from luxusb_cli.bootrecipes import RecipeBook, read_files
+from luxusb_cli.context import State, SuggestingGroup, json_option, pass_state, run
 from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import N_, _, ngettext
 from luxusb_cli.render import say, table
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
-    from luxusbd.images.recipes import Recipe
+    from luxusb_cli.client import Client
 
 DIRECTORY = Path("/etc/luxusb/recipes.d")
 KEPT = Path("/var/cache/luxusb/recipes.json")
@@ -39,80 +40,74 @@ def recipes() -> None:
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
-    default=DIRECTORY,
-    show_default=True,
-    help="Where the administrator's own recipes lie (paths.recipes_dir).",
+    show_default=str(DIRECTORY),
+    help="Where the administrator's own recipes lie (paths.recipes_dir); the service is not asked.",
 )
 @click.option(
     "--catalog",
     "kept",
     type=click.Path(path_type=Path),
-    default=KEPT,
-    show_default=True,
-    help="Where the service keeps the recipes of the signed catalogue (in paths.cache_dir).",
+    show_default=str(KEPT),
+    help="The file with the recipes of the signed catalogue (in paths.cache_dir); the service is not asked.",
 )
 @json_option
 @pass_state
-def list_recipes(state: State, directory: Path, kept: Path) -> ExitCode:
-    """List the recipes of this version, of the signed catalogue and of the administrator, the first to be tried first.
+def list_recipes(state: State, directory: Path | None, kept: Path | None) -> ExitCode:
+    """List the recipes in force: of this version, of the signed catalogue and of the administrator, the first to be
+    tried first.
 
-    They are read from the files that the service reads, and the service is not asked: with other paths in its
-    configuration name them with --directory and --catalog.
+    The service is asked. Where it does not run, and with --directory or --catalog, they are read from the files of this
+    machine instead.
 
     \b
     Examples:
       luxusb recipes list
       luxusb recipes list --directory ./recipes.d
     """
-    from luxusbd.errors import CatalogError
-    from luxusbd.images.recipebook import merge, packaged_layer, read_directory, read_kept
+    if directory is not None or kept is not None:
+        return _show_files(state, directory, kept, _("the service was not asked"))
+
+    async def body(client: Client) -> ExitCode:
+        found = await client.recipes()
+        _show(state, found, service=True)
+        return ExitCode.DONE
 
     try:
-        book = merge([packaged_layer(), read_kept(kept), read_directory(directory)])
-    except CatalogError as error:
-        raise CliError(
-            _("The recipes of this version cannot be read"), error.message, _("Install luxusbd anew.")
-        ) from error
+        return run(state, body)
+    except CliError as error:
+        if error.code is not ExitCode.NO_DAEMON:
+            raise
+        return _show_files(state, None, None, _("the service does not answer: {why}").format(why=clean(error.why)))
+
+
+def _show_files(state: State, directory: Path | None, kept: Path | None, why: str) -> ExitCode:
+    directory, kept = directory or DIRECTORY, kept or KEPT
+    _show(state, read_files(directory, kept), service=False)
+    if not state.json:
+        where = _("Read from the files of this version, {kept} and {directory}; {why}.")
+        say(where.format(kept=clean(str(kept)), directory=clean(str(directory)), why=why.rstrip(".")))
+    return ExitCode.DONE
+
+
+def _show(state: State, book: RecipeBook, *, service: bool) -> None:
     if state.json:
-        shown = [{"origin": book.origins[recipe.id], **_entry(recipe)} for recipe in book.recipes]
-        state.emit({"recipes": shown, "problems": book.problems})
-        return ExitCode.DONE
+        state.emit({"recipes": book.recipes, "problems": book.problems, "service": service})
+        return
     table(
         (_("RECIPE"), _("VERSION"), _("FROM"), _("STARTS"), _("SYSTEMS")),
         [
             (
-                recipe.id,
+                clean(recipe.id),
                 str(recipe.version),
-                _(_ORIGINS[book.origins[recipe.id]]),
-                _("no") if recipe.reason else _("yes"),
-                ", ".join(_systems(recipe)),
+                _(_ORIGINS.get(recipe.origin, "")) or clean(recipe.origin),
+                _("yes") if recipe.bootable else _("no"),
+                clean(", ".join(recipe.systems)),
             )
             for recipe in book.recipes
         ],
     )
-    where = _("Read from the files of this version, {kept} and {directory}; the service was not asked.")
-    say(where.format(kept=clean(str(kept)), directory=clean(str(directory))))
     for problem in book.problems:
         print(_("Not used: {problem}").format(problem=clean(problem)), file=sys.stderr)
-    return ExitCode.DONE
-
-
-def _systems(recipe: Recipe) -> list[str]:
-    return list(dict.fromkeys([*(system.name for system in recipe.systems), recipe.system]))
-
-
-def _entry(recipe: Recipe) -> dict[str, object]:
-    return {
-        "id": recipe.id,
-        "version": recipe.version,
-        "family": recipe.family,
-        "priority": recipe.priority,
-        "systems": _systems(recipe),
-        "bootable": not recipe.reason,
-        "filesystems": sorted(recipe.filesystems),
-        "toram": "always" if recipe.always_in_ram else "entry" if recipe.toram is not None else "",
-        "persistence": recipe.persistence.store.value if recipe.persistence is not None else "",
-    }
 
 
 @recipes.command(short_help="Check recipe files, without a daemon.")
@@ -130,11 +125,12 @@ def check(state: State, files: Sequence[Path]) -> ExitCode:
       luxusb recipes check mine.json
     """
     from luxusbd.images.recipelint import check_files
+    from luxusbd.images.recipelist import names_of
 
     results: list[dict[str, object]] = []
     problems: list[str] = []
     for file, recipe, wrong in check_files(files):
-        found = _systems(recipe) if recipe is not None else []
+        found = list(names_of(recipe)) if recipe is not None else []
         results.append({"file": str(file), "systems": found, "problems": wrong})
         problems += wrong
         if not wrong and not state.json:

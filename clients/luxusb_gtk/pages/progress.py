@@ -11,10 +11,11 @@ from luxusb_cli.text import clean
 from luxusb_cli.units import format_rate, format_size
 
 from luxusb_gtk import words
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.widgets.dialogs import ask
-from luxusb_gtk.widgets.parts import Page, icon_button, name_for_readers, note, status
+from luxusb_gtk.widgets.parts import Page, copy, icon_button, name_for_readers, note, status
 
 EARLIER = 20
 """Jobs that have ended of which the page tells."""
@@ -41,8 +42,13 @@ class JobRow(Gtk.Box):
         self._cancel = icon_button(
             "process-stop-symbolic", _("Cancel {job}").format(job=label), lambda: steer(self._job, "Cancel")
         )
+        self._copy = icon_button(
+            "edit-copy-symbolic",
+            _("Copy details of {job}").format(job=label),
+            lambda: copy(self, words.report(self._job)),
+        )
         if not job.parent:
-            for button in (self._pause, self._resume, self._cancel):
+            for button in (self._pause, self._resume, self._cancel, self._copy):
                 button.set_valign(Gtk.Align.START)
                 top.append(button)
         self._bar = Gtk.ProgressBar()
@@ -58,7 +64,7 @@ class JobRow(Gtk.Box):
         """Show its figures of now."""
         self._job = job
         label = clean(job.label)
-        self._title.set_label(label if job.parent else f"{words.operation(job)}: {label}")
+        self._title.set_label(ordered(label if job.parent else f"{words.operation(job)}: {label}"))
         if job.state is JobState.SUCCEEDED:
             self._bar.set_fraction(1)
         elif job.progress >= 0:
@@ -66,21 +72,27 @@ class JobRow(Gtk.Box):
         elif job.state is JobState.RUNNING:
             self._bar.pulse()
         self._bar.set_visible(job.state not in (JobState.FAILED, JobState.CANCELLED))
-        self._line.set_label(words.progress_line(job))
+        self._line.set_label(ordered(words.progress_line(job)))
         self._line.remove_css_class("error")
         if job.state is JobState.FAILED:
             self._line.add_css_class("error")
         self._line.set_selectable(job.state is JobState.FAILED)
         self._resumed.set_visible(bool(job.resumed_bytes) and not job.state.finished)
-        self._resumed.set_label(_("Went on after {size}").format(size=format_size(job.resumed_bytes)))
+        self._resumed.set_label(ordered(_("Went on after {size}").format(size=format_size(job.resumed_bytes))))
         serving = [
             f"{share.host} {format_rate(share.rate)}" for share in job.details.mirrors if share.state == "serving"
         ]
-        self._mirrors.set_visible(bool(serving) and not job.state.finished)
-        self._mirrors.set_label(_("From {mirrors}").format(mirrors=", ".join(serving)))
+        offline = job.state is JobState.RUNNING and job.stage == words.OFFLINE
+        self._mirrors.set_visible((bool(serving) or offline) and not job.state.finished)
+        self._mirrors.set_label(
+            _("No mirror can be reached. The download goes on by itself as soon as there is a network.")
+            if offline
+            else ordered(_("From {mirrors}").format(mirrors=", ".join(serving)))
+        )
         self._pause.set_visible(job.state in (JobState.RUNNING, JobState.QUEUED))
         self._resume.set_visible(job.state is JobState.PAUSED)
         self._cancel.set_visible(not job.state.finished)
+        self._copy.set_visible(job.state is JobState.FAILED)
 
 
 class ProgressPage(Page):

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from gi.repository import GLib, Gtk
-from luxusb_cli.i18n import _
+from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.model import DeviceInfo, StickImage
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 from luxusb_cli.wire import text
 
 from luxusb_gtk import words
-from luxusb_gtk.basket import measure
 from luxusb_gtk.model import Model
+from luxusb_gtk.pages.changes import ChangesOnStick
 from luxusb_gtk.service import ServiceError
+from luxusb_gtk.stickplan import Kept, space_on
 from luxusb_gtk.widgets.dialogs import CANCEL, ask
 from luxusb_gtk.widgets.parts import Page, group, icon_button, row, status, text_button
 from luxusb_gtk.widgets.spacebar import SpaceBar
@@ -44,12 +45,45 @@ class StickPage(Page):
         self._started, self._failed = started, failed
         self._path = ""
         self._parts: list[Gtk.Widget] = []
-        model.connect("devices", lambda _model: self._fill())
+        self._device: DeviceInfo | None = None
+        """What is shown of it."""
+        self._kept: tuple[Kept, ...] = ()
+        """Its images with their room for changes, once the daemon has told."""
+        self._changes = ChangesOnStick(self.get_root, self._set_room)
+        model.connect("devices", lambda _model: self._device_changed())
 
     def show_device(self, device: DeviceInfo) -> None:
         """Show a stick."""
-        self._path = device.path
+        self._path, self._device, self._kept = device.path, None, ()
+        self._device_changed()
+
+    def _device_changed(self) -> None:
+        device = self._model.devices.get(self._path)
+        if device is not None and device == self._device:
+            return
+        self._device = device
         self._fill()
+        if device is not None and device.state == "luxusb":
+            self._ask_rooms(device)
+
+    def _ask_rooms(self, device: DeviceInfo) -> None:
+        """Ask for what a device's properties do not tell; while a job works on it, the answer of before is good."""
+
+        def done(answer: tuple[Any, ...]) -> None:
+            if self._device is device:
+                self._kept = tuple(Kept.from_wire(image) for image in answer[0])
+                self._fill()
+
+        def failed(error: ServiceError) -> None:
+            if self._device is device and not device.current_job:
+                self._failed(error)
+
+        arguments = GLib.Variant("(oa{sv})", (device.path, {}))
+        self._model.service.manager("ListStickImages", arguments, done, failed)
+
+    def _set_room(self, device: DeviceInfo, name: str, size: int) -> None:
+        """Give an image room for changes, or take a room away with 0."""
+        self._start("SetPersistence", GLib.Variant("(osta{sv})", (device.path, name, size, {})))
 
     def _fill(self) -> None:
         for old in self._parts:
@@ -75,13 +109,16 @@ class StickPage(Page):
             mend = row(_("This stick is damaged"), device.damage)
             mend.add_suffix(self._button(_("Repair"), "RepairStick", device, busy))
             return [group("", [mend])]
-        there = [(image.title or image.name, image.size + image.persistence) for image in device.images]
-        taken = max(0, device.size - device.free_bytes - sum(size for _title, size in there))
+        kept = self._kept or tuple(
+            Kept(image.name, image.title or image.name, image.size, 0, persistent=False) for image in device.images
+        )
         bar = SpaceBar()
-        bar.show_space(measure(device.size, (), overhead=taken, there=there))
+        bar.show_space(space_on(device.size, device.free_bytes, kept))
         parts.append(bar)
         images = [self._image(device, image, busy) for image in device.images] or [row(_("No systems"))]
         parts.append(group(_("Systems"), images))
+        if (changes := self._changes.part(device, kept, busy=busy)) is not None:
+            parts.append(changes)
         if device.updates:
             updates = [
                 row(
@@ -106,12 +143,14 @@ class StickPage(Page):
             ),
             (
                 _("Copied image files"),
-                _("Finds what was copied onto the stick by hand"),
+                _unlisted(device.unlisted_images),
                 _("Look for them"),
                 "RescanStick",
             ),
         ):
             one = row(title, says)
+            if says == device.boot_warning:
+                one.add_prefix(Gtk.Image(icon_name="dialog-warning-symbolic"))
             one.add_suffix(self._button(label, method, device, busy))
             care.append(one)
         parts.append(group(_("Care"), care))
@@ -120,10 +159,7 @@ class StickPage(Page):
 
     def _image(self, device: DeviceInfo, image: StickImage, busy: bool) -> Gtk.Widget:
         title = image.title or image.name
-        says = [format_size(image.size)]
-        if image.persistence:
-            says.append(_("keeps changes, {size}").format(size=format_size(image.persistence)))
-        made = row(title, " · ".join(says))
+        made = row(title, format_size(image.size))
         remove = icon_button(
             "user-trash-symbolic",
             _("Remove {name}").format(name=title),
@@ -169,3 +205,11 @@ class StickPage(Page):
 
         arguments = GLib.Variant("(oasa{sv})", (device.path, self._model.basket.references, {}))
         self._model.service.manager("AddImages", arguments, done, self._failed)
+
+
+def _unlisted(many: int) -> str:
+    if not many:
+        return _("Finds what was copied onto the stick by hand")
+    return ngettext("One image file is not in the menu yet", "{many} image files are not in the menu yet", many).format(
+        many=many
+    )

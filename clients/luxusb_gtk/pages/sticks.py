@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from gi.repository import Gtk
@@ -12,8 +13,11 @@ from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
 from luxusb_gtk.basket import measure, overhead_of
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
-from luxusb_gtk.widgets.parts import Page, group, icon_button, row, status, text_button
+from luxusb_gtk.planner import DryPlanner
+from luxusb_gtk.stickplan import space_of
+from luxusb_gtk.widgets.parts import Page, group, icon_button, note, row, status, text_button
 from luxusb_gtk.widgets.spacebar import SpaceBar
 
 
@@ -54,10 +58,15 @@ class SticksPage(Page):
         self.bar = SpaceBar()
         self.action = text_button(_("Review"), self._go, "suggested-action", "pill")
         self.action.set_halign(Gtk.Align.END)
+        self.problem = note("", "caption", "error")
+        self._planner = DryPlanner(model.service, self._measure)
         self.bottom.append(self.bar)
+        self.bottom.append(self.problem)
         self.bottom.append(self.action)
         model.connect("devices", lambda _model: self._fill())
         model.connect("chosen", lambda _model: self._measure())
+        # what is chosen may be another choice than when it was shown last
+        self.connect("map", lambda _page: self._measure())
         self._fill()
 
     def _fill(self) -> None:
@@ -83,7 +92,8 @@ class SticksPage(Page):
                 node = Gtk.Label(label=device.node)
                 node.add_css_class("dim-label")
                 made.add_suffix(node)
-            if device.state in ("luxusb", "damaged") and not device.blocked_reason:
+            known = device.state in ("luxusb", "damaged") or device.foreign is not None
+            if known and not device.blocked_reason:
                 made.add_suffix(
                     icon_button("go-next-symbolic", _("What is on this stick"), partial(self._manage, device))
                 )
@@ -119,16 +129,31 @@ class SticksPage(Page):
             return
         basket = self._model.basket
         adds = device.state == "luxusb"
-        if adds:
+        planned, error, less_would_do = None, None, False
+        if adds or not len(basket) or device.state == "damaged" or not self.get_mapped():
+            self._planner.forget()
+        else:
+            self._planner.ask(device, basket, self._model.for_stick, self._model.wishes.persistence)
+            planned, error = self._planner.planned, self._planner.error
+        if planned is not None:
+            space = space_of(planned.figures, planned.choices)
+            wanted = self._model.for_stick
+            less_would_do = planned.figures.spare + wanted.share + wanted.companion >= planned.figures.missing
+        elif adds:
             there = [(image.title or image.name, image.size + image.persistence) for image in device.images]
+            # room for changes is given on the page of the stick
+            plain = [replace(choice, persistence=0) for choice in basket.choices]
             taken = device.size - device.free_bytes - sum(size for _title, size in there)
-            space = measure(device.size, basket.choices, overhead=max(0, taken), there=there)
+            space = replace(measure(device.size, plain, overhead=max(0, taken), there=there), exact=True)
         else:
             space = measure(device.size, basket.choices, overhead=overhead_of(device.size))
         self.bar.show_space(space)
+        self.problem.set_label(ordered(str(error)) if error is not None else "")
+        self.problem.set_visible(error is not None)
         self.action.set_label(_("Add to this stick") if adds else _("Review"))
-        ready = bool(len(basket)) and not space.too_much and not device.current_job and device.state != "damaged"
-        self.action.set_sensitive(ready)
+        ready = bool(len(basket)) and not device.current_job and device.state != "damaged"
+        # on the next page can be chosen what the plan complains of, and less room for changes
+        self.action.set_sensitive(ready and (not space.too_much or less_would_do or error is not None))
 
     def _go(self) -> None:
         device = self.device

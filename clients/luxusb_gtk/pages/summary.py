@@ -1,22 +1,32 @@
-"""The last page before a disk is erased: what will be written and what will be lost, as the daemon planned it."""
+"""The last page before a disk is erased: what will be written and what will be lost, as the daemon plans it.
+
+What is shown is a dry plan, which is made anew with every choice. The one that is carried out is made when the button
+is pressed, and has to say the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gi.repository import GLib, Gtk
 from luxusb_cli.errors import CliError
 from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo
-from luxusb_cli.plans import PlanInfo
+from luxusb_cli.plans import PlanInfo, PlannedImage
 from luxusb_cli.units import format_size
 
-from luxusb_gtk import words
+from luxusb_gtk import bootwords, planner, stickplan, words
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
+from luxusb_gtk.pages.options import ChangesPart, PartitionsPart
+from luxusb_gtk.planner import DryPlanner, Planned
 from luxusb_gtk.service import ServiceError
+from luxusb_gtk.stickplan import space_of
 from luxusb_gtk.widgets.dialogs import CANCEL, ask
-from luxusb_gtk.widgets.parts import Page, group, note, row, status, text_button
+from luxusb_gtk.widgets.parts import Page, badge, copy, empty, group, icon_button, row, status, text_button
+from luxusb_gtk.widgets.spacebar import SpaceBar
 
 
 class SummaryPage(Page):
@@ -41,88 +51,149 @@ class SummaryPage(Page):
         self._model = model
         self._created, self._refused = created, refused
         self._device: DeviceInfo | None = None
-        self._parts: list[Gtk.Widget] = []
-        self._asked = 0
+        self._planner = DryPlanner(model.service, self._answered)
+        self._shown: Planned | None = None
+        """The plan that can be read at the moment."""
         self.plan: PlanInfo | None = None
+        """The one that the user is asked about."""
+        self._top, self._below = (Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=18) for _part in range(2))
+        self.changes = ChangesPart(model.choose)
+        self.partitions = PartitionsPart(model.choose_for_stick)
+        self._options = group(_("Options"), [self.changes.expander, self.partitions.expander])
+        for part in (self._top, self._options, self._below):
+            self.content.append(part)
+        self.bar = SpaceBar()
         self.erase = text_button(_("Erase and write"), self._ask, "destructive-action", "pill")
         self.erase.set_halign(Gtk.Align.CENTER)
+        self.erase.set_sensitive(False)
+        self.bottom.append(self.bar)
         self.bottom.append(self.erase)
         model.connect("devices", lambda _model: self._device_changed())
+        model.connect("chosen", lambda _model: self._plan())
 
     def show_device(self, device: DeviceInfo) -> None:
         """Plan what is chosen for a disk. The plan that comes last counts."""
         self._device = device
-        self.plan = None
-        self._asked += 1
-        asked = self._asked
+        self._shown, self.plan = None, None
+        self._show([status("content-loading-symbolic", _("Planning…"), "")], [])
+        self.changes.show_choices((), (), ())
         self.bottom.set_visible(False)
-        self._show([status("content-loading-symbolic", _("Planning…"), "")])
-        options = {"allow_large": GLib.Variant("b", True)} if device.large else {}
-        arguments = GLib.Variant("(aoasa{sv})", ([device.path], self._model.basket.references, options))
+        self._plan(again=True)
 
-        def done(answer: tuple[Any, ...]) -> None:
-            if asked != self._asked:
-                return
-            try:
-                self._show_plan(PlanInfo.from_wire(answer[0]), device)
-            except CliError as error:
-                self._show_problem(str(error))
+    def _plan(self, *, again: bool = False) -> None:
+        model = self._model
+        if self._device is None or not (again or self.get_mapped()):
+            return
+        self.partitions.show_choices(model.for_stick)
+        self.erase.set_sensitive(False)
+        if not len(model.basket):
+            self._planner.forget()
+            return
+        self._planner.ask(self._device, model.basket, model.for_stick, model.wishes.persistence, again=again)
+        self._show_ready()
 
-        def failed(error: ServiceError) -> None:
-            if asked == self._asked:
-                self._show_problem(str(error))
+    def _show_ready(self) -> None:
+        planned = self._planner.planned
+        self.erase.set_sensitive(planned is not None and planned is self._shown and not planned.figures.missing)
 
-        self._model.service.manager("PlanStick", arguments, done, failed)
+    def _show(self, top: list[Gtk.Widget], below: list[Gtk.Widget]) -> None:
+        for box, parts in ((self._top, top), (self._below, below)):
+            empty(box)
+            for part in parts:
+                box.append(part)
+            box.set_visible(bool(parts))
+        self._options.set_visible(self._device is not None)
 
-    def _show(self, parts: list[Gtk.Widget]) -> None:
-        for old in self._parts:
-            self.content.remove(old)
-        self._parts = parts
-        for new in parts:
-            self.content.append(new)
+    def _answered(self) -> None:
+        planned, error = self._planner.planned, self._planner.error
+        if error is not None:
+            self._show_problem(str(error))
+            if any(place != stickplan.NONE for place in self._planner.places):
+                # less room may be what helps
+                self.changes.show_choices(self._planner.choices, self._planner.rooms, self._planner.places)
+        elif planned is not None and self._device is not None:
+            self._show_plan(planned)
 
     def _show_problem(self, text: str) -> None:
-        device = self._device
-        again = text_button(_("Try again"), lambda: self.show_device(device) if device is not None else None, "pill")
-        self._show([status("dialog-error-symbolic", _("This cannot be written"), "", note(text), again)])
+        """The plan's own words; the options stay, since another one may help."""
+        self._shown = None
+        self.bottom.set_visible(False)
+        problem = row(_("This cannot be written"), text)
+        problem.set_subtitle_lines(0)
+        problem.add_prefix(Gtk.Image(icon_name="dialog-error-symbolic"))
+        problem.add_suffix(icon_button("edit-copy-symbolic", _("Copy details"), lambda: copy(self, text)))
+        again = text_button(_("Try again"), lambda: self._plan(again=True), "pill")
+        again.set_halign(Gtk.Align.CENTER)
+        self._show([group("", [problem]), again], [])
 
-    def _show_plan(self, plan: PlanInfo, device: DeviceInfo) -> None:
-        self.plan = plan
+    def _show_plan(self, planned: Planned) -> None:
+        self._shown = planned
+        plan, device = planned.plan, planned.device
         target = plan.devices[0]
         name = words.device_name(device)
         stick = row(f"{name} · {format_size(device.size)}", device.node)
         stick.add_prefix(Gtk.Image(icon_name="drive-removable-media-symbolic"))
         losses = [row(lost) for lost in target.lost] or [row(_("Nothing that can be recognised"))]
-        images: list[Gtk.Widget] = []
-        for image in plan.images:
-            says = [words.size(image.size), words.trust(image.trust), words.firmware(image.firmware)]
-            says += [_("is downloaded first")] if image.download else []
-            subtitle = " · ".join(part for part in says if part)
-            images.append(row(image.title, "\n".join([subtitle, *image.warnings])))
         boots = row(_("Starts on"), words.firmware(plan.firmware))
-        parts: list[Gtk.Widget] = [
-            group(_("Stick"), [stick, boots]),
-            group(_("Will be lost"), losses),
-            group(_("Will be written"), images),
-        ]
-        if plan.warnings:
-            parts.append(group(_("Please note"), [row(warning) for warning in plan.warnings]))
-        self._show(parts)
-        self.erase.set_label(_("Erase {name} and write").format(name=name))
+        notes = [_warning(text) for text in bootwords.general(plan)]
+        self._show(
+            [
+                group(_("Stick"), [stick, boots]),
+                group(_("Will be lost"), losses),
+                group(_("Will be written"), [_image(plan, image) for image in plan.images]),
+            ],
+            [group(_("Please note"), notes)] if notes else [],
+        )
+        keeps = [image.keeps for image in planned.figures.images]
+        self.changes.show_choices(planned.choices, planned.asked.persistence, keeps)
+        self.bar.show_space(space_of(planned.figures, planned.choices))
+        self.erase.set_label(ordered(_("Erase {name} and write").format(name=name)))
         self.bottom.set_visible(True)
+        self._show_ready()
 
     def _device_changed(self) -> None:
-        if self._device is None or self._model.devices.get(self._device.path) is not None:
+        if self._device is None:
             return
-        self._device, self.plan = None, None
-        self._asked += 1
+        now = self._model.devices.get(self._device.path)
+        if now is not None:
+            self._device = now
+            self._plan()
+            return
+        self._device, self._shown, self.plan = None, None, None
+        self._planner.forget()
         self.bottom.set_visible(False)
-        self._show([status("drive-removable-media-symbolic", _("The stick is gone"), _("Plug it in and choose it."))])
+        icon = "drive-removable-media-symbolic"
+        self._show([status(icon, _("The stick is gone"), _("Plug it in and choose it."))], [])
 
     def _ask(self) -> None:
-        device = self._device
-        if device is None or self.plan is None:
+        """Have the plan made that is carried out, and ask about it when it is the one that can be read."""
+        shown = self._shown
+        if shown is None or shown is not self._planner.planned:
             return
+        self.erase.set_sensitive(False)
+
+        def done(answer: tuple[Any, ...]) -> None:
+            try:
+                made = PlanInfo.from_wire(answer[0])
+            except CliError as error:
+                self._show_problem(str(error))
+                return
+            if self._shown is not shown:
+                return
+            if replace(made, token="", expires=0) != shown.plan:
+                self._plan(again=True)
+                return
+            self.plan = made
+            self._show_ready()
+            self._ask_erase(shown.device)
+
+        def failed(error: ServiceError) -> None:
+            if self._shown is shown:
+                self._show_problem(str(error))
+
+        planner.plan(self._model.service, shown.device, shown.asked, done, failed, dry_run=False)
+
+    def _ask_erase(self, device: DeviceInfo) -> None:
         name = words.device_name(device)
         ask(
             self.get_root(),
@@ -140,18 +211,36 @@ class SummaryPage(Page):
         if self.plan is None:
             return
         token = self.plan.token
+        self.plan = None
         self.erase.set_sensitive(False)
 
         def done(answer: tuple[Any, ...]) -> None:
-            self.erase.set_sensitive(True)
-            self._device, self.plan = None, None
+            self._device, self._shown = None, None
+            self._planner.forget()
             self._model.clear()
             self._created(answer[0])
 
         def failed(error: ServiceError) -> None:
-            self.erase.set_sensitive(True)
+            self._show_ready()
             self._refused(error)
-            if not error.refused_by_user and self._device is not None:
-                self.show_device(self._device)
+            if not error.refused_by_user:
+                self._plan(again=True)
 
         self._model.service.manager("CreateStick", GLib.Variant("(sa{sv})", (token, {})), done, failed)
+
+
+def _warning(text: str) -> Gtk.Widget:
+    made = row(text)
+    made.set_title_lines(0)
+    made.add_prefix(Gtk.Image(icon_name="dialog-warning-symbolic"))
+    return made
+
+
+def _image(plan: PlanInfo, image: PlannedImage) -> Gtk.Widget:
+    made = row(image.title, "\n".join(bootwords.lines(plan, image)))
+    made.set_subtitle_lines(0)
+    if bootwords.out_of_secure_boot(plan, image):
+        made.add_suffix(badge(_("no Secure Boot"), "warning", _("It does not start where Secure Boot is on")))
+    if image.warnings:
+        made.add_prefix(Gtk.Image(icon_name="dialog-warning-symbolic"))
+    return made

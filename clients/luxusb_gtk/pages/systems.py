@@ -12,6 +12,7 @@ from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
 from luxusb_gtk.basket import choice_of, chosen_release
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import Done, Failed, Presence
 from luxusb_gtk.widgets.logo import LogoView
@@ -21,6 +22,9 @@ LOGO = 40
 """Pixels."""
 PAUSE = 100
 """Milliseconds without scrolling or searching after which the logos of what is in view are asked for."""
+
+FIRST, PORTION = 14, 6
+"""Rows that are made at once: those that a window shows, and then so many whenever there is nothing else to do."""
 
 
 class SystemRow(Adw.ActionRow):
@@ -59,7 +63,7 @@ class SystemRow(Adw.ActionRow):
         empty(self.trust)
         if words.trust(release.trust):
             self.trust.append(badge(*marks.pop(0), _(words.TRUST_MEANING[release.trust])))
-        self.set_subtitle(" · ".join([known, *(word for word, _style in marks)]))
+        self.set_subtitle(ordered(" · ".join([known, *(word for word, _style in marks)])))
 
     def _toggled(self, check: Gtk.CheckButton) -> None:
         chosen = self.system.id in self._model.basket
@@ -149,6 +153,10 @@ class SystemsPage(Page):
         for signal in ("changed", "value-changed"):
             heights.connect(signal, lambda _heights: self._look_soon())
         self.connect("map", lambda _page: self._look_soon())
+        self._listed: list[DistroInfo] = []
+        self._coming: list[DistroInfo] = []
+        """Those whose rows are not made yet."""
+        self._making = 0
         model.connect("systems", lambda _model: self._fill())
         model.connect("chosen", lambda _model: self._chosen())
         model.connect("jobs", lambda _model: self._jobs())
@@ -158,25 +166,41 @@ class SystemsPage(Page):
 
     def _fill(self) -> None:
         """Put the systems in, in the daemon's order, which is that of popularity."""
-        for old in self._rows:
-            self.list.remove(old)
-        self._rows = [
-            SystemRow(system, self._model, self._details) for system in self._model.systems if system.releases
-        ]
-        for new in self._rows:
-            self.list.append(new)
-        self._names = sorted({item.system.category for item in self._rows if item.system.category})
+        systems = [system for system in self._model.systems if system.releases]
+        if systems != self._listed:
+            self._listed = self._coming = systems
+            for old in self._rows:
+                self.list.remove(old)
+            self._rows = []
+            self._make_rows(FIRST)
+            if self._coming and not self._making:
+                self._making = GLib.idle_add(self._make_more, priority=GLib.PRIORITY_LOW)
+        self._names = sorted({system.category for system in systems if system.category})
         self.categories.set_model(
             Gtk.StringList.new([_("All categories"), *(words.category(name) for name in self._names)])
         )
         self.problem.set_label(self._model.systems_problem)
         self._filter()
 
+    def _make_rows(self, many: int) -> None:
+        now, self._coming = self._coming[:many], self._coming[many:]
+        for system in now:
+            made = SystemRow(system, self._model, self._details)
+            self._rows.append(made)
+            self.list.append(made)
+
+    def _make_more(self) -> bool:
+        self._make_rows(PORTION)
+        if not self._coming:
+            self._making = 0
+            self._filter()
+        return bool(self._coming)
+
     def _filter(self) -> None:
         self.list.invalidate_filter()
         if self._model.systems_problem or (self._model.service.presence is Presence.READY and not self._rows):
             self.stack.set_visible_child_name("problem")
-        elif any(self._visible(item) for item in self._rows) or not self._rows:
+        elif any(self._visible(item) for item in self._rows) or self._coming or not self._rows:
             self.stack.set_visible_child_name("list")
         else:
             self.stack.set_visible_child_name("nothing")
@@ -234,7 +258,7 @@ class SystemsPage(Page):
         many = len(basket)
         if many:
             text = ngettext("One system", "{many} systems", many).format(many=many)
-            self.chosen.set_label(f"{text} · {format_size(basket.room)}")
+            self.chosen.set_label(ordered(f"{text} · {format_size(basket.room)}"))
         else:
             self.chosen.set_label(_("Choose one or more systems"))
         self.next.set_sensitive(bool(many))

@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 from gi.repository import Adw, Gio, Gtk
 from luxusb_cli.i18n import _
 
+from luxusb_gtk.bidi import ordered
+
 CANCEL = "cancel"
 """The answer of who closes a question."""
 
@@ -22,6 +24,7 @@ def ask(
     default: str = CANCEL,
     destructive: str = "",
     close: str = CANCEL,
+    extra: Gtk.Widget | None = None,
 ) -> None:
     """Ask.
 
@@ -34,12 +37,15 @@ def ask(
         default: the answer of the Enter key.
         destructive: the answer after which something is lost.
         close: the answer of the Esc key.
+        extra: what can be set below the text.
     """
-    dialog = Adw.MessageDialog(transient_for=parent, modal=True, heading=heading, body=body)
+    dialog = Adw.MessageDialog(transient_for=parent, modal=True, heading=ordered(heading), body=ordered(body))
     for answer, text in answers.items():
         dialog.add_response(answer, text)
     if destructive:
         dialog.set_response_appearance(destructive, Adw.ResponseAppearance.DESTRUCTIVE)
+    if extra is not None:
+        dialog.set_extra_child(extra)
     dialog.set_default_response(default)
     dialog.set_close_response(close)
     dialog.connect("response", lambda _dialog, answer: answered(answer))

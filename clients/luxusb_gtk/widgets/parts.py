@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gi.repository import Adw, Gtk, Pango
+from gi.repository import Adw, Gdk, Gtk, Pango
 from luxusb_cli.i18n import _
 from luxusb_cli.text import clean
+
+from luxusb_gtk.bidi import ordered
 
 NARROW = 360
 """Pixels: the narrowest window in which everything can be used."""
@@ -56,7 +58,7 @@ def icon_button(icon: str, name: str, pressed: Callable[[], None]) -> Gtk.Button
 
 def text_button(text: str, pressed: Callable[[], None], *styles: str) -> Gtk.Button:
     """A button with a text."""
-    button = Gtk.Button(label=text, valign=Gtk.Align.CENTER)
+    button = Gtk.Button(label=ordered(text), valign=Gtk.Align.CENTER)
     for style in styles:
         button.add_css_class(style)
     button.connect("clicked", lambda _button: pressed())
@@ -73,7 +75,7 @@ def badge(word: str, style: str, tooltip: str = "") -> Gtk.Label:
 
 def note(text: str, *styles: str) -> Gtk.Label:
     """A text of several lines."""
-    label = Gtk.Label(label=text, wrap=True, wrap_mode=Pango.WrapMode.WORD_CHAR, xalign=0, selectable=False)
+    label = Gtk.Label(label=ordered(text), wrap=True, wrap_mode=Pango.WrapMode.WORD_CHAR, xalign=0, selectable=False)
     for style in styles:
         label.add_css_class(style)
     return label
@@ -83,8 +85,8 @@ def row(title: str, subtitle: str = "") -> Adw.ActionRow:
     """A row whose texts are never read as markup, and cannot hide or turn round what else is there."""
     made = Adw.ActionRow(title_lines=2, subtitle_lines=4)
     made.set_use_markup(False)  # before the texts, which are read as markup else
-    made.set_title(clean(title))
-    made.set_subtitle(clean(subtitle, lines=True))
+    made.set_title(ordered(clean(title)))
+    made.set_subtitle(ordered(clean(subtitle, lines=True)))
     return made
 
 
@@ -116,3 +118,8 @@ def empty(box: Gtk.Box) -> None:
 def name_for_readers(widget: Gtk.Widget, name: str) -> None:
     """What a screen reader calls a widget that shows no text."""
     widget.update_property([Gtk.AccessibleProperty.LABEL], [name])
+
+
+def copy(widget: Gtk.Widget, text: str) -> None:
+    """Put a text where other programs paste it from."""
+    widget.get_clipboard().set_content(Gdk.ContentProvider.new_for_value(text))

@@ -5,24 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gi.repository import Gdk, Graphene, Gtk
-from luxusb_cli.i18n import _
+from luxusb_cli.i18n import N_, _
 from luxusb_cli.units import format_size
 
 from luxusb_gtk.basket import Segment, Space
+from luxusb_gtk.bidi import ordered
 
 HEIGHT = 22
 _SYSTEMS = ("#3584e4", "#33d17a", "#9141ac", "#e5a50a", "#26a269", "#62a0ea", "#c061cb", "#b5835a")
 """Colours of GNOME's palette that can be told apart beside each other."""
-_FIXED = {"overhead": "#77767b", "persistence": "#f5c211", "there": "#5e5c64"}
+_FIXED = {
+    "overhead": "#77767b",
+    "filesystem": "#9a9996",
+    "companion": "#986a44",
+    "share": "#99c1f1",
+    "persistence": "#f9f06b",
+    "there": "#5e5c64",
+}
 _TOO_MUCH = "#e01b24"
+_TITLES = {
+    "overhead": N_("Boot files"),
+    "filesystem": N_("Filesystem"),
+    "companion": N_("Companion partition"),
+    "share": N_("Partition for own files"),
+    "free": N_("Free"),
+}
 
 
 def segment_title(segment: Segment) -> str:
     """What a stretch is, for people."""
-    if segment.kind == "overhead":
-        return _("Boot files")
-    if segment.kind == "free":
-        return _("Free")
+    if segment.kind in _TITLES:
+        return _(_TITLES[segment.kind])
     if segment.kind == "persistence":
         return _("Changes of {title}").format(title=segment.title)
     return segment.title
@@ -35,7 +48,8 @@ def summary(space: Space) -> str:
         return _("{missing} too much: there is no room for {names}").format(
             missing=format_size(max(0, -space.free)), names=names
         )
-    line = _("{used} of {all} used, {free} free").format(
+    known = _("{used} of {all} used, {free} free") if space.exact else _("About {used} of {all} used, {free} free")
+    line = known.format(
         used=format_size(space.used), all=format_size(space.capacity), free=format_size(max(0, space.free))
     )
     return f"{line}; {_('the size of one is not known')}" if space.unknown else line
@@ -55,7 +69,7 @@ class _Strip(Gtk.Widget):
         self._space = space
         self.queue_draw()
 
-    def _stretches(self) -> Iterator[tuple[float, float, Segment]]:
+    def stretches(self) -> Iterator[tuple[float, float, Segment]]:
         """Start and width in pixels of each."""
         if self._space is None:
             return
@@ -72,7 +86,7 @@ class _Strip(Gtk.Widget):
         """Paint it (GtkWidget)."""
         text = self.get_style_context().get_color()
         number = 0
-        for start, length, segment in self._stretches():
+        for start, length, segment in self.stretches():
             colour = Gdk.RGBA()
             if not segment.fits:
                 colour.parse(_TOO_MUCH)
@@ -87,9 +101,9 @@ class _Strip(Gtk.Widget):
             snapshot.append_color(colour, area)
 
     def _tooltip(self, _strip: Gtk.Widget, x: int, _y: int, _keyboard: bool, tooltip: Gtk.Tooltip) -> bool:
-        for start, length, segment in self._stretches():
+        for start, length, segment in self.stretches():
             if start <= x <= start + length:
-                tooltip.set_text(f"{segment_title(segment)}: {format_size(segment.size)}")
+                tooltip.set_text(ordered(f"{segment_title(segment)}: {format_size(segment.size)}"))
                 return True
         return False
 
@@ -100,6 +114,8 @@ class SpaceBar(Gtk.Box):
     def __init__(self) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=6)
         self._strip = _Strip()
+        self.space: Space | None = None
+        """What is shown."""
         self.label = Gtk.Label(xalign=0, wrap=True)
         self.label.add_css_class("caption")
         self.append(self._strip)
@@ -107,8 +123,9 @@ class SpaceBar(Gtk.Box):
 
     def show_space(self, space: Space) -> None:
         """Show how a stick is filled."""
+        self.space = space
         self._strip.show_space(space)
-        self.label.set_label(summary(space))
+        self.label.set_label(ordered(summary(space)))
         self.label.remove_css_class("error")
         if space.too_much:
             self.label.add_css_class("error")
