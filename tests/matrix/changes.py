@@ -60,11 +60,14 @@ CASES = (
     Case("debian-live", Kind.FAT32, Place.PARTITION, "rw"),
     Case("dracut-live", Kind.EXT4, Place.DIRECTORY, "overlay"),
     Case("opensuse-live", Kind.EXT4, Place.FILE, "rw"),
+    Case("ubuntu", Kind.EXT4, Place.PARTITION, "upper"),
 )
 _OPENSUSE = System(
     "opensuse-live", "Live system by kiwi, named as openSUSE's", "opensuse-live", "", EVERYWHERE, memory_mib=1024
 )
 """It starts as kiwi-live does, which the matrix has, and keeps changes in a way of its own."""
+_UBUNTU = System("ubuntu", "Live system by casper", "casper", "", EVERYWHERE, memory_mib=1536)
+"""Not in the matrix, since its packages are not Debian's."""
 
 
 def main() -> int:
@@ -110,9 +113,12 @@ async def _case(case: Case, image: Path) -> tuple[bool, str]:
 
 
 def _row(case: Case) -> Row:
-    system: System = next(system for system in (*SYSTEMS, _OPENSUSE) if system.image == case.image and not system.entry)
+    system: System = next(
+        system for system in (*SYSTEMS, _OPENSUSE, _UBUNTU) if system.image == case.image and not system.entry
+    )
     # all of them by an overlay, also where the root directory is of another kind without changes
-    system = replace(system, entry="with saved changes", name=f"{system.name}, with changes", sign=userland("overlay"))
+    sign = userland("overlay", "Ubuntu" if system is _UBUNTU else "Debian GNU/Linux")
+    system = replace(system, entry="with saved changes", name=f"{system.name}, with changes", sign=sign)
     place = next(filesystem for filesystem in FILESYSTEMS if filesystem.name == case.filesystem)
     return Row(system, Firmware.BIOS, place, expected(system, Firmware.BIOS, place))
 

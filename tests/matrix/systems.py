@@ -15,6 +15,7 @@ from luxusbd.process import run
 from tests.harness.images import installer
 from tests.matrix import cpio
 from tests.matrix.livetree import LiveParts, live_parts
+from tests.matrix.ubuntu import CasperParts, casper_parts
 
 FORMAT = 1
 """Counted up when a layout changes in a way that the inputs do not show."""
@@ -80,7 +81,21 @@ async def make(wanted: frozenset[str], cache: Path) -> dict[str, Path]:
             if name in wanted:
                 label, files, texts = layout(parts)
                 images[name] = await _master(cache, name, label, files, texts)
+    if "ubuntu" in wanted:
+        label, files, texts = _ubuntu(await casper_parts(cache))
+        images["ubuntu"] = await _master(cache, "ubuntu", label, files, texts)
     return images
+
+
+def _ubuntu(parts: CasperParts) -> tuple[str, dict[str, Path], dict[str, str]]:
+    """As Ubuntu's desktops up to 22.10 and most of its flavours are laid out."""
+    files = {
+        "/casper/vmlinuz": parts.kernel,
+        "/casper/initrd": parts.initrd,
+        "/casper/filesystem.squashfs": parts.userland,
+    }
+    texts = {"/.disk/info": 'Ubuntu 24.04 LTS "Noble Numbat" - Release amd64 (20240424)\n'}
+    return "Ubuntu 24.04 LTS amd64", files, texts
 
 
 def _debian(parts: LiveParts) -> tuple[str, dict[str, Path], dict[str, str]]:
