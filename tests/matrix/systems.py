@@ -55,7 +55,7 @@ menuentry "Live system" {
 }
 """
 # The installer has no other way to say on a serial port how far it is: its entry names no console there.
-_SYSLOG = b"#!/bin/sh\ntail -n +1 -f /var/log/syslog >/dev/ttyS0 2>/dev/null &\n"
+_SYSLOG = "#!/bin/sh\ntail -n +1 -f /var/log/syslog >/dev/%s 2>/dev/null &\n"
 
 
 async def make(wanted: frozenset[str], cache: Path) -> dict[str, Path]:
@@ -144,23 +144,33 @@ def _kiwi(parts: LiveParts, label: str = "Kiwi_Live-12") -> tuple[str, dict[str,
 
 
 async def _mini(cache: Path) -> Path:
-    """The network installer as Debian's mini.iso has it, with its log on the first serial port too."""
     if (found := installer()) is None:
         raise FileNotFoundError("there is no installer; install a package debian-installer-*-netboot-amd64")
-    directory, release = found
-    initrd = cache / "mini-initrd.gz"
+    return await mini(cache, *found)
+
+
+async def mini(cache: Path, directory: Path, release: str, architecture: str = "amd64", port: str = "ttyS0") -> Path:
+    """The network installer as Debian's mini.iso has it, with its log on the first serial port too.
+
+    Raises:
+        ToolFailedError: the image could not be made.
+    """
+    name = "debian-mini" if architecture == "amd64" else f"debian-mini-{architecture}"
+    initrd = cache / f"{name.removeprefix('debian-')}-initrd.gz"
     cache.mkdir(parents=True, exist_ok=True)
     packed = (directory / "initrd.gz").read_bytes()
     # a second archive begins at a multiple of four
     padded = packed + bytes(-len(packed) % 4)
-    initrd.write_bytes(padded + cpio.archive({"lib/debian-installer-startup.d/S99log-to-serial": _SYSLOG}))
+    initrd.write_bytes(
+        padded + cpio.archive({"lib/debian-installer-startup.d/S99log-to-serial": (_SYSLOG % port).encode()})
+    )
     return await _master(
         cache,
-        "debian-mini",
+        name,
         "DEBIAN_MINI",
         {"/linux": directory / "linux", "/initrd.gz": initrd},
         {
-            "/.disk/mini-info": f"Debian GNU/Linux {release} network installer, amd64\n",
+            "/.disk/mini-info": f"Debian GNU/Linux {release} network installer, {architecture}\n",
             "/boot/grub/grub.cfg": "menuentry 'Install' {\n  linux /linux vga=788 --- quiet\n  initrd /initrd.gz\n}\n",
         },
     )
