@@ -23,7 +23,7 @@ from luxusbd.stick.blockio import read_at
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import PartitionRole
 from tests.harness.service import ROOT, Service
-from tests.matrix import boots, systems
+from tests.matrix import boots, systems, ubuntu
 from tests.matrix.cases import EVERYWHERE, FILESYSTEMS, SYSTEMS, Result, Row, System, expected, userland
 
 HERE = ROOT / "build" / "matrix"
@@ -76,6 +76,9 @@ def main() -> int:
     parser.add_argument("only", nargs="*", help="parts of names of images or filesystems")
     only = parser.parse_args().only
     chosen = [case for case in CASES if all(word in f"{case.image} {case.filesystem}" for word in only)]
+    if not only and not ubuntu.ARCHIVE:
+        # it can be had from another archive than this machine's own alone, which somebody has to name
+        chosen = [case for case in chosen if case.image != _UBUNTU.image]
     return asyncio.run(_run(chosen))
 
 

@@ -1,6 +1,7 @@
 """A live system of Ubuntu by casper, made of the packages of its archive.
 
-A machine whose own archive is Debian's has to reach Ubuntu's for it: LUXUSB_UBUNTU_ARCHIVE names a mirror.
+A machine whose own archive is Debian's has to reach Ubuntu's for it: LUXUSB_UBUNTU_ARCHIVE names a mirror of that, and
+nothing is asked for without.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ FORMAT = 1
 SUITE = "noble"
 KEY = "F6ECB3762474EDA9D21B7022871920D1991BC93C"
 """Ubuntu Archive Automatic Signing Key (2018)."""
+ARCHIVE = os.environ.get("LUXUSB_UBUNTU_ARCHIVE", "")
+"""Address of a mirror; empty where none is named."""
 PACKAGES = ("linux-image-virtual", "casper", "systemd-sysv", "initramfs-tools", "udev", "zstd")
 
 
@@ -46,13 +49,14 @@ async def casper_parts(directory: Path) -> CasperParts:
     made = CasperParts(place / "vmlinuz", place / "initrd", place / "filesystem.squashfs")
     if (place / "complete").exists():
         return made
+    if not ARCHIVE:
+        raise RuntimeError("LUXUSB_UBUNTU_ARCHIVE has to name a mirror of Ubuntu's archive")
     if os.geteuid() != 0:
         raise RuntimeError("making the live images takes root (debootstrap); use sudo make boot-changes")
     if place.exists():
         await asyncio.to_thread(shutil.rmtree, place)
     place.mkdir(parents=True)
-    mirror = os.environ.get("LUXUSB_UBUNTU_ARCHIVE", "http://archive.ubuntu.com/ubuntu")
-    keyring = await _keyring(place, mirror)
+    keyring = await _keyring(place, ARCHIVE)
     tree = place / "tree"
     await run(
         [
@@ -60,7 +64,7 @@ async def casper_parts(directory: Path) -> CasperParts:
             *("unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase"),
             *(f"--keyring={keyring}", "--components=main,universe", f"--include={','.join(PACKAGES)}"),
             # the script that all releases of Ubuntu share; debootstrap knows by name those alone that are older than it
-            *(SUITE, str(tree), mirror, "gutsy"),
+            *(SUITE, str(tree), ARCHIVE, "gutsy"),
         ],
         timeout=3600,
     )
