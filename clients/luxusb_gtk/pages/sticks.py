@@ -16,9 +16,12 @@ from luxusb_gtk.basket import measure, overhead_of
 from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.planner import DryPlanner
-from luxusb_gtk.stickplan import space_of
+from luxusb_gtk.stickplan import picture_of, space_of
 from luxusb_gtk.widgets.parts import Page, group, icon_button, note, row, status, text_button
-from luxusb_gtk.widgets.spacebar import SpaceBar
+from luxusb_gtk.widgets.spacebar import SpaceBar, Strip
+
+PICTURE_WIDTH, PICTURE_HEIGHT = 72, 12
+"""Pixels of the picture of what is on a disk."""
 
 
 class SticksPage(Page):
@@ -88,6 +91,11 @@ class SticksPage(Page):
             choose.connect("toggled", self._toggled, device.path)
             made.add_prefix(Gtk.Image(icon_name="drive-removable-media-symbolic"))
             made.add_prefix(choose)
+            if (there := picture_of(device)) is not None:
+                picture = Strip(height=PICTURE_HEIGHT, width=PICTURE_WIDTH)
+                picture.set_valign(Gtk.Align.CENTER)
+                picture.show_space(there)
+                made.add_suffix(picture)
             if device.node:
                 node = Gtk.Label(label=device.node)
                 node.add_css_class("dim-label")
