@@ -32,7 +32,7 @@ boot-changes: ## Start live systems twice from sticks on which they keep changes
 	@packaging/setup.sh matrix
 	@$(PYTHON) -m tests.matrix.changes $(ONLY)
 
-boot-firmware: ## Boot sticks under 32-bit UEFI and on ARM, and enrol a key with MokManager (ONLY="ia32 arm64 enrol")
+boot-firmware: ## Boot sticks under 32-bit UEFI and on ARM, write down what was seen, and enrol a key with MokManager (ONLY="ia32 arm64 enrol")
 	@packaging/setup.sh firmware
 	@$(PYTHON) -m tests.firmware $(ONLY)
 

@@ -35,7 +35,7 @@ MAY_ASK = frozenset(
             "Eject",
             "SetSettings",
         ),
-        "ResetSettings",
+        *("ResetSettings", "SetCatalogRemote"),
     }
 )
 """Members of the Manager that polkit may have a question about; ListJobs only for all users, those of a job always."""

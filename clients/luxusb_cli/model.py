@@ -34,6 +34,32 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True)
+class Loss:
+    """A partition of a disk, or a filesystem on all of it (number 0): what an erase would destroy."""
+
+    number: int
+    filesystem: str
+    label: str
+    size: int
+    used: int | None
+    """Bytes; None where the filesystem does not tell."""
+    system: str
+    """What set the disk up, such as Ventoy, or empty."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> Loss:
+        """From an entry of Contents, or of a planned device's lost_details."""
+        return cls(
+            number=number(wire, "number"),
+            filesystem=text(wire, "filesystem"),
+            label=text(wire, "label"),
+            size=number(wire, "size"),
+            used=number(wire, "used") if "used" in wire else None,
+            system=text(wire, "system"),
+        )
+
+
+@dataclass(frozen=True)
 class DeviceInfo:
     """A disk or an image file."""
 
@@ -60,6 +86,8 @@ class DeviceInfo:
     """What is broken on a damaged stick, or empty."""
     foreign: ForeignStick | None
     """What a stick of another program holds."""
+    contents: tuple[Loss, ...]
+    """Partitions and filesystems on it, where it was looked at."""
     blocked_reason: str
     mounts: tuple[DeviceMount, ...]
     """What of it the desktop mounted, and a job would unmount."""
@@ -99,6 +127,7 @@ class DeviceInfo:
             ),
             damage=text(wire, "Damage"),
             foreign=ForeignStick.from_wire(wire_of(wire.get("Foreign", {}), "Foreign")),
+            contents=tuple(Loss.from_wire(item) for item in wires(wire.get("Contents", []), "Contents")),
             blocked_reason=text(wire, "BlockedReason"),
             mounts=tuple(
                 DeviceMount(text(item, "node"), text(item, "point")) for item in wires(wire.get("Mounts", []), "Mounts")

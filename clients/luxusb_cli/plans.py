@@ -4,33 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from luxusb_cli.model import Loss
 from luxusb_cli.wire import Wire, flag, number, text, texts, wires
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A partition, or the whole disk (number 0), that an erase would destroy."""
-
-    number: int
-    filesystem: str
-    label: str
-    size: int
-    used: int | None
-    """Bytes; None where the filesystem does not tell."""
-    system: str
-    """What set the disk up, such as Ventoy, or empty."""
-
-    @classmethod
-    def from_wire(cls, wire: Wire) -> Loss:
-        """From an entry of a planned device's lost_details."""
-        return cls(
-            number=number(wire, "number"),
-            filesystem=text(wire, "filesystem"),
-            label=text(wire, "label"),
-            size=number(wire, "size"),
-            used=number(wire, "used") if "used" in wire else None,
-            system=text(wire, "system"),
-        )
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,8 @@ class Segment:
     title: str
     size: int
     kind: str
-    """system, persistence, overhead (boot files), filesystem, companion, share, there (already) or free."""
+    """system, persistence, overhead (boot files), filesystem, companion, share, there (already), part (of a disk that
+    is no LUXusb stick) or free."""
     fits: bool = True
 
 

@@ -17,6 +17,7 @@ from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import NO_OPTIONS, Model
 from luxusb_gtk.preferences_sticks import NewSticks
 from luxusb_gtk.remote import RemoteRows
@@ -245,7 +246,7 @@ class Preferences(Adw.PreferencesWindow):
         images = [ImageInfo.from_wire(item) for item in answer]
         many = len(images)
         text = ngettext("One image", "{many} images", many).format(many=many)
-        self.images.set_subtitle(f"{text} · {format_size(sum(image.size for image in images))}")
+        self.images.set_subtitle(ordered(f"{text} · {format_size(sum(image.size for image in images))}"))
 
     def _show_prunable(self, answer: list[dict[str, Any]]) -> None:
         found = [PrunedInfo.from_wire(item) for item in answer]

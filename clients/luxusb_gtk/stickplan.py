@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from luxusb_cli.model import DeviceInfo
 from luxusb_cli.wire import Wire, number, text, wires
 
 from luxusb_gtk.basket import MIB, Basket, Choice, Segment, Space
@@ -246,3 +247,23 @@ def space_on(size: int, free: int, images: Sequence[Kept]) -> Space:
     taken = max(0, size - free - sum(segment.size for segment in there))
     segments = (Segment("", taken, "overhead"), *there, Segment("", free, "free"))
     return Space(size, segments, (), unknown=False, exact=True)
+
+
+def picture_of(device: DeviceInfo) -> Space | None:
+    """What is on a disk now; None where nothing is, or nobody looked."""
+    if device.state == "luxusb":
+        return space_on(
+            device.size,
+            device.free_bytes,
+            [Kept(image.name, image.title, image.size, 0, persistent=False) for image in device.images],
+        )
+    left = device.size
+    segments: list[Segment] = []
+    for part in device.contents:
+        size = min(part.size, left)
+        title = " ".join(word for word in (part.filesystem, part.label) if word)
+        segments.append(Segment(title, size, "part"))
+        left -= size
+    if not segments:
+        return None
+    return Space(device.size, (*segments, Segment("", left, "free")), (), unknown=False, exact=True)

@@ -32,6 +32,7 @@ _GETTERS: Mapping[str, Getter] = {
     "UnlistedImages": lambda view: view.unlisted_images,
     "StrayChanges": lambda view: [{"name": room.name, "size": room.size} for room in view.stray],
     "Foreign": lambda view: render.foreign_stick(view.foreign),
+    "Contents": lambda view: [render.loss(each) for each in view.contents],
     "Damage": lambda view: view.damage,
     "Updates": lambda view: [render.image_update(update) for update in view.updates],
     "BlockedReason": lambda view: view.device.blocked_reason,

@@ -327,7 +327,7 @@ def _planned_device(item: PlannedDevice) -> Entry:
         "vendor": device.vendor,
         "serial": device.serial,
         "lost": strings(item.lost),
-        "lost_details": entries(_loss(loss) for loss in item.lost_details),
+        "lost_details": entries(loss(each) for each in item.lost_details),
         "bytes_needed": item.bytes_needed,
         "bytes_free": item.bytes_free,
         "bytes_missing": item.bytes_missing,
@@ -335,7 +335,8 @@ def _planned_device(item: PlannedDevice) -> Entry:
     }
 
 
-def _loss(item: Loss) -> Entry:
+def loss(item: Loss) -> Entry:
+    """A partition or filesystem of a disk."""
     shown: dict[str, Any] = {
         "number": item.number,
         "filesystem": item.filesystem,

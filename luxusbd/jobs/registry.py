@@ -387,7 +387,7 @@ class DeviceRegistry:
         if foreign is not None:
             known.losses = (foreign.line, *known.losses)
             known.details = tuple(replace(loss, system=NAMES[foreign.maker]) for loss in known.details)
-        known.view = replace(known.view, foreign=foreign)
+        known.view = replace(known.view, foreign=foreign, contents=known.details)
         if contents is None:
             state = DeviceState.FOREIGN if known.losses else DeviceState.BLANK
             if broken:

@@ -117,6 +117,8 @@ class DeviceView:
     """Why its boot files should be renewed, for people; empty when there is no need."""
     foreign: ForeignStick | None = None
     """What a stick of another program holds; None for every other disk."""
+    contents: tuple[Loss, ...] = ()
+    """Its partitions and filesystems, which an erase would destroy."""
     owner: Caller | None = None
     """Set for an image file: only this uid sees it, and it goes with this bus name."""
 

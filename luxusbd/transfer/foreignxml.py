@@ -1,4 +1,5 @@
-"""XML of strangers, element by element; no tree is built, and a document type is refused before it defines anything."""
+"""XML of strangers, element by element; no tree is built, and a document type is refused before it defines anything,
+unless the reader says which entities it may define."""
 
 from __future__ import annotations
 
@@ -23,8 +24,21 @@ class Reader(Protocol):
         """Some of its text."""
 
 
-def read_xml(data: bytes, reader: Reader, fault: Callable[[str], LuxusbError]) -> None:
+def read_xml(
+    data: bytes,
+    reader: Reader,
+    fault: Callable[[str], LuxusbError],
+    *,
+    entity: Callable[..., None] | None = None,
+) -> None:
     """Hand `data` over to `reader`.
+
+    Args:
+        data: the document.
+        reader: is told of it.
+        fault: makes the error.
+        entity: is told of each entity that a document type defines, as `EntityDeclHandler` of expat, and refuses what
+            it does not want; None to refuse every document type.
 
     Raises:
         LuxusbError: what `fault` makes of a text that begins with a verb ("is not valid XML: …").
@@ -35,8 +49,9 @@ def read_xml(data: bytes, reader: Reader, fault: Callable[[str], LuxusbError]) -
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
+    if entity is None:
+        parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse if entity is None else entity
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text

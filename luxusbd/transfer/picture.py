@@ -17,8 +17,8 @@ from luxusbd.transfer.picturesvg import rewrite_svg
 
 MAX_PICTURE = 1 << 20
 """Bytes of a picture, as it comes and as it is kept."""
-MAX_SIDE = 2048
-"""Pixels of a PNG's width and height: 16 MiB in memory."""
+MAX_SIDE = 1024
+"""Pixels of a PNG's width and height: 4 MiB in memory."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GZIP = b"\x1f\x8b"

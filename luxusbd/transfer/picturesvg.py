@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from luxusbd.errors import NoLogoError
 from luxusbd.text import clean
+from luxusbd.transfer.foreignxml import read_xml
 
 MAX_ELEMENTS = 20_000
 MAX_DEPTH = 64
@@ -43,18 +43,7 @@ def rewrite_svg(data: bytes, most: int) -> bytes:
         NoLogoError: it is none, or one that is not shown; the text begins with a verb.
     """
     writer = _Writer(most)
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.EntityDeclHandler = writer.entity
-    parser.StartElementHandler = writer.start
-    parser.EndElementHandler = writer.end
-    parser.CharacterDataHandler = writer.text
-    try:
-        parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise NoLogoError(f"is not valid XML: {error}") from error
-    except (LookupError, ValueError) as error:
-        raise NoLogoError(f"is in no encoding that can be read: {clean(str(error), 100)}") from error
+    read_xml(data, writer, NoLogoError, entity=writer.entity)
     return writer.document()
 
 

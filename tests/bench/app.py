@@ -15,13 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from luxusbd import resources
 from luxusbd.images.model import Firmware
-from tests.bench.catalogue import more_systems
+from tests.bench.catalogue import SYSTEMS
 from tests.daemon.daemon import Daemon
 from tests.desktop.screen import display
 from tests.harness.images import RealImage
+from tests.harness.maker import Maker
 from tests.harness.mirrors import Mirror, write_catalogue
 from tests.harness.service import ServiceError, environment
+from tests.harness.tls import make_authority
 
 RUNS = 7
 JOBS = 4
@@ -35,7 +38,13 @@ MEMORY_GOAL = 150.0
 """MiB."""
 LAG_GOAL = 50.0
 """Milliseconds."""
-LIMITS = f"[limits]\nactive_downloads = {JOBS}\n"
+CONFIG = """
+[limits]
+active_downloads = {jobs}
+[network]
+ca_file = "{authority}"
+"""
+CIRCLE = '<circle cx="{x}" cy="{y}" r="5" fill="hsl({hue}, 70%, 50%)"/>'
 
 
 def files(directory: Path) -> list[RealImage]:
@@ -57,6 +66,23 @@ def files(directory: Path) -> list[RealImage]:
             )
         )
     return made
+
+
+def logo(number: int) -> bytes:
+    """A drawing with as many shapes as a usual logo."""
+    circles = (CIRCLE.format(x=6 * (at % 8), y=6 * (at // 8), hue=(at * number) % 360) for at in range(64))
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48">{"".join(circles)}</svg>'.encode()
+
+
+def systems(path: Path, maker: Maker) -> int:
+    """Write a catalogue: the packaged systems, some of them twice, with logos on this machine; how many there are."""
+    packaged = json.loads(resources.data("distros.json").read_bytes())
+    entries = [{**entry, "replace": True} for entry in packaged["distributions"]]
+    entries += [{**entry, "id": f"{entry['id']}-again"} for entry in entries[: max(0, SYSTEMS - len(entries))]]
+    for number, entry in enumerate(entries):
+        entry["logo_url"] = maker.put(entry["id"], logo(number))
+    path.write_text(json.dumps({**packaged, "distributions": entries}), "utf-8")
+    return len(entries)
 
 
 async def visit(address: str, jobs: Sequence[str] = ()) -> Any:
@@ -91,14 +117,18 @@ def show(name: str, lag: Any) -> None:
 async def measure(place: Path) -> None:
     """Measure and print."""
     images = files(place)
-    async with Mirror({image.path.name: image.path for image in images}, rate=RATE) as mirror:
+    authority = make_authority(place)
+    config = CONFIG.format(jobs=JOBS, authority=authority.file)
+    files_by_name = {image.path.name: image.path for image in images}
+    async with Maker(authority.good) as maker, Mirror(files_by_name, rate=RATE) as mirror:
         own = place / "own.json"
         write_catalogue(own, images, [mirror])
-        count = more_systems(place / "more.json") + JOBS
-        async with Daemon(place, catalogues=[place / "more.json", own], config=LIMITS) as daemon:
+        count = systems(place / "more.json", maker) + JOBS
+        async with Daemon(place, catalogues=[place / "more.json", own], config=config) as daemon:
             await visit(daemon.address)
             starts = [await visit(daemon.address) for _ in range(RUNS)]
             used = await visit(daemon.address, [image.id for image in images])
+        logos = len(maker.asked)
     print(f"start with {count} systems, {RUNS} runs, load {os.getloadavg()[0]:.1f}: time, time of the processor")
     for until, what in (
         ("start", "the first frame with systems, a window full"),
@@ -108,7 +138,7 @@ async def measure(place: Path) -> None:
         middle = statistics.median(wall)
         print(f"  {middle:.2f} s ({min(wall):.2f} .. {max(wall):.2f})  {statistics.median(cpu):.2f} s  {what}")
         print(f"    goal {START_GOAL} s: {'met' if middle <= START_GOAL else 'missed'}")
-    print("memory, proportional and resident:")
+    print(f"memory, proportional and resident, with {logos} logos:")
     for when in ("memory at start", "memory used"):
         print(f"  {used[when]['Pss']:6.1f} MiB  {used[when]['Rss']:6.1f} MiB  {when}")
     print(

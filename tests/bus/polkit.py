@@ -25,11 +25,19 @@ POLICY = """
 """
 
 
+TO_AGENTS = """
+<policy user="polkitd">
+  <allow send_interface="org.freedesktop.PolicyKit1.AuthenticationAgent"/>
+</policy>
+"""
+"""As polkit's own file for the system bus has it."""
+
+
 @contextlib.asynccontextmanager
 async def with_room_for_polkit(directory: Path) -> AsyncIterator[str]:
     """A private bus that lets polkitd on, and asks it."""
     users = [NOBODY, *(entry.pw_uid for entry in pwd.getpwall() if entry.pw_name == "polkitd")]
-    async with private_bus(directory, users=users, extra_policy=POLICY) as running:
+    async with private_bus(directory, users=users, extra_policy=POLICY + TO_AGENTS) as running:
         yield running
 
 
@@ -142,6 +150,7 @@ def real_polkitd(actions: Path, rules: Path) -> tuple[str, ...]:
 __all__ = [
     "POLICY",
     "POLKIT_INTERFACE",
+    "TO_AGENTS",
     "FakePolkit",
     "fake_polkit",
     "mock",

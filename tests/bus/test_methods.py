@@ -14,6 +14,7 @@ from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.images.model import Firmware
 from luxusbd.jobs.views import ImageUpdate, PruneOptions, UpdateWishes
+from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, StrayRoom, Theme
 from tests.bus.client import Client
 from tests.bus.fake import SHA, FakeEngine, job, view
@@ -375,10 +376,15 @@ async def test_steering_a_job(client: Client, engine: FakeEngine) -> None:
 
 async def test_the_device_shows_what_its_stick_holds(client: Client, engine: FakeEngine) -> None:
     stray = (StrayRoom("persist-0123456789abcdef", 1 << 33),)
-    engine.put_device(view("other", free_bytes=99, unlisted_images=3, damage="no menu", stray=stray))
+    there = (Loss(1, "NTFS", "Windows", 1 << 30, None, "Windows"), Loss(2, "", "", 5, 3))
+    engine.put_device(view("other", free_bytes=99, unlisted_images=3, damage="no menu", stray=stray, contents=there))
     shown = await client.get_all("/org/luxusb/devices/other", "org.luxusb.Device")
     assert shown["Images"] == [{"name": "debian.iso", "title": "Debian", "sha256": SHA, "size": 42}]
     assert (shown["UnlistedImages"], shown["Damage"]) == (3, "no menu")
+    assert shown["Contents"] == [
+        {"number": 1, "filesystem": "NTFS", "label": "Windows", "size": 1 << 30, "system": "Windows"},
+        {"number": 2, "filesystem": "", "label": "", "size": 5, "system": "", "used": 3},
+    ]
     assert shown["StrayChanges"] == [{"name": "persist-0123456789abcdef", "size": 1 << 33}]
     assert (shown["FreeBytes"], shown["DiskSeq"], shown["Updates"], shown["State"]) == (99, 7, [], "luxusb")
 

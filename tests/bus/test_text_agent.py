@@ -1,6 +1,7 @@
 """The command's text agent with the real pkttyagent and the real polkitd.
 
-How a password is typed needs PAM and the system bus, and so a machine of its own; here polkit turns to the agent.
+A password that is right needs PAM and the system bus, and so a machine of its own; here polkit turns to the agent,
+which asks for one and is given a wrong one.
 """
 
 from __future__ import annotations
@@ -67,10 +68,13 @@ async def test_the_real_polkit_turns_to_the_real_agent(
         argv = [sys.executable, "-m", "luxusb_cli", "download", "debian"]
         command = Spawned(argv, environment, terminal=True, uid=NOBODY)
         try:
+            await asyncio.to_thread(command.wait_for, "Password:")
+            await asyncio.to_thread(command.type, "wrong\n")
             code = await asyncio.to_thread(command.finish)
         finally:
             command.close()
     assert code == 3
-    # Without an agent it is: needs authentication, but no authentication agent answered.
+    assert "Authentication is required to download distro:debian" in command.output
+    assert "AUTHENTICATION FAILED" in command.output
     assert "the password was not accepted (org.luxusb.download)" in command.output
     assert engine.all_jobs == {}

@@ -80,6 +80,7 @@ PROPERTIES: dict[str, dict[str, str]] = {
         "UnlistedImages": "unlisted_images",
         "StrayChanges": "stray_changes",
         "Foreign": "foreign",
+        "Contents": "contents",
         "Damage": "damage",
         "Firmware": "firmware",
         "BootWarning": "boot_warning",

@@ -41,6 +41,7 @@ def device(path_id: str, **changed: Any) -> Dict:
         "UnlistedImages": 0,
         "StrayChanges": [],
         "Foreign": {},
+        "Contents": [],
         "Damage": "",
         "Firmware": [],
         "BootWarning": "",

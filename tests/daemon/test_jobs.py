@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -267,7 +268,14 @@ def _state(pid: int) -> str:
         return "gone"
 
 
-@pytest.mark.parametrize("stage", ["running", "boot-files", "filesystem", "write-image"])
+def at(on_both: Sequence[str], *, file: Sequence[str] = (), loop: Sequence[str] = ()) -> pytest.MarkDecorator:
+    """Stages on both kinds of target where these are written in different ways, and on one of them elsewhere."""
+    cases = [pytest.param("file", stage) for stage in (*file, *on_both)]
+    cases += [pytest.param("loop", stage, marks=pytest.mark.root) for stage in (*loop, *on_both)]
+    return pytest.mark.parametrize(("target", "stage"), cases, indirect=["target"])
+
+
+@at(["filesystem", "write-image"], file=["running"], loop=["boot-files"])
 async def test_a_stick_is_paused_while_it_is_made(
     daemon: Daemon, caller: Caller, target: Target, images: Images, stage: str
 ) -> None:
@@ -314,7 +322,7 @@ async def test_a_stick_is_paused_while_it_waits_for_its_download(
     assert sticks.check(stick) == {"large.iso": images.large.sha256}
 
 
-@pytest.mark.parametrize("stage", ["download", "boot-files", "filesystem", "write-image", "paused"])
+@at(["filesystem", "write-image"], file=["download"], loop=["boot-files", "paused"])
 async def test_a_stick_is_cancelled_while_it_is_made(
     daemon: Daemon, caller: Caller, target: Target, images: Images, mirror: Mirror, stage: str
 ) -> None:

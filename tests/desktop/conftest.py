@@ -25,8 +25,17 @@ from tests.daemon.conftest import (  # noqa: F401
 from tests.daemon.daemon import Daemon
 from tests.daemon.leftovers import Machine
 from tests.desktop.screen import display, turn, until
+from tests.harness.maker import Maker
+from tests.harness.tls import Authority
 
 NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+async def maker(authority: Authority) -> AsyncIterator[Maker]:  # noqa: F811
+    """A server for logos and lists, over TLS."""
+    async with Maker(authority.good) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ Not one of the tests, since it shows and judges nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,6 @@ def turned(screen: str, look: str) -> Iterator[None]:
         Gtk.Widget.set_default_direction(Gtk.TextDirection.RTL)
     yield
     Gtk.Widget.set_default_direction(Gtk.TextDirection.LTR)
-
-
-@pytest.fixture
-async def maker(authority: Authority) -> AsyncIterator[Maker]:
-    async with Maker(authority.good) as running:
-        yield running
 
 
 @pytest.fixture

@@ -28,6 +28,13 @@ def says(window: Any, title: str) -> str:
     return str(found.get_subtitle()) if found is not None else ""
 
 
+def pictures(window: Any) -> list[Any]:
+    """Those of what is on the disks in the list."""
+    from luxusb_gtk.widgets.spacebar import Strip
+
+    return [part for part in hand.parts(window.sticks.content) if isinstance(part, Strip)]
+
+
 async def planned(window: Any) -> None:
     """Wait until the review shows the plan for what is chosen now."""
     await until(lambda: window.summary.erase.get_sensitive(), "the plan", lambda: hand.texts(window))
@@ -143,6 +150,7 @@ async def test_sticks_of_other_programs(app: Any, caller: Caller, images: Images
     before = ventoy.read_bytes()
     path = await caller.target(ventoy)
     await hand.sees(window, "Stick of Ventoy")
+    assert len(pictures(window)) == 1
     window.manage(await until(lambda: app.model.devices.get(path), "the stick"))
     await hand.sees(window, "Nothing is written to it")
     await until(lambda: hand.row(window, "/mine/alpha.iso"), "its image")
@@ -166,3 +174,5 @@ async def test_sticks_of_other_programs(app: Any, caller: Caller, images: Images
     await ended(app, "adopt")
     assert names(old) == ["alpha.iso"]
     await until(lambda: app.model.devices[path].state == "luxusb", "the stick to be one of ours")
+    window.go("sticks")
+    await until(lambda: len(pictures(window)) == 2, "pictures of both")

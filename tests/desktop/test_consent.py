@@ -15,7 +15,7 @@ from luxusb_gtk.basket import MIB
 from luxusbd import resources
 from luxusbd.bus.connection import Connection
 from luxusbd.bus.private import private_bus
-from tests.bus.polkit import NOBODY, POLICY, program, real_polkitd
+from tests.bus.polkit import NOBODY, POLICY, TO_AGENTS, program, real_polkitd
 from tests.daemon.daemon import Daemon
 from tests.daemon.test_users import CONFIG
 from tests.desktop import hand
@@ -25,13 +25,6 @@ from tests.desktop.screen import until
 from tests.desktop.test_flow import ended
 
 pytestmark = pytest.mark.root
-
-TO_AGENTS = """
-<policy user="polkitd">
-  <allow send_interface="org.freedesktop.PolicyKit1.AuthenticationAgent"/>
-</policy>
-"""
-"""As polkit's own file for the system bus has it."""
 
 
 @pytest.fixture
@@ -58,9 +51,9 @@ async def asks(address: str) -> AsyncIterator[Agent]:
 
 
 @pytest.fixture
-async def app(screen: str, address: str, place: Path, catalogue: Path) -> AsyncIterator[Any]:
+async def app(screen: str, address: str, place: Path, catalogue: Path, fetching: str) -> AsyncIterator[Any]:
     """The app, which is nobody to the service and to polkit."""
-    daemon = Daemon(place, catalogues=[catalogue], config=CONFIG.format(place=place), address=address)
+    daemon = Daemon(place, catalogues=[catalogue], config=CONFIG.format(place=place) + fetching, address=address)
     async with daemon, running(address, uid=NOBODY) as started:
         await until(lambda: started.window.states.get_visible_child_name() == "ready", "the daemon")
         assert os.geteuid() == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,12 +26,6 @@ def without_logos() -> list[dict[str, Any]]:
     """The packaged systems, as entries that take their places and name no logo."""
     packaged = json.loads((ROOT / "data" / "distros.json").read_text())["distributions"]
     return [{**system, "logo_url": "", "replace": True} for system in packaged]
-
-
-@pytest.fixture
-async def maker(authority: Authority) -> AsyncIterator[Maker]:
-    async with Maker(authority.good) as running:
-        yield running
 
 
 @pytest.fixture

@@ -107,8 +107,10 @@ loop = GLib.MainLoop()
 
 
 def done(clipboard, result):
-    print(clipboard.read_text_finish(result))
-    loop.quit()
+    try:
+        print(clipboard.read_text_finish(result))
+    finally:
+        loop.quit()
 
 
 Gdk.Display.get_default().get_clipboard().read_text_async(None, done)
@@ -116,17 +118,25 @@ loop.run()
 """
 
 
-async def pasted() -> str:
-    """What another program gets of what was copied."""
+def on_clipboard() -> Any:
+    """What the app has put there last; None before the first time."""
+    from gi.repository import Gdk
+
+    return Gdk.Display.get_default().get_clipboard().get_content()
+
+
+async def pasted(before: Any) -> str:
+    """What another program gets of what was copied since `before` was there."""
+    await until(lambda: on_clipboard() not in (None, before), "something to be copied")
     reader = asyncio.ensure_future(process.run([sys.executable, "-c", READ], env=environment(), timeout=60))
     await until(reader.done, "what was copied")
     return reader.result().stdout.decode().rstrip("\n")
 
 
 @pytest.fixture
-async def alone(screen: str, place: Path, catalogue: Path) -> AsyncIterator[Any]:
+async def alone(screen: str, place: Path, catalogue: Path, fetching: str) -> AsyncIterator[Any]:
     """The app before a daemon that has no network."""
-    config = CONFIG.format(place=place)
+    config = CONFIG.format(place=place) + fetching
     async with Daemon(place, catalogues=[catalogue], config=config, network=False) as daemon:
         async with running(daemon.address) as app:
             await until(lambda: app.window.states.get_visible_child_name() == "ready", "the daemon")
@@ -152,9 +162,10 @@ async def test_what_failed_can_be_copied(app: Any, mirror: Mirror) -> None:
     window = app.window
     mirror.faults = Faults(corrupt_at=1000)
     await download(app, "large")
+    before = on_clipboard()
     await hand.press(window, "Copy details of Large")
     job = app.model.top_jobs()[0]
-    said = await pasted()
+    said = await pasted(before)
     assert said.startswith(f"Downloading: Large 1.0\n{job.error_name}: ")
     assert said.endswith(job.error_message.splitlines()[-1])
 
@@ -163,8 +174,9 @@ async def test_a_call_that_failed_can_be_copied(app: Any) -> None:
     from gi.repository import GLib
 
     app.service.manager("Download", GLib.Variant("(sa{sv})", ("nothing", {})), lambda _answer: None, app.window.fail)
+    before = on_clipboard()
     said = await hand.answer("copy")
-    name, _colon, message = (await pasted()).partition(": ")
+    name, _colon, message = (await pasted(before)).partition(": ")
     assert name.startswith("org.luxusb.Error.")
     assert said.endswith(message)
 

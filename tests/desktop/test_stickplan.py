@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from luxusb_cli.model import DeviceInfo
 from luxusb_cli.plans import PlanInfo
 from luxusb_gtk import bootwords, stickplan, wishes
 from luxusb_gtk.basket import MIB, Basket, Choice
-from luxusb_gtk.stickplan import Figures, ImageFigures, Kept, StickChoices, space_of, space_on
+from luxusb_gtk.stickplan import Figures, ImageFigures, Kept, StickChoices, picture_of, space_of, space_on
 from luxusb_gtk.wishes import Wishes
 
 SIZES = st.integers(0, 2**40)
@@ -148,3 +149,31 @@ def test_what_is_preferred_is_read_with_care(
     assert [path.name for path in wishes.location().parent.iterdir()] == ["app.json"]
     wishes.location().write_text(text, "latin-1")
     assert wishes.load() == expected
+
+
+def disk(**values: object) -> DeviceInfo:
+    return DeviceInfo.from_wire("/org/luxusb/devices/a", {"Size": 100, **values})
+
+
+def test_the_picture_of_a_disk() -> None:
+    assert picture_of(disk(State="blank")) is None
+    parts = [{"number": 1, "filesystem": "NTFS", "label": "Windows", "size": 60}, {"number": 2, "size": 30}]
+    found = picture_of(disk(State="foreign", Contents=parts))
+    assert found is not None
+    assert [(one.title, one.size, one.kind) for one in found.segments] == [
+        ("NTFS Windows", 60, "part"),
+        ("", 30, "part"),
+        ("", 10, "free"),
+    ]
+    # what a partition table says is not to be believed
+    lies = picture_of(disk(State="foreign", Contents=[{"size": 90}, {"size": 90}]))
+    assert lies is not None
+    assert [one.size for one in lies.segments] == [90, 10, 0]
+    images = [{"name": "a.iso", "title": "A", "sha256": "0", "size": 40}]
+    ours = picture_of(disk(State="luxusb", FreeBytes=25, Images=images, Contents=parts))
+    assert ours is not None
+    assert [(one.title, one.size, one.kind) for one in ours.segments] == [
+        ("", 35, "overhead"),
+        ("A", 40, "there"),
+        ("", 25, "free"),
+    ]

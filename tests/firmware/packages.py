@@ -1,33 +1,61 @@
-"""GRUB for other kinds of UEFI, unpacked and not installed: that would change what sticks of this machine are."""
+"""GRUB and shim for other kinds of UEFI, unpacked and not installed, which would change what sticks are made here."""
 
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
-from luxusbd.stick import grub
+from luxusbd.stick import grub, secureboot
 
-FOREIGN = {"grub-efi-ia32-bin": "", "grub-efi-arm64-bin": "arm64"}
+FOREIGN = (
+    ("grub-efi-ia32-bin", ""),
+    ("grub-efi-ia32-signed", "i386"),
+    ("shim-signed", "i386"),
+    ("shim-helpers-i386-signed", "i386"),
+    ("grub-efi-arm64-bin", "arm64"),
+    ("grub-efi-arm64-signed", "arm64"),
+    ("shim-signed", "arm64"),
+    ("shim-helpers-arm64-signed", "arm64"),
+    ("debian-installer-12-netboot-arm64", ""),
+)
 """Packages, and the architecture whose archive has each of them; empty for that of this machine."""
 
 
-def modules(directory: Path) -> Path:
-    """A directory like /usr/lib/grub with the GRUB of this machine and of `FOREIGN`; made where it is missing.
+@dataclass(frozen=True)
+class Unpacked:
+    """Where the files of the packages lie, beside those of this machine's own."""
+
+    modules: Path
+    """A directory like /usr/lib/grub."""
+    shims: Path
+    """A directory like /usr/lib/shim."""
+    installer: Path
+    """Kernel and initrd of Debian's network installer for ARM."""
+
+
+def unpack(directory: Path) -> Unpacked:
+    """The packages of `FOREIGN`; fetched where they are missing.
 
     Raises:
         CalledProcessError: apt cannot fetch a package.
     """
     root = directory / "root"
-    found = root / "usr/lib/grub"
-    for package, architecture in FOREIGN.items():
-        done = directory / f"{package}.unpacked"
+    for package, architecture in FOREIGN:
+        done = directory / f"{package}-{architecture or 'own'}.unpacked"
         if not done.exists():
             root.mkdir(parents=True, exist_ok=True)
             subprocess.run(["dpkg-deb", "-x", _fetch(package, architecture, directory), root], check=True)
             done.touch()
-    for own in grub.MODULE_ROOT.iterdir():
-        if own.is_dir() and not (found / own.name).exists():
-            (found / own.name).symlink_to(own)
+    found = Unpacked(
+        root / "usr/lib/grub",
+        root / "usr/lib/shim",
+        root / "usr/lib/debian-installer/images/12/arm64/text/debian-installer/arm64",
+    )
+    for theirs, place in ((grub.MODULE_ROOT, found.modules), (secureboot.SHIM_DIRECTORY, found.shims)):
+        for own in theirs.iterdir():
+            if not (place / own.name).exists():
+                (place / own.name).symlink_to(own)
     return found
 
 

@@ -6,11 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.fuzz import clusters, downloads, feeds, images, published, texts
+from tests.fuzz import clusters, downloads, feeds, images, pictures, published, texts
 from tests.fuzz.engine import Target, fuzz, save
 
 TARGETS: dict[str, Target] = {
-    target.name: target for room in (images, clusters, texts, downloads, published, feeds) for target in room.TARGETS
+    target.name: target
+    for room in (images, clusters, texts, downloads, published, feeds, pictures)
+    for target in room.TARGETS
 }
 FINDINGS = Path("build/fuzz")
 

@@ -46,15 +46,18 @@ async def wait_for_titles(machine: Machine, titles: Sequence[str], timeout: floa
         raise machine.error(f"the menu does not show {missing}") from None
 
 
-async def wait_for_new_menu(machine: Machine, since: int, timeout: float) -> None:
+async def wait_for_new_menu(machine: Machine, since: int, timeout: float, *, at: str = "") -> None:
     """Wait for a menu that is drawn in the text from position `since` on; its titles may have stood in an earlier one.
+
+    With `at` it has to be one in which this entry is highlighted: UEFI draws each menu a second time, which may come
+    after the key that leaves it.
 
     Raises:
         MachineError: there is none within `timeout` seconds.
     """
     try:
         async with asyncio.timeout(timeout):
-            while not new_menu(machine.console_text[since:]):
+            while not (new_menu(text := machine.console_text[since:]) and (not at or highlighted(text) == at)):
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise machine.error("no new menu was drawn") from None

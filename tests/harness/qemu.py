@@ -11,13 +11,13 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from luxusbd.images.model import Firmware
+from luxusbd.images.model import SECURED, Firmware
 from luxusbd.process import find_program, kill_group
 from tests.harness.console import Console
 from tests.harness.qmp import Qmp, QmpError
@@ -68,6 +68,14 @@ _FLASHES = {
         ("-machine", "virt"), AAVMF / "AAVMF_CODE.fd", AAVMF / "AAVMF_VARS.fd", package="qemu-efi-aarch64"
     ),
 }
+_FLASHES |= {
+    # the keys of 64-bit UEFI: an OVMF of either width keeps its variables in the same way
+    Firmware.UEFI_IA32_SECURE_BOOT: replace(
+        _FLASHES[Firmware.UEFI_IA32], variables=_FLASHES[Firmware.UEFI_SECURE_BOOT].variables
+    ),
+    Firmware.UEFI_ARM64_SECURE_BOOT: replace(_FLASHES[Firmware.UEFI_ARM64], variables=AAVMF / "AAVMF_VARS.ms.fd"),
+}
+_ON_ARM = frozenset({Firmware.UEFI_ARM64, SECURED[Firmware.UEFI_ARM64]})
 _PC = ("qemu-system-x86_64", ("-cpu", CPU, "-vga", "std"))
 # "max" has features whose emulation is slow; the menu is drawn by the serial line alone
 _ARM64 = ("qemu-system-aarch64", ("-cpu", "cortex-a72", "-vga", "none"))
@@ -136,6 +144,11 @@ class Machine:
         """QEMU's process id."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def has_screen(self) -> bool:
+        """Whether there is a screen besides the serial console; ARM's machine has none, and no keyboard of its own."""
+        return self.firmware not in _ON_ARM
 
     @property
     def console_text(self) -> str:
@@ -256,7 +269,7 @@ class Machine:
             raise self.error(f"QEMU did not start: {error}") from error
 
     def _arguments(self, directory: Path, qmp_fd: int) -> list[str]:
-        program, hardware = _ARM64 if self.firmware is Firmware.UEFI_ARM64 else _PC
+        program, hardware = _PC if self.has_screen else _ARM64
         arguments = [find_program(program), "-nodefaults", "-no-user-config", "-no-reboot"]
         arguments += ["-accel", "tcg", *hardware, "-smp", "1", "-m", str(self._memory_mib)]
         arguments += ["-display", "none", "-monitor", "none", "-nic", "none"]
@@ -267,8 +280,7 @@ class Machine:
             drive = f"if=none,id=stick,format=raw,snapshot={self._snapshot},file={_escaped(self._disk)}"
             arguments += ["-device", "qemu-xhci,id=xhci", "-drive", drive]
             arguments += ["-device", "usb-storage,bus=xhci.0,drive=stick,removable=on,bootindex=1"]
-            if self.firmware is Firmware.UEFI_ARM64:
-                # such a machine has no keyboard of its own
+            if not self.has_screen:
                 arguments += ["-device", "usb-kbd,bus=xhci.0"]
         if self._cdrom is not None:
             arguments += ["-drive", f"if=none,id=cd,media=cdrom,format=raw,readonly=on,file={_escaped(self._cdrom)}"]

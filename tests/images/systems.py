@@ -1081,7 +1081,7 @@ def single() -> Iterator[Row]:
 
 def installers() -> Iterator[Row]:
     """Those whose own initrd looks for a disc alone."""
-    for name, version, label, info, origin, suite, signer in (
+    for name, version, label, info, origin, suite, release, choice, signer in (
         (
             "Debian GNU/Linux",
             "12.5.0",
@@ -1089,6 +1089,8 @@ def installers() -> Iterator[Row]:
             'Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST with firmware 20240210-11:27',
             "Debian",
             "bookworm",
+            "Suite: stable\nVersion: 12.5\n",
+            "stable{blank}-{blank}12.5",
             "debian",
         ),
         (
@@ -1098,6 +1100,8 @@ def installers() -> Iterator[Row]:
             'Kali GNU/Linux 2024.1rc4 "Kali-rolling" - Official amd64 NETINST 20240223-12:00',
             "Kali",
             "kali-rolling",
+            "Suite: kali-last-snapshot\n",
+            "kali-last-snapshot",
             "",
         ),
     ):
@@ -1110,13 +1114,14 @@ def installers() -> Iterator[Row]:
                 "/.disk/cd_type": "not_complete",
                 "/install.amd/vmlinuz": kernel(DEBIAN) if signer else K,
                 "/install.amd/initrd.gz": "",
-                f"/dists/{suite}/Release": f"Origin: {origin}\nSuite: x\nCodename: {suite}\n",
+                f"/dists/{suite}/Release": f"Origin: {origin}\n{release}Codename: {suite}\n",
                 "/pool/main": "",
             },
             f"{origin.lower()}-installer-cd",
             "/install.amd/vmlinuz",
             "/{fetched}/initrd.gz",
-            "iso-scan/filename={iso} ---",
+            "shared/ask_device=manual shared/enter_device=/dev/disk/by-uuid/{data_uuid}"
+            f" iso-scan/ask_which_iso=[disk/by-uuid/{{data_uuid}}]{{blank}}{{iso}}{{blank}}({choice}) ---",
             filesystems="ext4 fat32",
             firmware="bios uefi uefi-ia32 uefi-ia32-sb uefi-sb" if signer else "bios uefi uefi-ia32",
             signer=signer,

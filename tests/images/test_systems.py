@@ -136,7 +136,7 @@ def test_grub_accepts_the_menu_of_them_all_and_every_line_is_in_it(seen: dict[st
         for name, value in (("iso", f"/iso/{number}.iso"), ("data_uuid", helpers.UUID), ("volume_id", row.label)):
             words = words.replace(f"{{{name}}}", value)
         line = {
-            "linux": " ".join(f"'{word}'" for word in (f"(loop){row.kernel}", *words.split())),
+            "linux": " ".join(f"'{word}'" for word in (f"(loop){row.kernel}", *words.split())).replace("{blank}", " "),
             "linux16": f"'(loop){row.kernel}'",
             "memdisk": '"$prefix/memdisk" iso raw',
             "configfile": f"'(loop){row.kernel}'",

@@ -48,7 +48,7 @@ async def _matrix(only: list[str]) -> int:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    chosen = rows(only)
+    chosen = [row for row in rows(only) if not row.system.fetched]
     _say(f"{len(chosen)} rows; making the images that are missing (the first time takes ten minutes)")
     images = await systems.make(frozenset(row.system.image for row in chosen), HERE / "images")
     seen: list[Record] = []

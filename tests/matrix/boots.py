@@ -44,7 +44,8 @@ async def start(stick: Path, title: str, row: Row, keep: Path, *, written: float
             await asyncio.sleep(written)
         except MachineError as error:
             result, evidence = Result.FAILED, str(error).splitlines()[0]
-            (await machine.screendump()).save_png(keep / f"{name}.png")
+            if machine.has_screen:
+                (await machine.screendump()).save_png(keep / f"{name}.png")
         finally:
             (keep / f"{name}.txt").write_text(machine.console_text)
     return Seen(result, evidence, round(time.monotonic() - began))

@@ -93,6 +93,11 @@ class System:
     """What it starts is a menu of GRUB itself."""
     in_memory: bool = False
     """The line is on no console, but in the copy of its screen that the program keeps in memory."""
+    fetched: bool = False
+    """Its maker publishes a file that has to come with it: `make boot-installer` serves that, and starts these rows.
+
+    They are rows of BIOS alone: what follows after GRUB is the same under any firmware.
+    """
 
 
 @dataclass(frozen=True)
@@ -119,11 +124,17 @@ class Row:
         return self.system.image, self.system.entry, self.firmware.value, self.filesystem.name
 
 
-def userland(root: str) -> str:
+def userland(root: str, name: str = "Debian GNU/Linux") -> str:
     """What a live system here says of itself, whose root directory is on a filesystem of this kind."""
-    return rf"{EVIDENCE} Debian GNU/Linux \d+.*, Linux \d\S+, root on {root}, from /iso/\S+\.iso"
+    return rf"{EVIDENCE} {name} \d+.*, Linux \d\S+, root on {root}, from /iso/\S+\.iso"
 
 
+INSTALLER = "debian-installer"
+"""It lies beside another image of the same kind on its sticks, so that it is the right one that has to be found."""
+TOOK = (
+    r"installer: Linux \S+, iso-scan took /iso/debian-installer\.iso on /dev/\S+ of (?:/iso/\S+ \([^)]*\)(?:, )?){2}, "
+    r"dm_mod came from its disc Debian GNU/Linux 12\.2 \"Bookworm\""
+)
 SYSTEMS = (
     System(
         "debian-live",
@@ -178,6 +189,16 @@ SYSTEMS = (
         memory_mib=1024,
     ),
     System(
+        INSTALLER,
+        "Debian installer (netinst), by its hd-media initrd",
+        "debian-installer-cd",
+        TOOK,
+        EVERYWHERE,
+        filesystems=frozenset({"ext4", "fat32"}),
+        memory_mib=1024,
+        fetched=True,
+    ),
+    System(
         "memtest86plus",
         "Memtest86+",
         "memtest86plus",
@@ -225,6 +246,7 @@ def rows(only: Sequence[str] = ()) -> tuple[Row, ...]:
         for place in FILESYSTEMS
         for how in FIRMWARE
         for system in SYSTEMS
+        if how is Firmware.BIOS or not system.fetched
         if (not images or any(word in system.image for word in images))
         and (not firmware or how.value in firmware)
         and (not filesystems or place.name in filesystems)

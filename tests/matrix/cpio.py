@@ -25,3 +25,21 @@ def _entry(number: int, name: str, data: bytes, mode: int) -> bytes:
     fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(path), 0)
     head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
     return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
+
+
+def member(data: bytes, name: str) -> bytes:
+    """The content of one file in the first archive of `data`, which is unpacked.
+
+    Raises:
+        KeyError: it is not in there.
+    """
+    at = 0
+    while data[at : at + 6] == b"070701":
+        size, length = (int(data[at + 6 + 8 * index : at + 14 + 8 * index], 16) for index in (6, 11))
+        begin = at + 110
+        found = data[begin : begin + length - 1].decode()
+        begin += length + -(begin + length) % 4
+        if found.removeprefix("./") == name:
+            return data[begin : begin + size]
+        at = begin + size + -(begin + size) % 4
+    raise KeyError(name)

@@ -114,18 +114,18 @@ async def _make(place: Path, suite: str, mirror: str) -> None:
     for name in ("dracut", "kiwi"):
         shutil.move(tree / "boot" / f"{name}.img", place / f"{name}.img")
         (place / f"{name}.img").chmod(0o644)
-    await asyncio.to_thread(_furnish, tree)
-    await run(["mksquashfs", str(tree), str(place / "userland.squashfs"), *_SQUASH], timeout=900)
+    await asyncio.to_thread(furnish, tree)
+    await run(["mksquashfs", str(tree), str(place / "userland.squashfs"), *SQUASH], timeout=900)
     inner = place / "container" / "LiveOS"
     inner.mkdir(parents=True)
     await run(["mke2fs", "-q", "-t", "ext4", "-L", "live", "-d", str(tree), str(inner / "rootfs.img"), "512M"])
-    await run(["mksquashfs", str(inner.parent), str(place / "container.squashfs"), *_SQUASH], timeout=900)
+    await run(["mksquashfs", str(inner.parent), str(place / "container.squashfs"), *SQUASH], timeout=900)
     await asyncio.to_thread(shutil.rmtree, inner.parent)
     await asyncio.to_thread(shutil.rmtree, tree)
     (place / "complete").write_text(f"{release}\n")
 
 
-_SQUASH = ("-noappend", "-quiet", "-no-progress", "-comp", "zstd", "-Xcompression-level", "6")
+SQUASH = ("-noappend", "-quiet", "-no-progress", "-comp", "zstd", "-Xcompression-level", "6")
 _SECOND = """\
 tree=$1 release=$2
 shift 2
@@ -140,7 +140,7 @@ chroot "$tree" dracut --no-hostonly --force --quiet --kver "$release" --add kiwi
 """
 
 
-def _furnish(tree: Path) -> None:
+def furnish(tree: Path) -> None:
     """Make the tree a live userland that tells the serial port that it runs, and throw out what it does not need."""
     system = tree / "etc" / "systemd" / "system"
     (tree / "etc" / "hostname").write_text("live\n")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from luxusbd.images.model import Firmware
 from tests.harness.service import ROOT
-from tests.matrix.cases import FILESYSTEMS, FIRMWARE, SYSTEMS, Result, System, rows
+from tests.matrix import apart
+from tests.matrix.cases import FILESYSTEMS, FIRMWARE, SYSTEMS, Filesystem, Result, System, rows
 
 RESULTS = ROOT / "data" / "boot-results.json"
 PAGE = ROOT / "docs" / "boot-matrix.md"
@@ -18,6 +19,10 @@ _FIRMWARE_NAMES = {
     Firmware.BIOS: "BIOS",
     Firmware.UEFI: "UEFI",
     Firmware.UEFI_SECURE_BOOT: "UEFI, Secure Boot on",
+    Firmware.UEFI_IA32: "UEFI with 32 bits",
+    Firmware.UEFI_IA32_SECURE_BOOT: "with 32 bits, Secure Boot on",
+    Firmware.UEFI_ARM64: "UEFI of ARM",
+    Firmware.UEFI_ARM64_SECURE_BOOT: "of ARM, Secure Boot on",
 }
 _INTRO = """\
 # What was seen to boot
@@ -34,6 +39,13 @@ is SeaBIOS, UEFI is OVMF, and Secure Boot is enforced there with Microsoft's key
 - **starts**: the system was seen to run, so many seconds after power-on, on one core that QEMU emulates.
 - *refused*: it cannot start there, which was expected and was said clearly; the text says by whom and how.
 - **FAILED**: it should have started and was not seen to run.
+"""
+_APART = f"""\
+## Under other kinds of UEFI, from {apart.STICK.name}
+
+These rows are from one stick with shim and signed GRUB of every kind that Debian has. `make boot-firmware` makes and
+starts it, and writes them down: 32-bit UEFI is OVMF on a processor with 64 bits, UEFI of ARM is AAVMF on a Cortex-A72,
+and Secure Boot is enforced with Microsoft's keys there, too.
 """
 
 
@@ -76,7 +88,7 @@ def merge(earlier: Iterable[Record], seen: Iterable[Record]) -> tuple[Record, ..
     Rows that the matrix does not have any more are dropped.
     """
     records = {record.key: record for record in (*earlier, *seen)}
-    return tuple(records[row.key] for row in rows() if row.key in records)
+    return tuple(records[row.key] for row in (*rows(), *apart.rows()) if row.key in records)
 
 
 def save(records: Sequence[Record], results: Path = RESULTS, page: Path = PAGE) -> None:
@@ -96,17 +108,27 @@ def render(records: Sequence[Record]) -> str:
     by_key = {record.key: record for record in records}
     lines = [_INTRO]
     for place in FILESYSTEMS:
-        heads = " | ".join(_FIRMWARE_NAMES[how] for how in FIRMWARE)
-        lines += [f"## From {place.name}", "", f"| system | {heads} |", "|---" * (len(FIRMWARE) + 1) + "|"]
-        for system in SYSTEMS:
-            keys = [(system.image, system.entry, how.value, place.name) for how in FIRMWARE]
-            lines.append(f"| {system.name} | " + " | ".join(_cell(by_key.get(key)) for key in keys) + " |")
-        lines.append("")
+        lines += [f"## From {place.name}", "", *_table(by_key, SYSTEMS, FIRMWARE, place), ""]
+    lines += [_APART, *_table(by_key, apart.APART, apart.FIRMWARE, apart.STICK), ""]
     lines += ["## By what it was seen", ""]
-    for system in SYSTEMS:
+    for system in (*SYSTEMS, *(one for one in apart.APART if one.image not in {here.image for here in SYSTEMS})):
         mine = [record for record in records if (record.image, record.entry) == (system.image, system.entry)]
         lines += _evidence(system, mine)
     return "\n".join(lines)
+
+
+def _table(
+    by_key: Mapping[tuple[str, str, str, str], Record],
+    systems: Iterable[System],
+    firmware: Sequence[Firmware],
+    place: Filesystem,
+) -> list[str]:
+    heads = " | ".join(_FIRMWARE_NAMES[how] for how in firmware)
+    lines = [f"| system | {heads} |", "|---" * (len(firmware) + 1) + "|"]
+    for system in systems:
+        keys = [(system.image, system.entry, how.value, place.name) for how in firmware]
+        lines.append(f"| {system.name} | " + " | ".join(_cell(by_key.get(key)) for key in keys) + " |")
+    return lines
 
 
 def _cell(record: Record | None) -> str:

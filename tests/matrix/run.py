@@ -81,7 +81,7 @@ async def _started(stick: sticks.Stick, row: Row, unstarted: dict[Firmware, Seen
         seen = await boots.start(stick.path, image.title, row, place.consoles)
         if row.expected.refuser is Refuser.STICK:
             unstarted[row.firmware] = seen
-    return _record(row, image.sha256, image.recipe, seen)
+    return record(row, image.sha256, image.recipe, seen)
 
 
 async def _refused(service: Service, row: Row, image: Path, place: Workplace) -> Record:
@@ -98,10 +98,10 @@ async def _refused(service: Service, row: Row, image: Path, place: Workplace) ->
     finally:
         path.unlink(missing_ok=True)
     seconds = round(asyncio.get_running_loop().time() - began)
-    return _record(row, await asyncio.to_thread(file_hash, image), row.system.recipe, Seen(result, said, seconds))
+    return record(row, await asyncio.to_thread(file_hash, image), row.system.recipe, Seen(result, said, seconds))
 
 
-def _record(row: Row, sha256: str, recipe: str, seen: Seen) -> Record:
+def record(row: Row, sha256: str, recipe: str, seen: Seen) -> Record:
     return Record(
         image=row.system.image,
         entry=row.system.entry,

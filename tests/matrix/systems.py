@@ -15,6 +15,7 @@ from luxusbd.process import run
 from tests.harness.images import installer
 from tests.matrix import cpio
 from tests.matrix.livetree import LiveParts, live_parts
+from tests.matrix.ubuntu import CasperParts, casper_parts
 
 FORMAT = 1
 """Counted up when a layout changes in a way that the inputs do not show."""
@@ -54,7 +55,7 @@ menuentry "Live system" {
 }
 """
 # The installer has no other way to say on a serial port how far it is: its entry names no console there.
-_SYSLOG = b"#!/bin/sh\ntail -n +1 -f /var/log/syslog >/dev/ttyS0 2>/dev/null &\n"
+_SYSLOG = "#!/bin/sh\ntail -n +1 -f /var/log/syslog >/dev/%s 2>/dev/null &\n"
 
 
 async def make(wanted: frozenset[str], cache: Path) -> dict[str, Path]:
@@ -80,7 +81,21 @@ async def make(wanted: frozenset[str], cache: Path) -> dict[str, Path]:
             if name in wanted:
                 label, files, texts = layout(parts)
                 images[name] = await _master(cache, name, label, files, texts)
+    if "ubuntu" in wanted:
+        label, files, texts = _ubuntu(await casper_parts(cache))
+        images["ubuntu"] = await _master(cache, "ubuntu", label, files, texts)
     return images
+
+
+def _ubuntu(parts: CasperParts) -> tuple[str, dict[str, Path], dict[str, str]]:
+    """As Ubuntu's desktops up to 22.10 and most of its flavours are laid out."""
+    files = {
+        "/casper/vmlinuz": parts.kernel,
+        "/casper/initrd": parts.initrd,
+        "/casper/filesystem.squashfs": parts.userland,
+    }
+    texts = {"/.disk/info": 'Ubuntu 24.04 LTS "Noble Numbat" - Release amd64 (20240424)\n'}
+    return "Ubuntu 24.04 LTS amd64", files, texts
 
 
 def _debian(parts: LiveParts) -> tuple[str, dict[str, Path], dict[str, str]]:
@@ -129,23 +144,33 @@ def _kiwi(parts: LiveParts, label: str = "Kiwi_Live-12") -> tuple[str, dict[str,
 
 
 async def _mini(cache: Path) -> Path:
-    """The network installer as Debian's mini.iso has it, with its log on the first serial port too."""
     if (found := installer()) is None:
         raise FileNotFoundError("there is no installer; install a package debian-installer-*-netboot-amd64")
-    directory, release = found
-    initrd = cache / "mini-initrd.gz"
+    return await mini(cache, *found)
+
+
+async def mini(cache: Path, directory: Path, release: str, architecture: str = "amd64", port: str = "ttyS0") -> Path:
+    """The network installer as Debian's mini.iso has it, with its log on the first serial port too.
+
+    Raises:
+        ToolFailedError: the image could not be made.
+    """
+    name = "debian-mini" if architecture == "amd64" else f"debian-mini-{architecture}"
+    initrd = cache / f"{name.removeprefix('debian-')}-initrd.gz"
     cache.mkdir(parents=True, exist_ok=True)
     packed = (directory / "initrd.gz").read_bytes()
     # a second archive begins at a multiple of four
     padded = packed + bytes(-len(packed) % 4)
-    initrd.write_bytes(padded + cpio.archive({"lib/debian-installer-startup.d/S99log-to-serial": _SYSLOG}))
+    initrd.write_bytes(
+        padded + cpio.archive({"lib/debian-installer-startup.d/S99log-to-serial": (_SYSLOG % port).encode()})
+    )
     return await _master(
         cache,
-        "debian-mini",
+        name,
         "DEBIAN_MINI",
         {"/linux": directory / "linux", "/initrd.gz": initrd},
         {
-            "/.disk/mini-info": f"Debian GNU/Linux {release} network installer, amd64\n",
+            "/.disk/mini-info": f"Debian GNU/Linux {release} network installer, {architecture}\n",
             "/boot/grub/grub.cfg": "menuentry 'Install' {\n  linux /linux vga=788 --- quiet\n  initrd /initrd.gz\n}\n",
         },
     )

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.matrix import cpio
 
 # Debian 12 has the name of the program's own project, p7zip the older one
@@ -21,3 +23,12 @@ def test_another_program_unpacks_what_went_in(tmp_path: Path) -> None:
     found = {str(path.relative_to(tmp_path / "out")): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {name: path.read_bytes() for name, path in found.items()} == files
     assert all(path.stat().st_mode & 0o111 for path in found.values())
+
+
+def test_a_file_is_found_by_its_path() -> None:
+    status = b"Package: x\n" * 99
+    packed = cpio.archive({"a": None, "a/b": None, "a/one": b"1", "a/b/status": status, "z": b""})
+    assert cpio.member(packed, "a/b/status") == status
+    assert cpio.member(packed, "z") == b""
+    with pytest.raises(KeyError, match="b/status"):
+        cpio.member(packed, "b/status")

@@ -6,7 +6,7 @@ import functools
 import os
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -66,6 +66,7 @@ class Log:
         self.now = bytearray(data)
         self.tail: list[tuple[int, bytes]] = []
         self.on_write: Callable[[], None] | None = None
+        self.flushes = 0
 
     def read(self, offset: int, length: int) -> bytes:
         assert 0 <= offset <= offset + length <= len(self.now), "a read outside of the partition"
@@ -85,16 +86,29 @@ class Log:
         for place, sector in self.tail:
             self.durable[place : place + SECTOR] = sector
         self.tail.clear()
+        self.flushes += 1
 
     def cut(self, rng: random.Random) -> bytes:
         """What the medium may hold when the power goes now: any version of each sector since the last flush."""
+        return self.with_sectors(self.pick(rng))
+
+    def pick(self, rng: random.Random) -> dict[int, bytes]:
+        """The sectors of such a medium that the flush before did not leave there."""
         versions: dict[int, list[bytes]] = {}
         for place, sector in self.tail:
             versions.setdefault(place, [bytes(self.durable[place : place + SECTOR])]).append(sector)
-        made = bytearray(self.durable)
         style = rng.random()
-        for place, known in versions.items():
-            made[place : place + SECTOR] = known[-1] if style < 0.1 else known[0] if style < 0.2 else rng.choice(known)
+        chosen = {
+            place: known[-1] if style < 0.1 else known[0] if style < 0.2 else rng.choice(known)
+            for place, known in versions.items()
+        }
+        return {place: sector for place, sector in chosen.items() if sector != versions[place][0]}
+
+    def with_sectors(self, sectors: Mapping[int, bytes]) -> bytes:
+        """What the last flush left, with some sectors changed."""
+        made = bytearray(self.durable)
+        for place, sector in sectors.items():
+            made[place : place + SECTOR] = sector
         return bytes(made)
 
 

@@ -185,10 +185,17 @@ def test_a_directory_that_grows_is_cut_at_every_write(kind: Kind) -> None:
         writer.make_directory(directory)
     model: dict[str, bytes] = {}
     states: set[str] = set()
+    looked_at: set[tuple[int, frozenset[tuple[int, bytes]]]] = set()
 
     def cut() -> None:
         for seed in (1, 2, 3):
-            hurt = Log(log.cut(random.Random(seed)))
+            sectors = log.pick(random.Random(seed))
+            # most of the cuts leave what another one has left
+            same = log.flushes, frozenset(sectors.items())
+            if same in looked_at:
+                continue
+            looked_at.add(same)
+            hurt = Log(log.with_sectors(sectors))
             looked = clusterfsck.look(hurt, kind, SIZE)
             assert looked.survey.problems == ()
             states.update(("overlong",) if looked.survey.overlong else ())

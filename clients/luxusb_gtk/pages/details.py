@@ -61,7 +61,7 @@ class DetailsPage(Page):
         self.edition = Gtk.DropDown(valign=Gtk.Align.CENTER)
         name_for_readers(self.edition, _("Release and edition"))
         self.edition.connect("notify::selected", lambda *_ignored: self._picked())
-        which = row(_("Release and edition"))
+        which = row(_("Release"))
         which.add_suffix(self.edition)
         self.content.append(group("", [which]))
         self.source = Gtk.DropDown(valign=Gtk.Align.CENTER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from gi.repository import GLib, Gtk
@@ -13,37 +12,19 @@ from luxusb_cli.results import AdoptionPlan
 from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
-from luxusb_gtk.model import Model
+from luxusb_gtk.pages.onestick import OneStickPage
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.widgets.dialogs import CANCEL, ask
-from luxusb_gtk.widgets.parts import Page, empty, group, note, row, status, text_button
+from luxusb_gtk.widgets.parts import empty, group, note, row, status, text_button
 
 OLD = "luxusb-0.6.3"
 VENTOY = "ventoy"
 
 
-class ElsewherePage(Page):
-    """One stick.
+class ElsewherePage(OneStickPage):
+    """One stick; see `OneStickPage`."""
 
-    Args:
-        model: what is known.
-        back: goes back to the sticks.
-        started: gets the path of a job.
-        failed: gets the error of a call.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        *,
-        back: Callable[[], None],
-        started: Callable[[str], None],
-        failed: Callable[[ServiceError], None],
-    ) -> None:
-        super().__init__("", back=back)
-        self._model = model
-        self._started, self._failed = started, failed
-        self._path = ""
+    def _build(self) -> None:
         self._foreign: ForeignStick | None = None
         self._look = ""
         """The job that finds out what taking over would do."""
@@ -53,8 +34,8 @@ class ElsewherePage(Page):
         self.take = text_button(_("Take over…"), self._press, "suggested-action", "pill")
         self.take.set_halign(Gtk.Align.CENTER)
         self.bottom.append(self.take)
-        model.connect("devices", lambda _model: self._changed())
-        model.connect("finished", lambda _model, path: self._finished(path))
+        self._model.connect("devices", lambda _model: self._changed())
+        self._model.connect("finished", lambda _model, path: self._finished(path))
 
     def show_device(self, device: DeviceInfo) -> None:
         """Show a stick."""

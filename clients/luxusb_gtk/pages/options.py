@@ -111,17 +111,24 @@ class ChangesPart:
             for new in self._rows:
                 self.expander.add_row(new)
             self.expander.set_visible(bool(found))
-        whole = sum(room for _choice, room, _place in found)
+        for choice, room, _place in found:
+            self.fields[choice.key].show_bytes(room)
+        self._add_up()
+
+    def _add_up(self) -> None:
+        whole = sum(field.size for field in self.fields.values())
         self.expander.set_subtitle(
             format_size(whole) if whole else _("What a system keeps over a restart; none so far")
         )
-        for choice, room, _place in found:
-            self.fields[choice.key].show_bytes(room)
+
+    def _change(self, key: str, size: int) -> None:
+        self._add_up()
+        self._changed(replace(self._choices[key], persistence=size, asked=True))
 
     def _field(self, choice: Choice) -> SizeSpin:
         key = choice.key
         name = _("Room for changes of {name} in GiB").format(name=clean(choice.title))
-        return SizeSpin(name, lambda size: self._changed(replace(self._choices[key], persistence=size, asked=True)))
+        return SizeSpin(name, lambda size: self._change(key, size))
 
     def _row(self, choice: Choice, place: str) -> Gtk.Widget:
         says = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from gi.repository import GLib, Gtk
@@ -13,44 +12,26 @@ from luxusb_cli.units import format_size
 from luxusb_cli.wire import text
 
 from luxusb_gtk import words
-from luxusb_gtk.model import Model
 from luxusb_gtk.pages.changes import ChangesOnStick
+from luxusb_gtk.pages.onestick import OneStickPage
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.stickplan import Kept, space_on
 from luxusb_gtk.widgets.dialogs import CANCEL, ask
-from luxusb_gtk.widgets.parts import Page, group, icon_button, row, status, text_button
+from luxusb_gtk.widgets.parts import group, icon_button, row, status, text_button
 from luxusb_gtk.widgets.spacebar import SpaceBar
 
 
-class StickPage(Page):
-    """One stick.
+class StickPage(OneStickPage):
+    """One stick; see `OneStickPage`."""
 
-    Args:
-        model: what is known.
-        back: goes back to the sticks.
-        started: gets the path of a job.
-        failed: gets the error of a call.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        *,
-        back: Callable[[], None],
-        started: Callable[[str], None],
-        failed: Callable[[ServiceError], None],
-    ) -> None:
-        super().__init__("", back=back)
-        self._model = model
-        self._started, self._failed = started, failed
-        self._path = ""
+    def _build(self) -> None:
         self._parts: list[Gtk.Widget] = []
         self._device: DeviceInfo | None = None
         """What is shown of it."""
         self._kept: tuple[Kept, ...] = ()
         """Its images with their room for changes, once the daemon has told."""
         self._changes = ChangesOnStick(self.get_root, self._set_room)
-        model.connect("devices", lambda _model: self._device_changed())
+        self._model.connect("devices", lambda _model: self._device_changed())
 
     def show_device(self, device: DeviceInfo) -> None:
         """Show a stick."""

@@ -13,11 +13,15 @@ from luxusb_cli.units import format_size
 
 from luxusb_gtk import words
 from luxusb_gtk.basket import measure, overhead_of
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.planner import DryPlanner
-from luxusb_gtk.stickplan import space_of
+from luxusb_gtk.stickplan import picture_of, space_of
 from luxusb_gtk.widgets.parts import Page, group, icon_button, note, row, status, text_button
-from luxusb_gtk.widgets.spacebar import SpaceBar
+from luxusb_gtk.widgets.spacebar import SpaceBar, Strip
+
+PICTURE_WIDTH, PICTURE_HEIGHT = 72, 12
+"""Pixels of the picture of what is on a disk."""
 
 
 class SticksPage(Page):
@@ -87,6 +91,11 @@ class SticksPage(Page):
             choose.connect("toggled", self._toggled, device.path)
             made.add_prefix(Gtk.Image(icon_name="drive-removable-media-symbolic"))
             made.add_prefix(choose)
+            if (there := picture_of(device)) is not None:
+                picture = Strip(height=PICTURE_HEIGHT, width=PICTURE_WIDTH)
+                picture.set_valign(Gtk.Align.CENTER)
+                picture.show_space(there)
+                made.add_suffix(picture)
             if device.node:
                 node = Gtk.Label(label=device.node)
                 node.add_css_class("dim-label")
@@ -147,7 +156,7 @@ class SticksPage(Page):
         else:
             space = measure(device.size, basket.choices, overhead=overhead_of(device.size))
         self.bar.show_space(space)
-        self.problem.set_label(str(error) if error is not None else "")
+        self.problem.set_label(ordered(str(error)) if error is not None else "")
         self.problem.set_visible(error is not None)
         self.action.set_label(_("Add to this stick") if adds else _("Review"))
         ready = bool(len(basket)) and not device.current_job and device.state != "damaged"

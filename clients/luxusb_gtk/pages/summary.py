@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gi.repository import Gdk, GLib, Gtk
+from gi.repository import GLib, Gtk
 from luxusb_cli.errors import CliError
 from luxusb_cli.i18n import _
 from luxusb_cli.model import DeviceInfo
@@ -18,13 +18,14 @@ from luxusb_cli.plans import PlanInfo, PlannedImage
 from luxusb_cli.units import format_size
 
 from luxusb_gtk import bootwords, planner, stickplan, words
+from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.options import ChangesPart, PartitionsPart
 from luxusb_gtk.planner import DryPlanner, Planned
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.stickplan import space_of
 from luxusb_gtk.widgets.dialogs import CANCEL, ask
-from luxusb_gtk.widgets.parts import Page, badge, empty, group, icon_button, row, status, text_button
+from luxusb_gtk.widgets.parts import Page, badge, copy, empty, group, icon_button, row, status, text_button
 from luxusb_gtk.widgets.spacebar import SpaceBar
 
 
@@ -120,12 +121,10 @@ class SummaryPage(Page):
         problem = row(_("This cannot be written"), text)
         problem.set_subtitle_lines(0)
         problem.add_prefix(Gtk.Image(icon_name="dialog-error-symbolic"))
-        problem.add_suffix(icon_button("edit-copy-symbolic", _("Copy details"), lambda: self._copy(text)))
-        again = text_button(_("Try again"), lambda: self._plan(again=True))
+        problem.add_suffix(icon_button("edit-copy-symbolic", _("Copy details"), lambda: copy(self, text)))
+        again = text_button(_("Try again"), lambda: self._plan(again=True), "pill")
+        again.set_halign(Gtk.Align.CENTER)
         self._show([group("", [problem]), again], [])
-
-    def _copy(self, text: str) -> None:
-        self.get_clipboard().set_content(Gdk.ContentProvider.new_for_value(text))
 
     def _show_plan(self, planned: Planned) -> None:
         self._shown = planned
@@ -148,7 +147,7 @@ class SummaryPage(Page):
         keeps = [image.keeps for image in planned.figures.images]
         self.changes.show_choices(planned.choices, planned.asked.persistence, keeps)
         self.bar.show_space(space_of(planned.figures, planned.choices))
-        self.erase.set_label(_("Erase {name} and write").format(name=name))
+        self.erase.set_label(ordered(_("Erase {name} and write").format(name=name)))
         self.bottom.set_visible(True)
         self._show_ready()
 

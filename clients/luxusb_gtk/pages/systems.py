@@ -63,7 +63,7 @@ class SystemRow(Adw.ActionRow):
         empty(self.trust)
         if words.trust(release.trust):
             self.trust.append(badge(*marks.pop(0), _(words.TRUST_MEANING[release.trust])))
-        self.set_subtitle(" · ".join([known, *(word for word, _style in marks)]))
+        self.set_subtitle(ordered(" · ".join([known, *(word for word, _style in marks)])))
 
     def _toggled(self, check: Gtk.CheckButton) -> None:
         chosen = self.system.id in self._model.basket

@@ -58,7 +58,7 @@ def icon_button(icon: str, name: str, pressed: Callable[[], None]) -> Gtk.Button
 
 def text_button(text: str, pressed: Callable[[], None], *styles: str) -> Gtk.Button:
     """A button with a text."""
-    button = Gtk.Button(label=text, valign=Gtk.Align.CENTER)
+    button = Gtk.Button(label=ordered(text), valign=Gtk.Align.CENTER)
     for style in styles:
         button.add_css_class(style)
     button.connect("clicked", lambda _button: pressed())

@@ -22,6 +22,7 @@ _FIXED = {
     "persistence": "#f9f06b",
     "there": "#5e5c64",
 }
+_VARIED = ("system", "part")
 _TOO_MUCH = "#e01b24"
 _TITLES = {
     "overhead": N_("Boot files"),
@@ -36,6 +37,8 @@ def segment_title(segment: Segment) -> str:
     """What a stretch is, for people."""
     if segment.kind in _TITLES:
         return _(_TITLES[segment.kind])
+    if segment.kind == "part" and not segment.title:
+        return _("Partition")
     if segment.kind == "persistence":
         return _("Changes of {title}").format(title=segment.title)
     return segment.title
@@ -55,19 +58,21 @@ def summary(space: Space) -> str:
     return f"{line}; {_('the size of one is not known')}" if space.unknown else line
 
 
-class _Strip(Gtk.Widget):
+class Strip(Gtk.Widget):
     """The coloured stretches. In a right-to-left language they begin on the right."""
 
-    def __init__(self) -> None:
-        super().__init__(height_request=HEIGHT, hexpand=True, accessible_role=Gtk.AccessibleRole.IMG)
+    def __init__(self, *, height: int = HEIGHT, width: int = -1) -> None:
+        super().__init__(height_request=height, width_request=width, accessible_role=Gtk.AccessibleRole.IMG)
         self._space: Space | None = None
         self.set_has_tooltip(True)
         self.connect("query-tooltip", self._tooltip)
 
     def show_space(self, space: Space) -> None:
-        """Draw it."""
+        """Draw it, and say it to screen readers."""
         self._space = space
         self.queue_draw()
+        parts = ", ".join(f"{segment_title(part)} {format_size(part.size)}" for part in space.segments)
+        self.update_property([Gtk.AccessibleProperty.LABEL], [parts])
 
     def stretches(self) -> Iterator[tuple[float, float, Segment]]:
         """Start and width in pixels of each."""
@@ -95,7 +100,7 @@ class _Strip(Gtk.Widget):
                 colour.alpha = 0.15
             else:
                 colour.parse(_FIXED.get(segment.kind) or _SYSTEMS[number % len(_SYSTEMS)])
-            number += segment.kind == "system"
+            number += segment.kind in _VARIED
             area = Graphene.Rect()
             area.init(start, 0, max(length - 1, 1), self.get_height())
             snapshot.append_color(colour, area)
@@ -113,7 +118,8 @@ class SpaceBar(Gtk.Box):
 
     def __init__(self) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=6)
-        self._strip = _Strip()
+        self._strip = Strip()
+        self._strip.set_hexpand(True)
         self.space: Space | None = None
         """What is shown."""
         self.label = Gtk.Label(xalign=0, wrap=True)
@@ -129,5 +135,3 @@ class SpaceBar(Gtk.Box):
         self.label.remove_css_class("error")
         if space.too_much:
             self.label.add_css_class("error")
-        parts = ", ".join(f"{segment_title(part)} {format_size(part.size)}" for part in space.segments)
-        self._strip.update_property([Gtk.AccessibleProperty.LABEL], [parts])
