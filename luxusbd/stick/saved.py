@@ -70,6 +70,11 @@ class Saved:
             self._end = start + length
         return bool(self._index)
 
+    def room(self) -> int:
+        """Bytes that the filesystem of the file has left."""
+        there = os.fstatvfs(self._fd)
+        return there.f_bavail * there.f_frsize
+
     def __contains__(self, number: int) -> bool:
         """Whether there is a record that begins with this block."""
         return number in self._numbers
