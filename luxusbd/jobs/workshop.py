@@ -92,10 +92,10 @@ class Workshop:
         change: MenuChange | None = None,
         target: int | None = None,
         probe: Probe = Probe.NONE,
-        saved: int | None = None,
+        saved: Sequence[int] = (),
     ) -> Mapping[str, Any]:
-        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` the
-        file for what a quick probe overwrites.
+        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` what
+        the order's `saved` is.
 
         Raises:
             LuxusbError: what the worker says, or that the device is gone.
@@ -122,9 +122,9 @@ class Workshop:
                 persist=persist,
                 change=change or MenuChange(),
                 probe=probe,
+                saved=(-1,) * len(saved),
             )
-            if saved is not None:
-                fds.append(os.dup(saved))
+            fds += [os.dup(each) for each in saved]
 
             def progress(now: StickProgress) -> None:
                 overall.device(identity.id, now)

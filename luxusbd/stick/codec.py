@@ -41,12 +41,13 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "persist": [list(each) for each in order.persist],
         "change": {name: value for name, value in asdict(order.change).items() if value is not None},
         "probe": order.probe.value,
+        "saved": len(order.saved),
     }
 
 
 def order_fds(order: StickOrder) -> tuple[int, ...]:
     """The descriptors that go with an order: the target, the images in the order of `add`, then `saved`."""
-    return (order.fd, *(source.fd for source in order.add), *((order.saved,) if order.saved >= 0 else ()))
+    return (order.fd, *(source.fd for source in order.add), *order.saved)
 
 
 def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrder:
@@ -55,9 +56,8 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
     Raises:
         InternalError: the number of descriptors does not fit.
     """
-    probe, images = Probe(document["probe"]), len(document["add"])
-    keeps = document["operation"] == StickOperation.PROBE and probe is Probe.QUICK
-    if len(fds) != 1 + images + keeps:
+    images, saved = len(document["add"]), document["saved"]
+    if len(fds) != 1 + images + saved:
         raise InternalError(f"{len(fds)} descriptors came with an order for {images} images")
     return StickOrder(
         operation=StickOperation(document["operation"]),
@@ -74,8 +74,8 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         found=tuple(manifests.image_from_json(image) for image in document["found"]),
         persist=tuple((name, size) for name, size in document["persist"]),
         change=_change_from_json(document["change"]),
-        probe=probe,
-        saved=fds[-1] if keeps else -1,
+        probe=Probe(document["probe"]),
+        saved=tuple(fds[1 + images :]),
     )
 
 

@@ -289,8 +289,9 @@ class StickOrder:
     """For REFRESH."""
     probe: Probe = Probe.NONE
     """For PROBE, and for CREATE before anything is erased."""
-    saved: int = -1
-    """For a quick PROBE: a file of the core for what it overwrites, in the worker's own numbering."""
+    saved: tuple[int, ...] = ()
+    """For a quick PROBE, in the worker's own numbering: a file of the core for what it overwrites, and those that
+    probes of disks of this size left when they were cut."""
 
 
 @dataclass(frozen=True)

@@ -15,23 +15,35 @@ PASSES = 3
 """How often it is tried at most: the one after the last that found something to do is a look whether it stayed."""
 
 
-def put_back(medium: Medium, progress: Progress, saved: Saved) -> None:
+def put_back(medium: Medium, progress: Progress, saved: Saved, *, ours: bool = True) -> bool:
     """Put back what a probe overwrote, this one or one that was cut; what was overwritten last goes first.
 
     What somebody else has written since, which shows by the marks that are not there any more, is left alone. It is
     done when no mark is read from the disk any more.
+
+    Args:
+        medium: the disk.
+        progress: is told of the bytes that were looked at.
+        saved: what was there; emptied when it is back.
+        ours: it is from this disk. If it may be from another one that looks the same, and there is not one mark on
+            the disk, `saved` keeps everything.
+
+    Returns:
+        Whether there was anything to put back.
 
     Raises:
         DeviceNotFoundError: the disk is gone; `saved` keeps everything.
         DeviceFailingError: some of it could not be put back, and `saved` keeps it; the text says how much.
     """
     work = _Work(medium, Marks(saved.salt))
+    found = False
     for _pass in range(PASSES):
         work.begin()
         for number, data in saved.newest_first():
             work.put(number, data)
             progress.advance(len(data))
         work.flush()
+        found = found or work.put_back > 0
         if not work.put_back:
             break
     if lost := work.lost + work.put_back:
@@ -39,7 +51,9 @@ def put_back(medium: Medium, progress: Progress, saved: Saved) -> None:
             f"{size_text(lost)} of what was on the disk could not be put back; it is kept on this machine: probe the"
             " disk again, and it is tried once more"
         )
-    saved.clear()
+    if ours or found:
+        saved.clear()
+    return found
 
 
 @dataclass

@@ -54,7 +54,17 @@ class Saved:
         self._end = _HEAD.size
 
     def load(self) -> bool:
-        """Take over what is in the file; False for a file without records."""
+        """Take over what is in the file; False for a file without records.
+
+        Raises:
+            LuxusbError: it cannot be read.
+        """
+        try:
+            return self._load()
+        except OSError as error:
+            raise translated(error, "reading what was kept of") from error
+
+    def _load(self) -> bool:
         head = os.pread(self._fd, _HEAD.size, 0)
         if len(head) < _HEAD.size or head[:8] != MAGIC:
             return False

@@ -161,10 +161,11 @@ def _check_there(order: StickOrder, found: Findings) -> None:
 
 
 async def _quick(order: StickOrder, disk: DirectDisk, progress: Progress) -> Findings:
-    saved = Saved(order.saved)
-    if await in_thread(saved.load):
-        progress.stage("put-back", "what an earlier probe left")
-        await in_thread(put_back, disk, progress, saved)
+    saved, *kept = (Saved(fd) for fd in order.saved)
+    for earlier in kept:
+        if await in_thread(earlier.load):
+            progress.stage("put-back", "what an earlier probe left")
+            await in_thread(put_back, disk, progress, earlier, ours=False)
     found = await _stoppable(lambda stopped: quick(Prober(disk, progress, stopped), saved))
     progress.stage("put-back")
     await in_thread(put_back, disk, progress, saved)

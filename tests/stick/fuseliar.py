@@ -1,15 +1,16 @@
 """A file that lies about its size, as counterfeit flash does: a FUSE filesystem of this one file.
 
-    python -m tests.stick.fuseliar DISK LOG MOUNTPOINT REAL LIE
+    python -m tests.stick.fuseliar DISK LOG MOUNTPOINT REAL LIE [SECONDS]
 
-DISK has the size that is told; only its first REAL bytes keep what is written to them. LIE is wraps, zeros, drops or
-errors. See `tests.stick.fusedisk` for the rest.
+DISK has the size that is told; only its first REAL bytes keep what is written to them. LIE is none, wraps,
+zeros, drops or errors. It takes SECONDS for each write. See `tests.stick.fusedisk` for the rest.
 """
 
 from __future__ import annotations
 
 import errno
 import sys
+import time
 
 from tests.stick import fusedisk
 from tests.stick.liars import Lie
@@ -20,11 +21,13 @@ class FuseLiar(fusedisk.FuseDisk):
 
     real = 0
     lie = Lie.NONE
+    pause = 0.0
 
     def read_disk(self, length: int, offset: int) -> bytes:
         return b"".join(self._read_piece(at, count) for at, count in self._pieces(offset, length))
 
     def write_disk(self, data: memoryview, offset: int) -> int:
+        time.sleep(self.pause)
         done = 0
         for at, count in self._pieces(offset, len(data)):
             self._write_piece(data[done : done + count], at)
@@ -54,8 +57,8 @@ class FuseLiar(fusedisk.FuseDisk):
             super().write_disk(data, at % self.real)
 
 
-def main(disk: str, log: str, mountpoint: str, real: str, lie: str) -> None:
-    FuseLiar.real, FuseLiar.lie = int(real), Lie(lie)
+def main(disk: str, log: str, mountpoint: str, real: str, lie: str, pause: str = "0") -> None:
+    FuseLiar.real, FuseLiar.lie, FuseLiar.pause = int(real), Lie(lie), float(pause)
     fusedisk.main(disk, log, mountpoint, server=FuseLiar)
 
 

@@ -300,6 +300,20 @@ def test_a_record_that_was_cut_does_not_count(saved: Saved, tmp_path: Path) -> N
             assert again.salt == SALT
 
 
+def test_what_is_of_another_disk_is_kept(saved: Saved) -> None:
+    """It looks the same, as cards in one reader do."""
+    disk, other = Liar(SIZE, SIZE, gone_after=600), Liar(SIZE, SIZE)
+    with pytest.raises(DeviceNotFoundError):
+        quick(Prober(disk, progress(), clock=disk.clock), saved)
+    disk.gone_after = -1
+    assert not put_back(other, progress(), saved, ours=False)
+    assert other.written == 0
+    assert put_back(disk, progress(), saved, ours=False)
+    assert not saved.load()
+    untouched = Liar(SIZE, SIZE)
+    assert all(disk.content(number) == untouched.content(number) for number in range(BLOCKS))
+
+
 def test_a_map_has_an_end() -> None:
     parts = [Region(index * 10, 10, State.CHANGED if index % 2 else State.GOOD) for index in range(1000)]
     found = capacity.merged(parts, 16)
