@@ -20,7 +20,9 @@ from luxusbd.jobs.together import Overall
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.views import Caller
 from luxusbd.jobs.workshop import Workshop
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import Probe, StickOperation, StickOptions
+from luxusbd.stick.wholedisk import check_plain
 
 
 class WholeDisks:
@@ -77,6 +79,7 @@ class WholeDisks:
         view = self._registry.check_writable(identity)
         if not allow_large:
             check_large(view)
+        check_plain(Kind(options.filesystem), identity.size)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 1, 1)

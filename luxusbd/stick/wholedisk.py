@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from luxusbd.errors import DeviceCounterfeitError, DeviceFailingError
+from luxusbd.errors import DeviceCounterfeitError, DeviceFailingError, InvalidArgumentError
+from luxusbd.images import filesystems
 from luxusbd.stick import clustermake, kinds, partition, target
-from luxusbd.stick.blockio import in_thread
+from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.capacity import Findings, Region, State, Verdict
 from luxusbd.stick.directdisk import DirectDisk
 from luxusbd.stick.filesystem import Kind
@@ -109,6 +110,7 @@ async def restore(order: StickOrder, progress: Progress) -> dict[str, Any]:
     kind = Kind(order.options.filesystem)
     found = plain_layout(order.size)
     (part,) = found.partitions
+    check_plain(kind, order.size)
     uuid = kinds.new_uuid(kind)
     progress.expect(1)
     progress.stage("partition")
@@ -117,6 +119,8 @@ async def restore(order: StickOrder, progress: Progress) -> dict[str, Any]:
         await partition.write_script(order.fd, _table(found, kind))
         progress.stage("filesystem")
         await clustermake.make(order.fd, part, kind, uuid, order.options.label, Path(work))
+        progress.stage("read-back")
+        await in_thread(_check_plain_drive, order.fd, part, kind, kinds.label(kind, order.options.label))
     if order.node:
         await partition.reread(order.fd, found)
     progress.advance(1)
@@ -133,6 +137,30 @@ def plain_layout(size: int) -> Layout:
     end = (size - MIB) // MIB * MIB if size > _DOS_LIMIT else size // MIB * MIB
     part = PlannedPartition(1, PartitionRole.DATA, LABEL, _BASIC_DATA, MIB, end - MIB)
     return Layout(size, (part,))
+
+
+def check_plain(kind: Kind, size: int) -> None:
+    """Make sure that a drive of this size can have this filesystem.
+
+    Raises:
+        InvalidArgumentError: FAT32 can have no such one; the text says what can.
+    """
+    (part,) = plain_layout(size).partitions
+    if kind is Kind.FAT32 and not kinds.FAT32_SMALLEST_PARTITION <= part.size <= kinds.FAT32_LARGEST_PARTITION:
+        raise InvalidArgumentError(
+            f"FAT32 takes {size_text(kinds.FAT32_SMALLEST_PARTITION)} to {size_text(kinds.FAT32_LARGEST_PARTITION)},"
+            f" and the disk has {size_text(size)}; take exfat"
+        )
+
+
+def _check_plain_drive(fd: int, part: PlannedPartition, kind: Kind, label: str) -> None:
+    with MediumReader(fd) as reader:
+        found = filesystems.probe(reader.read_at, part.start, part.size)
+    if found is None or (found.kind.casefold(), found.label) != (kind.value, label):
+        raise DeviceFailingError(
+            f"the disk does not hold what is written to it: in the place of {kind.value} it has"
+            f" {found.kind if found is not None else 'nothing that is known'}; probe it"
+        )
 
 
 def findings_to_json(found: Findings, mode: Probe) -> dict[str, Any]:

@@ -61,7 +61,7 @@ async def test_a_probe_that_is_killed(
     daemon: Daemon, caller: Caller, place: Path, attach: Callable[[Path], str], stick: Path, victim: str
 ) -> None:
     """What was on the disk comes back with the next probe, also where the disk is another one by its name then."""
-    with lying(place / "liar", Lie.NONE, SIZE, SIZE, pause=0.02) as file:
+    with lying(place / "liar", Lie.NONE, SIZE, SIZE, pause=0.005) as file:
         node = attach(file)
         whole = hashlib.sha256((place / "liar/disk").read_bytes()).hexdigest()
         first = await caller.disk(node)

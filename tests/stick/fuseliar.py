@@ -1,9 +1,10 @@
 """A file that lies about its size, as counterfeit flash does: a FUSE filesystem of this one file.
 
-    python -m tests.stick.fuseliar DISK LOG MOUNTPOINT REAL LIE [SECONDS]
+    python -m tests.stick.fuseliar DISK LOG MOUNTPOINT REAL LIE [SECONDS [FROM TO]]
 
 DISK has the size that is told; only its first REAL bytes keep what is written to them. LIE is none, wraps,
-zeros, drops or errors. It takes SECONDS for each write. See `tests.stick.fusedisk` for the rest.
+zeros, drops or errors. It takes SECONDS for each write, and a third of
+a second for each read that begins in the bytes from FROM to TO. See `tests.stick.fusedisk` for the rest.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ class FuseLiar(fusedisk.FuseDisk):
     real = 0
     lie = Lie.NONE
     pause = 0.0
+    slow = range(0)
 
     def read_disk(self, length: int, offset: int) -> bytes:
+        if offset in self.slow:
+            time.sleep(0.33)
         return b"".join(self._read_piece(at, count) for at, count in self._pieces(offset, length))
 
     def write_disk(self, data: memoryview, offset: int) -> int:
@@ -57,8 +61,9 @@ class FuseLiar(fusedisk.FuseDisk):
             super().write_disk(data, at % self.real)
 
 
-def main(disk: str, log: str, mountpoint: str, real: str, lie: str, pause: str = "0") -> None:
+def main(disk: str, log: str, mountpoint: str, real: str, lie: str, pause: str = "0", *slow: str) -> None:
     FuseLiar.real, FuseLiar.lie, FuseLiar.pause = int(real), Lie(lie), float(pause)
+    FuseLiar.slow = range(*map(int, slow)) if slow else range(0)
     fusedisk.main(disk, log, mountpoint, server=FuseLiar)
 
 

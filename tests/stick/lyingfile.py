@@ -18,7 +18,7 @@ RANDOM = 128 * 1024 * 1024
 
 
 @contextlib.contextmanager
-def lying(place: Path, lie: Lie, size: int, real: int, *, pause: float = 0.0) -> Iterator[Path]:
+def lying(place: Path, lie: Lie, size: int, real: int, *, pause: float = 0.0, slow: range = range(0)) -> Iterator[Path]:
     """A file of `size` bytes that keeps only the first `real` of them, with random content, in `place`/disk.
 
     Args:
@@ -27,6 +27,7 @@ def lying(place: Path, lie: Lie, size: int, real: int, *, pause: float = 0.0) ->
         size: bytes.
         real: bytes.
         pause: seconds that a write takes.
+        slow: bytes that are slow to read.
     """
     place.mkdir()
     disk, log, file = place / "disk", place / "writes", place / "liar.img"
@@ -35,7 +36,16 @@ def lying(place: Path, lie: Lie, size: int, real: int, *, pause: float = 0.0) ->
     with disk.open("wb") as made:
         made.write(random.Random(1).randbytes(min(real, RANDOM)))
         made.truncate(size)
-    arguments = [disk, log, file, str(real), lie.value, str(pause)]
+    arguments = [
+        os.fspath(disk),
+        os.fspath(log),
+        os.fspath(file),
+        str(real),
+        lie.value,
+        str(pause),
+        str(slow.start),
+        str(slow.stop),
+    ]
     server = subprocess.Popen([sys.executable, "-m", "tests.stick.fuseliar", *arguments], stdin=subprocess.DEVNULL)
     try:
         while not os.path.ismount(file):
