@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from luxusbd.stick import capacity
 from luxusbd.stick.capacity import BLOCK, Findings, State
-from luxusbd.stick.probing import PATIENCE, PER_CHUNK, Prober, chunks
+from luxusbd.stick.probing import PATIENCE, Prober, chunks
 
 CACHE = 1024 * 1024 * 1024
 """Bytes that are written once more before others are read, so that no controller's cache tells what is no more; a
@@ -76,12 +76,10 @@ def _fill(probe: Prober, first: int, end: int) -> int:
 
 def _read_back(probe: Prober, first: int, end: int) -> dict[int, State]:
     states: dict[int, State] = {}
-    seconds: dict[int, float] = {}
+    seconds: dict[tuple[int, int], float] = {}
     patience = _Patience(probe.clock)
     for at, count in chunks(first, end):
-        began = probe.clock()
-        data = probe.read(at, count)
-        passed = probe.clock() - began
+        data, passed = probe.timed(at, count)
         probe.progress.advance(count * BLOCK)
         states |= probe.judged(at, count, data, None)
         patience.told(good=data is not None)
@@ -89,10 +87,8 @@ def _read_back(probe: Prober, first: int, end: int) -> dict[int, State]:
             # those that follow get the state of this one
             return states
         if data is not None:
-            probe.reading += passed
-            probe.fetched += len(data)
-            seconds[at] = passed / count * PER_CHUNK
-    for at, slow in zip(seconds, capacity.slow([*seconds.values()]), strict=True):
-        if slow and states[at] is State.GOOD:
+            seconds[at, count] = passed
+    for at in probe.slow(seconds):
+        if states.get(at) is State.GOOD:
             states[at] = State.SLOW
     return states

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -82,6 +82,30 @@ class Prober:
             raise
         except LuxusbError:
             return None
+
+    def timed(self, number: int, count: int) -> tuple[bytes | None, float]:
+        """What is in blocks, and how many seconds `CHUNK` bytes of that would take."""
+        began = self.clock()
+        data = self.read(number, count)
+        passed = self.clock() - began
+        if data is not None:
+            self.reading += passed
+            self.fetched += len(data)
+        return data, passed / count * PER_CHUNK
+
+    def slow(self, seconds: Mapping[tuple[int, int], float]) -> frozenset[int]:
+        """Which of several stretches, (first block, blocks), are far slower to read than the others.
+
+        Those that seem so are read once more: a machine that had something else to do says nothing about the disk.
+        """
+        again = dict(seconds)
+        for _look in range(2):
+            found = [place for place, slow in zip(again, capacity.slow([*again.values()]), strict=True) if slow]
+            for place in found:
+                data, passed = self.timed(*place)
+                again[place] = min(again[place], passed) if data is not None else again[place]
+        still = zip(again, capacity.slow([*again.values()]), strict=True)
+        return frozenset(first for (first, _count), slow in still if slow)
 
     def write(self, number: int, data: bytes | bytearray) -> bool:
         """Put blocks there; False where that is an error."""

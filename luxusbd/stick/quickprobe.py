@@ -218,26 +218,18 @@ class _Quick:
     def _slow(self, numbers: Sequence[int], end: int) -> frozenset[int]:
         """The blocks among these at which reading on is far slower than at the others."""
         probe = self._probe
-        seconds: dict[int, float] = {}
+        seconds: dict[tuple[int, int], float] = {}
         errors = 0
         for number in numbers:
             probe.progress.advance(CHUNK)
             if errors >= PATIENCE:
                 continue
             count = min(PER_CHUNK, end - number)
-            began = probe.clock()
-            data = probe.read(number, count)
-            passed = probe.clock() - began
-            if data is None:
-                errors += 1
-                continue
-            errors = 0
-            probe.reading += passed
-            probe.fetched += len(data)
-            seconds[number] = passed / count * PER_CHUNK
-        return frozenset(
-            number for number, slow in zip(seconds, capacity.slow([*seconds.values()]), strict=True) if slow
-        )
+            data, passed = probe.timed(number, count)
+            errors = 0 if data is not None else errors + 1
+            if data is not None:
+                seconds[number, count] = passed
+        return probe.slow(seconds)
 
     def _look(self, numbers: Sequence[int]) -> dict[int, State]:
         """Mark blocks and read them back."""

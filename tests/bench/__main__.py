@@ -9,12 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import app, catalogue, daemon, transfer
+from tests.bench import app, catalogue, daemon, probe, transfer
 from tests.harness.service import ServiceError
 
 MEMORY = Path("/dev/shm")
 NEEDED = 6 << 30
-GROUPS = ("daemon", "catalogue", "app", "transfer")
+GROUPS = ("daemon", "catalogue", "app", "transfer", "probe")
 
 
 def main() -> int:
@@ -37,6 +37,8 @@ def main() -> int:
         if "transfer" in groups:
             with tempfile.TemporaryDirectory(prefix="luxusb-bench-", dir=place) as directory:
                 asyncio.run(transfer.bench(Path(directory)))
+        if "probe" in groups:
+            probe.bench(place)
     except ServiceError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import random
 import subprocess
@@ -11,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.stick.fuseliar import Count, Habits
 from tests.stick.liars import Lie
 
 RANDOM = 128 * 1024 * 1024
@@ -18,7 +21,7 @@ RANDOM = 128 * 1024 * 1024
 
 
 @contextlib.contextmanager
-def lying(place: Path, lie: Lie, size: int, real: int, *, pause: float = 0.0, slow: range = range(0)) -> Iterator[Path]:
+def lying(place: Path, lie: Lie, size: int, real: int, **habits: float | tuple[int, int]) -> Iterator[Path]:
     """A file of `size` bytes that keeps only the first `real` of them, with random content, in `place`/disk.
 
     Args:
@@ -26,8 +29,7 @@ def lying(place: Path, lie: Lie, size: int, real: int, *, pause: float = 0.0, sl
         lie: what becomes of the rest.
         size: bytes.
         real: bytes.
-        pause: seconds that a write takes.
-        slow: bytes that are slow to read.
+        habits: the fields of `Habits`.
     """
     place.mkdir()
     disk, log, file = place / "disk", place / "writes", place / "liar.img"
@@ -36,16 +38,8 @@ def lying(place: Path, lie: Lie, size: int, real: int, *, pause: float = 0.0, sl
     with disk.open("wb") as made:
         made.write(random.Random(1).randbytes(min(real, RANDOM)))
         made.truncate(size)
-    arguments = [
-        os.fspath(disk),
-        os.fspath(log),
-        os.fspath(file),
-        str(real),
-        lie.value,
-        str(pause),
-        str(slow.start),
-        str(slow.stop),
-    ]
+    told = Habits(**habits)  # type: ignore[arg-type]
+    arguments = [*map(str, (disk, log, file, real)), lie.value, json.dumps(dataclasses.asdict(told))]
     server = subprocess.Popen([sys.executable, "-m", "tests.stick.fuseliar", *arguments], stdin=subprocess.DEVNULL)
     try:
         while not os.path.ismount(file):
@@ -59,3 +53,8 @@ def lying(place: Path, lie: Lie, size: int, real: int, *, pause: float = 0.0, sl
             subprocess.run(["losetup", "-d", node], check=True)
         subprocess.run(["umount", "-l", file], check=True)
         server.wait(60)
+
+
+def counted(place: Path) -> Count:
+    """What was asked of the file in `place`, after `lying`."""
+    return Count(**json.loads((place / "disk.count").read_text()))

