@@ -301,6 +301,11 @@ class DevicesConfig:
         "Bytes from which on a disk counts as large. Those, and disks on USB whose medium cannot be taken out (hard"
         " disks in a case), are erased only when the caller says that a large disk is meant. 0: none is large.",
     )
+    probe: bool = _key(
+        True,
+        "Whether a disk is probed for counterfeit flash before it is made a stick, when the caller does not say.",
+        runtime=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -296,6 +296,12 @@ class DeviceFailingError(DeviceError):
     dbus_name = PREFIX + "DeviceFailing"
 
 
+class DeviceCounterfeitError(DeviceError):
+    """The disk has less room than it says."""
+
+    dbus_name = PREFIX + "DeviceCounterfeit"
+
+
 class DeviceNotLuxusbError(DeviceError):
     """The disk is not a LUXusb stick."""
 

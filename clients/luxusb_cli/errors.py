@@ -103,6 +103,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "DeviceDamaged": N_(
         "Mend the stick with `luxusb repair`; if that fails, make it anew with `luxusb create`."
     ),
+    LUXUSB + "DeviceCounterfeit": N_("Give it back, and take another one."),
     LUXUSB + "DeviceFailing": N_("Try another port; if the errors stay, take another stick."),
     LUXUSB + "Interrupted": N_("Run the command again."),
     LUXUSB + "Internal": N_("This is a defect of the daemon; its log has the details: `journalctl -u luxusbd`."),

@@ -21,7 +21,7 @@ from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
 from luxusbd.jobs.views import DeviceView, ImportOptions, PruneOptions, RemoteWishes, UpdateWishes
 from luxusbd.settings import check_changeable
-from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, Theme
+from luxusbd.stick.model import MenuChange, MenuStyle, Probe, StickOptions, Theme
 from luxusbd.text import without_secrets
 
 MAX_DEVICES = 64
@@ -90,6 +90,9 @@ class ManagerMethods:
             "AdoptStick": self._adopt_stick,
             "SetPersistence": self._set_persistence,
             "ListStickImages": self._list_stick_images,
+            "RestoreDisk": self._restore_disk,
+            "ProbeCapacity": self._probe_capacity,
+            "Eject": self._eject,
             "OpenImageTarget": self._open_image_target,
             "ListJobs": self._list_jobs,
             "GetSettings": self._get_settings,
@@ -264,6 +267,7 @@ class ManagerMethods:
             allow_large=given[members.ALLOW_LARGE],
             certificates=given[members.CERTIFICATES],
             persistence=given[members.PERSISTENCE],
+            probe=given[members.PROBE] if given.given(members.PROBE) else None,
             dry_run=given[members.DRY_RUN],
         )
         return Answer((render.plan(made),))
@@ -347,6 +351,34 @@ class ManagerMethods:
         view = self._device(call, path)
         await self._gate.authorise(call, given, device.details([view]))
         return _job(await self._engine.set_persistence(call.caller, view.device.identity, image, size))
+
+    async def _probe_capacity(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        await self._gate.authorise(call, given, device.details([view]))
+        return _job(
+            await self._engine.probe_capacity(
+                call.caller,
+                view.device.identity,
+                Probe(given[members.PROBE_MODE]),
+                allow_large=given[members.ALLOW_LARGE],
+            )
+        )
+
+    async def _restore_disk(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        await self._gate.authorise(call, given, device.details([view]))
+        options = StickOptions(filesystem=given[members.PLAIN_FILESYSTEM], label=given[members.PLAIN_LABEL])
+        return _job(
+            await self._engine.restore_disk(
+                call.caller, view.device.identity, options, allow_large=given[members.ALLOW_LARGE]
+            )
+        )
+
+    async def _eject(self, call: Call, given: Options) -> Answer:
+        view = self._device(call, call.args[0])
+        await self._gate.authorise(call, given, device.details([view]))
+        await self._engine.eject(call.caller, view.device.identity)
+        return Answer()
 
     async def _list_stick_images(self, call: Call, given: Options) -> Answer:
         del given

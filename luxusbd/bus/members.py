@@ -12,6 +12,7 @@ from luxusbd.bus.contract import JOB, MANAGER
 from luxusbd.bus.options import Option
 from luxusbd.images.certificate import MAX_CERTIFICATES
 from luxusbd.jobs.listed import Order
+from luxusbd.stick.model import Probe
 
 
 class Action(StrEnum):
@@ -73,6 +74,10 @@ PERSISTENCE_PARTITION = Option("persistence_partition", "t", 0, maximum=1 << 50)
 LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
 CERTIFICATES = Option("certificates", "ah", _NO_FDS, maximum=MAX_CERTIFICATES)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
+PROBE = Option("probe", "b", default=True)
+PROBE_MODE = Option("mode", "s", Probe.QUICK.value, choices=(Probe.QUICK.value, Probe.FULL.value))
+PLAIN_FILESYSTEM = Option("filesystem", "s", "exfat", choices=("exfat", "fat32"))
+PLAIN_LABEL = Option("label", "s", "USB", minimum=1, maximum=11)
 THOROUGH = Option("thorough", "b", default=False)
 CHECK = Option("check", "b", default=False)
 IMAGES = Option("images", "as", _NO_STRINGS, maximum=256)
@@ -136,6 +141,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
             ALLOW_LARGE,
             DRY_RUN,
             CERTIFICATES,
+            PROBE,
         ),
     ),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
@@ -156,8 +162,8 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "SetPersistence"): Rule(Action.WRITE_DEVICE),
     (MANAGER, "OpenImageTarget"): Rule(None),
     (MANAGER, "WriteRaw"): Rule(Action.WRITE_DEVICE),
-    (MANAGER, "RestoreDisk"): Rule(Action.WRITE_DEVICE),
-    (MANAGER, "ProbeCapacity"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "RestoreDisk"): Rule(Action.WRITE_DEVICE, (PLAIN_FILESYSTEM, PLAIN_LABEL, ALLOW_LARGE)),
+    (MANAGER, "ProbeCapacity"): Rule(Action.WRITE_DEVICE, (PROBE_MODE, ALLOW_LARGE)),
     (MANAGER, "Eject"): Rule(Action.WRITE_DEVICE),
     # Asks for manage-all-jobs when the option all_users is set.
     (MANAGER, "ListJobs"): Rule(None, (UNFINISHED, ALL_USERS, LIMIT)),

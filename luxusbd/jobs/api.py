@@ -28,7 +28,7 @@ from luxusbd.jobs.views import (
     RemoteWishes,
     UpdateWishes,
 )
-from luxusbd.stick.model import ManifestImage, MenuChange, StickOptions
+from luxusbd.stick.model import ManifestImage, MenuChange, Probe, StickOptions
 
 
 class Desktop(Protocol):
@@ -43,6 +43,13 @@ class Desktop(Protocol):
         Raises:
             DeviceBusyError: it is in use.
             FailedError: it cannot be, or there is no such service.
+        """
+
+    async def power_off(self, node: str) -> bool:
+        """Switch a disk off, or eject it where it cannot be; False where there is no such service, or it cannot.
+
+        Raises:
+            DeviceBusyError: it is in use.
         """
 
 
@@ -188,6 +195,7 @@ class Engine(Protocol):
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        probe: bool | None = None,
         dry_run: bool = False,
     ) -> Plan:
         """Work out a stick without touching anything.
@@ -200,6 +208,7 @@ class Engine(Protocol):
             allow_large: whether a large disk is meant.
             persistence: bytes for changes by references of images.
             certificates: files with keys to enrol, which stay the caller's.
+            probe: whether the devices are probed before they are erased; None as it is configured.
             dry_run: only the figures, also where there is no room; the plan cannot be used.
         """
 
@@ -242,6 +251,19 @@ class Engine(Protocol):
 
     async def set_persistence(self, caller: Caller, device: DeviceIdentity, image: str, size: int) -> Job:
         """Give an image on a stick `size` bytes for changes, or take its room away with 0."""
+
+    async def probe_capacity(
+        self, caller: Caller, device: DeviceIdentity, mode: Probe, *, allow_large: bool = False
+    ) -> Job:
+        """Find out what a disk holds."""
+
+    async def restore_disk(
+        self, caller: Caller, device: DeviceIdentity, options: StickOptions, *, allow_large: bool = False
+    ) -> Job:
+        """Make a plain drive of it, with the filesystem and the label of `options`."""
+
+    async def eject(self, caller: Caller, device: DeviceIdentity) -> None:
+        """Flush a disk and switch it off."""
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order; `DeviceNotLuxusbError`."""

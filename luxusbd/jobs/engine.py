@@ -33,7 +33,7 @@ from luxusbd.jobs.views import (
     RemoteWishes,
     UpdateWishes,
 )
-from luxusbd.stick.model import ManifestImage, MenuChange, StickOptions
+from luxusbd.stick.model import ManifestImage, MenuChange, Probe, StickOptions
 
 FEATURES = (
     "ListDistributions",
@@ -66,6 +66,9 @@ FEATURES = (
     "RescanStick",
     "AdoptStick",
     "SetPersistence",
+    "RestoreDisk",
+    "ProbeCapacity",
+    "Eject",
     "ListStickImages",
     "OpenImageTarget",
     "ListJobs",
@@ -222,6 +225,7 @@ class LuxusbEngine:
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        probe: bool | None = None,
         dry_run: bool = False,
     ) -> Plan:
         """Work out a stick."""
@@ -233,6 +237,7 @@ class LuxusbEngine:
             allow_large=allow_large,
             persistence=persistence or {},
             dry_run=dry_run,
+            probe=probe,
         )
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:
@@ -299,6 +304,22 @@ class LuxusbEngine:
         """Give an image on a stick room for changes, or take it away."""
         await self._parts.registry.looked_at([device])
         return await self._parts.sticks.set_persistence(caller, device, image, size)
+
+    async def probe_capacity(
+        self, caller: Caller, device: DeviceIdentity, mode: Probe, *, allow_large: bool = False
+    ) -> Job:
+        """Find out what a disk holds."""
+        return await self._parts.whole_disks.probe(caller, device, mode, allow_large=allow_large)
+
+    async def restore_disk(
+        self, caller: Caller, device: DeviceIdentity, options: StickOptions, *, allow_large: bool = False
+    ) -> Job:
+        """Make a plain drive of it."""
+        return await self._parts.whole_disks.restore(caller, device, options, allow_large=allow_large)
+
+    async def eject(self, caller: Caller, device: DeviceIdentity) -> None:  # noqa: ARG002
+        """Flush a disk and switch it off."""
+        await self._parts.whole_disks.eject(device)
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:  # noqa: ARG002
         """The images on a stick in menu order."""

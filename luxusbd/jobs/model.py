@@ -23,6 +23,8 @@ class Operation(StrEnum):
     REPAIR = "repair"
     ADOPT = "adopt"
     PERSIST = "persist"
+    PROBE = "probe"
+    RESTORE = "restore"
     UPDATE_CATALOG = "update-catalog"
     RACE = "race-mirrors"
 

@@ -25,6 +25,7 @@ from luxusbd.jobs.catalogremote import CatalogRemotes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.certificates import AdminCertificates
 from luxusbd.jobs.checking import Checker
+from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.holds import Holds
@@ -44,6 +45,7 @@ from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
+from luxusbd.jobs.savedfiles import SavedFiles
 from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.steering import Steering, slots
 from luxusbd.jobs.stickcomparison import StickComparer
@@ -59,6 +61,7 @@ from luxusbd.jobs.upkeep import Upkeep
 from luxusbd.jobs.vouching import Makers
 from luxusbd.jobs.waiting import SpaceWatch
 from luxusbd.jobs.wakefulness import Wakefulness
+from luxusbd.jobs.wholedisks import WholeDisks
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.settings import ChangedSettings
 from luxusbd.store import Store
@@ -195,6 +198,10 @@ class Parts:
             unmounting=self.unmounting,
             staging=self._staging,
         )
+        device_jobs = DeviceJobs(self.queue, self.registry, holds)
+        self.whole_disks = WholeDisks(
+            self.registry, device_jobs, workshop, self.unmounting, SavedFiles(state / "probes")
+        )
         self.sticks = Sticks(
             self.queue,
             self.registry,
@@ -202,15 +209,16 @@ class Parts:
             self.downloads,
             self.planner,
             workshop,
-            holds=holds,
+            jobs=device_jobs,
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
+            probing=lambda: self.steering.config.devices.probe,
             startfiles=StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)
         self._upkeep = Upkeep(images, catalog, self.downloads, self.keeper, self.logos)
-        self.queue.add_listener(_Cleanup(self.imports, self.sticks))
+        self.queue.add_listener(_Cleanup(self.imports, device_jobs))
         self._mark = UnfinishedMark(state / "unfinished")
         self.queue.add_listener(self._mark)
         self.queue.add_listener(self.awake)
@@ -303,14 +311,14 @@ def _limits(config: Config) -> Limits:
 class _Cleanup(Listener):
     """Gives back what a job held, also when it ended without ever having run."""
 
-    def __init__(self, imports: Imports, sticks: Sticks) -> None:
+    def __init__(self, imports: Imports, devices: DeviceJobs) -> None:
         self._imports = imports
-        self._sticks = sticks
+        self._devices = devices
         self._tasks: set[asyncio.Task[None]] = set()
 
     def job_finished(self, job: Job) -> None:
         self._imports.job_ended(job)
         if job.device_ids:
-            task = asyncio.get_running_loop().create_task(self._sticks.job_ended(job))
+            task = asyncio.get_running_loop().create_task(self._devices.ended(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

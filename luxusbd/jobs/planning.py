@@ -113,6 +113,8 @@ class StoredPlan:
     plan: Plan
     uid: int
     images: tuple[Wanted, ...]
+    probe: bool | None = None
+    """Whether the disks are probed before they are erased; None where the caller does not say."""
 
 
 class Planner:
@@ -174,6 +176,7 @@ class Planner:
         *,
         allow_large: bool = False,
         persistence: Mapping[str, int] = MappingProxyType({}),
+        probe: bool | None = None,
         dry_run: bool = False,
     ) -> Plan:
         """A plan for a new stick on every device; `persistence` is bytes for changes by references of images.
@@ -198,7 +201,7 @@ class Planner:
         layouts = [self._layout(identity, options) for identity in devices]
         if not allow_large:
             for view, _layout in layouts:
-                _check_large(view)
+                check_large(view)
         kind = Kind(options.filesystem)
         firmware = require_all(image_file=any(not view.device.node for view, _layout in layouts), kind=kind)
         sizes = changes.by_reference(references, persistence)
@@ -235,7 +238,7 @@ class Planner:
             warnings=tuple(warnings),
         )
         if not dry_run:
-            self._plans[plan.token] = StoredPlan(plan, caller.uid, images)
+            self._plans[plan.token] = StoredPlan(plan, caller.uid, images, probe)
         return plan
 
     def check_trust(self, stored: StoredImage) -> None:
@@ -372,11 +375,16 @@ class Planner:
         )
 
 
-def _check_large(view: DeviceView) -> None:
+def check_large(view: DeviceView) -> None:
+    """Refuse a disk that may be no stick, unless somebody says that it is meant.
+
+    Raises:
+        LargeDiskError: it is.
+    """
     if view.device.large:
         raise LargeDiskError(
             f"{name_of(view)} is {view.device.large}, which may be somebody's archive and no stick; if it is to be"
-            " erased, plan with the option allow_large (--allow-large)"
+            " erased, use the option allow_large (--allow-large)"
         )
 
 

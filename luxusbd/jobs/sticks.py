@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,14 +27,22 @@ from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
 from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
+from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, wait_for_children
-from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.model import Job, Operation
-from luxusbd.jobs.planning import Planner, Wanted, check_bootable, check_companion, fetched_sizes, room_for_changes
+from luxusbd.jobs.planning import (
+    Planner,
+    StoredPlan,
+    Wanted,
+    check_bootable,
+    check_companion,
+    fetched_sizes,
+    room_for_changes,
+)
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
-from luxusbd.jobs.running import JobContext, Lane, Runner
+from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
@@ -48,6 +56,7 @@ from luxusbd.stick.model import (
     ManifestImage,
     MenuChange,
     PartitionRole,
+    Probe,
     StickOperation,
     StickOptions,
 )
@@ -68,12 +77,14 @@ class Sticks:
         planner: Planner,
         workshop: Workshop,
         *,
-        holds: Holds,
+        jobs: DeviceJobs,
         unmounting: Unmounting,
         updates: StickUpdates,
         startfiles: StartFiles,
+        probing: Callable[[], bool],
     ) -> None:
-        self._holds = holds
+        """`probing` says whether a disk is probed before it is made a stick, when the caller does not."""
+        self._jobs = jobs
         self._unmounting = unmounting
         self._queue = queue
         self._registry = registry
@@ -85,6 +96,7 @@ class Sticks:
         self._adoptions = Adoptions(workshop)
         self._updates = updates
         self._startfiles = startfiles
+        self._probing = probing
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -96,9 +108,9 @@ class Sticks:
         self._planner.use(caller, token)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
-            return await self._run_create(context, caller, identities, planned.images, planned.plan.options)
+            return await self._run_create(context, caller, identities, planned)
 
-        return await self._submit(
+        return await self._jobs.submit(
             Operation.CREATE,
             caller,
             identities,
@@ -134,7 +146,7 @@ class Sticks:
             sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
             return await self._workshop.work(context, identity, StickOperation.ADD, overall, images=sources)
 
-        return await self._submit(
+        return await self._jobs.submit(
             Operation.ADD,
             caller,
             [identity],
@@ -158,7 +170,7 @@ class Sticks:
             overall = Overall(context, 0, 1)
             return await self._workshop.work(context, identity, StickOperation.REMOVE, overall, remove=tuple(files))
 
-        return await self._submit(
+        return await self._jobs.submit(
             Operation.REMOVE,
             caller,
             [identity],
@@ -204,7 +216,7 @@ class Sticks:
             sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
             return await self._updates.run(context, identity, overall, plan, sources)
 
-        return await self._submit(
+        return await self._jobs.submit(
             Operation.UPDATE,
             caller,
             [identity],
@@ -230,7 +242,7 @@ class Sticks:
                 context, identity, StickOperation.REFRESH, overall, options=options, change=change
             )
 
-        return await self._submit(Operation.REFRESH, caller, [identity], run, title=name_of(view), params={})
+        return await self._jobs.submit(Operation.REFRESH, caller, [identity], run, title=name_of(view), params={})
 
     async def verify(self, caller: Caller, identity: DeviceIdentity) -> Job:
         """Start comparing everything on the stick with its manifest."""
@@ -256,7 +268,7 @@ class Sticks:
                 os.close(target)
             return {**made, **found.result()}
 
-        return await self._submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
+        return await self._jobs.submit(Operation.RESCAN, caller, [identity], run, title=name_of(view), params={})
 
     async def set_persistence(self, caller: Caller, identity: DeviceIdentity, named: str, size: int) -> Job:
         """Start giving an image on a stick room for changes, or taking it away with 0; also by the room's own name,
@@ -283,7 +295,7 @@ class Sticks:
             )
 
         title = f"{size_text(size)} for changes of {name}" if size else f"no changes of {name} any more"
-        return await self._submit(
+        return await self._jobs.submit(
             Operation.PERSIST, caller, [identity], run, title=f"{title} on {name_of(view)}", params={"names": [name]}
         )
 
@@ -294,7 +306,7 @@ class Sticks:
         async def run(context: JobContext) -> Mapping[str, Any]:
             return await self._repairs.run(context, view)
 
-        return await self._submit(Operation.REPAIR, caller, [identity], run, title=name_of(view), params={})
+        return await self._jobs.submit(Operation.REPAIR, caller, [identity], run, title=name_of(view), params={})
 
     async def adopt(self, caller: Caller, identity: DeviceIdentity, *, dry_run: bool) -> Job:
         """Start taking over a stick of LUXusb 0.6.3, or saying what that would do.
@@ -323,7 +335,7 @@ class Sticks:
         async def run(context: JobContext) -> Mapping[str, Any]:
             return await self._adoptions.run(context, view)
 
-        return await self._submit(Operation.ADOPT, caller, [identity], run, title=name_of(view), params={})
+        return await self._jobs.submit(Operation.ADOPT, caller, [identity], run, title=name_of(view), params={})
 
     async def images(self, identity: DeviceIdentity) -> tuple[ManifestImage, ...]:
         """The images on a stick in menu order."""
@@ -350,43 +362,7 @@ class Sticks:
                 raise VerificationError(_verdict(name_of(view), result))
             return result
 
-        return await self._submit(operation, caller, [identity], run, title=name_of(view), params={})
-
-    async def _submit(
-        self,
-        operation: Operation,
-        caller: Caller,
-        identities: Sequence[DeviceIdentity],
-        runner: Runner,
-        *,
-        title: str,
-        params: Mapping[str, Any],
-    ) -> Job:
-        async def run(context: JobContext) -> Mapping[str, Any]:
-            try:
-                return await runner(context)
-            finally:
-                # before the end is told: who waits for it wants to use the stick right then
-                await self.job_ended(context.job)
-
-        # the plan is used up, and the job does not exist before it is stored: nothing may be removed in between
-        with self._holds.keep(caller.uid, params.get("images", ())):
-            job = await self._queue.submit(
-                operation,
-                Lane.STICK,
-                run,
-                owner_uid=caller.uid,
-                params={**params, "devices": [identity.id for identity in identities]},
-                title=title,
-                device_ids=tuple(identity.id for identity in identities),
-            )
-        try:
-            for identity in identities:
-                self._registry.claim(identity, job.id)
-        except LuxusbError:
-            self._queue.cancel(job.id, keep_partial=True)
-            raise
-        return job
+        return await self._jobs.submit(operation, caller, [identity], run, title=name_of(view), params={})
 
     def _stick(self, identity: DeviceIdentity, *, damaged: bool = False, idle: bool = True) -> DeviceView:
         view = self._registry.check_writable(identity) if idle else self._registry.current(identity)
@@ -401,9 +377,11 @@ class Sticks:
         context: JobContext,
         caller: Caller,
         identities: Sequence[DeviceIdentity],
-        images: Sequence[Wanted],
-        options: StickOptions,
+        planned: StoredPlan,
     ) -> Mapping[str, Any]:
+        images: Sequence[Wanted] = planned.images
+        options = planned.plan.options
+        probe = Probe.QUICK if (self._probing() if planned.probe is None else planned.probe) else Probe.NONE
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
         kind = Kind(options.filesystem)
         sources = await self._fetch(context, caller, images, overall, kind, companion=options.companion > 0)
@@ -440,6 +418,7 @@ class Sticks:
                 overall,
                 images=sources,
                 options=options,
+                probe=probe,
                 persist=tuple((image.name, image.persistence) for image in images if image.persistence),
             )
 
@@ -480,11 +459,6 @@ class Sticks:
         check_bootable(stored)
         self._planner.check_trust(stored)
         return stored
-
-    async def job_ended(self, job: Job) -> None:
-        """Give the devices of a finished job free and look at them anew."""
-        for device_id in job.device_ids:
-            await self._registry.release(device_id, job.id)
 
 
 def _verdict(name: str, result: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.stick.model import (
     ManifestImage,
     MenuChange,
+    Probe,
     SourceImage,
     StickOperation,
     StickOptions,
@@ -47,6 +48,9 @@ AGAIN = {
     Operation.RESCAN: "the stick still starts what it started before: rescan it again",
     Operation.PERSIST: "the stick still starts: set the room for changes again",
     Operation.REPAIR: "the stick starts what it started before: repair it again",
+    Operation.PROBE: "what it overwrote is kept on this machine: probe the disk again, and it is put back first; what a"
+    " full probe has written is gone",
+    Operation.RESTORE: "the disk has no filesystem: restore it again",
     Operation.ADOPT: "no image was touched: adopt the stick again",
 }
 """What helps when a job of this kind was cut."""
@@ -87,8 +91,11 @@ class Workshop:
         options: StickOptions | None = None,
         change: MenuChange | None = None,
         target: int | None = None,
+        probe: Probe = Probe.NONE,
+        saved: int | None = None,
     ) -> Mapping[str, Any]:
-        """Let a worker carry out one order; `target` is the device where it is open and locked already.
+        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` the
+        file for what a quick probe overwrites.
 
         Raises:
             LuxusbError: what the worker says, or that the device is gone.
@@ -114,7 +121,10 @@ class Workshop:
                 found=found,
                 persist=persist,
                 change=change or MenuChange(),
+                probe=probe,
             )
+            if saved is not None:
+                fds.append(os.dup(saved))
 
             def progress(now: StickProgress) -> None:
                 overall.device(identity.id, now)

@@ -11,6 +11,7 @@ from luxusbd.stick import manifest as manifests
 from luxusbd.stick.isofiles import FileKind, FoundFile
 from luxusbd.stick.model import (
     MenuChange,
+    Probe,
     SourceImage,
     StickContents,
     StickOperation,
@@ -39,12 +40,13 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "found": [manifests.image_to_json(image) for image in order.found],
         "persist": [list(each) for each in order.persist],
         "change": {name: value for name, value in asdict(order.change).items() if value is not None},
+        "probe": order.probe.value,
     }
 
 
 def order_fds(order: StickOrder) -> tuple[int, ...]:
-    """The descriptors that go with an order: the target, then the images in the order of `add`."""
-    return (order.fd, *(source.fd for source in order.add))
+    """The descriptors that go with an order: the target, the images in the order of `add`, then `saved`."""
+    return (order.fd, *(source.fd for source in order.add), *((order.saved,) if order.saved >= 0 else ()))
 
 
 def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrder:
@@ -53,8 +55,10 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
     Raises:
         InternalError: the number of descriptors does not fit.
     """
-    if len(fds) != 1 + len(document["add"]):
-        raise InternalError(f"{len(fds)} descriptors came with an order for {len(document['add'])} images")
+    probe, images = Probe(document["probe"]), len(document["add"])
+    keeps = document["operation"] == StickOperation.PROBE and probe is Probe.QUICK
+    if len(fds) != 1 + images + keeps:
+        raise InternalError(f"{len(fds)} descriptors came with an order for {images} images")
     return StickOrder(
         operation=StickOperation(document["operation"]),
         fd=fds[0],
@@ -64,12 +68,14 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         options=manifests.options_from_json(document["options"]),
         add=tuple(
             SourceImage(fd, manifests.image_from_json(image), sha512)
-            for fd, image, sha512 in zip(fds[1:], document["add"], document["sha512"], strict=True)
+            for fd, image, sha512 in zip(fds[1 : images + 1], document["add"], document["sha512"], strict=True)
         ),
         remove=tuple(document["remove"]),
         found=tuple(manifests.image_from_json(image) for image in document["found"]),
         persist=tuple((name, size) for name, size in document["persist"]),
         change=_change_from_json(document["change"]),
+        probe=probe,
+        saved=fds[-1] if keeps else -1,
     )
 
 

@@ -212,6 +212,16 @@ class Manifest:
         return self.companion_uuid if image.partition is PartitionRole.COMPANION else self.data_uuid
 
 
+class Probe(StrEnum):
+    """How a disk is found out."""
+
+    NONE = "none"
+    QUICK = "quick"
+    """Blocks all over it, and what was there is put back."""
+    FULL = "full"
+    """All of it; nothing is left of what was there."""
+
+
 class StickOperation(StrEnum):
     """What a stick worker can be asked to do."""
 
@@ -236,6 +246,10 @@ class StickOperation(StrEnum):
     """Make a LUXusb stick of it, whose images are `found`."""
     PERSIST = "persist"
     """Give images room for changes, or take it away."""
+    PROBE = "probe"
+    """Find out what the disk holds, as `probe` says."""
+    RESTORE = "restore"
+    """Make it a plain drive with the filesystem and the label of the options."""
     REBUILD = "rebuild"
     """As REPAIR, for a stick without a manifest, whose images are `found`."""
 
@@ -273,6 +287,10 @@ class StickOrder:
     """(file name in /iso, bytes) for images that get room for changes; 0 takes it away."""
     change: MenuChange = MenuChange()
     """For REFRESH."""
+    probe: Probe = Probe.NONE
+    """For PROBE, and for CREATE before anything is erased."""
+    saved: int = -1
+    """For a quick PROBE: a file of the core for what it overwrites, in the worker's own numbering."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,12 @@ async def write_table(fd: int, layout: Layout, disk_uuid: str) -> None:
         ToolMissingError, ToolFailedError: sfdisk.
         DeviceError: the disk cannot be written.
     """
-    await in_thread(_wipe, fd, layout)
+    await in_thread(wipe, fd, layout)
+    await write_script(fd, table_script(layout, disk_uuid))
+
+
+async def write_script(fd: int, script: str) -> None:
+    """Write the partition table that a script for sfdisk(8) describes, and flush; errors as for `write_table`."""
     await process.run(
         [
             "sfdisk",
@@ -61,7 +66,7 @@ async def write_table(fd: int, layout: Layout, disk_uuid: str) -> None:
             "--wipe-partitions=never",
             f"/proc/self/fd/{fd}",
         ],
-        stdin=table_script(layout, disk_uuid).encode("ascii"),
+        stdin=script.encode("ascii"),
         pass_fds=(fd,),
     )
     await in_thread(sync, fd)
@@ -146,7 +151,8 @@ def partition_nodes(fd: int) -> tuple[PartitionNode, ...]:
     return tuple(nodes)
 
 
-def _wipe(fd: int, layout: Layout) -> None:
+def wipe(fd: int, layout: Layout) -> None:
+    """Take away every table of a disk, and whatever is at the start of the partitions to come; then flush."""
     nothing = bytes(MIB)
     write_all(fd, nothing, 0)
     tail = min(MIB, layout.size)

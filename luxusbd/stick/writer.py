@@ -39,6 +39,7 @@ from luxusbd.stick import (
     sums,
     target,
     updating,
+    wholedisk,
     work,
 )
 from luxusbd.stick import manifest as manifests
@@ -50,6 +51,7 @@ from luxusbd.stick.model import (
     Manifest,
     ManifestImage,
     PartitionRole,
+    Probe,
     SourceImage,
     StickOperation,
     StickOrder,
@@ -100,6 +102,10 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 async with work.existing(order, progress, after_step) as session:
                     manifest, _menus = await session.look()
                     return await work.result(session, manifest, 0)
+            case StickOperation.PROBE:
+                return await wholedisk.probe(order, progress)
+            case StickOperation.RESTORE:
+                return await wholedisk.restore(order, progress)
             case StickOperation.PERSIST:
                 return await persisting.persist(order, progress, after_step)
             case StickOperation.RESCAN:
@@ -145,7 +151,9 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
         kind=kind,
         certificates=order.options.certificates,
     )
-    progress.expect(2 * files.size + 2 * sum(source.image.size for source in order.add))
+    if order.probe is Probe.QUICK and order.node:
+        await wholedisk.check_genuine(order, progress)
+    progress.expect(progress.done + 2 * files.size + 2 * sum(source.image.size for source in order.add))
     progress.stage("partition")
     with target.exclusive(order):
         await partition.write_table(order.fd, table, str(uuid.uuid4()))

@@ -42,7 +42,15 @@ from luxusbd.jobs.views import (
     RemoteWishes,
     UpdateWishes,
 )
-from luxusbd.stick.model import Layout, ManifestImage, MenuChange, PartitionRole, PlannedPartition, StickOptions
+from luxusbd.stick.model import (
+    Layout,
+    ManifestImage,
+    MenuChange,
+    PartitionRole,
+    PlannedPartition,
+    Probe,
+    StickOptions,
+)
 
 FEATURES = (
     "ListDistributions",
@@ -372,6 +380,7 @@ class FakeEngine:
         allow_large: bool = False,
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
+        probe: bool | None = None,
         dry_run: bool = False,
     ) -> Plan:
         self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence))
@@ -441,6 +450,21 @@ class FakeEngine:
     async def set_persistence(self, caller: Caller, device: DeviceIdentity, image: str, size: int) -> Job:
         self.calls.append(("set_persistence", device, image, size))
         return self.new_job(caller, Operation.PERSIST, device.id)
+
+    async def probe_capacity(
+        self, caller: Caller, device: DeviceIdentity, mode: Probe, *, allow_large: bool = False
+    ) -> Job:
+        self.calls.append(("probe_capacity", device, mode, allow_large))
+        return self.new_job(caller, Operation.PROBE, device.id)
+
+    async def restore_disk(
+        self, caller: Caller, device: DeviceIdentity, options: StickOptions, *, allow_large: bool = False
+    ) -> Job:
+        self.calls.append(("restore_disk", device, options, allow_large))
+        return self.new_job(caller, Operation.RESTORE, device.id)
+
+    async def eject(self, caller: Caller, device: DeviceIdentity) -> None:
+        self.calls.append(("eject", device))
 
     async def list_stick_images(self, caller: Caller, device: DeviceIdentity) -> tuple[ManifestImage, ...]:
         return self.views[device.id].images

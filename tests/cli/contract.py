@@ -73,7 +73,10 @@ OPTIONS: dict[str, dict[str, str]] = {
         "label": "s",
         "raw": "b",
         "allow_large": "b",
+        "probe": "b",
     },
+    "RestoreDisk": {"filesystem": "s", "label": "s", "allow_large": "b"},
+    "ProbeCapacity": {"mode": "s", "allow_large": "b"},
     "UpdateStick": {
         "check": "b",
         "images": "as",

@@ -52,6 +52,7 @@ class Handlers(Jobs):
         self.repaired: dict[str, Variant] = {"sound": Variant("b", True)}
         """Result of a repair."""
         self.adopted: dict[str, Variant] = {}
+        self.probed = world.probed("genuine", 16 * world.GIB)
         """Result of a takeover, also of a dry run."""
         self.rescanned: dict[str, Variant] = {}
         self.updated: dict[str, Variant] = {}
@@ -196,9 +197,11 @@ class Handlers(Jobs):
                 if body[0] not in self.plans:
                     raise RefusalError(f"{ERROR}PlanExpired", "The plan is unknown or used.")
                 return self.new_job("write-raw", "an image", devices=self.plans.pop(body[0])[0]).path
-            case "RestoreDisk" | "ProbeCapacity":
+            case "RestoreDisk":
+                return self.new_job("restore", "a disk", devices=[self._known_device(body[0], sender)]).path
+            case "ProbeCapacity":
                 path = self._known_device(body[0], sender)
-                return self.new_job("restore" if member == "RestoreDisk" else "probe", "a disk", devices=[path]).path
+                return self.new_job("probe", "a disk", devices=[path], outcome=self.probed).path
             case "AdoptStick":
                 path = self._known_device(body[0], sender)
                 return self.new_job("adopt", "an old stick", devices=[path], outcome=self.adopted).path

@@ -34,7 +34,7 @@ def test_write_raw(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
     ("command", "member", "danger", "done"),
     [
         ("restore", "RestoreDisk", "Everything on it will be lost.", "/dev/sdb is a plain drive again."),
-        ("probe", "ProbeCapacity", "unless the disk is counterfeit", "/dev/sdb holds what it says."),
+        ("probe", "ProbeCapacity", "What is on it comes back afterwards.", "/dev/sdb holds what it says."),
     ],
 )
 def test_restore_and_probe(luxusb: Run, daemon: FakeDaemon, command: str, member: str, danger: str, done: str) -> None:
@@ -48,6 +48,40 @@ def test_restore_and_probe(luxusb: Run, daemon: FakeDaemon, command: str, member
         assert luxusb(command, *arguments).code == 2
     assert luxusb(command, "--device", "sdc", *CONSENT).code == 1
     assert len(daemon.called(member)) == 1
+
+
+def test_a_probe_that_finds_a_counterfeit(luxusb: Run, daemon: FakeDaemon) -> None:
+    daemon.probed = world.probed("wraps", 4 * world.GIB)
+    result = luxusb("probe", "--device", "sdb", *CONSENT)
+    assert result.code == 1
+    assert [line.split() for line in result.out.splitlines()[-4:]] == [
+        ["FROM", "SIZE", "STATE"],
+        ["0", "B", "4", "GiB", "good"],
+        ["4", "GiB", "12", "GiB", "has", "what", "was", "written", "elsewhere"],
+        ["It", "reads", "20", "MiB/s", "and", "writes", "10", "MiB/s,", "one", "block", "after", "the", "other."],
+    ]
+    assert "/dev/sdb is counterfeit or broken" in result.err
+    assert "It has 4 GiB and not 16 GiB: what is written past that overwrites what is before." in result.err
+    failed = luxusb("probe", "--device", "sdb", "--json", *CONSENT)
+    assert failed.code == 1
+    assert failed.document["error"]["name"] == "org.luxusb.Error.DeviceCounterfeit"
+    assert failed.document["job"]["result"]["capacity"] == 4 * world.GIB
+    daemon.probed = world.probed("slow", 16 * world.GIB)
+    assert "far slower" in luxusb("probe", "--device", "sdb", *CONSENT).out
+
+
+def test_what_restore_and_probe_can_be_told(luxusb: Run, daemon: FakeDaemon) -> None:
+    told = ("--filesystem", "fat32", "--label", "MUSIC", "--allow-large")
+    assert luxusb("restore", "--device", "sdb", *told, *CONSENT).code == 0
+    assert (
+        luxusb("probe", "--full", "--device", "sdb", *CONSENT).out.splitlines()[2] == "  Everything on it will be lost."
+    )
+    assert luxusb("create", "ubuntu", "--no-probe", "--device", "sdb", *CONSENT).code == 0
+    given = [
+        {key: value.value for key, value in daemon.called(member)[0].body[place].items()}
+        for member, place in (("RestoreDisk", 1), ("ProbeCapacity", 1), ("PlanStick", 2))
+    ]
+    assert given == [{"filesystem": "fat32", "label": "MUSIC", "allow_large": True}, {"mode": "full"}, {"probe": False}]
 
 
 @pytest.mark.parametrize("command", ["restore", "probe", "write-raw"])

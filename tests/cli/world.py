@@ -334,3 +334,21 @@ def inspected() -> dict[str, Variant]:
         "sha256": Variant("s", ""),
         "genuine": Variant("s", ""),
     }
+
+
+def probed(verdict: str, capacity: int) -> dict[str, Variant]:
+    """The Result of ProbeCapacity for a disk that says it has 16 GiB."""
+    rows = [(0, capacity, "good"), (capacity, 16 * GIB - capacity, "good" if capacity == 16 * GIB else "wrapped")]
+    regions = [
+        {"start": Variant("t", start), "size": Variant("t", size), "state": Variant("s", state)}
+        for start, size, state in rows
+        if size
+    ]
+    numbers = {"size": 16 * GIB, "capacity": capacity, "write_rate": 10 << 20, "read_rate": 20 << 20}
+    return {
+        "mode": Variant("s", "quick"),
+        "verdict": Variant("s", verdict),
+        "message": Variant("s", ""),
+        "regions": Variant("aa{sv}", regions),
+        **{key: Variant("t", value) for key, value in numbers.items()},
+    }

@@ -72,6 +72,12 @@ class FuseDisk:
                 answer, failed = b"", error.errno or errno.EIO
             os.write(self._device, _OUT.pack(_OUT.size + len(answer), -failed, unique) + answer)
 
+    def read_disk(self, length: int, offset: int) -> bytes:
+        return os.pread(self._disk, length, offset)
+
+    def write_disk(self, data: memoryview, offset: int) -> int:
+        return os.pwrite(self._disk, data, offset)
+
     def _answer(self, operation: int, body: memoryview) -> bytes:
         match operation:
             case _Operation.INIT:
@@ -86,12 +92,12 @@ class FuseDisk:
                 return struct.pack("<QII", 1, _DIRECT_IO, 0)
             case _Operation.READ:
                 _handle, offset, length, *_rest = _READ_WRITE.unpack_from(body)
-                return os.pread(self._disk, length, offset)
+                return self.read_disk(length, offset)
             case _Operation.WRITE:
                 _handle, offset, length, *_rest = _READ_WRITE.unpack_from(body)
                 data = body[_READ_WRITE.size : _READ_WRITE.size + length]
                 self._record(b"W", offset, data)
-                if os.pwrite(self._disk, data, offset) != length:
+                if self.write_disk(data, offset) != length:
                     raise OSError(errno.EIO, "short write")
                 return struct.pack("<II", length, 0)
             case _Operation.STATFS:
@@ -109,15 +115,16 @@ class FuseDisk:
             raise OSError(errno.EIO, "short write to the log")
 
 
-def main(disk: str, log: str, mountpoint: str) -> None:
+def main(disk: str, log: str, mountpoint: str, server: type[FuseDisk] = FuseDisk) -> None:
     device = os.open("/dev/fuse", os.O_RDWR)
     libc = ctypes.CDLL(None, use_errno=True)
     options = f"fd={device},rootmode={stat.S_IFREG:o},user_id=0,group_id=0"
     if libc.mount(b"luxusb-test", mountpoint.encode(), b"fuse", ctypes.c_ulong(0), options.encode()) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"mounting {mountpoint}: {os.strerror(number)}")
-    FuseDisk(Path(disk), Path(log), device).run()
+    server(Path(disk), Path(log), device).run()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    _disk, _log, _mountpoint = sys.argv[1:]
+    main(_disk, _log, _mountpoint)

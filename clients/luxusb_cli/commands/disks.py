@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from luxusb_cli.targets import TargetChoice
 if TYPE_CHECKING:
     from luxusb_cli.calls import Work
     from luxusb_cli.client import Client
+    from luxusb_cli.connection import Options
+    from luxusb_cli.model import JobInfo
     from luxusb_cli.targets import Target
 
 
@@ -80,30 +83,44 @@ def write_raw(
     return run(state, body)
 
 
+@dataclass(frozen=True)
+class _Warned:
+    """What is done to a whole disk once its name was typed."""
+
+    work: Work
+    options: Options
+    warning: str
+    question: str
+    done: str | Callable[[Target, JobInfo], ExitCode]
+    """A line for the end, or what tells of it and gives the exit status."""
+
+
 def _whole_disk(
-    state: State,
-    choice: TargetChoice,
-    yes: bool,
-    device_ids: Sequence[str],
-    options: JobOptions,
-    work: Work,
-    warning: str,
-    question: str,
-    done: str,
+    state: State, choice: TargetChoice, yes: bool, device_ids: Sequence[str], options: JobOptions, what: _Warned
 ) -> ExitCode:
     async def body(client: Client) -> ExitCode:
         from luxusb_cli.consent import ask_for_names, check_ids
         from luxusb_cli.targets import open_targets
 
-        await client.require(work.member, work.failed)
+        await client.require(what.work.member, what.work.failed)
         async with open_targets(client, choice) as (target,):
             check_ids([target], device_ids)
             if not state.json:
-                _print_danger(target, _(warning))
+                _print_danger(target, _(what.warning))
             if not yes:
-                await ask_for_names([target], _(question))
-            start = partial(client.work_on, target.device.path, work)
-            return await one_job(state, client, target, start, options, _(done).format(device=target.name))
+                await ask_for_names([target], _(what.question))
+            start = partial(client.work_on, target.device.path, what.work, what.options)
+            if isinstance(what.done, str):
+                return await one_job(state, client, target, start, options, _(what.done).format(device=target.name))
+            (job,) = await run_jobs(state, client, [start], options, target)
+            if options.wait:
+                conclude([job], {"job": job})
+                return what.done(target, job)
+            if state.json:
+                state.emit({"job": job})
+            else:
+                say_started([job])
+            return ExitCode.DONE
 
     from luxusb_cli.consent import check_possible
 
@@ -118,62 +135,96 @@ def _print_danger(target: Target, warning: str) -> None:
     say(f"  {warning}", "red")
 
 
+_allow_large = click.option(
+    "--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."
+)
+
+
 @click.command(short_help="Make a disk a plain drive again.")
+@click.option("--filesystem", type=click.Choice(("exfat", "fat32")), help="Filesystem that it gets; exfat if left out.")
+@click.option("--label", help="Label of the filesystem.")
+@_allow_large
 @target_options()
 @consent_options
 @job_options
 @json_option
 @pass_state
-def restore(state: State, choice: TargetChoice, yes: bool, device_ids: Sequence[str], options: JobOptions) -> ExitCode:
+def restore(
+    state: State,
+    choice: TargetChoice,
+    filesystem: str | None,
+    label: str | None,
+    allow_large: bool,
+    yes: bool,
+    device_ids: Sequence[str],
+    options: JobOptions,
+) -> ExitCode:
     """Erase a disk and make it a plain drive with one empty filesystem again.
 
     \b
     Examples:
       luxusb restore --device /dev/sdb
+      luxusb restore --device sdb --filesystem fat32 --label MUSIC
     """
     from luxusb_cli.calls import Work
+    from luxusb_cli.connection import Typed
 
-    return _whole_disk(
-        state,
-        choice,
-        yes,
-        device_ids,
-        options,
+    texts = {"filesystem": filesystem, "label": label}
+    given = {key: Typed("s", value) for key, value in texts.items() if value is not None}
+    if allow_large:
+        given["allow_large"] = Typed("b", True)
+    what = _Warned(
         Work.RESTORE,
+        given,
         N_("Everything on it will be lost."),
         N_("erase it"),
         N_("{device} is a plain drive again."),
     )
+    return _whole_disk(state, choice, yes, device_ids, options, what)
 
 
 @click.command(short_help="Find out whether a disk is as large as it says.")
+@click.option("--full", is_flag=True, help="Write all of the disk and read it back; nothing of what is on it is left.")
+@_allow_large
 @target_options()
 @consent_options
 @job_options
 @json_option
 @pass_state
-def probe(state: State, choice: TargetChoice, yes: bool, device_ids: Sequence[str], options: JobOptions) -> ExitCode:
+def probe(
+    state: State,
+    choice: TargetChoice,
+    full: bool,
+    allow_large: bool,
+    yes: bool,
+    device_ids: Sequence[str],
+    options: JobOptions,
+) -> ExitCode:
     """Find counterfeit flash: write marked blocks all over a disk, read them back, and put back what was there.
 
-    When the power fails in between, or on a disk that is counterfeit, those blocks are lost.
+    What is overwritten is kept on this machine until it is back. When the power fails or the disk is pulled out in
+    between, probe it again: what was there is put back first.
 
     \b
     Examples:
       luxusb probe --device /dev/sdb
+      luxusb probe --device /dev/sdb --full
     """
     from luxusb_cli.calls import Work
+    from luxusb_cli.connection import Typed
+    from luxusb_cli.probe import told
 
-    return _whole_disk(
-        state,
-        choice,
-        yes,
-        device_ids,
-        options,
+    given = {"mode": Typed("s", "full" if full else "quick")}
+    if allow_large:
+        given["allow_large"] = Typed("b", True)
+    what = _Warned(
         Work.PROBE,
-        N_("What is on it comes back afterwards, unless the disk is counterfeit or the power fails."),
-        N_("probe it"),
-        N_("{device} holds what it says."),
+        given,
+        N_("Everything on it will be lost.") if full else N_("What is on it comes back afterwards."),
+        N_("erase it") if full else N_("probe it"),
+        partial(told, state),
     )
+    return _whole_disk(state, choice, yes, device_ids, options, what)
 
 
 @click.command(short_help="Flush a disk and switch it off.")

@@ -1,0 +1,116 @@
+"""The operations on whole disks: probe what they hold, make them plain drives, and switch them off."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from luxusbd.devices import scsi
+from luxusbd.devices.model import DeviceIdentity
+from luxusbd.errors import NotSupportedError
+from luxusbd.jobs.devicejobs import DeviceJobs
+from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.planning import check_large
+from luxusbd.jobs.registry import DeviceRegistry, name_of
+from luxusbd.jobs.running import JobContext
+from luxusbd.jobs.savedfiles import SavedFiles
+from luxusbd.jobs.together import Overall
+from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.views import Caller
+from luxusbd.jobs.workshop import Workshop
+from luxusbd.stick.model import Probe, StickOperation, StickOptions
+
+
+class WholeDisks:
+    """Starts and runs them."""
+
+    def __init__(
+        self,
+        registry: DeviceRegistry,
+        jobs: DeviceJobs,
+        workshop: Workshop,
+        unmounting: Unmounting,
+        saved: SavedFiles,
+    ) -> None:
+        self._registry = registry
+        self._jobs = jobs
+        self._workshop = workshop
+        self._unmounting = unmounting
+        self._saved = saved
+
+    async def probe(self, caller: Caller, identity: DeviceIdentity, mode: Probe, *, allow_large: bool) -> Job:
+        """Start finding out what a disk holds.
+
+        Raises:
+            LuxusbError: it cannot be written now, or is large and all of it would be lost.
+        """
+        view = self._registry.check_writable(identity)
+        if mode is Probe.FULL and not allow_large:
+            check_large(view)
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = Overall(context, identity.size, 1)
+            if mode is Probe.FULL:
+                result = await self._workshop.work(context, identity, StickOperation.PROBE, overall, probe=mode)
+                self._saved.drop(identity)
+                return result
+            saved = await asyncio.to_thread(self._saved.open, identity)
+            try:
+                result = await self._workshop.work(
+                    context, identity, StickOperation.PROBE, overall, probe=mode, saved=saved
+                )
+            finally:
+                empty = os.fstat(saved).st_size == 0
+                os.close(saved)
+                if empty:
+                    self._saved.drop(identity)
+            return result
+
+        return await self._jobs.submit(
+            Operation.PROBE, caller, [identity], run, title=name_of(view), params={"mode": mode.value}
+        )
+
+    async def restore(
+        self, caller: Caller, identity: DeviceIdentity, options: StickOptions, *, allow_large: bool
+    ) -> Job:
+        """Start making a plain drive of a disk, with the filesystem and the label of `options`.
+
+        Raises:
+            LuxusbError: it cannot be written now, or is large.
+        """
+        view = self._registry.check_writable(identity)
+        if not allow_large:
+            check_large(view)
+
+        async def run(context: JobContext) -> Mapping[str, Any]:
+            overall = Overall(context, 1, 1)
+            result = await self._workshop.work(context, identity, StickOperation.RESTORE, overall, options=options)
+            self._saved.drop(identity)
+            return result
+
+        return await self._jobs.submit(Operation.RESTORE, caller, [identity], run, title=name_of(view), params={})
+
+    async def eject(self, identity: DeviceIdentity) -> None:
+        """Unmount a disk, write out what the kernel still holds for it, and switch it off.
+
+        Raises:
+            LuxusbError: it is in use, gone, an image file, or cannot be switched off.
+        """
+        view = self._registry.check_writable(identity)
+        if not view.device.node:
+            raise NotSupportedError(f"{name_of(view)} is an image file and cannot be ejected; name a disk")
+        fd = await self._workshop.open(identity)
+        try:
+            await asyncio.to_thread(scsi.flush, fd)
+        finally:
+            os.close(fd)
+        desktop = self._unmounting.desktop
+        if desktop is not None and await desktop.power_off(view.device.node):
+            return
+        fd = await self._workshop.open(identity)
+        try:
+            await asyncio.to_thread(scsi.stop_unit, fd)
+        finally:
+            os.close(fd)
