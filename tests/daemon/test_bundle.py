@@ -1,4 +1,4 @@
-"""Bundles through real daemons: made beside a mirror, then used by one that has none, from a directory and over http."""
+"""Bundles through real daemons: made beside a mirror, used by one that has none, from a directory and over http."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from tests.daemon.cli import Cli, Refusal
 from tests.daemon.daemon import Daemon
-from tests.daemon.images import MIB, Images
+from tests.daemon.images import Images
 from tests.harness.maker import Maker
 from tests.harness.mirrors import Mirror, catalogue
 from tests.harness.tls import Authority
@@ -132,6 +132,11 @@ async def test_a_machine_without_any_network(made: Made, copy: Path) -> None:
     with short_place() as place:
         stick = place / "stick.img"
         async with machine(place, network=False) as cli:
+            # nobody but the bundle vouches for the key of alpha's maker
+            used = await cli.json("bundle", "use", copy, "alpha")
+            assert [made.maker in line for line in used["warnings"]] == [True]
+            assert trusts(await cli.json("images")) == {"alpha.iso": "hash"}
+            await cli.json("delete", "alpha.iso", "--yes")
             used = await cli.json("bundle", "use", copy, "--fingerprint", made.teacher)
             assert [job["state"] for job in used["jobs"]] == ["succeeded", "succeeded"]
             assert used["warnings"] == []
@@ -141,7 +146,7 @@ async def test_a_machine_without_any_network(made: Made, copy: Path) -> None:
             shutil.rmtree(copy)
             created = await cli.json("create", "--image-file", stick, "--size", "256MiB", "--yes", "alpha", "beta")
             assert created["job"]["state"] == "succeeded"
-            assert (await cli.json("verify", "--image-file", stick))["ok"] is True
+            assert (await cli.json("verify", "--image-file", stick))["job"]["state"] == "succeeded"
             # it is there already, and nobody waits for its maker
             assert "Stored alpha.iso" in (await cli.run("download", "alpha")).out
             left = await cli.json("bundle", "leave")
@@ -150,33 +155,23 @@ async def test_a_machine_without_any_network(made: Made, copy: Path) -> None:
 
 
 async def test_over_http_from_a_plain_web_server(made: Made, copy: Path) -> None:
+    spoil(copy / "images" / "beta.iso")
     with short_place() as place:
         stick = place / "stick.img"
         async with web_server(copy) as address, machine(place) as cli:
             used = await cli.json("bundle", "use", address, "--fingerprint", made.teacher)
             assert used["jobs"] == []
-            created = await cli.json("create", "--image-file", stick, "--size", "256MiB", "--yes", "alpha", "beta")
-            assert created["job"]["state"] == "succeeded"
-            assert trusts(await cli.json("images")) == {"alpha.iso": "hash", "beta.iso": "hash"}
-
-
-async def test_over_http_a_tampered_image_is_refused(made: Made, copy: Path) -> None:
-    spoil(next(copy.glob("images/beta-*")))
-    with short_place() as place:
-        async with web_server(copy) as address, machine(place) as cli:
-            await cli.json("bundle", "use", address)
             said = await cli.run("download", "beta")
-            assert said.code == 1
-            assert "sha256" in said.err
-            assert "127.0.0.1" in said.err
-            assert trusts(await cli.json("images")) == {}
-            # what was refused is refused again
+            assert (said.code, "sha256" in said.err, address.split("/")[2] in said.err) == (1, True, True)
+            created = await cli.json("create", "--image-file", stick, "--size", "256MiB", "--yes", "alpha")
+            assert created["job"]["state"] == "succeeded"
+            assert trusts(await cli.json("images")) == {"alpha.iso": "hash"}
             spoil(copy / "bundle.json")
             await cli.refused(Refusal(BAD, ["signature"], ["get the bundle again"]), "bundle", "use", address)
 
 
 async def test_tampered_directories(made: Made, copy: Path, images: Images) -> None:
-    beta = next(copy.glob("images/beta-*"))
+    beta = copy / "images" / "beta.iso"
     spoil(beta)
     with short_place() as place:
         async with machine(place, catalogues=[made.catalogue]) as cli:
@@ -193,18 +188,8 @@ async def test_tampered_directories(made: Made, copy: Path, images: Images) -> N
             assert (await cli.json("catalog", "status"))["status"]["own"] != ""
 
 
-async def test_a_key_that_only_the_bundle_vouches_for_signs_nothing(made: Made) -> None:
-    with short_place() as place:
-        async with machine(place) as cli:
-            used = await cli.json("bundle", "use", made.directory, "alpha")
-            assert [made.maker in line for line in used["warnings"]] == [True]
-            assert trusts(await cli.json("images")) == {"alpha.iso": "hash"}
-
-
 async def test_changing_one_signs_it_again(made: Made, copy: Path, keys: Keys, images: Images) -> None:
     with short_place() as place:
-        newer = catalogue([image.for_catalogue() for image in (images.alpha, images.beta, images.rescue)], [])  # type: ignore[list-item]
-        del newer
         served = {image.path.name: image.path for image in (images.alpha, images.rescue)}
         async with Mirror(served) as mirror:
             document = catalogue([image.for_catalogue() for image in (images.alpha, images.rescue)], [mirror])
@@ -230,22 +215,10 @@ async def test_changing_one_signs_it_again(made: Made, copy: Path, keys: Keys, i
                 assert "whole" in await cli.text("bundle", "check", copy, "--fingerprint", made.teacher)
                 await cli.json("bundle", "use", copy)
                 # the edition from before is refused as long as nobody asks for it
-                old = Refusal("NotTrusted", ["serial", "older"], ["--older"])
+                old = Refusal("NotTrusted", ["serial", "newer images back"], ["--older"])
                 await cli.refused(old, "bundle", "use", made.directory)
                 assert len((await cli.json("bundle", "use", made.directory, "--older"))["warnings"]) == 1
                 removed = await cli.json("bundle", "remove", copy, "alpha")
                 assert [image["reference"] for image in removed["bundle"]["images"]] == ["beta@1.0"]
                 assert [path.name[:4] for path in copy.glob("images/*")] == ["beta"]
                 assert list(copy.glob("proofs/*/*")) == []
-
-
-async def test_no_room_and_no_writing(made: Made, tmp_path: Path) -> None:
-    point = tmp_path / "small"
-    point.mkdir()
-    with short_place() as place:
-        async with machine(place, catalogues=[made.catalogue]) as cli:
-            await cli.json("bundle", "use", made.directory)
-            await cli.json("bundle", "leave")
-            (tmp_path / "file").write_bytes(bytes(MIB))
-            await cli.refused(Refusal(BAD, ["something else"], ["new or empty"]), "bundle", "create", tmp_path, "beta")
-            assert (await cli.json("bundle", "create", point, "beta"))["added"] == ["beta@1.0"]

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ class Bundle:
         """
         have = {image.file.sha256 for image in self.index.images}
         missing = sum(
-            max(0, each.image.size - self.directory.part_size(_path_of(each.image)))
+            max(0, each.image.size - self.directory.part_size(self._path_of(each.image)))
             for each in chosen
             if each.image.sha256 not in have
         )
@@ -126,7 +126,7 @@ class Bundle:
         image = chosen.image
         if any(each.file.sha256 == image.sha256 for each in self.index.images):
             return None
-        path = _path_of(image)
+        path = self._path_of(image)
         fd = await client.open_image(image.reference)
         try:
             digests = await copy_image(fd, self.directory, path, image.sha256, progress=progress)
@@ -157,6 +157,9 @@ class Bundle:
         self._put((*others, made), _with_release(self.index.catalog, chosen.distribution, release, made))
         self._drop(before)
         return made
+
+    def _path_of(self, image: ImageInfo) -> str:
+        return path_of(image, [each.file.path for each in self.index.images])
 
     def remove(self, images: Sequence[BundleImage]) -> None:
         """Take images out of the bundle."""
@@ -359,12 +362,19 @@ def _without(catalog: Mapping[str, Any], hashes: set[str]) -> dict[str, Any]:
     return {**catalog, "distributions": [entry for entry in entries if entry["releases"]]}
 
 
-def _path_of(image: ImageInfo) -> str:
-    """Where an image lies: its name as far as every disk can have it, and the beginning of its hash."""
+def path_of(image: ImageInfo, taken: Collection[str]) -> str:
+    """Where an image is to lie: its name as far as every disk can have it, and its hash where that is not enough.
+
+    `taken` are the paths of other images; disks for sticks take names in any case for the same.
+    """
     stem, dot, suffix = image.name.rpartition(".")
     plain = _PLAIN.sub("_", stem if dot else image.name).strip("._+-")[:80] or "image"
     ending = _PLAIN.sub("", suffix)[:10] if dot else ""
-    return f"images/{plain}-{image.sha256[:8]}" + (f".{ending}" if ending else "")
+    ending = f".{ending}" if ending else ""
+    path = f"images/{plain}{ending}"
+    if path.casefold() in {each.casefold() for each in taken}:
+        return f"images/{plain}-{image.sha256[:8]}{ending}"
+    return path
 
 
 def _file_name(url: str, otherwise: str) -> str:
