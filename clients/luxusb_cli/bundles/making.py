@@ -48,6 +48,7 @@ MAX_MIRRORS = 8
 """Addresses of a release that are kept beside the maker's own: who has network again has a catalogue of his own."""
 FLUSH = 256 * 1024 * 1024
 """Bytes after which the disk gets what was copied, so that Ctrl-C and the end never wait for much."""
+_SUFFIX = re.compile(r"[A-Za-z0-9]{1,10}")
 _PLAIN = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -66,6 +67,7 @@ class Digests:
 
     sha256: str
     sha512: str
+    size: int
 
 
 class Bundle:
@@ -146,7 +148,7 @@ class Bundle:
             edition=text(release, "edition"),
             architecture=text(release, "architecture"),
             name=clean(image.name).replace("/", "_")[:200] or "image.iso",
-            file=Part(path, image.size, digests.sha256),
+            file=Part(path, digests.size, digests.sha256),
             sha512=digests.sha512,
             proofs=None,
         )
@@ -297,7 +299,7 @@ async def _copy(fd: int, target: int, total: int, *, progress: bool) -> Digests:
             flushed = done
         line.draw(done)
     line.clear()
-    return Digests(first.hexdigest(), second.hexdigest())
+    return Digests(first.hexdigest(), second.hexdigest(), done)
 
 
 def _update(first: Any, second: Any, chunk: bytes) -> None:
@@ -318,19 +320,19 @@ def newest_of(distribution: Wire, image: BundleImage) -> Wire | None:
         if text(release, "edition") == image.edition and text(release, "architecture") == image.architecture
     ]
     newest = max(fitting, key=key, default=None)
-    if newest is None or _is_release(newest, Digests(image.file.sha256, image.sha512)):
+    if newest is None or _is_release(newest, image.file.sha256, image.sha512):
         return None
     return newest if key(newest) >= natural_key(image.version) else None
 
 
-def _is_release(release: Wire, digests: Digests) -> bool:
-    sha256 = text(release, "sha256")
-    return sha256 == digests.sha256 if sha256 else text(release, "sha512") == digests.sha512
+def _is_release(release: Wire, sha256: str, sha512: str) -> bool:
+    known = text(release, "sha256")
+    return known == sha256 if known else text(release, "sha512") == sha512
 
 
 def _release_of(distribution: Wire, digests: Digests) -> Wire | None:
     found = wires(distribution.get("releases", []), "releases")
-    return next((release for release in found if _is_release(release, digests)), None)
+    return next((release for release in found if _is_release(release, digests.sha256, digests.sha512)), None)
 
 
 def _with_release(catalog: Mapping[str, Any], distribution: Wire, release: Wire, image: BundleImage) -> dict[str, Any]:
@@ -368,9 +370,10 @@ def path_of(image: ImageInfo, taken: Collection[str]) -> str:
     `taken` are the paths of other images; disks for sticks take names in any case for the same.
     """
     stem, dot, suffix = image.name.rpartition(".")
+    if not _SUFFIX.fullmatch(suffix):
+        stem, dot = image.name, ""
     plain = _PLAIN.sub("_", stem if dot else image.name).strip("._+-")[:80] or "image"
-    ending = _PLAIN.sub("", suffix)[:10] if dot else ""
-    ending = f".{ending}" if ending else ""
+    ending = f".{suffix}" if dot else ""
     path = f"images/{plain}{ending}"
     if path.casefold() in {each.casefold() for each in taken}:
         return f"images/{plain}-{image.sha256[:8]}{ending}"

@@ -74,6 +74,9 @@ class Site:
                 found = b""
                 while len(found) <= most and (chunk := answer.read(most + 1 - len(found))):
                     found += chunk
+                told = answer.headers.get("Content-Length", "")
+                if told.isascii() and told.isdigit() and len(found) < min(int(told[:18]), most):
+                    raise http.client.IncompleteRead(found, int(told[:18]) - len(found))
         except _MissingError:
             raise damaged(self.at(path), _("The server has no such file.")) from None
         except (OSError, http.client.HTTPException) as error:
@@ -102,6 +105,8 @@ class Site:
 
     def _unreachable(self, path: str, error: Exception) -> CliError:
         reason = getattr(error, "reason", None) or error
+        if isinstance(error, urllib.error.HTTPError):
+            reason = _("the server answered {status}").format(status=error.code)
         return CliError(
             _("Could not fetch {address}").format(address=clean(self.at(path))),
             f"{clean(str(reason) or type(error).__name__)}.",

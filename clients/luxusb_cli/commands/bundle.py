@@ -13,7 +13,7 @@ import click
 from luxusb_cli import completion
 from luxusb_cli.context import State, SuggestingGroup, json_option, pass_state, run
 from luxusb_cli.errors import CliError, ExitCode, UsageError
-from luxusb_cli.i18n import _, ngettext
+from luxusb_cli.i18n import N_, _, ngettext
 from luxusb_cli.render import say
 from luxusb_cli.runner import JobOptions, conclude, run_jobs
 from luxusb_cli.text import clean
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TO_THE_END = JobOptions(wait=True, cancel_on_interrupt=False)
 """A download goes on when the command is interrupted: it is wanted the next time."""
+
+_FAILED = N_("Could not make a bundle")
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ def _change(
         from luxusb_cli.bundles.making import Bundle
 
         if make:
+            await client.require("GetProofs", _(_FAILED))
             _make_directory(path)
         with Directory(path) as directory:
             key = _key_of(directory, sign, make=make)
@@ -261,6 +264,7 @@ def _adding(state: State, references: Sequence[str]) -> Callable[[Bundle, Client
 
 async def _add(state: State, made: Bundle, client: Client, *, references: Sequence[str]) -> Changes:
     """Download what is missing, then copy all of it."""
+    await client.require("GetProofs", _(_FAILED))
     chosen = await _chosen(state, client, references)
     made.check_room(chosen)
     added = []
