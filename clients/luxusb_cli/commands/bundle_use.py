@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from luxusb_cli import completion
 from luxusb_cli.commands.bundle import bundle, info
 from luxusb_cli.context import State, json_option, pass_state, run
 from luxusb_cli.errors import CliError, ExitCode
@@ -35,7 +35,7 @@ _fingerprint = click.option(
 
 
 @bundle.command(short_help="Use a bundle on this machine.")
-@click.argument("place")
+@click.argument("place", shell_complete=completion.directories)
 @click.argument("images", metavar="[IMAGE...]", nargs=-1)
 @_fingerprint
 @click.option("--older", is_flag=True, help="Use it although you used a newer edition of it.")
@@ -67,6 +67,8 @@ def use(
     pinned = wanted_fingerprint(fingerprint)
 
     async def body(client: Client) -> ExitCode:
+        import asyncio
+
         from luxusb_cli.bundles import known
         from luxusb_cli.bundles.using import chosen
 
@@ -273,6 +275,8 @@ def check(state: State, directory: Path, fingerprint: str) -> ExitCode:
     Examples:
       luxusb bundle check /media/usb/school
     """
+    import asyncio
+
     from luxusb_cli.bundles.checking import problems_of
     from luxusb_cli.bundles.directory import BAD, Directory
     from luxusb_cli.bundles.opening import open_bundle, wanted_fingerprint
