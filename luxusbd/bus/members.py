@@ -112,6 +112,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "SetCatalogRemote"): Rule(Action.CONFIGURE, (KEY, FINGERPRINTS, SIGNATURE_URL, CONFIGURED)),
     (MANAGER, "ImportCatalog"): Rule(None, (NAME,)),
     (MANAGER, "GetLogo"): Rule(None),
+    (MANAGER, "GetProofs"): Rule(Action.DOWNLOAD),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
     (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256, SIZE, SUMS, SUMS_NAME, SIGNATURE, KEY)),
     (MANAGER, "InspectImage"): Rule(None, (SHA256,)),

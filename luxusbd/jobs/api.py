@@ -152,6 +152,12 @@ class Engine(Protocol):
     async def get_logo(self, caller: Caller, distribution_id: str) -> int:
         """A read-only descriptor of the logo, which the caller of this method closes; `NoLogoError` without one."""
 
+    async def get_proofs(self, caller: Caller, reference: str) -> tuple[int, int, int]:
+        """Read-only descriptors of list of hashes, signature and key of a release; the caller of this closes them.
+
+        `UntrustedError` without a signature that could be had.
+        """
+
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""
 

@@ -44,6 +44,7 @@ FEATURES = (
     "SetCatalogRemote",
     "ImportCatalog",
     "GetLogo",
+    "GetProofs",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -160,6 +161,10 @@ class LuxusbEngine:
     async def get_logo(self, caller: Caller, distribution_id: str) -> int:
         """A logo."""
         return await self._parts.logos.open(distribution_id, caller.uid)
+
+    async def get_proofs(self, caller: Caller, reference: str) -> tuple[int, int, int]:
+        """What vouches for a release."""
+        return await self._parts.proofs.open(reference, caller.uid)
 
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""

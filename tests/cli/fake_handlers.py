@@ -63,6 +63,8 @@ class Handlers(Jobs):
         self.beside: dict[str, bytes] = {}
         """What the last import had beside its image, by the names of the options."""
         self.image_bytes = world.IMAGE_BYTES
+        self.downloaded = world.SHA_A
+        """Hash of what a download stores."""
         self.missing: set[str] = set()
         """Members without an engine."""
 
@@ -112,7 +114,7 @@ class Handlers(Jobs):
             case "Download":
                 name = str(body[0]).removeprefix("distro:")
                 self._distribution(name.partition("@")[0].partition("/")[0])
-                return self._store_job("download", name, f"{name}.iso", world.SHA_A, 3 * world.GIB).path
+                return self._store_job("download", name, f"{name}.iso", self.downloaded, 3 * world.GIB).path
             case "ImportImage":
                 data = _all_of(fds[body[0]])
                 self.beside = {
@@ -163,6 +165,8 @@ class Handlers(Jobs):
                 if body[0] not in self.images:
                     raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
                 return self.image_bytes
+            case "GetProofs":
+                raise RefusalError(f"{ERROR}NotTrusted", f"the catalogue knows no signature for {body[0]}")
             case "GetLogo":
                 self._distribution(body[0])
                 return b"\x89PNG logo"
