@@ -235,7 +235,14 @@ class Client:
         return only_path(await self._manager("Download", "sa{sv}", reference, options, what=what))
 
     async def import_image(
-        self, fd: int, name: str, *, sha256: str = "", size: int = 0, beside: Beside | None = None
+        self,
+        fd: int,
+        name: str,
+        *,
+        sha256: str = "",
+        size: int = 0,
+        beside: Beside | None = None,
+        keep_packed: bool = False,
     ) -> str:
         """Start taking what is behind `fd` into the store; the path of the job.
 
@@ -245,8 +252,11 @@ class Client:
             sha256: what its hash has to be.
             size: bytes that have to come, 0 when that is not known.
             beside: files that vouch for it.
+            keep_packed: whether a compressed image stays so.
         """
         options = {"sha256": Typed("s", sha256)} if sha256 else {}
+        if keep_packed:
+            options["keep_packed"] = Typed("b", True)
         if size:
             options["size"] = Typed("t", size)
         if beside is not None and beside.name:
