@@ -346,6 +346,18 @@ class Client:
         reply = await self._manager("PlanStick", "aoasa{sv}", *arguments, what=what, fds=certificates)
         return PlanInfo.from_wire(wire_of(only_value(reply), "the plan"))
 
+    async def plan_raw(
+        self, devices: Sequence[str], image: str, options: Options = NO_OPTIONS, bmap: int | None = None
+    ) -> PlanInfo:
+        """Work out what is written byte for byte; `bmap` is an open file with a block map of the image."""
+        given: dict[str, Typed] = {**options, "raw": Typed("b", True)}
+        if bmap is not None:
+            given["bmap"] = Typed("h", 0)
+        fds = [] if bmap is None else [bmap]
+        what = _("Could not plan what is written")
+        reply = await self._manager("PlanStick", "aoasa{sv}", list(devices), [image], given, what=what, fds=fds)
+        return PlanInfo.from_wire(wire_of(only_value(reply), "the plan"))
+
     async def create(self, token: str) -> str:
         """Carry a plan out; the path of the job."""
         what = _("Could not create the stick")
