@@ -144,7 +144,9 @@ class Handlers(Jobs):
             case "OpenImageTarget":
                 return self._open_target(fds[body[0]], body[1], sender)
             case "PlanStick":
-                return self._plan(body[0], body[1], sender, allow_large="allow_large" in body[2])
+                plan = self._plan(body[0], body[1], sender, allow_large="allow_large" in body[2])
+                raw = {"raw": Variant("a{sv}", world.raw()), "layout": Variant("aa{sv}", [])}
+                return plan | raw if "raw" in body[2] else plan
             case "CreateStick":
                 return self._create(body[0])
             case "ListJobs":
