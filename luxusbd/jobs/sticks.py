@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,7 @@ from luxusbd.jobs.planning import (
     fetched_sizes,
     room_for_changes,
 )
+from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
@@ -56,7 +57,6 @@ from luxusbd.stick.model import (
     ManifestImage,
     MenuChange,
     PartitionRole,
-    Probe,
     StickOperation,
     StickOptions,
 )
@@ -81,9 +81,8 @@ class Sticks:
         unmounting: Unmounting,
         updates: StickUpdates,
         startfiles: StartFiles,
-        probing: Callable[[], bool],
+        probing: Probing,
     ) -> None:
-        """`probing` says whether a disk is probed before it is made a stick, when the caller does not."""
         self._jobs = jobs
         self._unmounting = unmounting
         self._queue = queue
@@ -102,6 +101,8 @@ class Sticks:
         """Use a plan up and start its job."""
         self._queue.check_room(caller.uid)
         planned = self._planner.get(caller, token)
+        if planned.plan.raw is not None:
+            raise InvalidArgumentError("this plan was made with the option raw: carry it out with WriteRaw")
         identities = [device.view.device.identity for device in planned.plan.devices]
         for identity in identities:
             self._registry.check_writable(identity)
@@ -347,7 +348,7 @@ class Sticks:
             f"the daemon ended while job {job.id} was at the step {job.stage or 'waiting'!r}; {AGAIN[job.operation]}"
             + (
                 "; what was downloaded is kept"
-                if job.operation in (Operation.CREATE, Operation.ADD, Operation.UPDATE)
+                if job.operation in (Operation.CREATE, Operation.ADD, Operation.UPDATE, Operation.WRITE_RAW)
                 else ""
             )
         )
@@ -381,7 +382,6 @@ class Sticks:
     ) -> Mapping[str, Any]:
         images: Sequence[Wanted] = planned.images
         options = planned.plan.options
-        probe = Probe.QUICK if (self._probing() if planned.probe is None else planned.probe) else Probe.NONE
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
         kind = Kind(options.filesystem)
         sources = await self._fetch(context, caller, images, overall, kind, companion=options.companion > 0)
@@ -418,7 +418,7 @@ class Sticks:
                 overall,
                 images=sources,
                 options=options,
-                probe=probe,
+                probe=self._probing.first(self._registry.current(identity), planned.probe),
                 persist=tuple((image.name, image.persistence) for image in images if image.persistence),
             )
 

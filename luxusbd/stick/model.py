@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from luxusbd.catalog.model import Trust
-from luxusbd.images.model import CUSTOM, BootEntry, Certificate, Firmware, Persistence, Store
+from luxusbd.images.model import CUSTOM, BlockMap, BootEntry, Certificate, Firmware, Persistence, Store
 
 MIB = 1024 * 1024
 
@@ -250,6 +250,8 @@ class StickOperation(StrEnum):
     """Find out what the disk holds, as `probe` says."""
     RESTORE = "restore"
     """Make it a plain drive with the filesystem and the label of the options."""
+    WRITE_RAW = "write-raw"
+    """Write the one image of `add` byte for byte, as `raw` says."""
     REBUILD = "rebuild"
     """As REPAIR, for a stick without a manifest, whose images are `found`."""
 
@@ -264,6 +266,19 @@ class SourceImage:
     sha512: str = ""
     """What it has to be besides, where this hash alone vouches for it: its sha256 was told by a process without
     privileges."""
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """What there is to know of an image that is written byte for byte."""
+
+    size: int
+    """Its bytes on the disk, 0 when they are known at its end alone."""
+    packed: bool = False
+    """Whether the file is compressed, and what is in it comes through `pipe`, in frames."""
+    pipe: int = -1
+    """In the worker's own numbering."""
+    map: BlockMap | None = None
 
 
 @dataclass(frozen=True)
@@ -288,10 +303,12 @@ class StickOrder:
     change: MenuChange = MenuChange()
     """For REFRESH."""
     probe: Probe = Probe.NONE
-    """For PROBE, and for CREATE before anything is erased."""
+    """For PROBE, and for CREATE and WRITE_RAW before anything is erased."""
     saved: tuple[int, ...] = ()
     """For a quick PROBE, in the worker's own numbering: a file of the core for what it overwrites, and those that
     probes of disks of this size left when they were cut."""
+    raw: RawImage | None = None
+    """For WRITE_RAW."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def _stick_options(command: F) -> F:
         forget: bool,
         menu_language: str | None,
         allow_large: bool,
-        no_probe: bool,
+        probe: bool | None,
         **kwargs: Any,
     ) -> Any:
         from luxusb_cli.connection import Typed
@@ -76,13 +76,17 @@ def _stick_options(command: F) -> F:
             stick["language"] = Typed("s", language)
         if allow_large:
             stick["allow_large"] = Typed("b", True)
-        if no_probe:
-            stick["probe"] = Typed("b", False)
+        if probe is not None:
+            stick["probe"] = Typed("b", probe)
         return command(*args, stick=stick, **kwargs)
 
     decorated: Any = wrapper
     for option in (
-        click.option("--no-probe", is_flag=True, help="Do not look for counterfeit flash before the disk is erased."),
+        click.option(
+            "--probe/--no-probe",
+            default=None,
+            help="Look for counterfeit flash before the disk is erased, or do not; as it is configured if left out.",
+        ),
         click.option("--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."),
         click.option(
             "--menu-language",
