@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from luxusbd.errors import CancelledError, LuxusbError, NetworkError, NotEnoughSpaceError, VerificationError
+from luxusbd.images.startfile import FAMILY
 from luxusbd.stick import mounted, reader, streaming, writer
 from luxusbd.stick.feeds import Feed, FeedNews, Feeds, news_from_json, news_to_json
 from luxusbd.stick.model import MIB, ManifestImage, SourceImage, StickOperation, StickOptions
@@ -181,11 +182,15 @@ async def test_images_are_written_while_they_come(bench: Bench, kind: str) -> No
     one, two = bench.image("one.iso"), bench.image("two.iso")
     written: list[int] = []
 
+    def finish_both() -> None:
+        two.finish(bench.feeds)
+        one.finish(bench.feeds)
+
     def second_half() -> None:
         # the worker asked for nothing: it has written what was there of a file that is not whole
         written.append(bench.steps.count("streamed one.iso"))
         two.grow(bench.feeds, 0, 5 * MIB)
-        bench.hooks["streamed two.iso"] = lambda: _ignored((two.finish(bench.feeds), one.finish(bench.feeds)))
+        bench.hooks["streamed two.iso"] = finish_both
 
     bench.hooks["streamed one.iso"] = second_half
     bench.hooks["streams-set-aside"] = lambda: one.grow(bench.feeds, 0, 6 * MIB)
