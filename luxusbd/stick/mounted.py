@@ -16,6 +16,7 @@ from luxusbd import process
 from luxusbd.errors import DeviceBusyError, DeviceChangedError, DeviceDamagedError, FailedError, InternalError
 from luxusbd.stick import fsck, partition, reader, room
 from luxusbd.stick.blockio import BLKFLSBUF, MediumReader, finish, in_thread, sync, translated, write_all
+from luxusbd.stick.mediumwriter import MediumWriter
 from luxusbd.stick.model import Layout, PartitionRole
 
 _CLONE_NEWNS = 0x00020000
@@ -392,14 +393,16 @@ class MountedRoom:
 class _FileSink:
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._medium = MediumWriter(fd)
 
-    def write(self, data: memoryview, offset: int) -> None:
-        write_all(self._fd, data, offset)
+    def write(self, data: memoryview, offset: int) -> int:
+        return self._medium.write(data, offset)
 
-    def sync(self) -> None:
-        sync(self._fd)
+    def sync(self) -> int:
+        return self._medium.sync()
 
     def close(self) -> None:
+        self._medium.close()
         os.close(self._fd)
 
 

@@ -33,6 +33,7 @@ from luxusbd.stick import (
     beside,
     bootfiles,
     bootswap,
+    copying,
     esp,
     fsck,
     gptmend,
@@ -64,7 +65,7 @@ from luxusbd.stick.model import (
 from luxusbd.stick.pair import companion_of, located
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import IMAGES_MODE, DataRoom
-from luxusbd.stick.session import AfterStep, Session, hash_file
+from luxusbd.stick.session import AfterStep, Session
 
 NAMED = 8
 """Files that a finding names."""
@@ -393,7 +394,7 @@ class _Repair:
         for path in await in_thread(session.on_medium, candidates):
             self._progress.stage("read-back", image.name)
             self._progress.expect(self._progress.done + image.size)
-            if await hash_file(session.fd, session.layout, path, image.size, self._progress) == image.sha256:
+            if await copying.hash_file(session.fd, session.layout, path, image.size, self._progress) == image.sha256:
                 return path
         return ""
 

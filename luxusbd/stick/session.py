@@ -6,25 +6,21 @@ only the one that GRUB does not use is written.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from luxusbd.errors import AlreadyExistsError, DeviceChangedError, LuxusbError, VerificationError
-from luxusbd.stick import beside, menu, reader, sums
+from luxusbd.stick import beside, copying, menu, reader, sums
 from luxusbd.stick import manifest as manifests
-from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
+from luxusbd.stick.blockio import MediumReader, finish, in_thread
 from luxusbd.stick.filesystem import DataFilesystem
-from luxusbd.stick.isofiles import PARTIAL, PENDING, check_beginning, pending, pieces
-from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, SourceImage
+from luxusbd.stick.isofiles import PARTIAL, PENDING, pending, pieces
+from luxusbd.stick.model import Layout, Manifest, ManifestImage, SourceImage
 from luxusbd.stick.progress import Progress
-from luxusbd.stick.room import DataRoom, Sink
+from luxusbd.stick.room import DataRoom
 from luxusbd.stick.text import IMAGE_NAME
-
-SYNC_EVERY = 16 * 1024 * 1024
 
 T = TypeVar("T")
 AfterStep = Callable[[str], None]
@@ -194,40 +190,23 @@ class Session:
     async def _write_image(self, source: SourceImage) -> None:
         image = source.image
         self.progress.stage("write-image", image.name)
-        size = os.fstat(source.fd).st_size
-        if size != image.size:
-            raise VerificationError(f"{image.name}: the file has {size} bytes instead of {image.size}")
+        origin = copying.source_of(source)
+        algorithms = ("sha256", "sha512") if source.sha512 else ("sha256",)
         sink = await self.room.allocate(f"/iso/{image.name}{PARTIAL}", image.size)
         try:
-            hashers = {"sha256": hashlib.sha256()}
-            if source.sha512:
-                hashers["sha512"] = hashlib.sha512()
-
-            def update(data: bytes) -> None:
-                for hasher in hashers.values():
-                    hasher.update(data)
-
-            done = unsynced = 0
-            while done < image.size:
-                count = await in_thread(_copy, source.fd, sink, done, min(CHUNK, image.size - done), update)
-                done += count
-                unsynced += count
-                if unsynced >= SYNC_EVERY or done == image.size:
-                    await in_thread(sink.sync)
-                    self.progress.advance(unsynced)
-                    unsynced = 0
+            found = await copying.copy(origin, sink, [(0, image.size)], algorithms, self.progress.advance)
         finally:
             await in_thread(sink.close)
         expected = {"sha256": image.sha256, "sha512": source.sha512}
-        for name, hasher in hashers.items():
-            if hasher.hexdigest() != expected[name]:
+        for name, digest in found.items():
+            if digest != expected[name]:
                 raise VerificationError(
-                    f"{image.name}: the file's {name} is {hasher.hexdigest()} and should be {expected[name]}; "
+                    f"{image.name}: the file's {name} is {digest} and should be {expected[name]}; "
                     "download or import it again"
                 )
 
     async def _read_back(self, path: str, source: SourceImage) -> None:
-        found = await hash_file(self.fd, self.layout, path, source.image.size, self.progress)
+        found = await copying.hash_file(self.fd, self.layout, path, source.image.size, self.progress)
         if found != source.image.sha256:
             raise VerificationError(
                 f"{source.image.name} read back from the medium differs from what was written: the stick is defective "
@@ -261,45 +240,6 @@ class Session:
         """What `look` says of the data filesystem as it is on the medium; blocks."""
         with self.medium() as medium:
             return look(reader.open_data(medium.read_at, self.layout))
-
-
-async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Progress) -> str:
-    """SHA-256 of a file on the data partition, read from the medium without mounting.
-
-    Raises:
-        MalformedImageError: the file is not there, or GRUB could not read it.
-    """
-    base = layout.partition(PartitionRole.DATA).start
-    medium = MediumReader(fd)
-    try:
-        filesystem = await in_thread(reader.open_data, medium.read_at, layout)
-        extents = await in_thread(filesystem.extents, path)
-        block = filesystem.block_size
-        hasher = hashlib.sha256()
-        parts = tuple(pieces(extents, block, size))
-        check_beginning(parts)
-        for piece in parts:
-            for offset in range(0, piece.length, CHUNK):
-                count = min(CHUNK, piece.length - offset)
-                if piece.place is None:
-                    # a copy made by hand may have holes, which GRUB reads as zeros
-                    data = bytes(count)
-                else:
-                    data = await in_thread(medium.read_at, base + piece.place + offset, count)
-                hasher.update(data)
-                progress.advance(count)
-        return hasher.hexdigest()
-    finally:
-        medium.close()
-
-
-def _copy(fd: int, sink: Sink, offset: int, count: int, update: Callable[[bytes], None]) -> int:
-    data = os.pread(fd, count, offset)
-    if not data:
-        raise VerificationError(f"the image file became shorter while it was copied, at byte {offset}")
-    update(data)
-    sink.write(memoryview(data), offset)
-    return len(data)
 
 
 def _all_whole(filesystem: DataFilesystem, images: Sequence[ManifestImage]) -> None:

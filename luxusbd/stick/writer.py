@@ -25,6 +25,7 @@ from luxusbd.stick import (
     beside,
     bootfiles,
     bootswap,
+    copying,
     esp,
     kinds,
     layout,
@@ -59,7 +60,7 @@ from luxusbd.stick.model import (
 )
 from luxusbd.stick.progress import Progress, Report
 from luxusbd.stick.room import IMAGES_MODE
-from luxusbd.stick.session import AfterStep, Session, hash_file
+from luxusbd.stick.session import AfterStep, Session
 from luxusbd.stick.text import IMAGE_NAME
 from luxusbd.text import size_text
 
@@ -398,7 +399,7 @@ async def _image_state(fd: int, stick: Layout, image: ManifestImage, progress: P
             return "missing"
         if found != image.size:
             return "wrong-size"
-        sha256 = await hash_file(fd, stick, f"/iso/{image.name}", image.size, progress)
+        sha256 = await copying.hash_file(fd, stick, f"/iso/{image.name}", image.size, progress)
     except (MalformedImageError, DeviceError):
         return "corrupt"
     return "ok" if sha256 == image.sha256 else "corrupt"
