@@ -41,6 +41,7 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "persist": [list(each) for each in order.persist],
         "change": {name: value for name, value in asdict(order.change).items() if value is not None},
         "probe": order.probe.value,
+        "in_step": order.in_step,
     }
 
 
@@ -75,6 +76,7 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         persist=tuple((name, size) for name, size in document["persist"]),
         change=_change_from_json(document["change"]),
         probe=probe,
+        in_step=document["in_step"],
         saved=fds[-1] if keeps else -1,
     )
 

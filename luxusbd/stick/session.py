@@ -19,7 +19,7 @@ from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
 from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.isofiles import PARTIAL, PENDING, check_beginning, pending, pieces
-from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, SourceImage
+from luxusbd.stick.model import FREE_PACE, Layout, Manifest, ManifestImage, Pace, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom, Sink
 from luxusbd.stick.text import IMAGE_NAME
@@ -41,6 +41,7 @@ class Session:
     room: DataRoom
     progress: Progress
     after_step: AfterStep
+    pace: Pace = FREE_PACE
 
     def medium(self) -> MediumReader:
         """The medium itself, past the page cache."""
@@ -209,6 +210,7 @@ class Session:
 
             done = unsynced = 0
             while done < image.size:
+                await self.pace.before(min(CHUNK, image.size - done))
                 count = await in_thread(_copy, source.fd, sink, done, min(CHUNK, image.size - done), update)
                 done += count
                 unsynced += count
