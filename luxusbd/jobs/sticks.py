@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import os
@@ -30,6 +29,7 @@ from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, wait_for_children
+from luxusbd.jobs.lockstep import Pack
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import (
     Planner,
@@ -44,11 +44,12 @@ from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane
+from luxusbd.jobs.shares import shares_of
 from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.streams import check_lacking
-from luxusbd.jobs.together import Overall, combine
+from luxusbd.jobs.together import Overall, make_each
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.workshop import AGAIN, Workshop
@@ -385,7 +386,8 @@ class Sticks:
         images: Sequence[Wanted] = planned.images
         options = planned.plan.options
         probe = Probe.QUICK if (self._probing() if planned.probe is None else planned.probe) else Probe.NONE
-        overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
+        views = [device.view for device in planned.plan.devices]
+        overall = Overall(context, 2 * sum(image.size for image in images), len(identities), shares=shares_of(views))
         kind = Kind(options.filesystem)
         streamed = [image for image in images if planned.stream and streamable(image, kind)]
         async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
@@ -405,6 +407,15 @@ class Sticks:
                 except LuxusbError as error:
                     refused[identity.id] = error
 
+            making = [identity.id for identity in identities if identity.id not in refused]
+            if len(making) > 1 and sources:
+                nodes = {view.device.identity.id: name_of(view) for view in views}
+
+                def drops(device_id: str) -> None:
+                    context.note(f"{nodes[device_id]} is much slower than the others and reads the images for itself")
+
+                overall.pack = Pack.of(making, sum(image.size for image in sources), drops)
+
             async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
                 if (refusal := refused.get(identity.id)) is not None:
                     raise refusal
@@ -423,9 +434,7 @@ class Sticks:
                     )
                 )
 
-            # a disk that cannot be had keeps none of the others from being made
-            outcomes = await asyncio.gather(*(make(identity) for identity in identities), return_exceptions=True)
-        return combine(identities, outcomes)
+            return await make_each(overall, identities, make)
 
     def _check_capacity(
         self,

@@ -128,27 +128,33 @@ class Workshop:
                 probe=probe,
                 streams=streams.images if streams is not None else (),
                 sequence=sequence,
+                in_step=overall.pack is not None,
             )
             if saved is not None:
                 fds.append(os.dup(saved))
 
+            noted = ""
+
             def progress(now: StickProgress) -> None:
+                nonlocal noted
                 overall.device(identity.id, now)
-                if now.note:
-                    context.note(now.note)
+                if now.note and now.note != noted:
+                    # several workers that say theirs in turn would fill the history with it
+                    noted = now.note
+                    context.note(f"{device.node}: {now.note}" if overall.devices > 1 else now.note)
 
             def on_pause(hook: Callable[[bool], None] | None) -> None:
                 overall.on_pause(identity.id, hook)
 
             async with self._room(context.job) as directory:
                 return await worker.execute(
-                    self._launcher,
-                    order,
-                    fds,
+                    *(self._launcher, order, fds),
                     directory=directory,
                     progress=progress,
                     on_pause=on_pause,
                     feed=streams.feed if streams is not None else None,
+                    pack=overall.pack,
+                    name=identity.id,
                 )
         except InterruptedJobError as error:
             raise InterruptedJobError(f"{error}; {AGAIN[context.job.operation]}") from None

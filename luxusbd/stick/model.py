@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Protocol
 
 from luxusbd.catalog.model import Trust
 from luxusbd.images.model import CUSTOM, BootEntry, Certificate, Firmware, Persistence, Store
@@ -254,6 +255,23 @@ class StickOperation(StrEnum):
     """As REPAIR, for a stick without a manifest, whose images are `found`."""
 
 
+class Pace(Protocol):
+    """Is asked before every read of an image, in the loop."""
+
+    async def before(self, count: int) -> None:
+        """Wait until `count` bytes more may be read; those of the calls before are read by now."""
+
+
+class FreePace:
+    """Nobody else reads the same."""
+
+    async def before(self, count: int) -> None:
+        """See `Pace`."""
+
+
+FREE_PACE = FreePace()
+
+
 @dataclass(frozen=True)
 class SourceImage:
     """An image to be written, handed to the worker as an open descriptor."""
@@ -289,6 +307,10 @@ class StickOrder:
     """For REFRESH."""
     probe: Probe = Probe.NONE
     """For PROBE, and for CREATE before anything is erased."""
+    in_step: bool = False
+    """Whether workers of other sticks read the same images at the same time, so that the core sets the pace."""
+    pace: Pace = FREE_PACE
+    """How far the images may be read; not sent."""
     saved: int = -1
     """For a quick PROBE: a file of the core for what it overwrites, in the worker's own numbering."""
     streams: tuple[ManifestImage, ...] = ()

@@ -17,7 +17,7 @@ from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, finish, in_thread
 from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.isofiles import PARTIAL, PENDING, pending, pieces
-from luxusbd.stick.model import Layout, Manifest, ManifestImage, SourceImage
+from luxusbd.stick.model import FREE_PACE, Layout, Manifest, ManifestImage, Pace, SourceImage
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom
 from luxusbd.stick.text import IMAGE_NAME
@@ -37,6 +37,7 @@ class Session:
     room: DataRoom
     progress: Progress
     after_step: AfterStep
+    pace: Pace = FREE_PACE
 
     def medium(self) -> MediumReader:
         """The medium itself, past the page cache."""
@@ -194,7 +195,9 @@ class Session:
         algorithms = ("sha256", "sha512") if source.sha512 else ("sha256",)
         sink = await self.room.allocate(f"/iso/{image.name}{PARTIAL}", image.size)
         try:
-            found = await copying.copy(origin, sink, [(0, image.size)], algorithms, self.progress.advance)
+            found = await copying.copy(
+                copying.Paced(origin, self.pace), sink, [(0, image.size)], algorithms, self.progress.advance
+            )
         finally:
             await in_thread(sink.close)
         expected = {"sha256": image.sha256, "sha512": source.sha512}
