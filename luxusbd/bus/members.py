@@ -75,6 +75,7 @@ LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
 CERTIFICATES = Option("certificates", "ah", _NO_FDS, maximum=MAX_CERTIFICATES)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 PROBE = Option("probe", "b", default=True)
+DOWNLOAD_FIRST = Option("download_first", "b", default=False)
 PROBE_MODE = Option("mode", "s", Probe.QUICK.value, choices=(Probe.QUICK.value, Probe.FULL.value))
 PLAIN_FILESYSTEM = Option("filesystem", "s", "exfat", choices=("exfat", "fat32"))
 PLAIN_LABEL = Option("label", "s", "USB", minimum=1, maximum=11)
@@ -142,6 +143,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
             DRY_RUN,
             CERTIFICATES,
             PROBE,
+            DOWNLOAD_FIRST,
         ),
     ),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),

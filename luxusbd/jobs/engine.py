@@ -226,18 +226,22 @@ class LuxusbEngine:
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
+        download_first: bool | None = None,
         dry_run: bool = False,
     ) -> Plan:
         """Work out a stick."""
         await self._parts.registry.looked_at(devices)
         await self._parts.unmounting.check(devices)
         options = replace(options, certificates=await self._certificates(certificates))
+        if download_first is None:
+            download_first = self._parts.steering.config.downloads.before_erasing
         return self._parts.planner.make(
             *(caller, devices, references, options),
             allow_large=allow_large,
             persistence=persistence or {},
             dry_run=dry_run,
             probe=probe,
+            stream=not download_first,
         )
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:

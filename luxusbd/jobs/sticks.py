@@ -24,7 +24,7 @@ from luxusbd.images.model import Certificate, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
-from luxusbd.jobs.arrivals import Arrivals, streamable
+from luxusbd.jobs.arrivals import Arrivals
 from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
@@ -35,10 +35,12 @@ from luxusbd.jobs.planning import (
     Planner,
     StoredPlan,
     Wanted,
+    arriving,
     check_bootable,
     check_companion,
     fetched_sizes,
     room_for_changes,
+    streamable,
 )
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
@@ -147,8 +149,22 @@ class Sticks:
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
-            sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
-            return await self._workshop.work(context, identity, StickOperation.ADD, overall, images=sources)
+            # nothing is lost by it; on which of two partitions an image goes is known only of a whole one
+            streamed = [image for image in images if not view.companion and arriving(image)]
+            async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
+                first = [image for image in images if image not in streamed]
+                sources = await self._fetch(context, caller, first, overall, kind, companion=view.companion)
+                return check_lacking(
+                    await self._workshop.work(
+                        context,
+                        identity,
+                        StickOperation.ADD,
+                        overall,
+                        images=sources,
+                        streams=await self._arrivals.ready(coming),
+                        sequence=tuple(image.name for image in images),
+                    )
+                )
 
         return await self._jobs.submit(
             Operation.ADD,
