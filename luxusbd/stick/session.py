@@ -6,6 +6,7 @@ only the one that GRUB does not use is written.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -191,17 +192,18 @@ class Session:
         image = source.image
         self.progress.stage("write-image", image.name)
         origin = copying.source_of(source)
-        algorithms = ("sha256", "sha512") if source.sha512 else ("sha256",)
+        expected = {"sha256": image.sha256} | ({"sha512": source.sha512} if source.sha512 else {})
+        hashers = {name: hashlib.new(name) for name in expected}
+        updates = [hasher.update for hasher in hashers.values()]
         sink = await self.room.allocate(f"/iso/{image.name}{PARTIAL}", image.size)
         try:
-            found = await copying.copy(origin, sink, [(0, image.size)], algorithms, self.progress.advance)
+            await copying.copy(origin, sink, [(0, image.size)], updates, copying.AtOnce(self.progress.advance))
         finally:
             await in_thread(sink.close)
-        expected = {"sha256": image.sha256, "sha512": source.sha512}
-        for name, digest in found.items():
-            if digest != expected[name]:
+        for name, hasher in hashers.items():
+            if hasher.hexdigest() != expected[name]:
                 raise VerificationError(
-                    f"{image.name}: the file's {name} is {digest} and should be {expected[name]}; "
+                    f"{image.name}: the file's {name} is {hasher.hexdigest()} and should be {expected[name]}; "
                     "download or import it again"
                 )
 
