@@ -20,6 +20,7 @@ from luxusbd.children.protocol import Channel, Params
 from luxusbd.devices.holders import find_holders
 from luxusbd.errors import InterruptedJobError, LuxusbError
 from luxusbd.stick import codec, mounted, writer
+from luxusbd.stick.feeds import Feeds
 from luxusbd.stick.model import StickProgress
 from luxusbd.systemd import connection_of_core
 
@@ -51,11 +52,15 @@ async def serve(sock: socket.socket) -> None:
     latest: StickProgress | None = None
     changed = asyncio.Event()
     one_at_a_time = asyncio.Lock()
+    feeds = Feeds()
 
     async def execute(params: Params, fds: Sequence[int]) -> Any:
         # a cancelled job clears up before the next one may touch the disk
         async with one_at_a_time:
-            return await writer.execute(codec.order_from_json(params, fds), report)
+            return await writer.execute(codec.order_from_json(params, fds), report, feeds=feeds)
+
+    async def feed(params: Params, fds: Sequence[int]) -> Any:
+        feeds.take(params, fds)
 
     def report(progress: StickProgress) -> None:
         nonlocal latest
@@ -83,7 +88,7 @@ async def serve(sock: socket.socket) -> None:
         found = await asyncio.to_thread(find_holders, nodes, points)
         return {"holders": [{"pid": holder.pid, "name": holder.name} for holder in found]}
 
-    channel = Channel(sock, handlers={"execute": execute, "hello": hello, "holders": holders})
+    channel = Channel(sock, handlers={"execute": execute, "feed": feed, "hello": hello, "holders": holders})
     async with asyncio.TaskGroup() as group:
         sender = group.create_task(send())
         try:

@@ -115,6 +115,8 @@ class StoredPlan:
     images: tuple[Wanted, ...]
     probe: bool | None = None
     """Whether the disks are probed before they are erased; None where the caller does not say."""
+    stream: bool = True
+    """Whether images may be written while they are downloaded."""
 
 
 class Planner:

@@ -25,6 +25,7 @@ from luxusbd.images.model import Certificate, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
+from luxusbd.jobs.arrivals import Arrivals, streamable
 from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
@@ -46,6 +47,7 @@ from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
+from luxusbd.jobs.streams import check_lacking
 from luxusbd.jobs.together import Overall, combine
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
@@ -97,6 +99,7 @@ class Sticks:
         self._updates = updates
         self._startfiles = startfiles
         self._probing = probing
+        self._arrivals = Arrivals(queue, downloads, store, startfiles, self._stored, incoming=downloads.incoming)
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -384,10 +387,59 @@ class Sticks:
         probe = Probe.QUICK if (self._probing() if planned.probe is None else planned.probe) else Probe.NONE
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
         kind = Kind(options.filesystem)
-        sources = await self._fetch(context, caller, images, overall, kind, companion=options.companion > 0)
-        # what was downloaded meanwhile may keep no changes, or not here
-        images = [replace(image, stored=self._stored(caller, image)) for image in images]
-        rooms = room_for_changes(images, options)
+        streamed = [image for image in images if planned.stream and streamable(image, kind)]
+        async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
+            first = [image for image in images if image not in streamed]
+            sources = await self._fetch(context, caller, first, overall, kind, companion=options.companion > 0)
+            streams = await self._arrivals.ready(coming)
+            # what was downloaded meanwhile may keep no changes, or not here
+            first = [replace(image, stored=self._stored(caller, image)) for image in first]
+            rooms = room_for_changes(first, options)
+            coming_images = streams.images if streams is not None else ()
+            self._check_capacity(identities, options, (*sources, *coming_images), rooms)
+            refused: dict[str, LuxusbError] = {}
+            for identity in identities:
+                # before the first worker starts, whose mount namespace begins as a copy of this machine's
+                try:
+                    await self._unmounting.release(identity)
+                except LuxusbError as error:
+                    refused[identity.id] = error
+
+            async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
+                if (refusal := refused.get(identity.id)) is not None:
+                    raise refusal
+                return check_lacking(
+                    await self._workshop.work(
+                        context,
+                        identity,
+                        StickOperation.CREATE,
+                        overall,
+                        images=sources,
+                        options=options,
+                        probe=probe,
+                        persist=tuple((image.name, image.persistence) for image in images if image.persistence),
+                        streams=streams,
+                        sequence=tuple(image.name for image in images),
+                    )
+                )
+
+            # a disk that cannot be had keeps none of the others from being made
+            outcomes = await asyncio.gather(*(make(identity) for identity in identities), return_exceptions=True)
+        return combine(identities, outcomes)
+
+    def _check_capacity(
+        self,
+        identities: Sequence[DeviceIdentity],
+        options: StickOptions,
+        sources: Sequence[ManifestImage],
+        rooms: Mapping[PartitionRole, int],
+    ) -> None:
+        """Refuse images that turned out too large for the sticks that were planned.
+
+        Raises:
+            NotEnoughSpaceError: with the figures; nothing was erased.
+        """
+        kind = Kind(options.filesystem)
         for identity in identities:
             layout = stick_layout.plan(identity.size, options)
             capacity = stick_layout.capacity(layout, kind)
@@ -400,31 +452,6 @@ class Sticks:
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
                     " nothing was erased"
                 )
-        refused: dict[str, LuxusbError] = {}
-        for identity in identities:
-            # before the first worker starts, whose mount namespace begins as a copy of this machine's
-            try:
-                await self._unmounting.release(identity)
-            except LuxusbError as error:
-                refused[identity.id] = error
-
-        async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
-            if (refusal := refused.get(identity.id)) is not None:
-                raise refusal
-            return await self._workshop.work(
-                context,
-                identity,
-                StickOperation.CREATE,
-                overall,
-                images=sources,
-                options=options,
-                probe=probe,
-                persist=tuple((image.name, image.persistence) for image in images if image.persistence),
-            )
-
-        # a disk that cannot be had keeps none of the others from being made
-        outcomes = await asyncio.gather(*(make(identity) for identity in identities), return_exceptions=True)
-        return combine(identities, outcomes)
 
     async def _fetch(
         self,

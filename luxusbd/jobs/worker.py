@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from luxusbd.children.launch import Launcher
-from luxusbd.children.protocol import Params
+from luxusbd.children.protocol import Channel, Params
 from luxusbd.errors import InterruptedJobError
 from luxusbd.stick.codec import order_to_json
 from luxusbd.stick.model import StickOrder, StickProgress
+
+_T = TypeVar("_T")
 
 
 async def execute(
@@ -22,6 +25,7 @@ async def execute(
     directory: Path,
     progress: Callable[[StickProgress], None],
     on_pause: Callable[[Callable[[bool], None] | None], None],
+    feed: Callable[[Channel], Coroutine[Any, Any, None]] | None = None,
 ) -> Mapping[str, Any]:
     """Carry an order out in a process of its own.
 
@@ -33,6 +37,7 @@ async def execute(
             is killed removes nothing.
         progress: is told how far it is.
         on_pause: takes the hook that stops and continues the process.
+        feed: tells the worker of the order's streams, meanwhile.
 
     Raises:
         LuxusbError: what the worker answered; `InterruptedJobError` when it died.
@@ -58,10 +63,26 @@ async def execute(
 
         on_pause(pause)
         try:
-            result: Mapping[str, Any] = await running.channel.request("execute", order_to_json(order), fds)
+            asked = running.channel.request("execute", order_to_json(order), fds)
+            result: Mapping[str, Any] = await (_beside(asked, feed(running.channel)) if feed is not None else asked)
         except InterruptedJobError:
             raise InterruptedJobError(f"the process that writes the stick ended during the step {stage!r}") from None
         finally:
             on_pause(None)
             running.signal(signal.SIGCONT)
         return result
+
+
+async def _beside(asked: Coroutine[Any, Any, _T], feeding: Coroutine[Any, Any, None]) -> _T:
+    """What `asked` brings, with `feeding` going on meanwhile; when that fails, nothing more will come."""
+    answer = asyncio.ensure_future(asked)
+    feeder = asyncio.ensure_future(feeding)
+    try:
+        await asyncio.wait({answer, feeder}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            feeder.result()
+        return await answer
+    finally:
+        for task in (answer, feeder):
+            task.cancel()
+        await asyncio.gather(answer, feeder, return_exceptions=True)

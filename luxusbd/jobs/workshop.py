@@ -23,6 +23,7 @@ from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.running import JobContext
+from luxusbd.jobs.streams import Streams
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.stick.model import (
@@ -93,9 +94,12 @@ class Workshop:
         target: int | None = None,
         probe: Probe = Probe.NONE,
         saved: int | None = None,
+        streams: Streams | None = None,
+        sequence: tuple[str, ...] = (),
     ) -> Mapping[str, Any]:
         """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` the
-        file for what a quick probe overwrites.
+        file for what a quick probe overwrites; `streams` brings images that are still being downloaded, `sequence` is
+        the order of all new ones then.
 
         Raises:
             LuxusbError: what the worker says, or that the device is gone.
@@ -122,6 +126,8 @@ class Workshop:
                 persist=persist,
                 change=change or MenuChange(),
                 probe=probe,
+                streams=streams.images if streams is not None else (),
+                sequence=sequence,
             )
             if saved is not None:
                 fds.append(os.dup(saved))
@@ -136,7 +142,13 @@ class Workshop:
 
             async with self._room(context.job) as directory:
                 return await worker.execute(
-                    self._launcher, order, fds, directory=directory, progress=progress, on_pause=on_pause
+                    self._launcher,
+                    order,
+                    fds,
+                    directory=directory,
+                    progress=progress,
+                    on_pause=on_pause,
+                    feed=streams.feed if streams is not None else None,
                 )
         except InterruptedJobError as error:
             raise InterruptedJobError(f"{error}; {AGAIN[context.job.operation]}") from None

@@ -117,6 +117,17 @@ class ClusterRoom:
         runs = await in_thread(self._writer.allocate, path, size)
         return _RunSink(self._fd, self._part.start, self._writer, runs, size)
 
+    async def reopen(self, path: str, size: int) -> room.Sink:
+        """Go on with a file that was allocated."""
+
+        def runs() -> tuple[Run, ...]:
+            entry = self._writer.fs.lookup(path)
+            if entry is None or entry.size != size:
+                raise DeviceDamagedError(f"{path} was changed while it was written")
+            return tuple(self._writer.fs.runs(entry))
+
+        return _RunSink(self._fd, self._part.start, self._writer, await in_thread(runs), size)
+
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file, over one that may be there."""
         await in_thread(self._writer.publish, old, new)

@@ -41,6 +41,8 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "persist": [list(each) for each in order.persist],
         "change": {name: value for name, value in asdict(order.change).items() if value is not None},
         "probe": order.probe.value,
+        "streams": [manifests.image_to_json(image) for image in order.streams],
+        "sequence": list(order.sequence),
     }
 
 
@@ -76,6 +78,8 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         change=_change_from_json(document["change"]),
         probe=probe,
         saved=fds[-1] if keeps else -1,
+        streams=tuple(manifests.image_from_json(image) for image in document["streams"]),
+        sequence=tuple(document["sequence"]),
     )
 
 

@@ -134,8 +134,13 @@ class FileRoom:
             f"fallocate {name} 0 {(size - 1) // block}",
             f"sif {name} size {size}",
         )
-        extents = await in_thread(lambda: self._filesystem().extents(path))
-        return _ExtentSink(self._fd, self._part.start, block, extents, size)
+        return await self.reopen(path, size)
+
+    async def reopen(self, path: str, size: int) -> room.Sink:
+        """Go on with a file that was allocated."""
+        filesystem = await in_thread(self._filesystem)
+        extents = await in_thread(filesystem.extents, path)
+        return _ExtentSink(self._fd, self._part.start, filesystem.block_size, extents, size)
 
     async def publish(self, old: str, new: str) -> None:
         """Mark the blocks as written and rename."""

@@ -291,6 +291,10 @@ class StickOrder:
     """For PROBE, and for CREATE before anything is erased."""
     saved: int = -1
     """For a quick PROBE: a file of the core for what it overwrites, in the worker's own numbering."""
+    streams: tuple[ManifestImage, ...] = ()
+    """Images that are still being downloaded, as far as they are known; their bytes come by `feeds`."""
+    sequence: tuple[str, ...] = ()
+    """The names of all new images in the order of the menu, where `streams` would change that."""
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,10 @@ class MountedRoom:
         """Start a new file of `size` bytes."""
         return await in_thread(self._allocate, path, size)
 
+    async def reopen(self, path: str, size: int) -> room.Sink:
+        """Go on with a file that was allocated."""
+        return await in_thread(self._reopen, path, size)
+
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file."""
         await in_thread(self._rename, old, new)
@@ -278,6 +282,19 @@ class MountedRoom:
             raise translated(error, "writing") from error
         finally:
             os.close(directory)
+        return _FileSink(fd)
+
+    def _reopen(self, path: str, size: int) -> room.Sink:
+        directory, name = self._directory(path)
+        try:
+            fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        except OSError as error:
+            raise translated(error, "writing") from error
+        finally:
+            os.close(directory)
+        if os.fstat(fd).st_size != size:
+            os.close(fd)
+            raise DeviceDamagedError(f"{path} was changed while it was written")
         return _FileSink(fd)
 
     def _rename(self, old: str, new: str) -> None:

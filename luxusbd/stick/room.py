@@ -98,6 +98,9 @@ class DataRoom(Protocol):
     async def allocate(self, path: str, size: int) -> Sink:
         """Start a new file of `size` bytes."""
 
+    async def reopen(self, path: str, size: int) -> Sink:
+        """Go on with a file that was allocated with `size` bytes and closed before a checkpoint."""
+
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file, over one that may be there."""
 
