@@ -240,7 +240,7 @@ async def look_through(medium: MediumReader, base: int, parts: Sequence[Piece], 
     """
     free = list(buffers(READS + 1))
     under_way: deque[tuple[asyncio.Task[memoryview], memoryview]] = deque()
-    ahead = _chunks(parts)
+    ahead = chunks(parts)
     async with together() as group:
 
         async def read(place: int | None, count: int, buffer: memoryview) -> memoryview:
@@ -265,7 +265,8 @@ async def look_through(medium: MediumReader, base: int, parts: Sequence[Piece], 
             free.append(buffer)
 
 
-def _chunks(parts: Iterable[Piece]) -> Iterator[tuple[int | None, int]]:
+def chunks(parts: Iterable[Piece]) -> Iterator[tuple[int | None, int]]:
+    """(place on the partition, length) of what `look_through` shows at a time; the place of a hole is None."""
     for piece in parts:
         for offset in range(0, piece.length, CHUNK):
             yield None if piece.place is None else piece.place + offset, min(CHUNK, piece.length - offset)

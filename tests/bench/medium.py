@@ -162,7 +162,7 @@ def waiting(node: str) -> Iterator[Waiting]:
     """How much memory held at most meanwhile of what was still to be written to a disk (debugfs, bdi)."""
     held = Waiting()
     end = threading.Event()
-    status = os.stat(node)
+    status = Path(node).stat()
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     with tempfile.TemporaryDirectory(prefix="luxusb-bench-") as point:
         subprocess.run(["mount", "-t", "debugfs", "luxusb-bench", point], check=True)
