@@ -23,7 +23,10 @@ MIB = 1024 * 1024
 GOAL = 0.95
 """Of the speed of dd."""
 FILESYSTEMS = ("ext4", "exfat", "fat32")
-BEYOND = 400 * MIB
+SEVERAL = 3
+WAYS = {"as it decides": None, "one after the other": float("inf"), "both at once": 0.0}
+"""From which gain on images are read back while others are written."""
+BEYOND = 420 * MIB
 """Of the disk, for boot files and the filesystem itself."""
 
 
@@ -88,6 +91,28 @@ def measure(disk: Disk, memory: Path) -> None:
             show(filesystem, rounds(disk, filesystem, source, hasher.hexdigest()), disk.image)
     finally:
         source.unlink()
+    several(disk, memory)
+
+
+def several(disk: Disk, memory: Path) -> None:
+    """Three images of a third of the size, read back while others are written or not."""
+    images = []
+    for number in range(SEVERAL):
+        path = memory / f"source{number}"
+        path.write_bytes(os.urandom(disk.image // SEVERAL))
+        images.append([str(path), f"image{number}.iso", hashlib.sha256(path.read_bytes()).hexdigest()])
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    try:
+        for _round in range(disk.rounds):
+            for way, worth in WAYS.items():
+                job(disk, "ext4", "create", [])
+                found[way].append(job(disk, "ext4", "add", images, worth)["all"])
+    finally:
+        for name, *_rest in images:
+            Path(name).unlink()
+    print(f"\n{SEVERAL} images of {disk.image // SEVERAL // MIB} MiB written and read back\n")
+    for way, seconds in found.items():
+        print(f"| {way} | {spread(seconds)} |", flush=True)
 
 
 def rounds(disk: Disk, filesystem: str, source: Path, sha256: str) -> Case:
@@ -115,9 +140,6 @@ def rounds(disk: Disk, filesystem: str, source: Path, sha256: str) -> Case:
 def show(filesystem: str, case: Case, size: int) -> None:
     """One filesystem as rows of a table."""
 
-    def spread(seconds: list[float]) -> str:
-        return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} .. {max(seconds):.2f})"
-
     def speed(seconds: list[float]) -> str:
         return f"{spread(seconds)}, {size / MIB / statistics.median(seconds):.0f} MiB/s"
 
@@ -135,6 +157,11 @@ def show(filesystem: str, case: Case, size: int) -> None:
     )
 
 
+def spread(seconds: list[float]) -> str:
+    """Median, least and most."""
+    return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} .. {max(seconds):.2f})"
+
+
 def timed(program: str, *arguments: str) -> float:
     """Seconds that a command takes."""
     began = time.perf_counter()
@@ -142,7 +169,9 @@ def timed(program: str, *arguments: str) -> float:
     return time.perf_counter() - began
 
 
-def job(disk: Disk, filesystem: str, operation: str, images: list[list[str]]) -> dict[str, float]:
+def job(
+    disk: Disk, filesystem: str, operation: str, images: list[list[str]], worth: float | None = None
+) -> dict[str, float]:
     """What the writer says of a job."""
     order = {
         "operation": operation,
@@ -150,6 +179,7 @@ def job(disk: Disk, filesystem: str, operation: str, images: list[list[str]]) ->
         "size": disk.size,
         "filesystem": filesystem,
         "images": images,
+        "worth": worth,
     }
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.mediumjob", json.dumps(order)], check=True, stdout=subprocess.PIPE
@@ -235,7 +265,3 @@ def until(there: Callable[[], bool]) -> None:
         if time.monotonic() > end:
             raise RuntimeError("the slow disk did not start")
         time.sleep(0.02)
-
-
-if __name__ == "__main__":
-    bench(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,6 +1,7 @@
 """One job on a stick, in a process of its own: `python -m tests.bench.mediumjob ORDER`, which prints figures as JSON.
 
-ORDER is JSON: `operation` (create, add or remove), `node`, `size`, `filesystem`, `images` (path, name and sha256 each).
+ORDER is JSON: `operation` (create, add or remove), `node`, `size`, `filesystem`, `images` (path, name and sha256 each),
+and `worth`: from which gain on images are read back while others are written; None for what the program does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from luxusbd.stick import mounted, writer
+from luxusbd.stick import duplex, mounted, writer
 from luxusbd.stick.model import SourceImage, StickOperation, StickOptions, StickProgress
 from tests.stick import helpers
 
@@ -53,6 +54,7 @@ class Watch:
             "checkpoint": at["images-checkpoint"] - at["last byte written"],
             "read-back": at["images-read-back"] - at["images-checkpoint"],
             "silence": self._silence,
+            "all": at["images-read-back"] - at["healed"],
         }
 
 
@@ -69,6 +71,8 @@ async def run(asked: dict[str, Any]) -> dict[str, float]:
     else:
         changes["add"] = tuple(images)
         changes["options"] = StickOptions(filesystem=asked["filesystem"])
+    if asked["worth"] is not None:
+        duplex.WORTH = asked["worth"]
     watch = Watch()
     disk = os.open(asked["node"], os.O_RDWR)
     try:
