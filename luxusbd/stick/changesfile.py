@@ -56,7 +56,7 @@ async def write(session: Session, made: Path, size: int, path: str, old: Content
     try:
         source = await in_thread(os.open, made, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            await copying.copy(_Made(source, old), sink, spans, (), session.progress.advance)
+            await copying.copy(_Made(source, old), sink, spans, (), copying.AtOnce(session.progress.advance))
         finally:
             os.close(source)
     finally:

@@ -34,6 +34,17 @@ FLUSH_EVERY = 64 * 1024 * 1024
 often, while the writing goes on: so the flush at the end has twice as much to do at most."""
 
 Count = Callable[[int], None]
+Look = Callable[[memoryview], None]
+
+
+class Turns(Protocol):
+    """Counts bytes, and says when the medium may be asked for more of them."""
+
+    async def wait(self) -> None:
+        """Return when it may."""
+
+    def count(self, count: int) -> None:
+        """So many bytes more are written or read."""
 
 
 class Source(Protocol):
@@ -83,6 +94,16 @@ class Paced:
         return await self.source.read(offset, target)
 
 
+class AtOnce:
+    """For a medium that has nothing else to do; a `Turns`."""
+
+    def __init__(self, counted: Count) -> None:
+        self.count = counted
+
+    async def wait(self) -> None:
+        """Return at once."""
+
+
 def source_of(source: SourceImage) -> Source:
     """Where the bytes of an image come from.
 
@@ -110,11 +131,11 @@ class _Chunk:
 
 
 class _Copy:
-    def __init__(self, source: Source, sink: Sink, algorithms: Sequence[str], accepted: Count) -> None:
+    def __init__(self, source: Source, sink: Sink, hashers: Sequence[Look], turns: Turns) -> None:
         self._source = source
         self._sink = sink
-        self._hashers = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-        self._accepted = accepted
+        self._hashers = hashers
+        self._turns = turns
         self._free: asyncio.Queue[memoryview] = asyncio.Queue()
         for buffer in buffers(BUFFERS):
             self._free.put_nowait(buffer)
@@ -123,8 +144,8 @@ class _Copy:
         self._unflushed = 0
         self._flush: asyncio.Task[None] | None = None
 
-    async def run(self, spans: Iterable[tuple[int, int]]) -> dict[str, str]:
-        async with _together() as group:
+    async def run(self, spans: Iterable[tuple[int, int]]) -> None:
+        async with together() as group:
             group.create_task(self._read(spans))
             group.create_task(self._hash())
             writers = [group.create_task(self._write(group)) for _number in range(WRITES)]
@@ -132,7 +153,6 @@ class _Copy:
             if self._flush is not None:
                 await self._flush
             await self._sync()
-        return {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
 
     async def _read(self, spans: Iterable[tuple[int, int]]) -> None:
         for start, length in spans:
@@ -154,14 +174,15 @@ class _Copy:
     async def _hash(self) -> None:
         while (chunk := await self._to_hash.get()) is not None:
             data = chunk.data
-            async with _together() as group:
-                for hasher in self._hashers.values():
-                    group.create_task(in_thread(hasher.update, data))
+            async with together() as group:
+                for look in self._hashers:
+                    group.create_task(in_thread(look, data))
             self._done_with(chunk)
 
     async def _write(self, group: asyncio.TaskGroup) -> None:
         while (chunk := await self._to_write.get()) is not None:
-            self._accepted(await in_thread(self._sink.write, chunk.data, chunk.offset))
+            await self._turns.wait()
+            self._turns.count(await in_thread(self._sink.write, chunk.data, chunk.offset))
             self._unflushed += chunk.count
             self._done_with(chunk)
             if self._unflushed >= FLUSH_EVERY and self._flush is not None:
@@ -172,7 +193,7 @@ class _Copy:
                 self._flush = group.create_task(self._sync())
 
     async def _sync(self) -> None:
-        self._accepted(await in_thread(self._sink.sync))
+        self._turns.count(await in_thread(self._sink.sync))
 
     def _done_with(self, chunk: _Chunk) -> None:
         chunk.users -= 1
@@ -181,25 +202,22 @@ class _Copy:
 
 
 async def copy(
-    source: Source, sink: Sink, spans: Iterable[tuple[int, int]], algorithms: Sequence[str], accepted: Count
-) -> dict[str, str]:
+    source: Source, sink: Sink, spans: Iterable[tuple[int, int]], hashers: Sequence[Look], turns: Turns
+) -> None:
     """Write parts of a source to the same places of a file, until the device has them.
 
     Args:
         source: what is copied.
         sink: stays open.
         spans: (start, length) in bytes of what is copied; of a whole image one from 0 on.
-        algorithms: names of the hashes (of `hashlib`) that are made of these bytes, in their order.
-        accepted: is told how many more bytes the device has accepted.
-
-    Returns:
-        The hashes by name.
+        hashers: get these bytes in their order, each in a thread of its own.
+        turns: is told how many more bytes the device has accepted.
 
     Raises:
         VerificationError: the source ends before one of the spans does.
         LuxusbError: of source or sink. Nothing is read or written any more then.
     """
-    return await _Copy(source, sink, algorithms, accepted).run(spans)
+    await _Copy(source, sink, hashers, turns).run(spans)
 
 
 async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Progress) -> str:
@@ -213,48 +231,55 @@ async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Pro
         extents = await in_thread(filesystem.extents, path)
         parts = tuple(pieces(extents, filesystem.block_size, size))
         check_beginning(parts)
-        return await hash_pieces(medium, layout.partition(PartitionRole.DATA).start, parts, progress.advance)
+        hasher = hashlib.sha256()
+        await look_through(
+            medium, layout.partition(PartitionRole.DATA).start, parts, hasher.update, AtOnce(progress.advance)
+        )
+        return hasher.hexdigest()
 
 
-async def hash_pieces(medium: MediumReader, base: int, parts: Sequence[Piece], counted: Count) -> str:
-    """SHA-256 of what lies on the medium in places of a partition, the next read under way while one is hashed.
+async def look_through(medium: MediumReader, base: int, parts: Sequence[Piece], look: Look, turns: Turns) -> None:
+    """Read what lies on the medium in places of a partition, the next part under way while one is looked at.
 
     Args:
         medium: stays open.
         base: first byte of the partition.
         parts: in the order of the file.
-        counted: is told of bytes when they are hashed.
+        look: gets the bytes in their order, in a thread.
+        turns: is told of bytes when they were looked at.
 
     Raises:
         DeviceError: the medium cannot be read.
     """
-    hasher = hashlib.sha256()
     free = list(buffers(READS + 1))
     under_way: deque[tuple[asyncio.Task[memoryview], memoryview]] = deque()
-    ahead = _chunks(parts)
-    async with _together() as group:
-        while True:
+    ahead = chunks(parts)
+    async with together() as group:
+
+        async def read(place: int | None, count: int, buffer: memoryview) -> memoryview:
+            if place is None:
+                # a copy made by hand may have holes, which GRUB reads as zeros
+                return memoryview(bytes(count))
+            await turns.wait()
+            return await in_thread(medium.read_into, buffer, base + place, count)
+
+        def start() -> None:
             while len(under_way) < READS and (chunk := next(ahead, None)) is not None:
                 buffer = free.pop()
-                under_way.append((group.create_task(_read(medium, base, *chunk, buffer)), buffer))
-            if not under_way:
-                break
+                under_way.append((group.create_task(read(*chunk, buffer)), buffer))
+
+        start()
+        while under_way:
             task, buffer = under_way.popleft()
             data = await task
-            await in_thread(hasher.update, data)
-            counted(len(data))
+            start()
+            await in_thread(look, data)
+            turns.count(len(data))
             free.append(buffer)
-    return hasher.hexdigest()
 
 
-async def _read(medium: MediumReader, base: int, place: int | None, count: int, buffer: memoryview) -> memoryview:
-    if place is None:
-        # a copy made by hand may have holes, which GRUB reads as zeros
-        return memoryview(bytes(count))
-    return await in_thread(medium.read_into, buffer, base + place, count)
-
-
-def _chunks(parts: Iterable[Piece]) -> Iterator[tuple[int | None, int]]:
+def chunks(parts: Iterable[Piece]) -> Iterator[tuple[int | None, int]]:
+    """(place on the partition, length) of what `look_through` shows at a time; the place of a hole is None."""
     for piece in parts:
         for offset in range(0, piece.length, CHUNK):
             yield None if piece.place is None else piece.place + offset, min(CHUNK, piece.length - offset)
@@ -273,8 +298,8 @@ def buffers(count: int) -> Iterator[memoryview]:
 
 
 @asynccontextmanager
-async def _together() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that raises what went wrong first, not a group of it."""
+async def together() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises what went wrong, not a group of it."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group

@@ -6,8 +6,9 @@ only the one that GRUB does not use is written.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,11 +16,13 @@ from luxusbd.errors import AlreadyExistsError, DeviceChangedError, LuxusbError, 
 from luxusbd.stick import beside, copying, menu, reader, sums
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, finish, in_thread
+from luxusbd.stick.duplex import Duplex
+from luxusbd.stick.early import EarlyReading, differs
 from luxusbd.stick.filesystem import DataFilesystem
-from luxusbd.stick.isofiles import PARTIAL, PENDING, pending, pieces
-from luxusbd.stick.model import FREE_PACE, Layout, Manifest, ManifestImage, Pace, SourceImage
+from luxusbd.stick.isofiles import PARTIAL, PENDING, Piece, pending, pieces
+from luxusbd.stick.model import FREE_PACE, Layout, Manifest, ManifestImage, Pace, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
-from luxusbd.stick.room import DataRoom
+from luxusbd.stick.room import DataRoom, Sink
 from luxusbd.stick.text import IMAGE_NAME
 
 T = TypeVar("T")
@@ -105,14 +108,9 @@ class Session:
                     " it, or rescan the stick to give it an entry"
                 )
         try:
-            for source in sources:
-                await self._write_image(source)
-                self.after_step(f"image-written {source.image.name}")
-            await self.room.checkpoint()
-            self.after_step("images-checkpoint")
-            for source in sources:
+            for source in await self._write(sources):
                 self.progress.stage("read-back", source.image.name)
-                await self._read_back(f"/iso/{source.image.name}{PARTIAL}", source)
+                await self._read_back(_partial(source), source)
             self.after_step("images-read-back")
         except BaseException:
             await finish(self._drop([source.image.name + PARTIAL for source in sources]))
@@ -188,33 +186,60 @@ class Session:
             await self.room.remove(path)
         self.after_step("committed")
 
-    async def _write_image(self, source: SourceImage) -> None:
+    async def _write(self, sources: Sequence[SourceImage]) -> Sequence[SourceImage]:
+        """Write images, and read those back already for which there is time; the others."""
+        duplex = Duplex(self.progress.advance, self.progress.advance)
+        early = EarlyReading(self.fd, self.layout.partition(PartitionRole.DATA).start, duplex)
+        origins = [copying.source_of(source) for source in sources]
+        places: Mapping[str, tuple[Piece, ...]] = {}
+        if several := len(sources) > 1:
+            # only on the medium it can be seen where they will lie
+            for source in sources:
+                await in_thread((await self._allocate(source)).close)
+            await self.room.checkpoint()
+            self.after_step("images-set-aside")
+            places = await in_thread(self.on_medium, lambda filesystem: _places(filesystem, sources))
+        async with copying.together() as group:
+            group.create_task(early.run())
+            for source, origin in zip(sources, origins, strict=True):
+                path, size = _partial(source), source.image.size
+                sink = await (self.room.reopen(path, size) if several else self._allocate(source))
+                await self._write_image(source, origin, sink, duplex.writing)
+                self.after_step(f"image-written {source.image.name}")
+                if source is not sources[-1]:
+                    early.add(source, places[source.image.name])
+            early.stop()
+            await self.room.checkpoint()
+            self.after_step("images-checkpoint")
+        if several:
+            places = await in_thread(self.on_medium, lambda filesystem: _places(filesystem, sources))
+        proven = await early.check(places)
+        return [source for source in sources if source.image.name not in proven]
+
+    async def _allocate(self, source: SourceImage) -> Sink:
+        return await self.room.allocate(_partial(source), source.image.size)
+
+    async def _write_image(self, source: SourceImage, origin: copying.Source, sink: Sink, turns: copying.Turns) -> None:
         image = source.image
         self.progress.stage("write-image", image.name)
-        origin = copying.source_of(source)
-        algorithms = ("sha256", "sha512") if source.sha512 else ("sha256",)
-        sink = await self.room.allocate(f"/iso/{image.name}{PARTIAL}", image.size)
+        expected = {"sha256": image.sha256} | ({"sha512": source.sha512} if source.sha512 else {})
+        hashers = {name: hashlib.new(name) for name in expected}
+        updates = [hasher.update for hasher in hashers.values()]
         try:
-            found = await copying.copy(
-                copying.Paced(origin, self.pace), sink, [(0, image.size)], algorithms, self.progress.advance
-            )
+            await copying.copy(copying.Paced(origin, self.pace), sink, [(0, image.size)], updates, turns)
         finally:
             await in_thread(sink.close)
-        expected = {"sha256": image.sha256, "sha512": source.sha512}
-        for name, digest in found.items():
-            if digest != expected[name]:
+        for name, hasher in hashers.items():
+            if hasher.hexdigest() != expected[name]:
                 raise VerificationError(
-                    f"{image.name}: the file's {name} is {digest} and should be {expected[name]}; "
+                    f"{image.name}: the file's {name} is {hasher.hexdigest()} and should be {expected[name]}; "
                     "download or import it again"
                 )
 
     async def _read_back(self, path: str, source: SourceImage) -> None:
         found = await copying.hash_file(self.fd, self.layout, path, source.image.size, self.progress)
         if found != source.image.sha256:
-            raise VerificationError(
-                f"{source.image.name} read back from the medium differs from what was written: the stick is defective "
-                "or smaller than it claims"
-            )
+            raise differs(source.image.name)
 
     async def _drop(self, names: Sequence[str]) -> None:
         try:
@@ -243,6 +268,18 @@ class Session:
         """What `look` says of the data filesystem as it is on the medium; blocks."""
         with self.medium() as medium:
             return look(reader.open_data(medium.read_at, self.layout))
+
+
+def _partial(source: SourceImage) -> str:
+    return f"/iso/{source.image.name}{PARTIAL}"
+
+
+def _places(filesystem: DataFilesystem, sources: Sequence[SourceImage]) -> dict[str, tuple[Piece, ...]]:
+    """Where images that are not finished lie on the data partition, by their names."""
+    return {
+        source.image.name: tuple(pieces(filesystem.extents(_partial(source)), filesystem.block_size, source.image.size))
+        for source in sources
+    }
 
 
 def _all_whole(filesystem: DataFilesystem, images: Sequence[ManifestImage]) -> None:

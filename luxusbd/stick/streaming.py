@@ -30,6 +30,7 @@ from luxusbd.errors import (
 from luxusbd.stick import beside, copying, layout, work
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import ALIGNMENT, CHUNK, MediumReader, finish, in_thread
+from luxusbd.stick.early import rows
 from luxusbd.stick.feeds import Feed, Feeds
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.isofiles import PARTIAL, Piece, pieces
@@ -267,7 +268,7 @@ class _Taker:
     async def _give_entry(self, stream: _Stream, source: SourceImage, others: Sequence[SourceImage]) -> None:
         session = self._session
         await session.room.checkpoint()
-        if _rows((await in_thread(session.on_medium, self._places))[stream.path]) != _rows(stream.parts):
+        if rows((await in_thread(session.on_medium, self._places))[stream.path]) != rows(stream.parts):
             raise DeviceFailingError(f"{stream.image.name} lies elsewhere on the medium than it was written")
         manifest, _menus = await session.look()
         extra = beside.to_write(manifest, others)
@@ -330,18 +331,6 @@ def in_sequence(images: Sequence[ManifestImage], sequence: Sequence[str]) -> tup
 def coming(manifest: Manifest, images: Sequence[ManifestImage], sequence: Sequence[str]) -> bytes:
     """The manifest that a stick is to have which is being made of `images`, for `planned`."""
     return manifests.encode(dataclasses.replace(manifest, images=in_sequence(images, sequence)))
-
-
-def _rows(parts: Sequence[Piece]) -> list[tuple[int | None, int]]:
-    """Where bytes lie and how many in a row, however the filesystem divides them."""
-    rows: list[tuple[int | None, int]] = []
-    for part in parts:
-        place, length = rows[-1] if rows else (None, 0)
-        if place is not None and part.place == place + length:
-            rows[-1] = (place, length + part.length)
-        else:
-            rows.append((part.place, part.length))
-    return rows
 
 
 async def _all_done(first: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any, object]) -> _T:
