@@ -30,6 +30,7 @@ from luxusbd.stick.model import (
     ManifestImage,
     MenuChange,
     Probe,
+    RawImage,
     SourceImage,
     StickOperation,
     StickOptions,
@@ -52,6 +53,8 @@ AGAIN = {
     Operation.PROBE: "what it overwrote is kept on this machine: probe the disk again, and it is put back first; what a"
     " full probe has written is gone",
     Operation.RESTORE: "the disk has no filesystem: restore it again",
+    Operation.WRITE_RAW: "unless nothing was written yet, the disk was erased and starts nothing: write the image"
+    " again, or make it a plain drive (luxusb restore)",
     Operation.ADOPT: "no image was touched: adopt the stick again",
 }
 """What helps when a job of this kind was cut."""
@@ -96,10 +99,11 @@ class Workshop:
         saved: int | None = None,
         streams: Streams | None = None,
         sequence: tuple[str, ...] = (),
+        raw: RawImage | None = None,
     ) -> Mapping[str, Any]:
         """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` the
-        file for what a quick probe overwrites; `streams` brings images that are still being downloaded, `sequence` is
-        the order of all new ones then.
+        file for what a quick probe overwrites. The descriptors of `saved` and `raw` stay the caller's. `streams` brings
+        images that are still being downloaded, `sequence` is the order of all new ones then.
 
         Raises:
             LuxusbError: what the worker says, or that the device is gone.
@@ -129,9 +133,12 @@ class Workshop:
                 streams=streams.images if streams is not None else (),
                 sequence=sequence,
                 in_step=overall.pack is not None,
+                raw=raw,
             )
             if saved is not None:
                 fds.append(os.dup(saved))
+            if raw is not None and raw.packed:
+                fds.append(os.dup(raw.pipe))
 
             noted = ""
 
