@@ -27,16 +27,16 @@ REAL = 100 * MIB + 12288
 
 
 @contextlib.contextmanager
-def lying(place: Path, lie: Lie, size: int = SIZE) -> Iterator[Path]:
-    """A file of `size` bytes that keeps only the first REAL of them."""
+def lying(place: Path, lie: Lie, size: int = SIZE, real: int = REAL) -> Iterator[Path]:
+    """A file of `size` bytes that keeps only the first `real` of them."""
     disk, log, file = place / "disk", place / "log", place / "liar.img"
     for path in (log, file):
         path.write_bytes(b"")
     with disk.open("wb") as made:
-        made.write(random.Random(1).randbytes(REAL))
+        made.write(random.Random(1).randbytes(real))
         made.truncate(size)
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.stick.fuseliar", disk, log, file, str(REAL), lie.value], stdin=subprocess.DEVNULL
+        [sys.executable, "-m", "tests.stick.fuseliar", disk, log, file, str(real), lie.value], stdin=subprocess.DEVNULL
     )
     try:
         while not os.path.ismount(file):
