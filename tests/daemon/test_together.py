@@ -16,8 +16,8 @@ from tests.daemon.caller import Caller
 from tests.daemon.images import Images
 from tests.daemon.shared import world_of
 from tests.daemon.sticks import run
-from tests.stick.lyingfile import lying
 from tests.stick.liars import Lie
+from tests.stick.lyingfile import lying
 
 pytestmark = pytest.mark.root
 
