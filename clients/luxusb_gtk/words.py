@@ -25,6 +25,7 @@ _OPERATIONS = {
     "update-catalog": N_("Updating the list of systems"),
     "race-mirrors": N_("Measuring mirrors"),
     "persist": N_("Changing the room for changes"),
+    "write-raw": N_("Writing byte for byte"),
 }
 OFFLINE = "wait-for-network"
 """The stage of a download while this machine has no way out."""
