@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -40,6 +41,9 @@ from luxusb_cli.plans import PlanInfo
 from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.text import clean
 from luxusb_cli.wire import Wire, flag, get, text, texts, wire_of, wires
+
+MAX_PROOF = 4 * 1024 * 1024
+"""Bytes of a list of hashes, a signature or a key, as the daemon fetches them."""
 
 
 class Client:
@@ -198,6 +202,21 @@ class Client:
         """A descriptor of the logo, which the caller closes."""
         what = _("Could not get the logo of {distribution}").format(distribution=clean(distribution))
         return await self._file("GetLogo", distribution, what)
+
+    async def proofs(self, reference: str) -> tuple[bytes, bytes, bytes]:
+        """What vouches for a release: the signed list of hashes, the signature (either may be empty), and the key."""
+        await self._prepare_question()
+        await self._catalog_known("GetProofs")
+        what = _("Could not get the signature of {reference}").format(reference=clean(reference))
+        fds = await self._connection.call_for_files(
+            MANAGER_PATH, MANAGER, "GetProofs", "sa{sv}", [reference, NO_OPTIONS], what=what, count=3
+        )
+        try:
+            sums, signature, key = (os.pread(fd, MAX_PROOF, 0) for fd in fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return sums, signature, key
 
     async def mirrors(self, distribution: str) -> tuple[MirrorState, ...]:
         """The mirrors of a distribution and how they did."""

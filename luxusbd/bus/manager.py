@@ -67,6 +67,7 @@ class ManagerMethods:
             "SetCatalogRemote": self._set_catalog_remote,
             "ImportCatalog": self._import_catalog,
             "GetLogo": self._get_logo,
+            "GetProofs": self._get_proofs,
             "Download": self._download,
             "ImportImage": self._import_image,
             "InspectImage": self._inspect_image,
@@ -169,6 +170,11 @@ class ManagerMethods:
         del given
         return Answer((0,), fds=(await self._engine.get_logo(call.caller, call.args[0]),))
 
+    async def _get_proofs(self, call: Call, given: Options) -> Answer:
+        reference = call.args[0]
+        await self._gate.authorise(call, given, {"reference": reference})
+        return Answer((0, 1, 2), fds=await self._engine.get_proofs(call.caller, reference))
+
     async def _download(self, call: Call, given: Options) -> Answer:
         reference = call.args[0]
         await self._gate.authorise(call, given, {"reference": reference})
@@ -270,6 +276,7 @@ class ManagerMethods:
             certificates=given[members.CERTIFICATES],
             persistence=given[members.PERSISTENCE],
             probe=given[members.PROBE] if given.given(members.PROBE) else None,
+            download_first=given[members.DOWNLOAD_FIRST] if given.given(members.DOWNLOAD_FIRST) else None,
             dry_run=given[members.DRY_RUN],
             raw=_raw_wishes(given),
         )

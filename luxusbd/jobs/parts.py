@@ -38,6 +38,7 @@ from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.owncatalogs import OwnCatalogs
 from luxusbd.jobs.planning import Planner
+from luxusbd.jobs.proofs import Proofs
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
 from luxusbd.jobs.rawplans import RawPlans
@@ -191,6 +192,7 @@ class Parts:
             LogoCache(Path(config.paths.cache_dir) / "logos"),
             enabled=config.catalog.logos,
         )
+        self.proofs = Proofs(self.transfers, catalog, keyring)
         self.own_catalogs = OwnCatalogs(self.transfers, catalog)
         self.unmounting = Unmounting(self.registry, launcher, self._staging)
         workshop = Workshop(

@@ -63,6 +63,7 @@ FEATURES = (
     "SetCatalogRemote",
     "ImportCatalog",
     "GetLogo",
+    "GetProofs",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -321,6 +322,15 @@ class FakeEngine:
         os.lseek(fd, 0, os.SEEK_SET)
         return fd
 
+    async def get_proofs(self, caller: Caller, reference: str) -> tuple[int, int, int]:
+        self.calls.append(("get_proofs", caller, reference))
+        fds = []
+        for data in (b"the list", b"", b"the key"):
+            fd = os.memfd_create("proof")
+            os.write(fd, data)
+            fds.append(fd)
+        return fds[0], fds[1], fds[2]
+
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         self.calls.append(("download", caller, reference, priority, bandwidth))
         return self.new_job(caller, Operation.DOWNLOAD, priority=priority, bandwidth=bandwidth)
@@ -383,6 +393,7 @@ class FakeEngine:
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
+        download_first: bool | None = None,
         dry_run: bool = False,
         raw: RawWishes | None = None,
     ) -> Plan:
