@@ -25,6 +25,7 @@ class Operation(StrEnum):
     PERSIST = "persist"
     PROBE = "probe"
     RESTORE = "restore"
+    WRITE_RAW = "write-raw"
     UPDATE_CATALOG = "update-catalog"
     RACE = "race-mirrors"
 

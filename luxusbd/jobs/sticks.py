@@ -103,6 +103,8 @@ class Sticks:
         """Use a plan up and start its job."""
         self._queue.check_room(caller.uid)
         planned = self._planner.get(caller, token)
+        if planned.plan.raw is not None:
+            raise InvalidArgumentError("this plan was made with the option raw: carry it out with WriteRaw")
         identities = [device.view.device.identity for device in planned.plan.devices]
         for identity in identities:
             self._registry.check_writable(identity)
@@ -348,7 +350,7 @@ class Sticks:
             f"the daemon ended while job {job.id} was at the step {job.stage or 'waiting'!r}; {AGAIN[job.operation]}"
             + (
                 "; what was downloaded is kept"
-                if job.operation in (Operation.CREATE, Operation.ADD, Operation.UPDATE)
+                if job.operation in (Operation.CREATE, Operation.ADD, Operation.UPDATE, Operation.WRITE_RAW)
                 else ""
             )
         )

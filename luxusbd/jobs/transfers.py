@@ -35,7 +35,7 @@ from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
 from luxusbd.transfer.importcodec import proof_from_json, received_from_json
 from luxusbd.transfer.importmodel import Order, Received
 from luxusbd.transfer.logo import Logo, logo_from_json
-from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, word_from_json
+from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, sizes_from_json, word_from_json
 from luxusbd.transfer.model import (
     Claim,
     Digest,
@@ -182,6 +182,22 @@ class Transfers(TransferLink):
         params = {**claim_to_json(claim), "key": key is not None, "image": image is not None}
         answer = await self._alone_if_deadly("vouch", params, [fd for fd in (key, image) if fd is not None])
         return _sane(word_from_json, answer)
+
+    async def proofs(self, claim: Claim, key: int | None, rooms: Sequence[int]) -> tuple[int, ...]:
+        """Fetch the signed list of hashes, its signature and the key; how many bytes of each are in `rooms`.
+
+        Args:
+            claim: what is to be looked for.
+            key: a descriptor of keys that are at hand.
+            rooms: files in memory, in that order; what is missing has no bytes.
+
+        Raises:
+            UntrustedError: the maker's word cannot be had by the pinned key.
+            VerificationError: as `vouch`.
+        """
+        params = {**claim_to_json(claim), "key": key is not None}
+        answer = await self._alone_if_deadly("proofs", params, [*((key,) if key is not None else ()), *rooms])
+        return _sane(lambda told: sizes_from_json(told, [os.fstat(room).st_size for room in rooms]), answer)
 
     async def metalink(self, url: str, name: str, digests: Sequence[Digest], size: int) -> Directions:
         """What a metalink says of a file."""

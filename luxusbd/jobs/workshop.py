@@ -29,6 +29,7 @@ from luxusbd.stick.model import (
     ManifestImage,
     MenuChange,
     Probe,
+    RawImage,
     SourceImage,
     StickOperation,
     StickOptions,
@@ -51,6 +52,8 @@ AGAIN = {
     Operation.PROBE: "what it overwrote is kept on this machine: probe the disk again, and it is put back first; what a"
     " full probe has written is gone",
     Operation.RESTORE: "the disk has no filesystem: restore it again",
+    Operation.WRITE_RAW: "unless nothing was written yet, the disk was erased and starts nothing: write the image"
+    " again, or make it a plain drive (luxusb restore)",
     Operation.ADOPT: "no image was touched: adopt the stick again",
 }
 """What helps when a job of this kind was cut."""
@@ -93,9 +96,10 @@ class Workshop:
         target: int | None = None,
         probe: Probe = Probe.NONE,
         saved: int | None = None,
+        raw: RawImage | None = None,
     ) -> Mapping[str, Any]:
         """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` the
-        file for what a quick probe overwrites.
+        file for what a quick probe overwrites. The descriptors of `saved` and `raw` stay the caller's.
 
         Raises:
             LuxusbError: what the worker says, or that the device is gone.
@@ -123,9 +127,12 @@ class Workshop:
                 change=change or MenuChange(),
                 probe=probe,
                 in_step=overall.pack is not None,
+                raw=raw,
             )
             if saved is not None:
                 fds.append(os.dup(saved))
+            if raw is not None and raw.packed:
+                fds.append(os.dup(raw.pipe))
 
             noted = ""
 

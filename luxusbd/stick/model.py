@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from luxusbd.catalog.model import Trust
-from luxusbd.images.model import CUSTOM, BootEntry, Certificate, Firmware, Persistence, Store
+from luxusbd.images.model import CUSTOM, BlockMap, BootEntry, Certificate, Firmware, Persistence, Store
 
 MIB = 1024 * 1024
 
@@ -251,6 +251,8 @@ class StickOperation(StrEnum):
     """Find out what the disk holds, as `probe` says."""
     RESTORE = "restore"
     """Make it a plain drive with the filesystem and the label of the options."""
+    WRITE_RAW = "write-raw"
+    """Write the one image of `add` byte for byte, as `raw` says."""
     REBUILD = "rebuild"
     """As REPAIR, for a stick without a manifest, whose images are `found`."""
 
@@ -285,6 +287,19 @@ class SourceImage:
 
 
 @dataclass(frozen=True)
+class RawImage:
+    """What there is to know of an image that is written byte for byte."""
+
+    size: int
+    """Its bytes on the disk, 0 when they are known at its end alone."""
+    packed: bool = False
+    """Whether the file is compressed, and what is in it comes through `pipe`, in frames."""
+    pipe: int = -1
+    """In the worker's own numbering."""
+    map: BlockMap | None = None
+
+
+@dataclass(frozen=True)
 class StickOrder:
     """One job for a stick worker."""
 
@@ -306,13 +321,15 @@ class StickOrder:
     change: MenuChange = MenuChange()
     """For REFRESH."""
     probe: Probe = Probe.NONE
-    """For PROBE, and for CREATE before anything is erased."""
+    """For PROBE, and for CREATE and WRITE_RAW before anything is erased."""
     in_step: bool = False
     """Whether workers of other sticks read the same images at the same time, so that the core sets the pace."""
     pace: Pace = FREE_PACE
     """How far the images may be read; not sent."""
     saved: int = -1
     """For a quick PROBE: a file of the core for what it overwrites, in the worker's own numbering."""
+    raw: RawImage | None = None
+    """For WRITE_RAW."""
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,8 @@ class Handlers(Jobs):
         self.beside: dict[str, bytes] = {}
         """What the last import had beside its image, by the names of the options."""
         self.image_bytes = world.IMAGE_BYTES
+        self.downloaded = world.SHA_A
+        """Hash of what a download stores."""
         self.missing: set[str] = set()
         """Members without an engine."""
 
@@ -114,7 +116,7 @@ class Handlers(Jobs):
             case "Download":
                 name = str(body[0]).removeprefix("distro:")
                 self._distribution(name.partition("@")[0].partition("/")[0])
-                return self._store_job("download", name, f"{name}.iso", world.SHA_A, 3 * world.GIB).path
+                return self._store_job("download", name, f"{name}.iso", self.downloaded, 3 * world.GIB).path
             case "ImportImage":
                 data = _all_of(fds[body[0]])
                 self.beside = {
@@ -144,7 +146,9 @@ class Handlers(Jobs):
             case "OpenImageTarget":
                 return self._open_target(fds[body[0]], body[1], sender)
             case "PlanStick":
-                return self._plan(body[0], body[1], sender, allow_large="allow_large" in body[2])
+                plan = self._plan(body[0], body[1], sender, allow_large="allow_large" in body[2])
+                raw = {"raw": Variant("a{sv}", world.raw()), "layout": Variant("aa{sv}", [])}
+                return plan | raw if "raw" in body[2] else plan
             case "CreateStick":
                 return self._create(body[0])
             case "ListJobs":
@@ -165,6 +169,8 @@ class Handlers(Jobs):
                 if body[0] not in self.images:
                     raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
                 return self.image_bytes
+            case "GetProofs":
+                raise RefusalError(f"{ERROR}NotTrusted", f"the catalogue knows no signature for {body[0]}")
             case "GetLogo":
                 self._distribution(body[0])
                 return b"\x89PNG logo"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -28,38 +29,76 @@ if TYPE_CHECKING:
     from luxusb_cli.targets import Target
 
 
+_allow_large = click.option(
+    "--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."
+)
+
+
 @click.command("write-raw", short_help="Write one image byte for byte to a disk.")
 @click.argument("image", shell_complete=completion.images)
+@click.option(
+    "--bmap",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="Block map of the image: what it leaves out is not written. One beside the file is taken by itself.",
+)
+@click.option("--no-bmap", is_flag=True, help="Write all of the image, also where a block map lies beside the file.")
+@click.option("--unbootable", is_flag=True, help="Write even a disc that no computer starts from a stick.")
+@click.option("--no-probe", is_flag=True, help="Do not look for counterfeit flash before the disk is erased.")
+@_allow_large
 @target_options(many=True, size=True)
 @consent_options
 @job_options
 @json_option
 @pass_state
 def write_raw(
-    state: State, image: str, choice: TargetChoice, yes: bool, device_ids: Sequence[str], options: JobOptions
+    state: State,
+    image: str,
+    choice: TargetChoice,
+    yes: bool,
+    device_ids: Sequence[str],
+    options: JobOptions,
+    bmap: Path | None,
+    no_bmap: bool,
+    unbootable: bool,
+    no_probe: bool,
+    allow_large: bool,
 ) -> ExitCode:
     """Erase a disk and write IMAGE to it byte for byte, for systems that do not start from a file.
 
-    The plan is shown first, and the name of the disk has to be typed. IMAGE is what it is for `luxusb create`.
+    The plan is shown first, and the name of the disk has to be typed. IMAGE is what it is for `luxusb create`; a
+    compressed file is unpacked on the way to the disk.
 
     \b
     Examples:
       luxusb write-raw alpine --device /dev/sdb
+      luxusb write-raw ./appliance.img.xz --bmap appliance.bmap --device sdb
       luxusb write-raw ./FreeBSD-memstick.img --device sdb --yes --device-id usb-Kingston_DT_001A
     """
 
     async def body(client: Client) -> ExitCode:
         from luxusb_cli.connection import Typed
         from luxusb_cli.consent import ask_for_names, check_ids
+        from luxusb_cli.references import map_beside
         from luxusb_cli.targets import open_targets
 
         await client.require("WriteRaw", _("Could not write the image"))
         async with AsyncExitStack() as stack:
             targets = await stack.enter_async_context(open_targets(client, choice, create=True))
             check_ids(targets, device_ids)
-            references = await resolve_images(state, client, [image], options)
-            raw = {"raw": Typed("b", True)}
-            planned = await client.plan([target.device.path for target in targets], references, raw)
+            (reference,) = await resolve_images(state, client, [image], options, keep_packed=True)
+            given = {
+                name: Typed("b", value)
+                for name, said, value in (
+                    ("unbootable", unbootable, True),
+                    ("probe", no_probe, False),
+                    ("allow_large", allow_large, True),
+                )
+                if said
+            }
+            blockmap = None if no_bmap else bmap or map_beside(image)
+            file = stack.enter_context(blockmap.open("rb")).fileno() if blockmap is not None else None
+            planned = await client.plan_raw([target.device.path for target in targets], reference, given, file)
             if not state.json:
                 plan_text(planned, [target.name for target in targets])
             if not yes:
@@ -81,6 +120,8 @@ def write_raw(
     from luxusb_cli.consent import check_possible
 
     choice.check()
+    if no_bmap and bmap is not None:
+        raise UsageError(_("--bmap and --no-bmap cannot go together"), todo=_("Leave one of them out."))
     check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))
     return run(state, body)
 
@@ -145,11 +186,6 @@ def _print_danger(target: Target, warning: str) -> None:
     say(f"{target.name}: {hardware(target.device)}", "bold")
     say(f"  id {target.device.id}")
     say(f"  {warning}", "red")
-
-
-_allow_large = click.option(
-    "--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."
-)
 
 
 @click.command(short_help="Make a disk a plain drive again.")
