@@ -85,7 +85,7 @@ async def _usb(guest: Guest) -> list[dict[str, Any]]:
 
 
 async def _ready(guest: Guest, count: int, state: str) -> bool:
-    return sum(device["State"] == state and not device["BlockedReason"] for device in await _usb(guest)) == count
+    return bool(sum(device["State"] == state and not device["BlockedReason"] for device in await _usb(guest)) == count)
 
 
 async def _writing(guest: Guest, number: int, victim: Mapping[str, Any]) -> bool:
