@@ -254,7 +254,14 @@ class Client:
         return only_path(await self._manager("Download", "sa{sv}", reference, options, what=what))
 
     async def import_image(
-        self, fd: int, name: str, *, sha256: str = "", size: int = 0, beside: Beside | None = None
+        self,
+        fd: int,
+        name: str,
+        *,
+        sha256: str = "",
+        size: int = 0,
+        beside: Beside | None = None,
+        keep_packed: bool = False,
     ) -> str:
         """Start taking what is behind `fd` into the store; the path of the job.
 
@@ -264,8 +271,11 @@ class Client:
             sha256: what its hash has to be.
             size: bytes that have to come, 0 when that is not known.
             beside: files that vouch for it.
+            keep_packed: whether a compressed image stays so.
         """
         options = {"sha256": Typed("s", sha256)} if sha256 else {}
+        if keep_packed:
+            options["keep_packed"] = Typed("b", True)
         if size:
             options["size"] = Typed("t", size)
         if beside is not None and beside.name:
@@ -353,6 +363,18 @@ class Client:
         given = {**options, **certificate_options(certificates)}
         arguments = (list(devices), list(images), given)
         reply = await self._manager("PlanStick", "aoasa{sv}", *arguments, what=what, fds=certificates)
+        return PlanInfo.from_wire(wire_of(only_value(reply), "the plan"))
+
+    async def plan_raw(
+        self, devices: Sequence[str], image: str, options: Options = NO_OPTIONS, bmap: int | None = None
+    ) -> PlanInfo:
+        """Work out what is written byte for byte; `bmap` is an open file with a block map of the image."""
+        given: dict[str, Typed] = {**options, "raw": Typed("b", True)}
+        if bmap is not None:
+            given["bmap"] = Typed("h", 0)
+        fds = [] if bmap is None else [bmap]
+        what = _("Could not plan what is written")
+        reply = await self._manager("PlanStick", "aoasa{sv}", list(devices), [image], given, what=what, fds=fds)
         return PlanInfo.from_wire(wire_of(only_value(reply), "the plan"))
 
     async def create(self, token: str) -> str:

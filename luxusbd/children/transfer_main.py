@@ -26,8 +26,8 @@ hash        optional job (a regular file)              sha256, size
 digests     algorithms (a regular file)                digests
 read-own    name (a user's catalogue, and where it is  size
             copied to when it is right)
-receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
-            (source, destination)
+receive     job, size, most, reserve, algorithms,      image, packed, packing, member, cloned
+            optional keep_packed (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
 prove-image an image, its signature and keys           sums (none), fingerprint, signing_key

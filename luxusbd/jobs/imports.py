@@ -16,9 +16,10 @@ from typing import Any
 from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Trust
 from luxusbd.errors import InvalidArgumentError, JobStateError, MalformedImageError, VerificationError
+from luxusbd.images.model import Recognition
 from luxusbd.images.names import check_name
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.downloadwords import image_result, release_title
+from luxusbd.jobs.downloadwords import image_result, release_title, unrecognised
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Room
@@ -125,6 +126,7 @@ class Imports:
                     "size": source.size or options.size,
                     "sums_name": options.sums_name,
                     "stream": source.stream,
+                    "keep_packed": options.keep_packed,
                 },
                 title=name,
             )
@@ -156,7 +158,7 @@ class Imports:
             came = (received.packed or received.image).size
             context.report(came, came, stage="inspect")
             proof = proof or await self._prove_image(context, held, fd)
-            recognition = await self._transfers.inspect(fd)
+            recognition = await self._recognise(fd, received, packed=bool(context.job.params["keep_packed"]))
             sha256 = received.image.digests["sha256"]
             genuine = self._catalog.find_by_hash(sha256, sha512=await self._sha512(fd, received))
             move = partial(
@@ -227,6 +229,7 @@ class Imports:
             most=self._max_unpacked,
             reserve=self._reserve,
             algorithms=("sha256", *sorted(algorithms - {"sha256"})),
+            keep_packed=bool(context.job.params["keep_packed"]),
         )
         context.report(0, size, stage="copy")
         received = await self._transfers.receive(
@@ -237,6 +240,14 @@ class Imports:
         if received.packing is not None and received.packed is not None:
             context.note(f"unpacked from {received.packing}: {received.packed.size} bytes became {received.image.size}")
         return received
+
+    async def _recognise(self, fd: int, received: Received, *, packed: bool) -> Recognition:
+        try:
+            return await self._transfers.inspect(fd)
+        except MalformedImageError as error:
+            if not packed:
+                raise
+            return unrecognised(received.image.size, error)
 
     async def _sha512(self, fd: int, received: Received) -> str:
         """The SHA-512 of what was received, where the catalogue may know it by that alone; else empty or not."""

@@ -41,6 +41,8 @@ from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.proofs import Proofs
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
+from luxusbd.jobs.rawplans import RawPlans
+from luxusbd.jobs.rawwrites import RawWrites
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.rescan import Rescans
@@ -58,6 +60,7 @@ from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.unfinished import UnfinishedMark
 from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.unpacking import Unpacker
 from luxusbd.jobs.upkeep import Upkeep
 from luxusbd.jobs.vouching import Makers
 from luxusbd.jobs.waiting import SpaceWatch
@@ -203,6 +206,21 @@ class Parts:
         device_jobs = DeviceJobs(self.queue, self.registry, holds)
         self.whole_disks = WholeDisks(
             self.registry, device_jobs, workshop, self.unmounting, SavedFiles(state / "probes")
+        )
+        unpacker = Unpacker(launcher)
+        self.raw_plans = RawPlans(self.planner, self.registry, self.images, unpacker)
+        self.raw_writes = RawWrites(
+            self.queue,
+            self.registry,
+            self.images,
+            self.downloads,
+            self.planner,
+            self.raw_plans,
+            workshop,
+            jobs=device_jobs,
+            unmounting=self.unmounting,
+            unpacker=unpacker,
+            probing=lambda: self.steering.config.devices.probe,
         )
         self.sticks = Sticks(
             self.queue,
