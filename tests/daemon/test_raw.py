@@ -7,7 +7,6 @@ import hashlib
 import lzma
 import random
 import struct
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from luxusb_cli.errors import DaemonError
 
 from tests.daemon.caller import Caller
 from tests.daemon.images import MIB, Images
-from tests.daemon.test_whole_disks import REAL, lying
+from tests.daemon.test_whole_disks import REAL
 from tests.stick.liars import Lie
+from tests.stick.lyingfile import lying
 
 SIZE = 48 * MIB
 RAW = {"raw": Typed("b", True)}
@@ -143,14 +143,13 @@ async def test_a_compressed_image_that_is_cut(caller: Caller, place: Path, old: 
 @pytest.mark.root
 async def test_a_disk_that_drops_what_is_written(caller: Caller, place: Path, attach: Callable[[Path], str]) -> None:
     image = await stored(caller, place / "large.img", disk_image(REAL + 8 * MIB))
-    with lying(place, Lie.DROPS) as file:
+    with lying(place / "liar", Lie.DROPS, 64 * MIB, REAL) as file:
         node = attach(file)
         device = await caller.disk(node)
-        planned = await caller.plan([device.path], [image], **RAW)
+        planned = await caller.plan([device.path], [image], **RAW, probe=Typed("b", True))
         failed = await caller.failed(await caller.client.write_raw(planned.token))
         assert failed.error_name == "org.luxusb.Error.DeviceCounterfeit", failed
         planned = await caller.plan([device.path], [image], **RAW, probe=Typed("b", False))
         failed = await caller.failed(await caller.client.write_raw(planned.token))
         assert failed.error_name == "org.luxusb.Error.VerificationFailed", failed
         assert f"first at byte {REAL}:" in failed.error_message
-        subprocess.run(["losetup", "-d", node], check=True)
