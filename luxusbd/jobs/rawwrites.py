@@ -21,7 +21,8 @@ from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.rawplans import RawPlans, check_room, check_starts
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.running import JobContext
-from luxusbd.jobs.together import Overall, combine
+from luxusbd.jobs.shares import shares_of
+from luxusbd.jobs.together import Overall, make_each
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.unpacking import Unpacker, Unpacking
 from luxusbd.jobs.views import Caller
@@ -92,7 +93,8 @@ class RawWrites:
         self, context: JobContext, caller: Caller, identities: Sequence[DeviceIdentity], planned: StoredPlan
     ) -> Mapping[str, Any]:
         (wanted,) = planned.images
-        overall = Overall(context, 2 * wanted.size, len(identities))
+        views = [device.view for device in planned.plan.devices]
+        overall = Overall(context, 2 * wanted.size, len(identities), shares=shares_of(views))
         stored = await self._fetch(context, caller, wanted, overall)
         look = planned.raw or await self._plans.look(caller.uid, stored.sha256)
         check_starts(stored, look, unbootable=planned.unbootable)
@@ -109,7 +111,8 @@ class RawWrites:
                 refused[identity.id] = error
         async with self._unpacked(caller, stored, look, len(identities)) as going:
 
-            async def write(number: int, identity: DeviceIdentity) -> Mapping[str, Any]:
+            async def write(identity: DeviceIdentity) -> Mapping[str, Any]:
+                number = identities.index(identity)
                 try:
                     if (refusal := refused.get(identity.id)) is not None:
                         raise refusal
@@ -128,10 +131,7 @@ class RawWrites:
                     if going is not None:
                         going.drop(number)
 
-            work = (write(number, identity) for number, identity in enumerate(identities))
-            # a disk that cannot be had keeps none of the others from being written
-            outcomes = await asyncio.gather(*work, return_exceptions=True)
-        return combine(identities, outcomes)
+            return await make_each(overall, identities, write)
 
     @contextlib.asynccontextmanager
     async def _unpacked(

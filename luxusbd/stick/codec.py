@@ -43,8 +43,11 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "persist": [list(each) for each in order.persist],
         "change": {name: value for name, value in asdict(order.change).items() if value is not None},
         "probe": order.probe.value,
-        "saved": len(order.saved),
+        "streams": [manifests.image_to_json(image) for image in order.streams],
+        "sequence": list(order.sequence),
+        "in_step": order.in_step,
         **({"raw": _raw_to_json(order.raw)} if order.raw is not None else {}),
+        "saved": len(order.saved),
     }
 
 
@@ -86,7 +89,10 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         persist=tuple((name, size) for name, size in document["persist"]),
         change=_change_from_json(document["change"]),
         probe=Probe(document["probe"]),
+        in_step=document["in_step"],
         saved=tuple(fds[1 + images : 1 + images + saved]),
+        streams=tuple(manifests.image_from_json(image) for image in document["streams"]),
+        sequence=tuple(document["sequence"]),
         raw=_raw_from_json(raw, fds[-1]) if raw is not None else None,
     )
 

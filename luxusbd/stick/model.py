@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Protocol
 
 from luxusbd.catalog.model import Trust
 from luxusbd.images.model import CUSTOM, BlockMap, BootEntry, Certificate, Firmware, Persistence, Store
@@ -256,6 +257,23 @@ class StickOperation(StrEnum):
     """As REPAIR, for a stick without a manifest, whose images are `found`."""
 
 
+class Pace(Protocol):
+    """Is asked before every read of an image, in the loop."""
+
+    async def before(self, count: int) -> None:
+        """Wait until `count` bytes more may be read; those of the calls before are read by now."""
+
+
+class FreePace:
+    """Nobody else reads the same."""
+
+    async def before(self, count: int) -> None:
+        """See `Pace`."""
+
+
+FREE_PACE = FreePace()
+
+
 @dataclass(frozen=True)
 class SourceImage:
     """An image to be written, handed to the worker as an open descriptor."""
@@ -304,9 +322,17 @@ class StickOrder:
     """For REFRESH."""
     probe: Probe = Probe.NONE
     """For PROBE, and for CREATE and WRITE_RAW before anything is erased."""
+    in_step: bool = False
+    """Whether workers of other sticks read the same images at the same time, so that the core sets the pace."""
+    pace: Pace = FREE_PACE
+    """How far the images may be read; not sent."""
     saved: tuple[int, ...] = ()
     """For a quick PROBE, in the worker's own numbering: a file of the core for what it overwrites, and those that
     probes of disks of this size left when they were cut."""
+    streams: tuple[ManifestImage, ...] = ()
+    """Images that are still being downloaded, as far as they are known; their bytes come by `feeds`."""
+    sequence: tuple[str, ...] = ()
+    """The names of all new images in the order of the menu, where `streams` would change that."""
     raw: RawImage | None = None
     """For WRITE_RAW."""
 
