@@ -21,6 +21,8 @@ PER_CHUNK = CHUNK // BLOCK
 PATIENCE = 8
 """Errors in a row after which what follows is taken for broken: the kernel tries each for up to half a minute."""
 _MOST_REGIONS = 256
+_FEW = 64
+"""Slow stretches that are read again; more of them are no chance."""
 
 
 class StoppedError(Exception):
@@ -96,11 +98,13 @@ class Prober:
     def slow(self, seconds: Mapping[tuple[int, int], float]) -> frozenset[int]:
         """Which of several stretches, (first block, blocks), are far slower to read than the others.
 
-        Those that seem so are read once more: a machine that had something else to do says nothing about the disk.
+        Those that seem so are read again, up to three times: a machine that had something else to do says nothing about the disk.
         """
         again = dict(seconds)
-        for _look in range(2):
+        for _look in range(3):
             found = [place for place, slow in zip(again, capacity.slow([*again.values()]), strict=True) if slow]
+            if len(found) > _FEW:
+                break
             for place in found:
                 data, passed = self.timed(*place)
                 again[place] = min(again[place], passed) if data is not None else again[place]
