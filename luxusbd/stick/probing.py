@@ -98,7 +98,8 @@ class Prober:
     def slow(self, seconds: Mapping[tuple[int, int], float]) -> frozenset[int]:
         """Which of several stretches, (first block, blocks), are far slower to read than the others.
 
-        Those that seem so are read again, up to three times: a machine that had something else to do says nothing about the disk.
+        Those that seem so are read again, up to three times: a machine that had something else to do says nothing
+        about the disk.
         """
         again = dict(seconds)
         for _look in range(3):
