@@ -158,7 +158,12 @@ class Prober:
 
     def findings(self, found: Sequence[Region], wraps: int) -> Findings:
         """What came of it; `wraps` is blocks after which the disk begins anew, where that was searched for."""
-        kind, holds = capacity.verdict(found, self.medium.size, (wraps or self.distance) * BLOCK)
+        if not wraps and self.distance:
+            # the whole disk begins anew after that; or a part of its end answers for the rest, and all before is good
+            good = next((index for index, region in enumerate(found) if not region.state.holds), len(found))
+            last = found[good].start if good < len(found) and found[good].state is State.WRAPPED else 0
+            wraps = max(self.distance, last // BLOCK)
+        kind, holds = capacity.verdict(found, self.medium.size, wraps * BLOCK)
         return Findings(
             verdict=kind,
             size=self.medium.size,
