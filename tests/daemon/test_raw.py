@@ -148,7 +148,7 @@ async def test_a_disk_that_drops_what_is_written(caller: Caller, place: Path, at
     with lying(place / "liar", Lie.DROPS, 64 * MIB, REAL) as file:
         node = attach(file)
         device = await caller.disk(node)
-        planned = await caller.plan([device.path], [image], **RAW)
+        planned = await caller.plan([device.path], [image], **RAW, probe=Typed("b", True))
         failed = await caller.failed(await caller.client.write_raw(planned.token))
         assert failed.error_name == "org.luxusb.Error.DeviceCounterfeit", failed
         planned = await caller.plan([device.path], [image], **RAW, probe=Typed("b", False))
