@@ -54,6 +54,7 @@ MEANINGS = {
     ExitCode.NO_DAEMON: "no daemon, or no bus",
     ExitCode.CANCELLED: "cancelled",
     ExitCode.UPDATES: "`luxusb update --check` or `luxusb bundle update --check` found newer releases",
+    ExitCode.PARTLY: "of several disks some are done, and others failed; the error has the command for those",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C; the job goes on",
 }
 IMAGES = frozenset({"memtest86plus", "grub-rescue"})

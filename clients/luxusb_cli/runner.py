@@ -66,7 +66,7 @@ async def run_jobs(
     Args:
         state: the global options.
         client: the daemon.
-        starts: what starts each job.
+        starts: what starts each job, and gives its path, or nothing where it took the refusal itself.
         options: the command's.
         target: what the jobs write to; kept from the moment a job works on it.
 
@@ -91,7 +91,8 @@ async def run_jobs(
             refused: CliError | None = None
             for start in starts:
                 try:
-                    paths.append(await session.start(start))
+                    if path := await session.start(start):
+                        paths.append(path)
                 except CliError as error:
                     # Those already started go on and are followed; the refusal is told after them.
                     refused = refused or error

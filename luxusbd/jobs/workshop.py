@@ -96,14 +96,14 @@ class Workshop:
         change: MenuChange | None = None,
         target: int | None = None,
         probe: Probe = Probe.NONE,
-        saved: int | None = None,
+        saved: Sequence[int] = (),
         streams: Streams | None = None,
         sequence: tuple[str, ...] = (),
         raw: RawImage | None = None,
     ) -> Mapping[str, Any]:
-        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` the
-        file for what a quick probe overwrites. The descriptors of `saved` and `raw` stay the caller's. `streams` brings
-        images that are still being downloaded, `sequence` is the order of all new ones then.
+        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` what
+        the order's `saved` is. The descriptors of `saved` and `raw` stay the caller's. `streams` brings images that
+        are still being downloaded, `sequence` is the order of all new ones then.
 
         Raises:
             LuxusbError: what the worker says, or that the device is gone.
@@ -134,9 +134,9 @@ class Workshop:
                 sequence=sequence,
                 in_step=overall.pack is not None,
                 raw=raw,
+                saved=(-1,) * len(saved),
             )
-            if saved is not None:
-                fds.append(os.dup(saved))
+            fds += [os.dup(each) for each in saved]
             if raw is not None and raw.packed:
                 fds.append(os.dup(raw.pipe))
 

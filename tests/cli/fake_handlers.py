@@ -53,6 +53,8 @@ class Handlers(Jobs):
         """Result of a repair."""
         self.adopted: dict[str, Variant] = {}
         self.probed = world.probed("genuine", 16 * world.GIB)
+        self.probed_at: dict[str, dict[str, Variant]] = {}
+        """By path, of devices of which a probe finds something else."""
         """Result of a takeover, also of a dry run."""
         self.rescanned: dict[str, Variant] = {}
         self.updated: dict[str, Variant] = {}
@@ -207,7 +209,9 @@ class Handlers(Jobs):
                 return self.new_job("restore", "a disk", devices=[self._known_device(body[0], sender)]).path
             case "ProbeCapacity":
                 path = self._known_device(body[0], sender)
-                return self.new_job("probe", "a disk", devices=[path], outcome=self.probed).path
+                return self.new_job(
+                    "probe", "a disk", devices=[path], outcome=self.probed_at.get(path, self.probed)
+                ).path
             case "AdoptStick":
                 path = self._known_device(body[0], sender)
                 return self.new_job("adopt", "an old stick", devices=[path], outcome=self.adopted).path

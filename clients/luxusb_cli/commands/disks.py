@@ -13,15 +13,16 @@ import click
 
 from luxusb_cli import completion
 from luxusb_cli.context import State, json_option, pass_state, run
-from luxusb_cli.errors import ExitCode, UsageError
+from luxusb_cli.errors import CliError, ExitCode, UsageError
 from luxusb_cli.i18n import N_, _
 from luxusb_cli.params import consent_options, target_options
 from luxusb_cli.render import hardware, plan_text, say
 from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
+from luxusb_cli.several import conclude_shares, each_job, tell_shares
 from luxusb_cli.targets import TargetChoice
 
 if TYPE_CHECKING:
-    from luxusb_cli.calls import Work
+    from luxusb_cli.calls import JobStart, Work
     from luxusb_cli.client import Client
     from luxusb_cli.connection import Options
     from luxusb_cli.model import JobInfo
@@ -105,7 +106,8 @@ def write_raw(
             jobs = await run_jobs(state, client, [partial(client.write_raw, planned.token)], options, targets[0])
             document: dict[str, object] = {"plan": planned, "job": jobs[0]}
             if options.wait:
-                conclude(jobs, document)
+                tell_shares(state, jobs[0])
+                conclude_shares(state, jobs[0], document)
             if state.json:
                 state.emit(document)
             elif options.wait:
@@ -134,6 +136,8 @@ class _Warned:
     question: str
     done: str | Callable[[Target, JobInfo], ExitCode]
     """A line for the end, or what tells of it and gives the exit status."""
+    judge: Callable[[Target, JobInfo], CliError | None] = lambda _target, _job: None
+    """What is wrong with a disk although the job on it succeeded."""
 
 
 def _whole_disk(
@@ -144,16 +148,24 @@ def _whole_disk(
         from luxusb_cli.targets import open_targets
 
         await client.require(what.work.member, what.work.failed)
-        async with open_targets(client, choice) as (target,):
-            check_ids([target], device_ids)
-            if not state.json:
+        async with open_targets(client, choice) as targets:
+            check_ids(targets, device_ids)
+            for target in () if state.json else targets:
                 _print_danger(target, _(what.warning))
             if not yes:
-                await ask_for_names([target], _(what.question))
-            start = partial(client.work_on, target.device.path, what.work, what.options)
+                await ask_for_names(targets, _(what.question))
+
+            def start(target: Target) -> JobStart:
+                return partial(client.work_on, target.device.path, what.work, what.options)
+
+            if len(targets) > 1:
+                await each_job(state, client, targets, start, options, judge=what.judge)
+                return ExitCode.DONE
+            (target,) = targets
             if isinstance(what.done, str):
-                return await one_job(state, client, target, start, options, _(what.done).format(device=target.name))
-            (job,) = await run_jobs(state, client, [start], options, target)
+                done = _(what.done).format(device=target.name)
+                return await one_job(state, client, target, start(target), options, done)
+            (job,) = await run_jobs(state, client, [start(target)], options, target)
             if options.wait:
                 conclude([job], {"job": job})
                 return what.done(target, job)
@@ -180,7 +192,7 @@ def _print_danger(target: Target, warning: str) -> None:
 @click.option("--filesystem", type=click.Choice(("exfat", "fat32")), help="Filesystem that it gets; exfat if left out.")
 @click.option("--label", help="Label of the filesystem.")
 @_allow_large
-@target_options()
+@target_options(many=True)
 @consent_options
 @job_options
 @json_option
@@ -222,7 +234,7 @@ def restore(
 @click.command(short_help="Find out whether a disk is as large as it says.")
 @click.option("--full", is_flag=True, help="Write all of the disk and read it back; nothing of what is on it is left.")
 @_allow_large
-@target_options()
+@target_options(many=True)
 @consent_options
 @job_options
 @json_option
@@ -245,10 +257,11 @@ def probe(
     Examples:
       luxusb probe --device /dev/sdb
       luxusb probe --device /dev/sdb --full
+      luxusb probe --device /dev/sdb --device /dev/sdc
     """
     from luxusb_cli.calls import Work
     from luxusb_cli.connection import Typed
-    from luxusb_cli.probe import told
+    from luxusb_cli.probe import told, verdict
 
     given = {"mode": Typed("s", "full" if full else "quick")}
     if allow_large:
@@ -259,6 +272,7 @@ def probe(
         N_("Everything on it will be lost.") if full else N_("What is on it comes back afterwards."),
         N_("erase it") if full else N_("probe it"),
         partial(told, state),
+        verdict,
     )
     return _whole_disk(state, choice, yes, device_ids, options, what)
 
