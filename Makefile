@@ -50,7 +50,7 @@ lint: setup ## Check style, types and the direction of imports
 	@$(PYTHON) -m pytest -q tests/test_imports.py
 
 BENCH_GROUPS ?=
-bench: ## Measure start and memory of daemon and app, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon catalogue app transfer")
+bench: ## Measure start and memory of daemon and app, probing beside f3probe, writing to sticks beside dd, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon catalogue app medium probe transfer")
 	@packaging/setup.sh bench
 	@$(PYTHON) -m tests.bench $(BENCH_GROUPS)
 

@@ -335,6 +335,19 @@ def host_error(error: OSError, doing: str) -> LuxusbError:
     return FailedError(f"{doing} failed{where}: {error.strerror or error}")
 
 
+def most_telling(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that the user should see: ours before any other."""
+    flat: list[BaseException] = []
+    waiting: list[BaseException] = [errors]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseExceptionGroup):
+            waiting.extend(one.exceptions)
+        else:
+            flat.append(one)
+    return next((one for one in flat if isinstance(one, LuxusbError)), flat[0])
+
+
 def _tree(root: type[LuxusbError]) -> dict[str, type[LuxusbError]]:
     found = {root.dbus_name: root}
     for child in root.__subclasses__():

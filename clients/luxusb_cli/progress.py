@@ -39,7 +39,7 @@ WORDS = (
     *(N_("serving"), N_("waiting"), N_("given-up"), N_("banned"), N_("measure")),
     *(N_("feeds"), N_("wait-for-network")),
     *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
-    N_("persistence"),
+    *(N_("persistence"), N_("probe"), N_("put-back"), N_("write-marks")),
 )
 """States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
 FEEDS = "feeds"

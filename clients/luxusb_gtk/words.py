@@ -9,6 +9,7 @@ from luxusb_cli.i18n import N_, _, ngettext
 from luxusb_cli.model import DeviceInfo, DeviceShare, JobInfo, JobState
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_rate, format_size
+from luxusb_cli.wire import number, text
 
 _OPERATIONS = {
     "download": N_("Downloading"),
@@ -25,6 +26,8 @@ _OPERATIONS = {
     "update-catalog": N_("Updating the list of systems"),
     "race-mirrors": N_("Measuring mirrors"),
     "persist": N_("Changing the room for changes"),
+    "probe": N_("Looking whether a stick is genuine"),
+    "restore": N_("Making a plain drive"),
 }
 OFFLINE = "wait-for-network"
 """The stage of a download while this machine has no way out."""
@@ -42,6 +45,9 @@ _STAGES = {
     "persistence": N_("making room for changes"),
     "boot-files": N_("writing boot files"),
     "write-image": N_("writing"),
+    "probe": N_("writing and reading samples"),
+    "write-marks": N_("writing all of it"),
+    "put-back": N_("putting back what was there"),
     "read-back": N_("reading back"),
     "read-image": N_("reading"),
     "menu": N_("writing the menu"),
@@ -187,6 +193,8 @@ def progress_line(job: JobInfo) -> str:
                 ready=ready, count=count
             )
         )
+    elif job.state is JobState.SUCCEEDED and job.operation == "probe":
+        parts.append(verdict(job))
     return " · ".join(parts)
 
 
@@ -204,6 +212,19 @@ def share_line(share: DeviceShare) -> str:
     if share.rate:
         parts.append(format_rate(share.rate))
     return " · ".join(parts)
+
+
+def verdict(job: JobInfo) -> str:
+    """What a probe found, of one that succeeded."""
+    found = text(job.result, "verdict")
+    sizes = {name: format_size(number(job.result, name)) for name in ("size", "capacity")}
+    if found in ("wraps", "loses", "ends"):
+        return _("Counterfeit or broken: it has {capacity} and not {size}").format(**sizes)
+    if found == "fails":
+        return _("Worn out or broken: it does not hold what is written to it")
+    if found == "slow":
+        return _("It holds what it says, and some of it is far slower than the rest")
+    return _("It holds what it says: {size}").format(**sizes)
 
 
 def report(job: JobInfo) -> str:

@@ -276,6 +276,7 @@ class ManagerMethods:
             certificates=given[members.CERTIFICATES],
             persistence=given[members.PERSISTENCE],
             probe=given[members.PROBE] if given.given(members.PROBE) else None,
+            download_first=given[members.DOWNLOAD_FIRST] if given.given(members.DOWNLOAD_FIRST) else None,
             dry_run=given[members.DRY_RUN],
             raw=_raw_wishes(given),
         )

@@ -76,6 +76,7 @@ LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
 CERTIFICATES = Option("certificates", "ah", _NO_FDS, maximum=MAX_CERTIFICATES)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 PROBE = Option("probe", "b", default=True)
+DOWNLOAD_FIRST = Option("download_first", "b", default=False)
 RAW = Option("raw", "b", default=False)
 BMAP = Option("bmap", "h", _NO_FD)
 UNBOOTABLE = Option("unbootable", "b", default=False)
@@ -147,6 +148,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
             DRY_RUN,
             CERTIFICATES,
             PROBE,
+            DOWNLOAD_FIRST,
             RAW,
             BMAP,
             UNBOOTABLE,

@@ -21,6 +21,7 @@ from luxusbd.children.protocol import Channel, Params
 from luxusbd.devices.holders import find_holders
 from luxusbd.errors import InterruptedJobError, LuxusbError
 from luxusbd.stick import codec, mounted, writer
+from luxusbd.stick.feeds import Feeds
 from luxusbd.stick.model import StickProgress
 from luxusbd.stick.pace import Paced
 from luxusbd.systemd import connection_of_core
@@ -56,6 +57,7 @@ async def serve(sock: socket.socket) -> None:
     limit = 0
     changed = asyncio.Event()
     one_at_a_time = asyncio.Lock()
+    feeds = Feeds()
 
     async def execute(params: Params, fds: Sequence[int]) -> Any:
         # a cancelled job clears up before the next one may touch the disk
@@ -65,7 +67,10 @@ async def serve(sock: socket.socket) -> None:
             if order.in_step:
                 pace = Paced(reading, limit)
                 order = replace(order, pace=pace)
-            return await writer.execute(order, report)
+            return await writer.execute(order, report, feeds=feeds)
+
+    async def feed(params: Params, fds: Sequence[int]) -> Any:
+        feeds.take(params, fds)
 
     def reading(at: int, wants: int) -> None:
         nonlocal read
@@ -111,7 +116,8 @@ async def serve(sock: socket.socket) -> None:
         found = await asyncio.to_thread(find_holders, nodes, points)
         return {"holders": [{"pid": holder.pid, "name": holder.name} for holder in found]}
 
-    channel = Channel(sock, handlers={"execute": execute, "hello": hello, "holders": holders}, on_event=told)
+    handlers = {"execute": execute, "feed": feed, "hello": hello, "holders": holders}
+    channel = Channel(sock, handlers=handlers, on_event=told)
     async with asyncio.TaskGroup() as group:
         sender = group.create_task(send())
         try:

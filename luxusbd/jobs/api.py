@@ -203,6 +203,7 @@ class Engine(Protocol):
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
+        download_first: bool | None = None,
         dry_run: bool = False,
         raw: RawWishes | None = None,
     ) -> Plan:
@@ -217,6 +218,7 @@ class Engine(Protocol):
             persistence: bytes for changes by references of images.
             certificates: files with keys to enrol, which stay the caller's.
             probe: whether the devices are probed before they are erased; None as it is configured.
+            download_first: whether all images are downloaded before that; None as it is configured.
             dry_run: only the figures, also where there is no room; the plan cannot be used.
             raw: the one image is to be written byte for byte, and nothing that is said of a stick counts.
         """

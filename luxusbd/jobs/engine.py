@@ -233,6 +233,7 @@ class LuxusbEngine:
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
+        download_first: bool | None = None,
         dry_run: bool = False,
         raw: RawWishes | None = None,
     ) -> Plan:
@@ -244,12 +245,15 @@ class LuxusbEngine:
                 caller, devices, references, raw, allow_large=allow_large, probe=probe, dry_run=dry_run
             )
         options = replace(options, certificates=await self._certificates(certificates))
+        if download_first is None:
+            download_first = self._parts.steering.config.downloads.before_erasing
         return self._parts.planner.make(
             *(caller, devices, references, options),
             allow_large=allow_large,
             persistence=persistence or {},
             dry_run=dry_run,
             probe=probe,
+            stream=not download_first,
         )
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:

@@ -116,6 +116,8 @@ class StoredPlan:
     images: tuple[Wanted, ...]
     probe: bool | None = None
     """Whether the disks are probed before they are erased; None where the caller does not say."""
+    stream: bool = True
+    """Whether images may be written while they are downloaded."""
     raw: RawLook | None = None
     """What is known of the image of a raw plan, where it is stored."""
     unbootable: bool = False
@@ -185,6 +187,7 @@ class Planner:
         allow_large: bool = False,
         persistence: Mapping[str, int] = MappingProxyType({}),
         probe: bool | None = None,
+        stream: bool = True,
         dry_run: bool = False,
     ) -> Plan:
         """A plan for a new stick on every device; `persistence` is bytes for changes by references of images.
@@ -220,6 +223,7 @@ class Planner:
         warnings += _renamed(images)
         warnings += unmounted([view for view, _layout in layouts])
         warnings += _weaker(kind, companion=companion)
+        warnings += _erased_early([wanted for wanted in images if stream and streamable(wanted, kind)])
         warnings += planfirmware.of_stick(firmware, kind, signed)
         if options.certificates and not firmware & SECURE:
             warnings.append("the certificates are of no use: the stick will not start under Secure Boot")
@@ -236,7 +240,7 @@ class Planner:
             warnings=tuple(warnings),
         )
         if not dry_run:
-            self.keep(StoredPlan(plan, caller.uid, images, probe))
+            self.keep(StoredPlan(plan, caller.uid, images, probe, stream))
         return plan
 
     def check_count(self, caller: Caller) -> None:
@@ -498,6 +502,29 @@ def _weaker(kind: Kind, *, companion: bool) -> list[str]:
             f"{kind}: an image whose system cannot be started from it is refused, if need be after its download"
         )
     return warnings
+
+
+def streamable(image: Wanted, kind: Kind) -> bool:
+    """Whether an image may be written to a new stick before all of it is there.
+
+    Not where what it turns out to be decides whether it may be at all, and it can be refused before anything is erased:
+    room for changes is kept by some images only, and exFAT and FAT32 start some only.
+    """
+    return kind is Kind.EXT4 and not image.persistence and arriving(image)
+
+
+def arriving(image: Wanted) -> bool:
+    """Whether an image is still to be downloaded, and known by its sha256."""
+    return image.stored is None and image.release is not None and bool(image.release.sha256)
+
+
+def _erased_early(images: Sequence[Wanted]) -> list[str]:
+    """What is said of images that are written while they come."""
+    if not images:
+        return []
+    them = ", ".join(image.name for image in images)
+    text = f"{them}: written while downloaded, so that the disk is erased before all is there; what does not come is"
+    return [f"{text} left out. The option download_first (--download-first) downloads everything before"]
 
 
 def _renamed(images: Sequence[Wanted]) -> list[str]:

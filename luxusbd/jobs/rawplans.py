@@ -87,7 +87,7 @@ class RawPlans:
             ),
         )
         if not dry_run:
-            self._planner.keep(StoredPlan(plan, caller.uid, (wanted,), probe, look, wishes.unbootable))
+            self._planner.keep(StoredPlan(plan, caller.uid, (wanted,), probe, raw=look, unbootable=wishes.unbootable))
         return plan
 
     async def look(self, uid: int, sha256: str, bmap: int | None = None) -> RawLook:

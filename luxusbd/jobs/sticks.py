@@ -24,6 +24,7 @@ from luxusbd.images.model import Certificate, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
+from luxusbd.jobs.arrivals import Arrivals
 from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
@@ -34,10 +35,12 @@ from luxusbd.jobs.planning import (
     Planner,
     StoredPlan,
     Wanted,
+    arriving,
     check_bootable,
     check_companion,
     fetched_sizes,
     room_for_changes,
+    streamable,
 )
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
@@ -47,6 +50,7 @@ from luxusbd.jobs.shares import shares_of
 from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
+from luxusbd.jobs.streams import check_lacking
 from luxusbd.jobs.together import Overall, make_each
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
@@ -98,6 +102,7 @@ class Sticks:
         self._updates = updates
         self._startfiles = startfiles
         self._probing = probing
+        self._arrivals = Arrivals(queue, downloads, store, startfiles, self._stored, incoming=downloads.incoming)
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -146,8 +151,22 @@ class Sticks:
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
-            sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
-            return await self._workshop.work(context, identity, StickOperation.ADD, overall, images=sources)
+            # nothing is lost by it; on which of two partitions an image goes is known only of a whole one
+            streamed = [image for image in images if not view.companion and arriving(image)]
+            async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
+                first = [image for image in images if image not in streamed]
+                sources = await self._fetch(context, caller, first, overall, kind, companion=view.companion)
+                return check_lacking(
+                    await self._workshop.work(
+                        context,
+                        identity,
+                        StickOperation.ADD,
+                        overall,
+                        images=sources,
+                        streams=await self._arrivals.ready(coming),
+                        sequence=tuple(image.name for image in images),
+                    )
+                )
 
         return await self._jobs.submit(
             Operation.ADD,
@@ -388,10 +407,66 @@ class Sticks:
         views = [device.view for device in planned.plan.devices]
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities), shares=shares_of(views))
         kind = Kind(options.filesystem)
-        sources = await self._fetch(context, caller, images, overall, kind, companion=options.companion > 0)
-        # what was downloaded meanwhile may keep no changes, or not here
-        images = [replace(image, stored=self._stored(caller, image)) for image in images]
-        rooms = room_for_changes(images, options)
+        streamed = [image for image in images if planned.stream and streamable(image, kind)]
+        async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
+            first = [image for image in images if image not in streamed]
+            sources = await self._fetch(context, caller, first, overall, kind, companion=options.companion > 0)
+            streams = await self._arrivals.ready(coming)
+            # what was downloaded meanwhile may keep no changes, or not here
+            first = [replace(image, stored=self._stored(caller, image)) for image in first]
+            rooms = room_for_changes(first, options)
+            coming_images = streams.images if streams is not None else ()
+            self._check_capacity(identities, options, (*sources, *coming_images), rooms)
+            refused: dict[str, LuxusbError] = {}
+            for identity in identities:
+                # before the first worker starts, whose mount namespace begins as a copy of this machine's
+                try:
+                    await self._unmounting.release(identity)
+                except LuxusbError as error:
+                    refused[identity.id] = error
+
+            making = [identity.id for identity in identities if identity.id not in refused]
+            if len(making) > 1 and sources:
+                nodes = {view.device.identity.id: name_of(view) for view in views}
+
+                def drops(device_id: str) -> None:
+                    context.note(f"{nodes[device_id]} is much slower than the others and reads the images for itself")
+
+                overall.pack = Pack.of(making, sum(image.size for image in sources), drops)
+
+            async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
+                if (refusal := refused.get(identity.id)) is not None:
+                    raise refusal
+                return check_lacking(
+                    await self._workshop.work(
+                        context,
+                        identity,
+                        StickOperation.CREATE,
+                        overall,
+                        images=sources,
+                        options=options,
+                        probe=probe,
+                        persist=tuple((image.name, image.persistence) for image in images if image.persistence),
+                        streams=streams,
+                        sequence=tuple(image.name for image in images),
+                    )
+                )
+
+            return await make_each(overall, identities, make)
+
+    def _check_capacity(
+        self,
+        identities: Sequence[DeviceIdentity],
+        options: StickOptions,
+        sources: Sequence[ManifestImage],
+        rooms: Mapping[PartitionRole, int],
+    ) -> None:
+        """Refuse images that turned out too large for the sticks that were planned.
+
+        Raises:
+            NotEnoughSpaceError: with the figures; nothing was erased.
+        """
+        kind = Kind(options.filesystem)
         for identity in identities:
             layout = stick_layout.plan(identity.size, options)
             capacity = stick_layout.capacity(layout, kind)
@@ -404,38 +479,6 @@ class Sticks:
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
                     " nothing was erased"
                 )
-        refused: dict[str, LuxusbError] = {}
-        for identity in identities:
-            # before the first worker starts, whose mount namespace begins as a copy of this machine's
-            try:
-                await self._unmounting.release(identity)
-            except LuxusbError as error:
-                refused[identity.id] = error
-
-        making = [identity.id for identity in identities if identity.id not in refused]
-        if len(making) > 1 and sources:
-            nodes = {view.device.identity.id: name_of(view) for view in views}
-
-            def drops(device_id: str) -> None:
-                context.note(f"{nodes[device_id]} is much slower than the others and reads the images for itself")
-
-            overall.pack = Pack.of(making, sum(image.size for image in sources), drops)
-
-        async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
-            if (refusal := refused.get(identity.id)) is not None:
-                raise refusal
-            return await self._workshop.work(
-                context,
-                identity,
-                StickOperation.CREATE,
-                overall,
-                images=sources,
-                options=options,
-                probe=probe,
-                persist=tuple((image.name, image.persistence) for image in images if image.persistence),
-            )
-
-        return await make_each(overall, identities, make)
 
     async def _fetch(
         self,

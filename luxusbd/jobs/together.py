@@ -26,6 +26,7 @@ class Overall:
     """Bytes that one device is expected to take, until its worker says better."""
     devices: int
     fetched: tuple[int, int] = (0, 0)
+    streamed: tuple[int, int] = (0, 0)
     written: dict[str, tuple[int, int]] = field(default_factory=dict)
     hooks: dict[str, Callable[[bool], None]] = field(default_factory=dict)
     later: int = 0
@@ -61,6 +62,11 @@ class Overall:
         """Bytes of the downloads that the devices wait for."""
         self.fetched = (done, total)
         self._report("download")
+
+    def streaming(self, done: int, total: int) -> None:
+        """Bytes of the downloads that go on while the devices are written."""
+        self.streamed = (done, total)
+        self._report(None if self.written else "download")
 
     def reading(self, done: int, total: int) -> None:
         """Bytes that are read from a stick before anything is written."""
@@ -102,10 +108,12 @@ class Overall:
         self.expected = expected
         self.later = later
 
-    def _report(self, stage: str) -> None:
+    def _report(self, stage: str | None) -> None:
         waiting = max(0, self.devices - len(self.written)) * self.expected
-        done = self.fetched[0] + sum(part[0] for part in self.written.values())
-        total = self.fetched[1] + sum(part[1] for part in self.written.values()) + waiting + self.later
+        done = self.fetched[0] + self.streamed[0] + sum(part[0] for part in self.written.values())
+        total = (
+            self.fetched[1] + self.streamed[1] + sum(part[1] for part in self.written.values()) + waiting + self.later
+        )
         self.context.report(done, total, stage=stage)
 
 

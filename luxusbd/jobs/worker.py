@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from luxusbd.children.launch import Launcher
-from luxusbd.children.protocol import Params
+from luxusbd.children.protocol import Channel, Params
 from luxusbd.errors import InterruptedJobError
 from luxusbd.jobs.lockstep import Pack
 from luxusbd.stick.codec import order_to_json
 from luxusbd.stick.model import StickOrder, StickProgress
+
+_T = TypeVar("_T")
 
 
 async def execute(
@@ -24,6 +27,7 @@ async def execute(
     directory: Path,
     progress: Callable[[StickProgress], None],
     on_pause: Callable[[Callable[[bool], None] | None], None],
+    feed: Callable[[Channel], Coroutine[Any, Any, None]] | None = None,
     pack: Pack | None = None,
     name: str = "",
 ) -> Mapping[str, Any]:
@@ -37,6 +41,7 @@ async def execute(
             is killed removes nothing.
         progress: is told how far it is.
         on_pause: takes the hook that stops and continues the process.
+        feed: tells the worker of the order's streams, meanwhile.
         pack: whom it keeps in step with while it reads the images; None for nobody.
         name: what it is called there.
 
@@ -72,10 +77,26 @@ async def execute(
         on_pause(pause)
         try:
             async with contextlib.nullcontext() if pack is None else pack.member(name, send):
-                result: Mapping[str, Any] = await running.channel.request("execute", order_to_json(order), fds)
+                asked = running.channel.request("execute", order_to_json(order), fds)
+                result: Mapping[str, Any] = await (_beside(asked, feed(running.channel)) if feed is not None else asked)
         except InterruptedJobError:
             raise InterruptedJobError(f"the process that writes the stick ended during the step {stage!r}") from None
         finally:
             on_pause(None)
             running.signal(signal.SIGCONT)
         return result
+
+
+async def _beside(asked: Coroutine[Any, Any, _T], feeding: Coroutine[Any, Any, None]) -> _T:
+    """What `asked` brings, with `feeding` going on meanwhile; when that fails, nothing more will come."""
+    answer = asyncio.ensure_future(asked)
+    feeder = asyncio.ensure_future(feeding)
+    try:
+        await asyncio.wait({answer, feeder}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            feeder.result()
+        return await answer
+    finally:
+        for task in (answer, feeder):
+            task.cancel()
+        await asyncio.gather(answer, feeder, return_exceptions=True)

@@ -23,6 +23,7 @@ from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.running import JobContext
+from luxusbd.jobs.streams import Streams
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.stick.model import (
@@ -95,11 +96,14 @@ class Workshop:
         change: MenuChange | None = None,
         target: int | None = None,
         probe: Probe = Probe.NONE,
-        saved: int | None = None,
+        saved: Sequence[int] = (),
+        streams: Streams | None = None,
+        sequence: tuple[str, ...] = (),
         raw: RawImage | None = None,
     ) -> Mapping[str, Any]:
-        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` the
-        file for what a quick probe overwrites. The descriptors of `saved` and `raw` stay the caller's.
+        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` what
+        the order's `saved` is. The descriptors of `saved` and `raw` stay the caller's. `streams` brings images that
+        are still being downloaded, `sequence` is the order of all new ones then.
 
         Raises:
             LuxusbError: what the worker says, or that the device is gone.
@@ -126,11 +130,13 @@ class Workshop:
                 persist=persist,
                 change=change or MenuChange(),
                 probe=probe,
+                streams=streams.images if streams is not None else (),
+                sequence=sequence,
                 in_step=overall.pack is not None,
                 raw=raw,
+                saved=(-1,) * len(saved),
             )
-            if saved is not None:
-                fds.append(os.dup(saved))
+            fds += [os.dup(each) for each in saved]
             if raw is not None and raw.packed:
                 fds.append(os.dup(raw.pipe))
 
@@ -153,6 +159,7 @@ class Workshop:
                     directory=directory,
                     progress=progress,
                     on_pause=on_pause,
+                    feed=streams.feed if streams is not None else None,
                     pack=overall.pack,
                     name=identity.id,
                 )

@@ -326,8 +326,13 @@ class StickOrder:
     """Whether workers of other sticks read the same images at the same time, so that the core sets the pace."""
     pace: Pace = FREE_PACE
     """How far the images may be read; not sent."""
-    saved: int = -1
-    """For a quick PROBE: a file of the core for what it overwrites, in the worker's own numbering."""
+    saved: tuple[int, ...] = ()
+    """For a quick PROBE, in the worker's own numbering: a file of the core for what it overwrites, and those that
+    probes of disks of this size left when they were cut."""
+    streams: tuple[ManifestImage, ...] = ()
+    """Images that are still being downloaded, as far as they are known; their bytes come by `feeds`."""
+    sequence: tuple[str, ...] = ()
+    """The names of all new images in the order of the menu, where `streams` would change that."""
     raw: RawImage | None = None
     """For WRITE_RAW."""
 

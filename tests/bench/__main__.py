@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import app, catalogue, daemon, transfer
+from tests.bench import app, catalogue, daemon, medium, probe, transfer
 from tests.harness.service import ServiceError
 
 MEMORY = Path("/dev/shm")
 NEEDED = 6 << 30
-GROUPS = ("daemon", "catalogue", "app", "transfer")
+GROUPS = ("daemon", "catalogue", "app", "medium", "probe", "transfer")
 
 
 def main() -> int:
@@ -23,7 +24,8 @@ def main() -> int:
     parser.add_argument("group", nargs="*", choices=[*GROUPS, []], help="what to measure; without any, everything")
     parser.add_argument("--directory", type=Path, help="where files go; memory (tmpfs) if it has the room, else /tmp")
     asked = parser.parse_args()
-    groups = asked.group or GROUPS
+    root = os.geteuid() == 0
+    groups = asked.group or [group for group in GROUPS if root or group != "medium"]
     place = asked.directory
     if place is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED:
         place = MEMORY
@@ -34,9 +36,19 @@ def main() -> int:
             asyncio.run(catalogue.bench())
         if "app" in groups:
             asyncio.run(app.bench())
+        if "medium" in groups:
+            if not root:
+                raise ServiceError("what writes to loop devices needs root: sudo make bench BENCH_GROUPS=medium")
+            with (
+                tempfile.TemporaryDirectory(prefix="luxusb-bench-", dir=asked.directory or "/var/tmp") as real,
+                tempfile.TemporaryDirectory(prefix="luxusb-bench-", dir=place) as directory,
+            ):
+                medium.bench(Path(real), Path(directory))
         if "transfer" in groups:
             with tempfile.TemporaryDirectory(prefix="luxusb-bench-", dir=place) as directory:
                 asyncio.run(transfer.bench(Path(directory)))
+        if "probe" in groups:
+            probe.bench(place)
     except ServiceError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -393,6 +393,7 @@ class FakeEngine:
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
+        download_first: bool | None = None,
         dry_run: bool = False,
         raw: RawWishes | None = None,
     ) -> Plan:

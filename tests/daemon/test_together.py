@@ -16,8 +16,8 @@ from tests.daemon.caller import Caller
 from tests.daemon.images import Images
 from tests.daemon.shared import world_of
 from tests.daemon.sticks import run
-from tests.daemon.test_whole_disks import lying
 from tests.stick.liars import Lie
+from tests.stick.lyingfile import lying
 
 pytestmark = pytest.mark.root
 
@@ -43,7 +43,7 @@ async def test_three_at_once_of_which_one_fails_half_way(images: Images, small: 
     below = run("findmnt", "-n", "-o", "SOURCE", str(small))
     async with world_of(images, state=small / "s") as world, Caller.connect(world.daemon.address) as caller:
         big = await caller.imported(images.large.path)
-        with lying(world.place, Lie.ERRORS, real=150 << 20) as broken:
+        with lying(world.place / "liar", Lie.ERRORS, 256 << 20, 150 << 20) as broken:
             files = [world.disk_file("first"), broken, world.disk_file("third")]
             nodes = [world.attach(file) for file in files]
             devices = [await caller.disk(node) for node in nodes]

@@ -47,6 +47,7 @@ def _stick_options(command: F) -> F:
         menu_language: str | None,
         allow_large: bool,
         no_probe: bool,
+        download_first: bool,
         **kwargs: Any,
     ) -> Any:
         from luxusb_cli.connection import Typed
@@ -79,10 +80,17 @@ def _stick_options(command: F) -> F:
             stick["allow_large"] = Typed("b", True)
         if no_probe:
             stick["probe"] = Typed("b", False)
+        if download_first:
+            stick["download_first"] = Typed("b", True)
         return command(*args, stick=stick, **kwargs)
 
     decorated: Any = wrapper
     for option in (
+        click.option(
+            "--download-first",
+            is_flag=True,
+            help="Erase the disk when all images are downloaded, instead of writing them while they come.",
+        ),
         click.option("--no-probe", is_flag=True, help="Do not look for counterfeit flash before the disk is erased."),
         click.option("--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."),
         click.option(
