@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -247,7 +247,7 @@ class Imports:
         except MalformedImageError as error:
             if not packed:
                 raise
-            return unrecognised(received.image.size, error)
+            return replace(unrecognised(received.image.size, error), advice=_AS_IT_IS)
 
     async def _sha512(self, fd: int, received: Received) -> str:
         """The SHA-512 of what was received, where the catalogue may know it by that alone; else empty or not."""
@@ -340,6 +340,7 @@ def _check(context: JobContext, received: Received, proof: Proof | None) -> str:
     return matched
 
 
+_AS_IT_IS = "It was stored as it came, to be written to a stick of its own: luxusb write-raw."
 _WHAT = {"image": "image", "packed": "compressed file"}
 
 

@@ -38,6 +38,7 @@ from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.owncatalogs import OwnCatalogs
 from luxusbd.jobs.planning import Planner
+from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.proofs import Proofs
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
@@ -209,6 +210,7 @@ class Parts:
         )
         unpacker = Unpacker(launcher)
         self.raw_plans = RawPlans(self.planner, self.registry, self.images, unpacker)
+        probing = Probing(lambda: self.steering.config.devices.probe)
         self.raw_writes = RawWrites(
             self.queue,
             self.registry,
@@ -220,7 +222,7 @@ class Parts:
             jobs=device_jobs,
             unmounting=self.unmounting,
             unpacker=unpacker,
-            probing=lambda: self.steering.config.devices.probe,
+            probing=probing,
         )
         self.sticks = Sticks(
             self.queue,
@@ -232,7 +234,7 @@ class Parts:
             jobs=device_jobs,
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
-            probing=lambda: self.steering.config.devices.probe,
+            probing=probing,
             startfiles=StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)

@@ -173,9 +173,9 @@ def combine(devices: Sequence[DeviceShare], outcomes: Sequence[Mapping[str, Any]
             if isinstance(outcome, LuxusbError)
         )
         if not done:
-            raise FailedError(f"none of {len(outcomes)} sticks was made; {texts}")
+            raise FailedError(f"none of {len(outcomes)} disks is ready; {texts}")
         raise PartlyFailedError(
-            f"{done} of {len(outcomes)} sticks were made and are ready; make the others again by themselves; {texts}"
+            f"{done} of {len(outcomes)} disks are ready; do the others again by themselves; {texts}"
         )
     return {
         "devices": [
