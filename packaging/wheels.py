@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "packaging" / "debian" / "wheels.lock"
 PYTHONS = ("3.11", "3.12", "3.13")
-"""Of Debian 12, Ubuntu 24.04 and Debian 13: what is compiled is there for each, side by side under names of their own."""
+"""Of Debian 12, Ubuntu 24.04 and Debian 13: what is compiled is there for each, side by side under other names."""
 WITHOUT = frozenset({"markdown-it-py", "mdurl", "pygments"})
 """What rich wants for source code and Markdown, which nobody here shows."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "any")
@@ -38,19 +38,19 @@ class WheelError(Exception):
     """A wheel is missing, is another one, or cannot be unpacked."""
 
 
-def locked(lock: Path = LOCK) -> dict[str, tuple[str, frozenset[str]]]:
+def locked() -> dict[str, tuple[str, frozenset[str]]]:
     """What the lock names: the version and the SHA-256 of its files for each package.
 
     Raises:
         WheelError: a line is malformed.
     """
     found: dict[str, tuple[str, frozenset[str]]] = {}
-    for line in lock.read_text("utf-8").splitlines():
+    for line in LOCK.read_text("utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
         match = _LINE.fullmatch(line)
         if match is None:
-            raise WheelError(f"{lock}: cannot read {line!r}")
+            raise WheelError(f"{LOCK}: cannot read {line!r}")
         hashes = frozenset(part.removeprefix("--hash=sha256:") for part in match["hashes"].split())
         found[match["name"]] = (match["version"], hashes)
     return found
@@ -61,9 +61,9 @@ def name_of(wheel: Path) -> str:
     return re.sub(r"[-_.]+", "-", wheel.name.split("-")[0]).lower()
 
 
-def missing(directory: Path, lock: Path = LOCK) -> set[str]:
+def missing(directory: Path) -> set[str]:
     """Hashes that the lock names and no file in the directory has."""
-    wanted = {digest for _, hashes in locked(lock).values() for digest in hashes}
+    wanted = {digest for _, hashes in locked().values() for digest in hashes}
     return wanted - {_sha256(path) for path in directory.glob("*.whl")}
 
 

@@ -71,6 +71,12 @@ put 644 "$app/usr/share/icons/hicolor/scalable/apps/$id.svg" "data/desktop/$id.s
 put 644 "$app/usr/share/icons/hicolor/symbolic/apps/$id-symbolic.svg" "data/desktop/$id-symbolic.svg"
 
 for tree in "$daemon" "$cli" "$app"; do
+    # when the system gets another Python
+    hook=$tree/usr/share/python3/runtime.d/${tree##*/}.rtupdate
+    mkdir -p "${hook%/*}"
+    printf '#!/bin/sh\nset -e\n\n[ "$1" = rtupdate ] || exit 0\npy3clean -p %s\npy3compile -p %s %s\n' \
+        "${tree##*/}" "${tree##*/}" "$lib" >"$hook"
+    chmod 755 "$hook"
     find "$tree$lib" -name __pycache__ -prune -exec rm -rf {} +
     # a module that was a program in its maker's tree is one no more
     find "$tree$lib" -type f -exec chmod 644 {} +

@@ -1,4 +1,4 @@
-"""One virtual machine for all scenarios, with the software installed as an administrator installs it."""
+"""One virtual machine for all scenarios, with the Debian packages installed by apt."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ async def base() -> BaseImage:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def archive(base: BaseImage) -> Path:
+async def archive() -> Path:
     """The software under test."""
-    other = SUITE is not None and (await image.archive()).suite != SUITE
-    return await payload(BUILD / "payload", base if other else None)
+    return await payload(BUILD / "payload")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
