@@ -23,8 +23,9 @@ deb: ## Build the Debian packages in build/deb/out (VERSION=, the changelog's if
 	@rm -rf build/deb/out
 	@packaging/deb.sh build/deb/out $(VERSION)
 
-lintian: deb ## Build the Debian packages and let lintian look at them
-	@lintian --fail-on error,warning --tag-display-limit 0 build/deb/out/*.changes
+lintian: ## Build the Debian packages twice, compare the bytes, and let lintian look at them
+	@packaging/setup.sh deb
+	@packaging/check-deb.sh build/deb/out
 
 SUITE ?=
 SCENARIO ?=

@@ -10,10 +10,10 @@ import pytest
 from tests.harness.deb import NEWER
 from tests.vm.conftest import MIB
 from tests.vm.machine import Guest
-from tests.vm.payload import BIG_SIZE, NEWER_PACKAGES
+from tests.vm.payload import BIG_SIZE, NEWER_PACKAGES, PACKAGES
 from tests.vm.test_service import begun, job
 
-pytestmark = [pytest.mark.vm, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.vm, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(3000)]
 
 NAMES = "luxusbd luxusb-cli"
 STATE = "/var/lib/luxusb /var/cache/luxusb /etc/luxusb"
@@ -88,6 +88,7 @@ async def test_an_upgrade_of_the_package_under_a_download_and_a_stick(guest: Gue
     await guest.run("luxusb delete --yes big.iso", user="alice")
 
 
+@pytest.mark.campaign
 async def test_removing_the_package_keeps_what_is_there_and_purging_leaves_nothing(guest: Guest) -> None:
     await guest.luxusb("devices")
     known = (await guest.run(f"find {STATE} -printf '%p %U %m\\n' | sort")).stdout
@@ -114,5 +115,6 @@ async def test_removing_the_package_keeps_what_is_there_and_purging_leaves_nothi
     assert (await guest.run("getent passwd luxusb; getent group luxusb", check=False)).stdout == ""
     assert (await guest.run(f"dpkg-query -W {NAMES}", check=False)).stdout == ""
     # for who comes next
-    await guest.install()
+    await guest.furnish()
+    await guest.apt(f"install {PACKAGES}/luxusbd_*.deb {PACKAGES}/luxusb-cli_*.deb")
     assert (await guest.luxusb("distros memtest"))["distributions"]
