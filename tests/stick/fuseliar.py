@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.stick import fusedisk
 from tests.stick.liars import WINDOW, Lie, Pace
 
-_BLOCK = 4096
+_BLOCK = 512
 PACE = Pace(write=0.02, write_rate=40_000_000, read=0.0005, read_rate=100_000_000)
 """Of a stick that is neither good nor bad."""
 
