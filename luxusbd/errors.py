@@ -26,6 +26,12 @@ class FailedError(LuxusbError):
     """Something failed that has no more precise name."""
 
 
+class PartlyFailedError(LuxusbError):
+    """A job was done on some of its devices and failed on others; its result tells which."""
+
+    dbus_name = PREFIX + "PartlyFailed"
+
+
 class InternalError(LuxusbError):
     """A defect of this program; the details are in the log, not in the message."""
 

@@ -30,21 +30,6 @@ from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import ManifestImage
 
 
-def streamable(image: Wanted, kind: Kind) -> bool:
-    """Whether an image may be written before all of it is there.
-
-    Not where what it turns out to be decides whether it may be at all, and it can be refused before anything is erased:
-    room for changes is kept by some images only, and exFAT and FAT32 start some only.
-    """
-    return (
-        image.stored is None
-        and image.release is not None
-        and bool(image.release.sha256)
-        and not image.persistence
-        and kind is Kind.EXT4
-    )
-
-
 class Arrivals:
     """Begins such downloads, and says what came of them."""
 
@@ -105,7 +90,7 @@ class Arrivals:
         for image, job in now:
             size = image.size if image.exact else job.bytes_total
             early = _early(image, size)
-            fitting.check(coming.kind, [fitting.Guest(early.name, size, ())], companion=False, planned=True)
+            fitting.check(coming.kind, [fitting.Guest(early.name, size, ())], companion=False, planned=False)
             arrival = functools.partial(self.arrived, coming, image, job)
             streamed.append(Streamed(early, image.content, arrival))
         return coming.stream(Streams(self._store, self._downloads.growths, self._incoming, coming.caller.uid, streamed))

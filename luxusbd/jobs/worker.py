@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Channel, Params
 from luxusbd.errors import InterruptedJobError
+from luxusbd.jobs.lockstep import Pack
 from luxusbd.stick.codec import order_to_json
 from luxusbd.stick.model import StickOrder, StickProgress
 
@@ -26,6 +28,8 @@ async def execute(
     progress: Callable[[StickProgress], None],
     on_pause: Callable[[Callable[[bool], None] | None], None],
     feed: Callable[[Channel], Coroutine[Any, Any, None]] | None = None,
+    pack: Pack | None = None,
+    name: str = "",
 ) -> Mapping[str, Any]:
     """Carry an order out in a process of its own.
 
@@ -38,14 +42,20 @@ async def execute(
         progress: is told how far it is.
         on_pause: takes the hook that stops and continues the process.
         feed: tells the worker of the order's streams, meanwhile.
+        pack: whom it keeps in step with while it reads the images; None for nobody.
+        name: what it is called there.
 
     Raises:
         LuxusbError: what the worker answered; `InterruptedJobError` when it died.
     """
     stage = "start"
 
-    def event(_name: str, params: Params) -> None:
+    def event(kind: str, params: Params) -> None:
         nonlocal stage
+        if kind == "reading":
+            if pack is not None:
+                pack.told(name, int(params["at"]), int(params["wants"]))
+            return
         now = StickProgress(
             stage=str(params["stage"]),
             bytes_done=int(params["bytes_done"]),
@@ -61,10 +71,14 @@ async def execute(
             # stops the tools that it runs, too; what the kernel has accepted is written all the same
             running.signal(signal.SIGSTOP if paused else signal.SIGCONT)
 
+        async def send(limit: int) -> None:
+            await running.channel.event("read", {"limit": limit})
+
         on_pause(pause)
         try:
-            asked = running.channel.request("execute", order_to_json(order), fds)
-            result: Mapping[str, Any] = await (_beside(asked, feed(running.channel)) if feed is not None else asked)
+            async with contextlib.nullcontext() if pack is None else pack.member(name, send):
+                asked = running.channel.request("execute", order_to_json(order), fds)
+                result: Mapping[str, Any] = await (_beside(asked, feed(running.channel)) if feed is not None else asked)
         except InterruptedJobError:
             raise InterruptedJobError(f"the process that writes the stick ended during the step {stage!r}") from None
         finally:

@@ -20,7 +20,7 @@ from luxusbd.errors import VerificationError, host_error, most_telling
 from luxusbd.stick import reader
 from luxusbd.stick.blockio import ALIGNMENT, CHUNK, MediumReader, in_thread
 from luxusbd.stick.isofiles import Piece, check_beginning, pieces
-from luxusbd.stick.model import Layout, PartitionRole, SourceImage
+from luxusbd.stick.model import Layout, Pace, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import Sink
 
@@ -79,6 +79,19 @@ class FileSource:
         except OSError as error:
             raise host_error(error, "reading the image") from error
         return done
+
+
+@dataclass(frozen=True)
+class Paced:
+    """A `Source` that others read, too, at one pace."""
+
+    source: Source
+    pace: Pace
+
+    async def read(self, offset: int, target: memoryview) -> int:
+        """Fill `target` when it may be."""
+        await self.pace.before(len(target))
+        return await self.source.read(offset, target)
 
 
 class AtOnce:

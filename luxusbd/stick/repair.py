@@ -354,6 +354,9 @@ class _Repair:
         coming = planned.missing(look.planned, manifest.images)
         whole: list[ManifestImage] = []
         for image in coming:
+            if not image.entries and not beside.is_beside(image):
+                # it was written while it was downloaded, and how it starts was not known yet
+                continue
             if path := await self._whole_file(session, image):
                 if path.endswith(PARTIAL):
                     await session.room.publish(path, f"/iso/{image.name}")

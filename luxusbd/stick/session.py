@@ -20,7 +20,7 @@ from luxusbd.stick.duplex import Duplex
 from luxusbd.stick.early import EarlyReading, differs
 from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.isofiles import PARTIAL, PENDING, Piece, pending, pieces
-from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, SourceImage
+from luxusbd.stick.model import FREE_PACE, Layout, Manifest, ManifestImage, Pace, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom, Sink
 from luxusbd.stick.text import IMAGE_NAME
@@ -40,6 +40,7 @@ class Session:
     room: DataRoom
     progress: Progress
     after_step: AfterStep
+    pace: Pace = FREE_PACE
 
     def medium(self) -> MediumReader:
         """The medium itself, past the page cache."""
@@ -225,7 +226,7 @@ class Session:
         hashers = {name: hashlib.new(name) for name in expected}
         updates = [hasher.update for hasher in hashers.values()]
         try:
-            await copying.copy(origin, sink, [(0, image.size)], updates, turns)
+            await copying.copy(copying.Paced(origin, self.pace), sink, [(0, image.size)], updates, turns)
         finally:
             await in_thread(sink.close)
         for name, hasher in hashers.items():

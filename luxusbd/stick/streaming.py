@@ -15,11 +15,19 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
-from luxusbd.errors import AlreadyExistsError, DeviceFailingError, LuxusbError, NotEnoughSpaceError, VerificationError
-from luxusbd.stick import beside, layout, work
+from luxusbd.errors import (
+    AlreadyExistsError,
+    DeviceFailingError,
+    LuxusbError,
+    NotEnoughSpaceError,
+    VerificationError,
+    host_error,
+)
+from luxusbd.stick import beside, copying, layout, work
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import ALIGNMENT, CHUNK, MediumReader, finish, in_thread
 from luxusbd.stick.early import rows
@@ -36,6 +44,8 @@ TURN = 16 * 1024 * 1024
 """Bytes of one image before another one may have its turn."""
 WORTH = 4 * 1024 * 1024
 """Bytes for which it is worth beginning, while more are to come."""
+
+_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +120,7 @@ class _Taker:
         self._sequence = tuple(sequence)
         self._lacking: list[Lacking] = []
         self._stage = ("", "")
+        self._buffers = list(copying.buffers(2))
 
     async def run(self) -> Sequence[Lacking]:
         try:
@@ -177,16 +188,24 @@ class _Taker:
         if stream.sink is None:
             stream.sink = await self._session.room.reopen(stream.path, stream.image.size)
         sink, fd = stream.sink, stream.feed.fd
-        end = stream.written.position + min(TURN, stream.waiting)
         begin = at = stream.written.position
-        while at < end:
-            data = await in_thread(_read, fd, at, min(CHUNK, end - at))
-            if not data:
-                # cut by the process that downloads; it tells of it, and the hash is proof
-                stream.feed.available = min(stream.feed.available, at)
-                break
-            await asyncio.gather(in_thread(sink.write, memoryview(data), at), in_thread(stream.written.update, data))
-            at += len(data)
+        end = begin + min(TURN, stream.waiting)
+        if end < stream.image.size:
+            # whole pages go past the page cache
+            end = end // ALIGNMENT * ALIGNMENT
+        data = await in_thread(_read, fd, at, self._buffers[0][: min(CHUNK, end - at)])
+        while data:
+            self._buffers.reverse()
+            follows = at + len(data)
+            data = await _all_done(
+                in_thread(_read, fd, follows, self._buffers[0][: min(CHUNK, end - follows)]),
+                in_thread(sink.write, data, at),
+                in_thread(stream.written.update, data),
+            )
+            at = follows
+        if at < end:
+            # cut by the process that downloads; it tells of it, and the hash is proof
+            stream.feed.available = min(stream.feed.available, at)
         await in_thread(sink.sync)
         self._session.progress.advance(at - begin)
         self._session.after_step(f"streamed {stream.image.name}")
@@ -314,8 +333,24 @@ def coming(manifest: Manifest, images: Sequence[ManifestImage], sequence: Sequen
     return manifests.encode(dataclasses.replace(manifest, images=in_sequence(images, sequence)))
 
 
-def _read(fd: int, offset: int, count: int) -> bytes:
-    return os.pread(fd, count, offset)
+async def _all_done(first: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any, object]) -> _T:
+    """What `first` brings, when nothing of this goes on any more, also where one of them failed."""
+    done = await asyncio.gather(first, *others, return_exceptions=True)
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+    return cast("_T", done[0])
+
+
+def _read(fd: int, offset: int, target: memoryview) -> memoryview:
+    """Bytes of a file, in `target`; fewer at its end."""
+    done = 0
+    try:
+        while done < len(target) and (count := os.preadv(fd, [target[done:]], offset + done)):
+            done += count
+    except OSError as error:
+        raise host_error(error, "reading the image") from error
+    return target[:done]
 
 
 def _prove(trail: Trail, medium: MediumReader, base: int, part: Piece, offset: int, count: int) -> None:

@@ -35,6 +35,7 @@ from luxusbd.stick import (
     persistence,
     persisting,
     planned,
+    rawwrite,
     reader,
     repair,
     streaming,
@@ -113,6 +114,8 @@ async def execute(
                 return await wholedisk.probe(order, progress)
             case StickOperation.RESTORE:
                 return await wholedisk.restore(order, progress)
+            case StickOperation.WRITE_RAW:
+                return await rawwrite.write(order, progress, after_step)
             case StickOperation.PERSIST:
                 return await persisting.persist(order, progress, after_step)
             case StickOperation.RESCAN:
@@ -126,6 +129,8 @@ async def execute(
                 _check_images(order.found)
                 return await repair.repair(order, progress, after_step)
     except MalformedImageError as error:
+        if order.operation is StickOperation.WRITE_RAW:
+            raise
         # of the stick's own filesystem, not of an image that goes onto it
         raise DeviceDamagedError(f"the data partition cannot be read: {error}; create the stick anew") from error
 

@@ -10,12 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import app, catalogue, daemon, medium, transfer
+from tests.bench import app, catalogue, daemon, medium, probe, transfer
 from tests.harness.service import ServiceError
 
 MEMORY = Path("/dev/shm")
 NEEDED = 6 << 30
-GROUPS = ("daemon", "catalogue", "app", "medium", "transfer")
+GROUPS = ("daemon", "catalogue", "app", "medium", "probe", "transfer")
 
 
 def main() -> int:
@@ -47,6 +47,8 @@ def main() -> int:
         if "transfer" in groups:
             with tempfile.TemporaryDirectory(prefix="luxusb-bench-", dir=place) as directory:
                 asyncio.run(transfer.bench(Path(directory)))
+        if "probe" in groups:
+            probe.bench(place)
     except ServiceError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -278,6 +278,9 @@ async def test_a_stick_that_is_cut_starts_what_is_whole_and_says_what_it_lacks(b
     assert contents is not None
     assert "two.iso" in contents.damage
     assert "one.iso" not in contents.damage
+    bench.coming = []
+    await bench.do(StickOperation.REPAIR)
+    assert bench.names() == ["one.iso"]
 
 
 async def test_a_stick_without_room_is_refused_before_the_first_byte(bench: Bench) -> None:
