@@ -124,7 +124,7 @@ async def test_two_disks_at_once_and_one_that_is_too_small_for_what_unpacks(call
     assert planned.raw.size == 0
     assert any("gzip data does not tell what it unpacks to" in warning for warning in planned.warnings)
     failed = await caller.failed(await caller.client.write_raw(planned.token))
-    assert failed.error_message.startswith("2 of 3 sticks were made")
+    assert failed.error_message.startswith("2 of 3 disks are ready; ")
     assert "unpacks to more than the 20.0 MiB" in failed.error_message
     assert "the disk was erased and starts nothing" in failed.error_message
     assert [file.read_bytes()[: len(data)] == data for file in files] == [True, True, False]
