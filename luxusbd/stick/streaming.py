@@ -119,6 +119,8 @@ class _Taker:
         self._feeds = feeds
         self._sequence = tuple(sequence)
         self._lacking: list[Lacking] = []
+        self._beside: dict[str, SourceImage] = {}
+        """Files that start images, written and without an entry, by sha256."""
         self._stage = ("", "")
         self._buffers = list(copying.buffers(2))
 
@@ -168,10 +170,11 @@ class _Taker:
             floor = stream.feed.take_floor()
             if floor is not None:
                 self._back(stream, floor)
-        ready = next((stream for stream in self._open if stream.complete), None)
-        if ready is not None:
-            # an image that can be started is worth more than a part of another one
-            await (self._read_back(ready) if ready.unproven else self._finish(ready))
+        ready = [stream for stream in self._open if stream.complete]
+        if ready:
+            # images that can be started are worth more than a part of another one
+            behind = next((stream for stream in ready if stream.unproven), None)
+            await (self._finish(ready) if behind is None else self._read_back(behind))
             return True
         fullest = max(self._open, key=lambda stream: stream.waiting)
         if fullest.waiting >= WORTH or (fullest.waiting > 0 and fullest.feed.whole):
@@ -235,60 +238,81 @@ class _Taker:
             log.info("%s: %d bytes are written again from byte %d on", stream.image.name, taken, offset)
             self._session.progress.advance(-taken)
 
-    async def _finish(self, stream: _Stream) -> None:
-        source, *others = stream.feed.whole
+    async def _finish(self, ready: Sequence[_Stream]) -> None:
+        """Give images that are whole their entries, with one commit for all of them."""
+        right = [stream for stream in ready if await self._is_right(stream)]
+        if right:
+            await self._close_sinks()
+            await self._give_entries([stream for stream in right if await self._has_what_starts_it(stream)])
+
+    async def _is_right(self, stream: _Stream) -> bool:
+        """Whether an image is what it should be; else it is copied once more, or left out.
+
+        Raises:
+            VerificationError: the medium gives back something else than it got.
+        """
+        source = stream.feed.whole[0]
         digests = stream.written.digests()
         if source.image.sha256 != stream.image.sha256 or source.image.size != stream.image.size:
             error = VerificationError(f"{stream.image.name}: what was downloaded is not the image that was planned")
             await self._give_up(stream, error)
-            return
+            return False
         if digests["sha256"] != source.image.sha256:
             if not stream.again:
                 stream.again = True
                 self._back(stream, 0)
-                return
+                return False
             error = VerificationError(
                 f"{stream.image.name}: the file's sha256 is {digests['sha256']} and should be {source.image.sha256};"
                 " download it again"
             )
             await self._give_up(stream, error)
-            return
+            return False
         if stream.proven.digests() != digests:
             raise VerificationError(
                 f"{stream.image.name} read back from the medium differs from what was written: the stick is defective "
                 "or smaller than it claims"
             )
-        await self._close_sinks()
-        try:
-            await self._give_entry(stream, source, others)
-        except NotEnoughSpaceError as error:
-            # of what starts it, whose size was not known before
-            await self._give_up(stream, error)
+        return True
 
-    async def _give_entry(self, stream: _Stream, source: SourceImage, others: Sequence[SourceImage]) -> None:
+    async def _has_what_starts_it(self, stream: _Stream) -> bool:
+        """Write the files that start an image, whose size was not known before; without room the image is left out."""
         session = self._session
-        await session.room.checkpoint()
-        if rows((await in_thread(session.on_medium, self._places))[stream.path]) != rows(stream.parts):
-            raise DeviceFailingError(f"{stream.image.name} lies elsewhere on the medium than it was written")
         manifest, _menus = await session.look()
-        extra = beside.to_write(manifest, others)
+        extra = [
+            one for one in beside.to_write(manifest, stream.feed.whole[1:]) if one.image.sha256 not in self._beside
+        ]
         if extra:
             needed = layout.bytes_needed([one.image.size for one in extra], Kind(manifest.options.filesystem))
             if needed - layout.RESERVE // 2 > (free := await session.free_bytes()):
-                raise NotEnoughSpaceError(
-                    f"what starts {stream.image.name} needs {size_text(needed)} and the stick has {size_text(free)}"
-                    " left"
-                )
+                what = f"what starts {stream.image.name} needs {size_text(needed)}"
+                await self._give_up(stream, NotEnoughSpaceError(f"{what} and the stick has {size_text(free)} left"))
+                return False
             await session.add(extra)
-        added = (source, *extra)
+            self._beside.update({one.image.sha256: one for one in extra})
+        return True
+
+    async def _give_entries(self, streams: Sequence[_Stream]) -> None:
+        session = self._session
+        if not streams:
+            return
+        await session.room.checkpoint()
+        places = await in_thread(session.on_medium, self._places)
+        for stream in streams:
+            if rows(places[stream.path]) != rows(stream.parts):
+                raise DeviceFailingError(f"{stream.image.name} lies elsewhere on the medium than it was written")
+        added = [*(stream.feed.whole[0] for stream in streams), *self._beside.values()]
+        manifest, _menus = await session.look()
         await session.publish(added)
+        self._beside.clear()
         now = int(time.time())
         new = tuple(dataclasses.replace(one.image, added=one.image.added or now) for one in added)
         images = in_sequence((*manifest.images, *new), self._sequence)
         await work.commit(session, dataclasses.replace(manifest, images=images), new)
         await session.settle()
-        self._open.remove(stream)
-        session.after_step(f"stream-finished {stream.image.name}")
+        for stream in streams:
+            self._open.remove(stream)
+            session.after_step(f"stream-finished {stream.image.name}")
 
     async def _give_up(self, stream: _Stream, reason: LuxusbError) -> None:
         log.warning("%s does not get onto the stick: %s", stream.image.name, reason)
@@ -308,8 +332,8 @@ class _Taker:
     async def _leave(self) -> None:
         try:
             await self._close_sinks()
-            for stream in self._open:
-                await self._session.room.remove(stream.path)
+            for path in (*(stream.path for stream in self._open), *map(_partial, self._beside.values())):
+                await self._session.room.remove(path)
         except LuxusbError as error:
             # what made the job fail is more telling; the next job clears away what is left
             log.warning("partial images stay until the next job on the stick: %s", error)
@@ -340,6 +364,10 @@ async def _all_done(first: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any,
         if isinstance(one, BaseException):
             raise one
     return cast("_T", done[0])
+
+
+def _partial(source: SourceImage) -> str:
+    return f"/iso/{source.image.name}{PARTIAL}"
 
 
 def _read(fd: int, offset: int, target: memoryview) -> memoryview:
