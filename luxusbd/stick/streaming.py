@@ -10,14 +10,11 @@ with them; and where the hash of the whole is wrong, the image is copied once mo
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
-import os
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
 
 from luxusbd.errors import (
     AlreadyExistsError,
@@ -25,11 +22,10 @@ from luxusbd.errors import (
     LuxusbError,
     NotEnoughSpaceError,
     VerificationError,
-    host_error,
 )
 from luxusbd.stick import beside, copying, layout, work
 from luxusbd.stick import manifest as manifests
-from luxusbd.stick.blockio import ALIGNMENT, CHUNK, MediumReader, finish, in_thread
+from luxusbd.stick.blockio import ALIGNMENT, finish, in_thread
 from luxusbd.stick.early import rows
 from luxusbd.stick.feeds import Feed, Feeds
 from luxusbd.stick.filesystem import DataFilesystem, Kind
@@ -40,12 +36,10 @@ from luxusbd.stick.session import Session
 from luxusbd.stick.trail import Trail
 from luxusbd.text import size_text
 
-TURN = 16 * 1024 * 1024
+TURN = 32 * 1024 * 1024
 """Bytes of one image before another one may have its turn."""
 WORTH = 4 * 1024 * 1024
 """Bytes for which it is worth beginning, while more are to come."""
-
-_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +116,7 @@ class _Taker:
         self._beside: dict[str, SourceImage] = {}
         """Files that start images, written and without an entry, by sha256."""
         self._stage = ("", "")
-        self._buffers = list(copying.buffers(2))
+        self._turns = copying.AtOnce(session.progress.advance)
 
     async def run(self) -> Sequence[Lacking]:
         try:
@@ -190,27 +184,20 @@ class _Taker:
         self._tell("write-image", stream.image.name)
         if stream.sink is None:
             stream.sink = await self._session.room.reopen(stream.path, stream.image.size)
-        sink, fd = stream.sink, stream.feed.fd
-        begin = at = stream.written.position
+        begin = stream.written.position
         end = begin + min(TURN, stream.waiting)
         if end < stream.image.size:
             # whole pages go past the page cache
             end = end // ALIGNMENT * ALIGNMENT
-        data = await in_thread(_read, fd, at, self._buffers[0][: min(CHUNK, end - at)])
-        while data:
-            self._buffers.reverse()
-            follows = at + len(data)
-            data = await _all_done(
-                in_thread(_read, fd, follows, self._buffers[0][: min(CHUNK, end - follows)]),
-                in_thread(sink.write, data, at),
-                in_thread(stream.written.update, data),
-            )
-            at = follows
-        if at < end:
-            # cut by the process that downloads; it tells of it, and the hash is proof
-            stream.feed.available = min(stream.feed.available, at)
-        await in_thread(sink.sync)
-        self._session.progress.advance(at - begin)
+        source, hashers = copying.FileSource(stream.feed.fd), [stream.written.update]
+        try:
+            await copying.copy(source, stream.sink, [(begin, end - begin)], hashers, self._turns)
+        except VerificationError as error:
+            # cut by the process that downloads, which tells of it; a finished file is cut by nobody
+            stream.feed.available = min(stream.feed.available, begin)
+            self._back(stream, begin)
+            if stream.feed.whole:
+                await self._give_up(stream, error)
         self._session.after_step(f"streamed {stream.image.name}")
 
     async def _read_back(self, stream: _Stream) -> None:
@@ -222,13 +209,9 @@ class _Taker:
             end = max(begin, end // ALIGNMENT * ALIGNMENT)
         base = self._session.layout.partition(PartitionRole.DATA).start
         with self._session.medium() as medium:
-            for part in stream.parts:
-                first, last = max(begin, part.offset), min(end, part.offset + part.length)
-                while first < last:
-                    count = min(CHUNK, last - first)
-                    await in_thread(_prove, stream.proven, medium, base, part, first, count)
-                    first += count
-        self._session.progress.advance(end - begin)
+            await copying.look_through(
+                medium, base, _within(stream.parts, begin, end), stream.proven.update, self._turns
+            )
 
     def _back(self, stream: _Stream, offset: int) -> None:
         before = stream.written.position + stream.proven.position
@@ -357,30 +340,16 @@ def coming(manifest: Manifest, images: Sequence[ManifestImage], sequence: Sequen
     return manifests.encode(dataclasses.replace(manifest, images=in_sequence(images, sequence)))
 
 
-async def _all_done(first: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any, object]) -> _T:
-    """What `first` brings, when nothing of this goes on any more, also where one of them failed."""
-    done = await asyncio.gather(first, *others, return_exceptions=True)
-    for one in done:
-        if isinstance(one, BaseException):
-            raise one
-    return cast("_T", done[0])
-
-
 def _partial(source: SourceImage) -> str:
     return f"/iso/{source.image.name}{PARTIAL}"
 
 
-def _read(fd: int, offset: int, target: memoryview) -> memoryview:
-    """Bytes of a file, in `target`; fewer at its end."""
-    done = 0
-    try:
-        while done < len(target) and (count := os.preadv(fd, [target[done:]], offset + done)):
-            done += count
-    except OSError as error:
-        raise host_error(error, "reading the image") from error
-    return target[:done]
-
-
-def _prove(trail: Trail, medium: MediumReader, base: int, part: Piece, offset: int, count: int) -> None:
-    place = part.place
-    trail.update(bytes(count) if place is None else medium.read_at(base + place + offset - part.offset, count))
+def _within(parts: Sequence[Piece], begin: int, end: int) -> tuple[Piece, ...]:
+    """Where the bytes from `begin` to `end` of a file lie."""
+    found = []
+    for part in parts:
+        first, last = max(begin, part.offset), min(end, part.offset + part.length)
+        if first < last:
+            place = None if part.place is None else part.place + first - part.offset
+            found.append(Piece(first, last - first, place, part.initialised))
+    return tuple(found)

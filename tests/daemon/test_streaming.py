@@ -46,7 +46,7 @@ async def child_of(caller: Caller, path: str, image: str) -> JobInfo:
 
 
 async def first_part(caller: Caller, mirrors: Sequence[Mirror], path: str, image: str) -> JobInfo:
-    """Let a few MiB of an image come, and hardly more until the rate is set; its download once some of it is written."""
+    """Let a few MiB of an image come, and hardly more until the rate is set; its download once some is written."""
     await caller.stage(path, "download", "write-image")
     child = await child_of(caller, path, image)
     await caller.progress(child.path, 5 * MIB)
