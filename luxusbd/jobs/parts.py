@@ -47,6 +47,7 @@ from luxusbd.jobs.rawwrites import RawWrites
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.rescan import Rescans
+from luxusbd.jobs.retirement import Retirement
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
 from luxusbd.jobs.savedfiles import SavedFiles
@@ -243,6 +244,7 @@ class Parts:
         self.queue.add_listener(_Cleanup(self.imports, device_jobs))
         self._mark = UnfinishedMark(state / "unfinished")
         self.queue.add_listener(self._mark)
+        self.retirement = Retirement(self.queue)
         self.queue.add_listener(self.awake)
         self.steering = Steering(settings, self.queue, self.transfers, self.keeper, self.awake)
         self.remotes = CatalogRemotes(self.steering, self.updates, checker, state)

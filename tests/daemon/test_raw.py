@@ -7,6 +7,7 @@ import hashlib
 import lzma
 import random
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from luxusb_cli.errors import DaemonError
 
 from tests.daemon.caller import Caller
 from tests.daemon.images import MIB, Images
-from tests.daemon.test_whole_disks import REAL
 from tests.stick.liars import Lie
 from tests.stick.lyingfile import lying
 
 SIZE = 48 * MIB
+REAL = 24 * MIB + 12288
+"""What a disk has that claims to have 64 MiB."""
 RAW = {"raw": Typed("b", True)}
 
 
@@ -122,7 +124,7 @@ async def test_two_disks_at_once_and_one_that_is_too_small_for_what_unpacks(call
     assert planned.raw.size == 0
     assert any("gzip data does not tell what it unpacks to" in warning for warning in planned.warnings)
     failed = await caller.failed(await caller.client.write_raw(planned.token))
-    assert failed.error_message.startswith("2 of 3 sticks were made; ")
+    assert failed.error_message.startswith("2 of 3 disks are ready; ")
     assert "unpacks to more than the 20.0 MiB" in failed.error_message
     assert "the disk was erased and starts nothing" in failed.error_message
     assert [file.read_bytes()[: len(data)] == data for file in files] == [True, True, False]
@@ -153,3 +155,4 @@ async def test_a_disk_that_drops_what_is_written(caller: Caller, place: Path, at
         failed = await caller.failed(await caller.client.write_raw(planned.token))
         assert failed.error_name == "org.luxusb.Error.VerificationFailed", failed
         assert f"first at byte {REAL}:" in failed.error_message
+        subprocess.run(["losetup", "-d", node], check=True)
