@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-vm boot-matrix boot-changes boot-firmware boot-installer lint bench fuzz fuzz-bus chaos power-cut screenshots man install uninstall clean
+.PHONY: help setup demo deb lintian test test-vm boot-matrix boot-changes boot-firmware boot-installer lint bench fuzz fuzz-bus chaos power-cut screenshots man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,16 @@ demo: ## Make a stick image with three real systems and boot it in a virtual mac
 
 test: lint ## Run everything: linters, fast tests, kill tests, boots in a virtual machine
 	@tests/run.sh
+
+VERSION ?=
+deb: ## Build the Debian packages in build/deb/out (VERSION=, the changelog's if left out)
+	@packaging/setup.sh deb
+	@rm -rf build/deb/out
+	@packaging/deb.sh build/deb/out $(VERSION)
+
+lintian: ## Build the Debian packages twice, compare the bytes, and let lintian look at them
+	@packaging/setup.sh deb
+	@packaging/check-deb.sh build/deb/out
 
 SUITE ?=
 SCENARIO ?=
@@ -50,7 +60,7 @@ lint: setup ## Check style, types and the direction of imports
 	@$(PYTHON) -m pytest -q tests/test_imports.py
 
 BENCH_GROUPS ?=
-bench: ## Measure start and memory of daemon and app, probing beside f3probe, writing to sticks beside dd, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon catalogue app medium probe transfer")
+bench: ## Measure start and memory of daemon and app, probing beside f3probe, writing to sticks beside dd and while downloading, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon catalogue app medium overlap probe transfer")
 	@packaging/setup.sh bench
 	@$(PYTHON) -m tests.bench $(BENCH_GROUPS)
 

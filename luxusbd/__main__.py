@@ -14,6 +14,7 @@ from luxusbd.config import Config
 from luxusbd.errors import ConfigError, LuxusbError
 from luxusbd.settings import FILE_NAME, ChangedSettings
 
+EX_TEMPFAIL = 75
 EX_CONFIG = 78
 
 
@@ -95,8 +96,9 @@ def settings(arguments: argparse.Namespace) -> Config:
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon; its exit status.
 
-    0 at a clean end, 1 when it cannot start or the bus went away, 2 for a wrong command line, 78 for a malformed
-    configuration (EX_CONFIG of sysexits.h), with which systemd need not try again.
+    0 at a clean end, 1 when it cannot start or the bus went away, 2 for a wrong command line, 75 (EX_TEMPFAIL of
+    sysexits.h) when it is to be started again after SIGHUP, 78 for a malformed configuration (EX_CONFIG), with which
+    systemd need not try again.
     """
     arguments = parser().parse_args(argv)
     if arguments.print_config:
@@ -117,7 +119,8 @@ def main(argv: list[str] | None = None) -> int:
             sockets=arguments.sockets,
             until_eof=arguments.until_eof,
         )
-        asyncio.run(service.run(chosen, options, _announce))
+        if asyncio.run(service.run(chosen, options, _announce)):
+            return EX_TEMPFAIL
     except LuxusbError as error:
         sys.stderr.write(f"luxusbd: {journal.shown(str(error))}\n")
         return EX_CONFIG if isinstance(error, ConfigError) else 1

@@ -309,7 +309,8 @@ class DevicesConfig:
     )
     probe: bool = _key(
         True,
-        "Whether a disk is probed for counterfeit flash before it is made a stick, when the caller does not say.",
+        "Whether a disk is probed for counterfeit flash before it is erased, when the caller does not say. Loop"
+        " devices, which are no flash, are not.",
         runtime=True,
     )
 

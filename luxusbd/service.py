@@ -49,13 +49,18 @@ class Options:
     """End when standard input is closed."""
 
 
-async def run(config: Config, options: Options, announce: Callable[[str], None]) -> None:
+async def run(config: Config, options: Options, announce: Callable[[str], None]) -> bool:
     """Run the daemon until a signal, the end of the bus, or idleness.
+
+    SIGHUP ends it as soon as that cuts no job that could not go on (`Retirement`).
 
     Args:
         config: the settings in force.
         options: what the command line says.
         announce: gets the bus address of a private instance once callers can start.
+
+    Returns:
+        Whether it is to be started again, in whatever version is there by now.
 
     Raises:
         LuxusbError: it cannot start, or the bus went away.
@@ -108,8 +113,11 @@ async def run(config: Config, options: Options, announce: Callable[[str], None])
         notify("READY=1")
         if address is not None:
             announce(address)
-        await _wait(bus, engine, launcher, config, ended)
+        # who runs a private instance in a terminal and closes that wants it to end
+        renewed = _renewed() if options.private is None else asyncio.Event()
+        again = await _wait(bus, engine, launcher, config, ended, renewed)
         notify("STOPPING=1")
+    return again
 
 
 def _launcher(config: Config, options: Options) -> Launcher:
@@ -120,10 +128,19 @@ def _launcher(config: Config, options: Options) -> Launcher:
 
 
 async def _wait(
-    bus: BusService, engine: LuxusbEngine, launcher: Launcher, config: Config, ended: asyncio.Event
-) -> None:
+    bus: BusService,
+    engine: LuxusbEngine,
+    launcher: Launcher,
+    config: Config,
+    ended: asyncio.Event,
+    renewed: asyncio.Event,
+) -> bool:
     async def trouble() -> str:
         return launcher.deadlines.overdue() or await bus.trouble()
+
+    async def retire() -> None:
+        await renewed.wait()
+        await engine.retire()
 
     idle = _Idle(config.daemon.idle_exit, lambda: engine.busy or bool(bus.watchers))
     alive = asyncio.ensure_future(watchdog(trouble))
@@ -131,6 +148,7 @@ async def _wait(
         asyncio.ensure_future(ended.wait()): "a signal",
         asyncio.ensure_future(bus.wait_disconnected()): "",
         asyncio.ensure_future(idle.wait()): "idleness",
+        asyncio.ensure_future(retire()): "a newer version",
     }
     try:
         done, _pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -141,6 +159,7 @@ async def _wait(
     if reasons == [""]:
         raise FailedError("the connection to the bus is gone")
     log.info("ending because of %s", " and ".join(filter(None, reasons)))
+    return reasons == ["a newer version"]
 
 
 class _Idle:
@@ -210,6 +229,12 @@ def _until_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     return ended
+
+
+def _renewed() -> asyncio.Event:
+    renewed = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, renewed.set)
+    return renewed
 
 
 @contextlib.contextmanager

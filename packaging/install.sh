@@ -5,6 +5,7 @@
 # system's Python (PEP 668). Files that D-Bus, polkit and systemd read only below /usr go there whatever PREFIX is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. packaging/command-file.sh
 
 action=$1 destdir=${2%/} prefix=${3%/}
 python=${PYTHON:-/usr/bin/python3}
@@ -33,11 +34,6 @@ put() { # mode, target; the content comes from standard input, but never from a 
     log+=("f $2")
 }
 
-command_file() { # module whose main() is called
-    printf '#!%s -I\nimport sys\n\nsys.path.insert(0, "%s")\nfrom %s import main\n\nsys.exit(main())\n' \
-        "$python" "$lib" "$1"
-}
-
 install_all() {
     [[ -w $destdir$prefix || -w $(dirname "$destdir$prefix") || -n $destdir ]] ||
         die "$prefix cannot be written; use sudo, or set PREFIX or DESTDIR"
@@ -55,22 +51,22 @@ install_all() {
     "$python" -m compileall -q -s "$destdir" "$destdir$lib"
 
     mkdir "$work/made"
-    command_file luxusbd.__main__ >"$work/made/luxusbd"
+    command_file "$python" "$lib" luxusbd.__main__ >"$work/made/luxusbd"
     put 755 "$prefix/sbin/luxusbd" <"$work/made/luxusbd"
-    command_file luxusb_cli.__main__ >"$work/made/luxusb"
+    command_file "$python" "$lib" luxusb_cli.__main__ >"$work/made/luxusb"
     put 755 "$prefix/bin/luxusb" <"$work/made/luxusb"
-    command_file luxusb_gtk.__main__ >"$work/made/luxusb-gtk"
+    command_file "$python" "$lib" luxusb_gtk.__main__ >"$work/made/luxusb-gtk"
     put 755 "$prefix/bin/luxusb-gtk" <"$work/made/luxusb-gtk"
     local app=org.luxusb.Luxusb
     put 644 "$prefix/share/applications/$app.desktop" <"data/desktop/$app.desktop"
     put 644 "$prefix/share/metainfo/$app.metainfo.xml" <"data/desktop/$app.metainfo.xml"
     put 644 "$prefix/share/icons/hicolor/scalable/apps/$app.svg" <"data/desktop/$app.svg"
     put 644 "$prefix/share/icons/hicolor/symbolic/apps/$app-symbolic.svg" <"data/desktop/$app-symbolic.svg"
-    command_file luxusbd.children.transfer_main >"$work/made/transfer"
+    command_file "$python" "$lib" luxusbd.children.transfer_main >"$work/made/transfer"
     put 755 "$prefix/libexec/luxusb-transfer" <"$work/made/transfer"
-    command_file luxusbd.children.stick_main >"$work/made/stick"
+    command_file "$python" "$lib" luxusbd.children.stick_main >"$work/made/stick"
     put 755 "$prefix/libexec/luxusb-stick" <"$work/made/stick"
-    command_file luxusbd.children.check_main >"$work/made/check"
+    command_file "$python" "$lib" luxusbd.children.check_main >"$work/made/check"
     put 755 "$prefix/libexec/luxusb-check" <"$work/made/check"
     daemon="s|/usr/s\?bin/luxusbd|$prefix/sbin/luxusbd|g; s|/usr/libexec/|$prefix/libexec/|g; s|/usr/bin/luxusb |$prefix/bin/luxusb |g"
     local unit
@@ -88,7 +84,7 @@ install_all() {
     put 644 /usr/lib/tmpfiles.d/luxusb.conf <systemd/luxusb.tmpfiles
     built() { PYTHONPATH=$work/lib LC_ALL=C.UTF-8 "$work/venv/bin/python" "$@"; }
     built packaging/manpages.py "$work/man"
-    for page in luxusb.1 luxusbd.8 luxusbd.toml.5; do
+    for page in luxusb.1 luxusb-gtk.1 luxusbd.8 luxusbd.toml.5; do
         put 644 "$prefix/share/man/man${page##*.}/$page" <"$work/man/$page"
     done
     for shell in bash zsh fish; do built -m luxusb_cli completion $shell >"$work/made/$shell"; done

@@ -1,4 +1,4 @@
-"""Writes the manual pages luxusb(1), luxusbd(8) and luxusbd.toml(5) out of the programs themselves.
+"""Writes the manual pages luxusb(1), luxusb-gtk(1), luxusbd(8) and luxusbd.toml(5) out of the programs themselves.
 
 `python packaging/manpages.py DIR`; the packages luxusbd and luxusb_cli have to be importable. Nothing in a page is kept
 in two places: commands and options come from the parsers, settings from the classes that read them.
@@ -186,7 +186,17 @@ def daemon_page() -> str:
                 "0": "A clean end.",
                 "1": "It cannot start, or the bus went away.",
                 "2": "A wrong command line.",
+                "75": "It is to be started again, after SIGHUP.",
                 "78": "A malformed configuration.",
+            }
+        ),
+        ".SH SIGNALS",
+        *_pairs(
+            {
+                "SIGTERM, SIGINT": "End now. Downloads go on with the next start; what writes a stick fails.",
+                "SIGHUP": "End with status 75 as soon as no stick is written and no file imported, and take no new "
+                "such jobs until then; `systemctl reload luxusbd` sends it, as an upgrade of the package does. What is "
+                "paused is waited for. A private instance ends at once.",
             }
         ),
         ".SH FILES",
@@ -194,6 +204,26 @@ def daemon_page() -> str:
         ".SH SEE ALSO",
         ".BR luxusb (1),",
         ".BR luxusbd.toml (5)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def app_page() -> str:
+    """luxusb-gtk(1)."""
+    lines = [
+        *_title("luxusb-gtk", 1),
+        ".SH NAME",
+        "luxusb-gtk \\- desktop app for multi\\-boot USB sticks",
+        ".SH SYNOPSIS",
+        ".B luxusb-gtk",
+        ".SH DESCRIPTION",
+        text("A window in which systems are chosen and brought onto a USB stick, and what is on one is looked after."),
+        text("It asks the service luxusbd(8) over D-Bus, as luxusb(1) does; jobs go on when the window is closed."),
+        ".SH ENVIRONMENT",
+        *_pairs({name: _ENVIRONMENT[name] for name in ("LANGUAGE, LC_ALL, LC_MESSAGES, LANG",)}),
+        ".SH SEE ALSO",
+        ".BR luxusb (1),",
+        ".BR luxusbd (8)",
     ]
     return "\n".join(lines) + "\n"
 
@@ -228,7 +258,7 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"luxusb.1": command_page, "luxusbd.8": daemon_page, "luxusbd.toml.5": settings_page}
+PAGES = {"luxusb.1": command_page, "luxusb-gtk.1": app_page, "luxusbd.8": daemon_page, "luxusbd.toml.5": settings_page}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing and nothing else: packages through apt, Python packages into .venv.
-# Usage: packaging/setup.sh demo|test|bench|matrix|firmware; test includes demo, bench and matrix include both, firmware includes matrix.
+# Usage: packaging/setup.sh demo|deb|test|bench|matrix|firmware; test includes demo and deb, bench and matrix include all three,
+# firmware includes matrix. deb alone is what building the Debian packages takes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,11 +14,12 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 case $level in
     demo) sets=' demo ' ;;
-    test) sets=' demo test ' ;;
-    bench) sets=' demo test bench ' ;;
-    matrix) sets=' demo test matrix ' ;;
-    firmware) sets=' demo test matrix firmware ' ;;
-    *) die "unknown set '$level'; use demo, test, bench, matrix or firmware" ;;
+    deb) sets=' deb ' ;;
+    test) sets=' demo deb test ' ;;
+    bench) sets=' demo deb test bench ' ;;
+    matrix) sets=' demo deb test matrix ' ;;
+    firmware) sets=' demo deb test matrix firmware ' ;;
+    *) die "unknown set '$level'; use demo, deb, test, bench, matrix or firmware" ;;
 esac
 
 # ---- which Python -----------------------------------------------------------------------------------------------
@@ -132,7 +134,7 @@ set +f
 fingerprint="$(sha256sum <pyproject.toml) $("$python" -V) $PWD"
 done_stamp() { [[ -f .venv/.setup-$1 && $(<".venv/.setup-$1") = "$fingerprint" ]]; }
 
-if done_stamp test || { [[ $level = demo ]] && done_stamp demo; }; then
+if done_stamp test || { [[ $level = demo || $level = deb ]] && done_stamp demo; }; then
     :
 else
     if ! .venv/bin/python -c "import sys; sys.exit(sys.version_info < $oldest_python)" 2>/dev/null; then
@@ -140,12 +142,12 @@ else
         "$python" -m venv --clear --system-site-packages .venv
     fi
     target='.[dev]'
-    [[ $level = demo ]] && target=.
+    [[ $level = demo || $level = deb ]] && target=.
     say "installing the Python packages that pyproject.toml names into .venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$target" ||
         die "pip could not install them; its message is above"
     stamp=test
-    [[ $level = demo ]] && stamp=demo
+    [[ $level = demo || $level = deb ]] && stamp=demo
     printf '%s' "$fingerprint" >".venv/.setup-$stamp"
 fi
 if ((${#absent[@]})); then printf '%s\n' "${absent[@]}" >"$absent_list"; fi

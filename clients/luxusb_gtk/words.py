@@ -26,6 +26,7 @@ _OPERATIONS = {
     "update-catalog": N_("Updating the list of systems"),
     "race-mirrors": N_("Measuring mirrors"),
     "persist": N_("Changing the room for changes"),
+    "write-raw": N_("Writing byte for byte"),
     "probe": N_("Looking whether a stick is genuine"),
     "restore": N_("Making a plain drive"),
 }

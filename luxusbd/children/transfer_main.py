@@ -30,6 +30,7 @@ receive     job, size, most, reserve, algorithms,      image, packed, packing, m
             optional keep_packed (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
+prove-image an image, its signature and keys           sums (none), fingerprint, signing_key
 vouch       key (is the descriptor of a key there),    fields of MakersWord
             image (is that of the image there), and
             the fields of Claim
@@ -117,6 +118,7 @@ class TransferChild:
                 "digests": self._files.digests,
                 "receive": self._files.receive,
                 "prove": self._proofs.prove,
+                "prove-image": self._proofs.prove_image,
                 "vouch": self._proofs.vouch,
                 "metalink": self._proofs.metalink,
                 "feed": self._proofs.feed,

@@ -29,7 +29,7 @@ from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, wo
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.picture import MAX_PICTURE, read_picture
-from luxusbd.transfer.proof import name_behind, prove, read_small
+from luxusbd.transfer.proof import name_behind, prove, prove_image, read_small
 from luxusbd.transfer.small import SmallFiles
 from luxusbd.transfer.smallmodel import NotThereError, Version
 from luxusbd.transfer.source import default_session
@@ -69,6 +69,18 @@ class ProofRequests:
         key = texts.pop() if params.get("key") else None
         signature = texts.pop() if params.get("signature") else None
         return asdict(await prove(sums, signature, key, strings(params, "names"), name_behind(fds[0])))
+
+    async def prove_image(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Who signed an image."""
+        del params
+        image, *beside = descriptors(fds, 3)
+        signature, key = [
+            await self._threads.look(fd, partial(read_small, most=most, what=what))
+            for fd, (what, most) in zip(
+                beside, (("the signature", MAX_SIGNATURE), ("the file of keys", MAX_KEY)), strict=True
+            )
+        ]
+        return asdict(await prove_image(image, signature, key))
 
     async def vouch(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """What the makers of an image say of it."""

@@ -97,6 +97,10 @@ class LuxusbEngine:
         """See `Parts.stop`."""
         await self._parts.stop()
 
+    async def retire(self) -> None:
+        """See `Retirement.wait`."""
+        await self._parts.retirement.wait()
+
     def use_desktop(self, desktop: Desktop) -> None:
         """Let jobs unmount what this one mounted, from now on."""
         self._parts.unmounting.desktop = desktop

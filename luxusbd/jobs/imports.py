@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,8 @@ class Imports:
             NotEnoughSpaceError: the store has no room.
         """
         check_name(name)
-        if options.sums is None and (options.signature, options.key) != (None, None):
-            raise InvalidArgumentError("a signature or a key needs the list of hashes (sums) that was signed")
+        if options.sums is None and options.signature is None and options.key is not None:
+            raise InvalidArgumentError("a key needs what was signed by it: the option sums, signature or both")
         if options.signature is not None and options.key is None:
             raise InvalidArgumentError("a signature proves nothing without the key of its maker; give the option key")
         held = _hold(fd, options)
@@ -157,6 +157,7 @@ class Imports:
             matched = _check(context, received, proof)
             came = (received.packed or received.image).size
             context.report(came, came, stage="inspect")
+            proof = proof or await self._prove_image(context, held, fd)
             recognition = await self._recognise(fd, received, packed=bool(context.job.params["keep_packed"]))
             sha256 = received.image.digests["sha256"]
             genuine = self._catalog.find_by_hash(sha256, sha512=await self._sha512(fd, received))
@@ -205,6 +206,15 @@ class Imports:
             context.note(f"the list of hashes is signed by the key you gave, {proof.fingerprint}{by}")
         return proof
 
+    async def _prove_image(self, context: JobContext, held: _Held, fd: int) -> Proof | None:
+        """Who signed what was received, where that is what the signature is for."""
+        if held.signature is None or held.key is None:
+            return None
+        proof = await self._transfers.prove_image(fd, held.signature, held.key)
+        by = f" (with its subkey {proof.signing_key})" if proof.signing_key != proof.fingerprint else ""
+        context.note(f"the image is signed by the key you gave, {proof.fingerprint}{by}")
+        return proof
+
     async def _receive(self, context: JobContext, held: _Held, fd: int, proof: Proof | None) -> Received:
         size = int(context.job.params["size"])
 
@@ -237,7 +247,7 @@ class Imports:
         except MalformedImageError as error:
             if not packed:
                 raise
-            return unrecognised(received.image.size, error)
+            return replace(unrecognised(received.image.size, error), advice=_AS_IT_IS)
 
     async def _sha512(self, fd: int, received: Received) -> str:
         """The SHA-512 of what was received, where the catalogue may know it by that alone; else empty or not."""
@@ -330,6 +340,7 @@ def _check(context: JobContext, received: Received, proof: Proof | None) -> str:
     return matched
 
 
+_AS_IT_IS = "It was stored as it came, to be written to a stick of its own: luxusb write-raw."
 _WHAT = {"image": "image", "packed": "compressed file"}
 
 

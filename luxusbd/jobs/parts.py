@@ -38,6 +38,7 @@ from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.owncatalogs import OwnCatalogs
 from luxusbd.jobs.planning import Planner
+from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.proofs import Proofs
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
@@ -46,6 +47,7 @@ from luxusbd.jobs.rawwrites import RawWrites
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.rescan import Rescans
+from luxusbd.jobs.retirement import Retirement
 from luxusbd.jobs.room import Room
 from luxusbd.jobs.running import Lane
 from luxusbd.jobs.savedfiles import SavedFiles
@@ -209,6 +211,7 @@ class Parts:
         )
         unpacker = Unpacker(launcher)
         self.raw_plans = RawPlans(self.planner, self.registry, self.images, unpacker)
+        probing = Probing(lambda: self.steering.config.devices.probe)
         self.raw_writes = RawWrites(
             self.queue,
             self.registry,
@@ -220,7 +223,7 @@ class Parts:
             jobs=device_jobs,
             unmounting=self.unmounting,
             unpacker=unpacker,
-            probing=lambda: self.steering.config.devices.probe,
+            probing=probing,
         )
         self.sticks = Sticks(
             self.queue,
@@ -232,7 +235,7 @@ class Parts:
             jobs=device_jobs,
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
-            probing=lambda: self.steering.config.devices.probe,
+            probing=probing,
             startfiles=StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
@@ -241,6 +244,7 @@ class Parts:
         self.queue.add_listener(_Cleanup(self.imports, device_jobs))
         self._mark = UnfinishedMark(state / "unfinished")
         self.queue.add_listener(self._mark)
+        self.retirement = Retirement(self.queue)
         self.queue.add_listener(self.awake)
         self.steering = Steering(settings, self.queue, self.transfers, self.keeper, self.awake)
         self.remotes = CatalogRemotes(self.steering, self.updates, checker, state)

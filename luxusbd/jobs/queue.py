@@ -26,7 +26,7 @@ from luxusbd.jobs import codec, history, shares
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.ledger import JobLedger
 from luxusbd.jobs.model import Job, JobState, Operation, PauseReason
-from luxusbd.jobs.running import Entry, HeldError, JobContext, Lane, Runner, Stop
+from luxusbd.jobs.running import TAKEN_UP, Entry, HeldError, JobContext, Lane, Runner, Stop
 from luxusbd.store import Store
 from luxusbd.text import without_secrets
 
@@ -48,6 +48,7 @@ class JobQueue:
         self._ledger = JobLedger(store, keep_finished=keep_finished)
         self._background: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._retiring = False
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` everything from now on."""
@@ -57,6 +58,16 @@ class JobQueue:
     def busy(self) -> bool:
         """Whether any job runs or waits; one that somebody paused does neither."""
         return self._ledger.busy
+
+    @property
+    def cut_by_restart(self) -> tuple[Job, ...]:
+        """Unfinished jobs that an end of the daemon would make fail, also those that are paused."""
+        entries = self._ledger.entries.values()
+        return tuple(entry.job for entry in entries if entry.lane not in TAKEN_UP and not entry.job.state.finished)
+
+    def retire(self) -> None:
+        """From now on refuse jobs that a restart would cut; what is there goes on."""
+        self._retiring = True
 
     def jobs(self) -> tuple[Job, ...]:
         """Unfinished jobs, and those that ended not long ago."""
@@ -111,10 +122,14 @@ class JobQueue:
         """Store a new job and start it when there is room.
 
         Raises:
-            LimitExceededError: a cap is reached; jobs with a parent do not count.
+            LimitExceededError: a cap is reached; jobs with a parent do not count. Or the daemon is about to start anew.
         """
         if parent is None:
             self.check_room(owner_uid)
+            if self._retiring and lane not in TAKEN_UP:
+                raise LimitExceededError(
+                    "luxusbd starts anew, as a newer version, when what it writes now is done; try again then"
+                )
         job = Job(
             id=0,
             operation=operation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from luxusbd.devices.model import DeviceIdentity
@@ -16,6 +16,7 @@ from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import Planner, StoredPlan, Wanted
+from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.rawplans import RawPlans, check_room, check_starts
 from luxusbd.jobs.registry import DeviceRegistry, name_of
@@ -26,7 +27,7 @@ from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.unpacking import Unpacker, Unpacking
 from luxusbd.jobs.views import Caller
 from luxusbd.jobs.workshop import Workshop
-from luxusbd.stick.model import Probe, RawImage, StickOperation
+from luxusbd.stick.model import RawImage, StickOperation
 from luxusbd.transfer.rawmodel import RawLook
 
 
@@ -46,9 +47,8 @@ class RawWrites:
         jobs: DeviceJobs,
         unmounting: Unmounting,
         unpacker: Unpacker,
-        probing: Callable[[], bool],
+        probing: Probing,
     ) -> None:
-        """`probing` says whether a disk is probed before it is erased, when the caller does not."""
         self._queue = queue
         self._registry = registry
         self._store = store
@@ -101,7 +101,6 @@ class RawWrites:
         for device in planned.plan.devices:
             check_room(device.view, look.size)
         overall.expected = 2 * (look.map.mapped if look.map is not None else look.size)
-        probe = Probe.QUICK if (self._probing() if planned.probe is None else planned.probe) else Probe.NONE
         image = wanted.manifest_image(stored, 0)
         refused: dict[str, LuxusbError] = {}
         for identity in identities:
@@ -119,6 +118,7 @@ class RawWrites:
                         raise refusal
                     pipe = going.pipe(number) if going is not None else -1
                     raw = RawImage(look.size, going is not None, pipe, look.map)
+                    probe = self._probing.first(self._registry.current(identity), planned.probe)
                     return await self._workshop.work(
                         context, identity, StickOperation.WRITE_RAW, overall, images=[image], probe=probe, raw=raw
                     )

@@ -23,6 +23,10 @@ class Lane(StrEnum):
     CATALOG = "catalog"
 
 
+TAKEN_UP = frozenset({Lane.DOWNLOAD, Lane.CATALOG})
+"""Lanes whose jobs go on with the next start of the daemon; those of the others fail when it ends (`Parts.start`)."""
+
+
 class Stop(StrEnum):
     """Why a running job's task is ended."""
 

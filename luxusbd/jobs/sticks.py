@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +42,7 @@ from luxusbd.jobs.planning import (
     room_for_changes,
     streamable,
 )
+from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
@@ -61,7 +62,6 @@ from luxusbd.stick.model import (
     ManifestImage,
     MenuChange,
     PartitionRole,
-    Probe,
     StickOperation,
     StickOptions,
 )
@@ -86,9 +86,8 @@ class Sticks:
         unmounting: Unmounting,
         updates: StickUpdates,
         startfiles: StartFiles,
-        probing: Callable[[], bool],
+        probing: Probing,
     ) -> None:
-        """`probing` says whether a disk is probed before it is made a stick, when the caller does not."""
         self._jobs = jobs
         self._unmounting = unmounting
         self._queue = queue
@@ -403,7 +402,6 @@ class Sticks:
     ) -> Mapping[str, Any]:
         images: Sequence[Wanted] = planned.images
         options = planned.plan.options
-        probe = Probe.QUICK if (self._probing() if planned.probe is None else planned.probe) else Probe.NONE
         views = [device.view for device in planned.plan.devices]
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities), shares=shares_of(views))
         kind = Kind(options.filesystem)
@@ -445,7 +443,7 @@ class Sticks:
                         overall,
                         images=sources,
                         options=options,
-                        probe=probe,
+                        probe=self._probing.first(self._registry.current(identity), planned.probe),
                         persist=tuple((image.name, image.persistence) for image in images if image.persistence),
                         streams=streams,
                         sequence=tuple(image.name for image in images),

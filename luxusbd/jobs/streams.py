@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from luxusbd.children.protocol import Channel
-from luxusbd.errors import FailedError, LuxusbError, from_name, host_error
+from luxusbd.errors import FailedError, LuxusbError, from_name, host_error, most_telling
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.growth import Growths, Watch
 from luxusbd.stick.feeds import FeedNews, news_to_json
@@ -63,11 +63,14 @@ class Streams:
         """Tell one worker of all images until the last one has come or failed.
 
         Raises:
-            LuxusbError: the worker is gone.
+            LuxusbError: the worker is gone, or a part file is none.
         """
-        async with asyncio.TaskGroup() as group:
-            for number in range(len(self._streamed)):
-                group.create_task(self._feed_one(channel, number))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(len(self._streamed)):
+                    group.create_task(self._feed_one(channel, number))
+        except BaseExceptionGroup as errors:
+            raise most_telling(errors) from errors
 
     async def _feed_one(self, channel: Channel, number: int) -> None:
         arrival = self._arrivals[number]

@@ -32,7 +32,7 @@ from luxusbd.stick.model import StickContents
 from luxusbd.text import clean
 from luxusbd.transfer.codec import digests_from_json, result_from_json
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
-from luxusbd.transfer.importcodec import proof_from_json, received_from_json
+from luxusbd.transfer.importcodec import image_proof_from_json, proof_from_json, received_from_json
 from luxusbd.transfer.importmodel import Order, Received
 from luxusbd.transfer.logo import Logo, logo_from_json
 from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, sizes_from_json, word_from_json
@@ -172,6 +172,14 @@ class Transfers(TransferLink):
         params = {"names": list(names), "signature": signature is not None, "key": key is not None}
         fds = [fd for fd in (sums, signature, key) if fd is not None]
         return proof_from_json(await self._alone_if_deadly("prove", params, fds))
+
+    async def prove_image(self, image: int, signature: int, key: int) -> Proof:
+        """Who signed the image behind a descriptor.
+
+        Raises:
+            LuxusbError: as `luxusbd.transfer.proof.prove_image`.
+        """
+        return image_proof_from_json(await self._alone_if_deadly("prove-image", {}, [image, signature, key]))
 
     async def vouch(self, claim: Claim, key: int | None, image: int | None = None) -> MakersWord:
         """Ask the maker of an image for his word; with a descriptor of the `image` for its own signature.

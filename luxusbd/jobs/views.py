@@ -150,9 +150,9 @@ class ImportOptions:
     sums_name: str = ""
     """Under which name the image stands in it; empty: under its display name."""
     signature: int | None = None
-    """A detached signature of the list."""
+    """A detached signature of the list, without one of the image itself."""
     key: int | None = None
-    """OpenPGP public keys, one of which has to have signed the list."""
+    """OpenPGP public keys, one of which has to have signed the list or the image."""
     keep_packed: bool = False
     """Whether a compressed image stays so in the store, for WriteRaw alone."""
 

@@ -135,6 +135,6 @@ def _open_direct(fd: int) -> int:
         return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
     except OSError as error:
         # the filesystem of an image file has no O_DIRECT, or the file was opened by somebody with other rights
-        if error.errno in (errno.EINVAL, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EROFS):
             return -1
         raise translated(error, "opening") from error

@@ -215,7 +215,11 @@ class PairRoom:
 
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file on the partition that has it."""
-        await (await self._home(old)).publish(old, new)
+        home = await self._home(old)
+        await home.publish(old, new)
+        if home is self._companion:
+            # the menu that will name it goes to the other partition, where it counts before this one's journal does
+            await home.checkpoint()
 
     async def remove(self, path: str) -> None:
         """Remove a file where it is."""

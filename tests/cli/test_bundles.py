@@ -24,7 +24,7 @@ from luxusb_cli.bundles import gpg
 from luxusb_cli.bundles.directory import BAD, Directory, write_all
 from luxusb_cli.bundles.index import INDEX, KEY, SIGNATURE, BundleImage, Part, Proofs, index_document, read_index
 from luxusb_cli.bundles.known import Known, check
-from luxusb_cli.bundles.making import Digests, copy_image, path_of
+from luxusb_cli.bundles.making import Digests, copy_image, newest_of, path_of, with_release
 from luxusb_cli.bundles.opening import Opened, check_list, open_bundle, opened_place, proof_data, wanted_fingerprint
 from luxusb_cli.bundles.using import catalogue_for, chosen
 from luxusb_cli.bundles.web import Site
@@ -32,9 +32,11 @@ from luxusb_cli.copying import CHUNK
 from luxusb_cli.errors import LUXUSB, CliError, UsageError
 from luxusb_cli.images import ImageInfo
 
+from luxusbd.catalog.own import read_own
 from luxusbd.errors import CatalogError
 from tests.cli import bundles, world
 from tests.cli.conftest import Run
+from tests.cli.fake_daemon import FakeDaemon
 from tests.transfer.keys import Keys, made
 
 DATA = world.IMAGE_BYTES
@@ -540,3 +542,78 @@ def test_the_catalogue_for_an_administrator(luxusb: Run, daemon: object, bundle:
     output = tmp_path / "bundle-catalogue.json"
     assert luxusb("bundle", "use", str(bundle), "--output", str(output)).code == 0
     assert luxusb("catalog", "check", str(output)).code == 0
+
+
+# Making
+
+
+def release(version: str, sha256: str = "", sha512: str = "", **more: Any) -> dict[str, Any]:
+    """One as GetDistribution tells it."""
+    texts = {"edition": "", "architecture": "amd64", "url": "https://maker.example/x.iso", "release_date": "2026-04-01"}
+    mirrors = [{"url": f"https://mirror{number}.example/x.iso", "country": "DE"} for number in range(50)]
+    return {"version": version, "sha256": sha256, "sha512": sha512, "mirrors": mirrors, **texts, **more}
+
+
+def distribution(*releases: dict[str, Any]) -> dict[str, Any]:
+    return {**bundles.named("ubuntu"), "releases": list(releases)}
+
+
+def test_what_is_known_by_its_sha512_alone_gets_a_sha256() -> None:
+    image = bundles.image()
+    told = release(
+        "26.04", sha512=image.sha512, mirror_list="ubuntu", mirror_path="x.iso", metalink="https://a.example/m"
+    )
+    before = bundles.index([bundles.image(b"old", version="24.04"), bundles.image(b"x", "debian")]).catalog
+    catalog = with_release(before, distribution(told), told, image)
+    (found,) = read_own(json.dumps(catalog).encode(), "x").distributions[:1]
+    assert [(one.version, one.sha256) for one in found.releases] == [
+        ("26.04", image.file.sha256),
+        ("24.04", hashlib.sha256(b"old").hexdigest()),
+    ]
+    assert (found.releases[0].sha512, found.releases[0].size) == (image.sha512, image.file.size)
+    # a machine without network has no use for all of them, and a user's own catalogue no room
+    assert len(found.releases[0].mirrors) < 12
+    assert (found.releases[0].mirror_list, found.releases[0].metalink) == ("", "")
+
+
+def test_which_release_an_image_is_updated_to() -> None:
+    image = bundles.image(version="24.10")
+    same = release("24.10", sha512=image.sha512)
+    newer, newest = release("26.04", "b" * 64), release("26.10", "c" * 64)
+    assert newest_of(distribution(same), image) is None
+    assert newest_of(distribution(release("24.04", "a" * 64)), image) is None
+    assert newest_of(distribution(), image) is None
+    assert newest_of(distribution(newer, newest, same), image) == newest
+    # the same version, which its maker has made anew
+    again = release("24.10", "d" * 64)
+    assert newest_of(distribution(again), image) == again
+    for other in ({"edition": "server"}, {"architecture": "arm64"}):
+        assert newest_of(distribution(release("26.04", "b" * 64, **other)), image) is None
+
+
+def test_no_room_is_told_before_anything_is_copied(
+    luxusb: Run, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.do(lambda: bundles.known_to(daemon))
+    monkeypatch.setattr(Directory, "free", lambda _self: 1000)
+    result = luxusb("bundle", "create", tmp_path / "new", "ubuntu", "--json")
+    assert (result.code, result.document["error"]["name"]) == (1, LUXUSB + "NotEnoughSpace")
+    assert "are needed, and 1000 B are free" in result.document["error"]["message"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [INDEX]
+
+
+def test_a_signed_bundle_that_was_cut_has_to_be_signed(luxusb: Run, daemon: FakeDaemon, bundle: Path) -> None:
+    daemon.do(lambda: bundles.known_to(daemon))
+    (bundle / KEY).write_bytes(b"a key")
+    result = luxusb("bundle", "remove", bundle, "ubuntu")
+    assert result.code == 2
+    assert "Name the key with --sign KEY" in result.err
+    assert (bundle / "images" / "ubuntu.iso").exists()
+
+
+def test_what_is_no_bundle_is_left_alone(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:
+    daemon.do(lambda: bundles.known_to(daemon))
+    assert "There is no bundle.json in it" in luxusb("bundle", "add", tmp_path, "ubuntu").err
+    (tmp_path / "letter.txt").write_text("mine")
+    assert "something else in it" in luxusb("bundle", "create", tmp_path, "ubuntu").err
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

@@ -18,7 +18,7 @@ from luxusbd import config
 from luxusbd.__main__ import parser
 from tests.cli.process import ROOT
 
-PAGES = ("luxusb.1", "luxusbd.8", "luxusbd.toml.5")
+PAGES = ("luxusb.1", "luxusb-gtk.1", "luxusbd.8", "luxusbd.toml.5")
 
 
 @pytest.fixture(scope="module")

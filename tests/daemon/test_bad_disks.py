@@ -371,7 +371,7 @@ async def test_a_medium_that_runs_full_while_it_is_written(world: World, images:
             ("--device", node, "--no-probe"),
             {"DeviceFailing": "input/output error", "NotEnoughSpace": "no space left"},
         ),
-        (("--device", node), {"DeviceCounterfeit": "past that everything is an error"}),
+        (("--device", node, "--probe"), {"DeviceCounterfeit": "past that everything is an error"}),
     ):
         consent = ["--yes"]
         if target[0] == "--device":

@@ -31,7 +31,7 @@ BAD = "org.luxusb.Client.BadBundle"
 
 @dataclass(frozen=True)
 class Made:
-    """A bundle of alpha, whose list of hashes is signed by `maker`, and beta; its index is signed by `teacher`."""
+    """A bundle of alpha, with a list of hashes that `maker` signed, and beta, which he signed; `teacher` signed it."""
 
     directory: Path
     maker: str
@@ -69,6 +69,11 @@ async def made(images: Images, keys: Keys, authority: Authority) -> AsyncIterato
             release["signature_url"] = maker.put("SHA256SUMS.gpg", keys.sign(sums, maker_key))
             release["key_fingerprint"] = maker_key
             release["key_url"] = maker.put("maker.asc", keys.export(maker_key, armor=True))
+            # the maker of beta signs images and no lists
+            release = document["distributions"][1]["releases"][0]
+            release["signature_url"] = maker.put("beta.iso.sig", keys.sign(images.beta.path.read_bytes(), maker_key))
+            release["key_fingerprint"] = maker_key
+            release["key_url"] = maker.at("maker.asc")
             file = place / "catalogue.json"
             file.write_text(json.dumps(document))
             config = f'[network]\nca_file = "{authority.file}"\n'
@@ -113,13 +118,24 @@ def spoil(file: Path) -> None:
         opened.write(bytes([byte[0] ^ 1]))
 
 
+def sign_anew(bundle: Path, signature: bytes) -> None:
+    """Put another signature of beta into a bundle, which nobody has signed then."""
+    document = json.loads((bundle / "bundle.json").read_bytes())
+    (beta,) = [image for image in document["images"] if image["distribution"] == "beta"]
+    part = beta["proofs"]["signature"]
+    (bundle / part["path"]).write_bytes(signature)
+    part |= {"size": len(signature), "sha256": hashlib.sha256(signature).hexdigest()}
+    (bundle / "bundle.json").write_text(json.dumps(document))
+    (bundle / "bundle.json.asc").unlink()
+
+
 async def test_what_is_in_it(made: Made, images: Images) -> None:
     bundle = made.document["bundle"]
     assert isinstance(bundle, dict)
     assert made.document["warnings"] == []
     assert bundle["signed_by"] == made.teacher
     listed = {image["reference"]: (image["sha256"], image["signed_by"]) for image in bundle["images"]}
-    assert listed == {"alpha@1.0": (images.alpha.sha256, made.maker), "beta@1.0": (images.beta.sha256, "")}
+    assert listed == {"alpha@1.0": (images.alpha.sha256, made.maker), "beta@1.0": (images.beta.sha256, made.maker)}
     for image in bundle["images"]:
         data = (made.directory / image["path"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == image["sha256"]
@@ -140,13 +156,15 @@ async def test_a_machine_without_any_network(made: Made, copy: Path) -> None:
             used = await cli.json("bundle", "use", copy, "--fingerprint", made.teacher)
             assert [job["state"] for job in used["jobs"]] == ["succeeded", "succeeded"]
             assert used["warnings"] == []
-            assert trusts(await cli.json("images")) == {"alpha.iso": "signed", "beta.iso": "hash"}
+            assert trusts(await cli.json("images")) == {"alpha.iso": "signed", "beta.iso": "signed"}
             assert {each["id"] for each in (await cli.json("distros"))["distributions"]} >= {"alpha", "beta"}
             # the medium is taken out again
             shutil.rmtree(copy)
             created = await cli.json("create", "--image-file", stick, "--size", "256MiB", "--yes", "alpha", "beta")
             assert created["job"]["state"] == "succeeded"
             assert (await cli.json("verify", "--image-file", stick))["job"]["state"] == "succeeded"
+            feeds = await cli.run("catalog", "update", "--feeds", "kali")
+            assert (feeds.code, "kali" in feeds.err) == (1, True)
             # it is there already, and nobody waits for its maker
             assert "Stored alpha.iso" in (await cli.run("download", "alpha")).out
             left = await cli.json("bundle", "leave")
@@ -170,7 +188,7 @@ async def test_over_http_from_a_plain_web_server(made: Made, copy: Path) -> None
             await cli.refused(Refusal(BAD, ["signature"], ["get the bundle again"]), "bundle", "use", address)
 
 
-async def test_tampered_directories(made: Made, copy: Path, images: Images) -> None:
+async def test_tampered_directories(made: Made, copy: Path, images: Images, keys: Keys) -> None:
     beta = copy / "images" / "beta.iso"
     spoil(beta)
     with short_place() as place:
@@ -186,6 +204,15 @@ async def test_tampered_directories(made: Made, copy: Path, images: Images) -> N
             # the other one can be had all the same
             assert (await cli.json("bundle", "use", copy, "alpha"))["jobs"] == []
             assert (await cli.json("catalog", "status"))["status"]["own"] != ""
+            # beta is whole again, with a signature by somebody else in an index that is unsigned
+            spoil(beta)
+            sign_anew(copy, keys.sign(beta.read_bytes(), keys.make("somebody")))
+            other = Refusal("NotTrusted", [made.teacher, "nobody"], ["bundle leave"])
+            await cli.refused(other, "bundle", "use", copy, "beta")
+            await cli.json("bundle", "leave")
+            used = await cli.json("bundle", "use", copy, "beta")
+            assert ["beta@1.0" in line for line in used["warnings"]] == [True]
+            assert trusts(await cli.json("images")) == {"alpha.iso": "signed", "beta.iso": "hash"}
 
 
 async def test_changing_one_signs_it_again(made: Made, copy: Path, keys: Keys, images: Images) -> None:
@@ -220,5 +247,5 @@ async def test_changing_one_signs_it_again(made: Made, copy: Path, keys: Keys, i
                 assert len((await cli.json("bundle", "use", made.directory, "--older"))["warnings"]) == 1
                 removed = await cli.json("bundle", "remove", copy, "alpha")
                 assert [image["reference"] for image in removed["bundle"]["images"]] == ["beta@1.0"]
-                assert [path.name[:4] for path in copy.glob("images/*")] == ["beta"]
-                assert list(copy.glob("proofs/*/*")) == []
+                assert [path.name for path in copy.glob("images/*")] == ["beta.iso"]
+                assert [path.name for path in copy.glob("proofs/*/*")] == ["beta.iso.sig"]

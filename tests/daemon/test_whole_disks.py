@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from luxusb_cli.calls import Work
+from luxusb_cli.connection import Typed
 
 from tests.daemon.caller import Caller
 from tests.daemon.daemon import WORKER, Daemon
@@ -50,7 +51,7 @@ async def test_a_counterfeit_disk_is_made_no_stick(
     with lying(place / "liar", Lie.WRAPS, 256 * MIB, real) as file:
         node = attach(file)
         before = digest(place / "liar/disk", real)
-        planned = await caller.plan([(await caller.disk(node)).path], ["distro:alpha"])
+        planned = await caller.plan([(await caller.disk(node)).path], ["distro:alpha"], probe=Typed("b", True))
         failed = await caller.failed(await caller.client.create(planned.token))
         assert failed.error_name == "org.luxusb.Error.DeviceCounterfeit", failed
         assert "256.0 MiB, and it has 100.0 MiB" in failed.error_message

@@ -59,9 +59,11 @@ def setup(tree: Path, level: str) -> subprocess.CompletedProcess[str]:
 
 def requirements() -> dict[str, list[str]]:
     rows = [line.split()[:2] for line in (ROOT / "packaging" / "apt-packages").read_text().splitlines()]
-    named = [(row[0], row[1].lstrip("?").split("|")[0]) for row in rows if row and row[0] in {"demo", "test"}]
+    named = [(row[0], row[1].lstrip("?").split("|")[0]) for row in rows if row and row[0] in {"demo", "deb", "test"}]
     made = [(level, name.replace("*", "12")) for level, name in named]
-    return {level: [name for own, name in made if own == level] for level in ("demo", "test")}
+    demo = [name for level, name in made if level == "demo"]
+    # a package of two sets is installed with the first of them
+    return {"demo": demo, "test": [name for level, name in made if level != "demo" and name not in demo]}
 
 
 def apt_calls(tree: Path) -> list[str]:
@@ -146,7 +148,7 @@ case "$*" in
         echo 'x = 1' > "$2/luxusbd/__init__.py"; echo > "$2/bin/luxusb" ;;
     "-m compileall "*) mkdir "${@: -1}/luxusbd/__pycache__" ;;
     "packaging/manpages.py "*) mkdir -p "$2"
-        for page in luxusb.1 luxusbd.8 luxusbd.toml.5; do echo > "$2/$page"; done ;;
+        for page in luxusb.1 luxusb-gtk.1 luxusbd.8 luxusbd.toml.5; do echo > "$2/$page"; done ;;
     "-m luxusb_cli completion "*) echo "completion for $4" ;;
     *) echo "unexpected: $*" >&2; exit 9 ;;
 esac
@@ -204,6 +206,7 @@ def test_install_puts_everything_in_place_and_uninstall_leaves_nothing(source: P
         "opt/lux/share/bash-completion/completions/luxusb",
         "opt/lux/share/fish/vendor_completions.d/luxusb.fish",
         "opt/lux/share/doc/luxusb/50-luxusb.rules.example",
+        "opt/lux/share/man/man1/luxusb-gtk.1",
         "opt/lux/share/man/man1/luxusb.1",
         "opt/lux/share/man/man5/luxusbd.toml.5",
         "opt/lux/share/man/man8/luxusbd.8",

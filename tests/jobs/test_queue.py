@@ -16,6 +16,7 @@ from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.queue import JobQueue
+from luxusbd.jobs.retirement import Retirement
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.store import Store
 
@@ -329,3 +330,73 @@ async def test_what_came_just_before_a_silence_is_told(make: Callable[..., JobQu
     async with asyncio.timeout(20):
         assert (await queue.wait(job.id)).state is JobState.SUCCEEDED
     assert seen == [1, 3, 3]
+
+
+# ---- starting anew ----------------------------------------------------------------------------------------------
+
+
+async def write(queue: JobQueue, work: Work, **changes: Any) -> Job:
+    settings: dict[str, Any] = {"owner_uid": 1000, "params": {}, "title": "a stick", **changes}
+    return await queue.submit(Operation.CREATE, Lane.STICK, work, **settings)
+
+
+async def test_a_restart_waits_for_sticks_and_not_for_downloads(make: Callable[..., JobQueue]) -> None:
+    queue, download, first, second = make(max_jobs_per_uid=9), Work(), Work(), Work()
+    retirement = Retirement(queue, grace=0.0)
+    await submit(queue, download)
+    jobs = [await write(queue, first), await write(queue, second)]
+    await first.started.wait()
+    await download.started.wait()
+    waiting = asyncio.create_task(retirement.wait())
+    await until(lambda: queue.cut_by_restart == tuple(queue.get(job.id) for job in jobs))
+    first.go.set()
+    # one that waits in the queue would fail as well
+    await second.started.wait()
+    assert not waiting.done()
+    second.go.set()
+    await waiting
+    assert [queue.get(job.id).state for job in jobs] == [JobState.SUCCEEDED] * 2
+    assert queue.busy
+    await queue.close()
+
+
+async def test_while_a_restart_waits_no_more_sticks_are_taken(make: Callable[..., JobQueue]) -> None:
+    queue, work = make(max_jobs_per_uid=9), Work()
+    retirement = Retirement(queue, grace=0.0)
+    job = await write(queue, work)
+    await work.started.wait()
+    waiting = asyncio.create_task(retirement.wait())
+    await asyncio.sleep(0)
+    with pytest.raises(LimitExceededError, match="starts anew"):
+        await write(queue, Work())
+    # what a stick's own job has fetched, and downloads, which go on afterwards
+    await write(queue, Work(), parent=job.id)
+    await submit(queue, Work())
+    queue.cancel(job.id, keep_partial=False)
+    await waiting
+    assert queue.get(job.id).state is JobState.CANCELLED
+    await queue.close()
+
+
+async def test_a_restart_waits_for_a_paused_stick(make: Callable[..., JobQueue]) -> None:
+    queue, work = make(), Work()
+    retirement = Retirement(queue, grace=0.0)
+    job = await write(queue, work)
+    await work.started.wait()
+    queue.pause(job.id)
+    await until(lambda: queue.get(job.id).state is JobState.PAUSED)
+    assert [left.id for left in queue.cut_by_restart] == [job.id]
+    waiting = asyncio.create_task(retirement.wait())
+    work.go.set()
+    queue.resume(job.id)
+    await waiting
+    await queue.close()
+
+
+async def test_with_nothing_to_cut_it_starts_anew_at_once(make: Callable[..., JobQueue]) -> None:
+    queue, download = make(), Work()
+    retirement = Retirement(queue, grace=3600.0)
+    await submit(queue, download)
+    await download.started.wait()
+    await retirement.wait()
+    await queue.close()

@@ -22,6 +22,8 @@ from tests.stick import fusedisk
 from tests.stick.liars import WINDOW, Lie, Pace
 
 _BLOCK = 4096
+PACE = Pace(write=0.02, write_rate=40_000_000, read=0.0005, read_rate=100_000_000)
+"""Of a stick that is neither good nor bad."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Habits:
     """Seconds that a write takes."""
     slow: tuple[int, int] = (0, 0)
     """The bytes, first and end, where a read takes a third of a second."""
+    paced: bool = False
+    """It takes the time that `PACE` says."""
     cache: int = 0
     """Bytes of the newest writes that it tells from its memory, wherever they were to go."""
 
@@ -44,13 +48,14 @@ class Count:
     """Bytes."""
     written: int = 0
     seconds: float = 0.0
-    """That a slow stick would have taken for it."""
+    """That a stick with this pace takes for it."""
 
 
 @dataclass
 class _Counter:
     count: Count = field(default_factory=Count)
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace = PACE
+    paced: bool = False
     _end: int = -1
 
     def read(self, offset: int, length: int) -> None:
@@ -62,7 +67,10 @@ class _Counter:
         self._took(offset, length, self.pace.write, self.pace.write_rate)
 
     def _took(self, offset: int, length: int, alone: float, rate: int) -> None:
-        self.count.seconds += length / rate + (0 if offset == self._end else alone)
+        seconds = length / rate + (0 if offset == self._end else alone)
+        self.count.seconds += seconds
+        if self.paced:
+            time.sleep(seconds)
         self._end = offset + length
 
 
@@ -142,6 +150,7 @@ class FuseLiar(fusedisk.FuseDisk):
 
 def main(disk: str, log: str, mountpoint: str, real: str, lie: str, habits: str = "{}") -> None:
     FuseLiar.real, FuseLiar.lie, FuseLiar.habits = int(real), Lie(lie), Habits(**json.loads(habits))
+    FuseLiar.counter.paced = FuseLiar.habits.paced
     fusedisk.main(disk, log, mountpoint, server=FuseLiar)
     Path(f"{disk}.count").write_text(json.dumps(dataclasses.asdict(FuseLiar.counter.count)))
 

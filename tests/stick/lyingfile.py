@@ -46,13 +46,17 @@ def lying(place: Path, lie: Lie, size: int, real: int, **habits: float | tuple[i
             assert server.poll() is None, "the FUSE server did not start"
             time.sleep(0.02)
         yield file
+    except BaseException:
+        # whoever has the file open would keep it
+        server.kill()
+        raise
     finally:
         # once it is unmounted, nobody can tell any more which loop devices are over it
         over = subprocess.run(["losetup", "-nO", "NAME", "-j", file], check=True, capture_output=True, text=True)
         for node in over.stdout.split():
             subprocess.run(["losetup", "-d", node], check=True)
         subprocess.run(["umount", "-l", file], check=True)
-        server.wait(60)
+        server.wait(600)
 
 
 def counted(place: Path) -> Count:

@@ -1,4 +1,4 @@
-"""One virtual machine for all scenarios, with the software installed as an administrator installs it."""
+"""One virtual machine for all scenarios, with the Debian packages installed by apt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.harness import deb
 from tests.vm import image
 from tests.vm.image import BaseImage
 from tests.vm.machine import Guest
@@ -21,24 +22,23 @@ MIB = 1024 * 1024
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def base() -> BaseImage:
-    """The machine's disk, without the software under test."""
-    return await image.base_image(BUILD, SUITE)
+async def disk() -> BaseImage:
+    """The machine's disk, with the packages under test."""
+    return await image.installed(await image.base_image(BUILD, SUITE), await deb.built())
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def archive(base: BaseImage) -> Path:
-    """The software under test."""
-    other = SUITE is not None and (await image.archive()).suite != SUITE
-    return await payload(BUILD / "payload", base if other else None)
+async def archive() -> Path:
+    """What is to be downloaded, and the packages once more."""
+    return await payload(BUILD / "payload")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def guest(base: BaseImage, archive: Path) -> AsyncIterator[Guest]:
-    """A machine that is up, with the software installed."""
-    async with Guest(base, archive) as machine:
+async def guest(disk: BaseImage, archive: Path) -> AsyncIterator[Guest]:
+    """A machine that is up, with the software installed and something to download."""
+    async with Guest(disk, archive) as machine:
         await machine.booted()
-        await machine.install()
+        await machine.furnish()
         yield machine
 
 

@@ -1,6 +1,6 @@
 """The disk of the virtual machine: a Debian or Ubuntu with systemd, made from the archive that this machine uses.
 
-It holds nothing of luxusbd, so that it is made once and kept; what is under test comes on a second disk.
+The base holds nothing of luxusbd, so that it is made once and kept; the packages under test are installed into a copy.
 """
 
 from __future__ import annotations
@@ -26,6 +26,16 @@ PASSWORD = "luxusb"
 USERS: Mapping[str, int] = {"alice": 1000, "bob": 1001, "carol": 1002}
 """alice sits at the machine (tty1), bob has a session in the background (tty2), carol has none at all."""
 
+_INSTALL = """\
+set -eu
+mount -o loop "$1" /mnt
+mount --bind "$2" /mnt/mnt
+mount --bind /proc /mnt/proc
+mount --rbind /dev /mnt/dev
+mount -t tmpfs tmpfs /mnt/tmp
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/root DEBIAN_FRONTEND=noninteractive chroot /mnt \
+    sh -c 'exec apt-get --yes --no-install-recommends install /mnt/luxusbd_*.deb /mnt/luxusb-cli_*.deb'
+"""
 _UNIT = """\
 [Unit]
 Description=Runs what the test asks for as {user}
@@ -133,6 +143,29 @@ async def base_image(directory: Path, suite: str | None = None) -> BaseImage:
         await asyncio.to_thread(shutil.copyfile, (tree / name).resolve(), link)
     await run(["mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", str(tree), str(made.root), ROOT_SIZE], timeout=600)
     await asyncio.to_thread(shutil.rmtree, tree)
+    (place / "complete").touch()
+    return made
+
+
+async def installed(base: BaseImage, packages: Path) -> BaseImage:
+    """A copy of `base` with these Debian packages, made when it is missing: apt does there what it does on any machine.
+
+    A machine that is emulated would take a minute for it each time it starts; there, one scenario installs them anew.
+
+    Raises:
+        ToolFailedError: apt does not want them, as where a dependency is missing; it has no network.
+    """
+    place = base.root.parent.with_name(f"{base.root.parent.name}+{packages.name}")
+    made = BaseImage(place / "root.img", base.kernel, base.initrd)
+    if (place / "complete").exists():
+        return made
+    for old in place.parent.glob(f"{base.root.parent.name}+*"):
+        await asyncio.to_thread(shutil.rmtree, old)
+    place.mkdir()
+    await run(["cp", "--sparse=always", "--reflink=auto", str(base.root), str(made.root)], timeout=600)
+    # a mount namespace of its own, so that what it mounts goes with it however it ends
+    shell = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", _INSTALL, "install"]
+    await run([*shell, str(made.root), str(packages)], timeout=900)
     (place / "complete").touch()
     return made
 

@@ -111,17 +111,23 @@ class Guest(Machine):
                 raise self.error(f"{user} was not there after {BOOT_TIMEOUT:g} seconds") from None
         return found
 
-    async def install(self) -> None:
-        """Unpack the second disk and do what `make install` does on a machine that runs."""
+    async def furnish(self) -> None:
+        """Unpack the second disk: images, catalogues of them, and packages."""
         # the default is for machines that are not emulated
         limit = '<busconfig><limit name="service_start_timeout">150000</limit></busconfig>'
         await self.write("/etc/dbus-1/system-local.conf", limit)
-        await self.run("tar -xf /dev/vdb -C /", timeout=120)
-        await self.run(
-            "systemd-sysusers && systemd-tmpfiles --create; udevadm control --reload; systemctl daemon-reload"
-            " && systemctl --quiet enable luxusb-resume.service luxusb-catalog-update.timer && systemctl reload dbus",
-            timeout=120,
-        )
+        await self.run("tar -xf /dev/vdb -C / && systemctl reload dbus", timeout=120)
+
+    async def apt(self, command: str) -> str:
+        """Run apt-get, which has no network; what it says.
+
+        Raises:
+            MachineError: it failed.
+        """
+        options = "--yes --no-install-recommends -o Dpkg::Use-Pty=0"
+        # Python's byte code is written anew, which an emulated machine takes its time for
+        said = await self.run(f"DEBIAN_FRONTEND=noninteractive apt-get {options} {command} 2>&1", timeout=1200)
+        return said.stdout
 
     async def luxusb(self, arguments: str, *, user: str = "alice", timeout: float = 120.0) -> Any:
         """Run the command with --json; returns its document.
@@ -218,6 +224,11 @@ class Guest(Machine):
         options = {**({"serial": serial} if serial else {}), **({"port": port} if port else {})}
         await self.qmp("device_add", driver="usb-storage", id=name, bus="xhci.0", drive=top, removable=True, **options)
         self._plugged[name] = rate
+
+    async def set_rate(self, name: str, rate: int) -> None:
+        """Let a stick that was plugged with a rate write so many bytes a second from now on."""
+        limits = {"bps-write": rate}
+        await self.qmp("qom-set", path=f"/objects/{name}-rate", property="limits", value=limits)
 
     async def pull(self, name: str) -> None:
         """Pull a stick out, whatever is going on."""

@@ -1,4 +1,4 @@
-"""What comes on the virtual machine's second disk: the software as `make install` puts it there, and images for it."""
+"""What comes on the virtual machine's second disk: the Debian packages under test, and images for them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from luxusbd.process import run
+from tests.harness import deb
 from tests.harness.images import RealImage, find
 from tests.harness.mirrors import At, write_catalogue
 from tests.harness.service import environment
 from tests.transfer.keys import made
-from tests.vm.image import BaseImage
 
-PROJECT = Path(__file__).parents[2]
 MIRRORS = (At("http://127.0.0.1:8001"), At("http://127.0.0.1:8002"))
 SLOW = At("http://127.0.0.1:8009")
 """2 MB/s for each connection."""
@@ -29,48 +27,33 @@ BIG = "big"
 WIDE, WIDE_OF = "wide", "debian-mini"
 """Id of an entry that is that small system followed by `BIG_SIZE` bytes."""
 BIG_SIZE = 96 * 1024 * 1024
+PACKAGES, NEWER_PACKAGES = "/srv/packages", "/srv/newer"
+"""Where the Debian packages lie in the machine, and those of a later version."""
 REMOTE = "/srv/remote"
 """Where editions of a signed catalogue lie in the machine, a directory each, with the key and its fingerprint."""
 EDITIONS = {"first": ("school",), "second": ("school", "exam"), "forged": ("school", "exam", "trojan")}
 """Ids of their entries; the serials rise, and the last one is signed by another key."""
 
-_INSIDE = """\
-set -eu
-root=$1 project=$2 wheels=$3 tree=$4
-mount -o loop,ro,noload "$root" /mnt
-mount -t tmpfs tmpfs /mnt/tmp
-mount -t tmpfs tmpfs /mnt/mnt
-mkdir /mnt/mnt/project /mnt/mnt/wheels /mnt/mnt/tree
-mount --bind "$project" /mnt/mnt/project
-mount --bind "$wheels" /mnt/mnt/wheels
-mount --bind "$tree" /mnt/mnt/tree
-mount --rbind /dev /mnt/dev
-mount --bind /proc /mnt/proc
-cd /
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/tmp PIP_NO_INDEX=1 PIP_FIND_LINKS=/mnt/wheels \
-    chroot /mnt /mnt/project/packaging/install.sh install /mnt/tree /usr
-"""
 
-
-async def payload(directory: Path, inside: BaseImage | None = None) -> Path:
-    """Install into `directory`, add images with a catalogue, and pack it all; returns the archive.
+async def payload(directory: Path) -> Path:
+    """Build the packages, add a later version of them and images with a catalogue; returns an archive of it all.
 
     Args:
         directory: where this may build, and where the archive stays.
-        inside: a release whose own Python and tools are to do it, when it is not the one of this machine; takes root.
 
     Raises:
-        ToolFailedError: the installation failed.
+        ToolFailedError: the packages could not be built.
     """
     directory = directory.absolute()
     tree = directory / "tree"
     archive = directory / "payload.tar"
     await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
-    tree.mkdir(parents=True)
-    if inside is None:
-        await run([str(PROJECT / "packaging/install.sh"), "install", str(tree), "/usr"], timeout=900, cwd=str(PROJECT))
-    else:
-        await _install_inside(inside, directory, tree)
+    for place in (PACKAGES, NEWER_PACKAGES):
+        (tree / place.removeprefix("/")).mkdir(parents=True)
+    packages = await deb.built()
+    for package in packages.glob("*.deb"):
+        shutil.copyfile(package, tree / PACKAGES.removeprefix("/") / package.name)
+    await deb.newer(packages, tree / NEWER_PACKAGES.removeprefix("/"))
     found = await find(directory)
     if found.missing:
         raise FileNotFoundError("; ".join(found.missing))
@@ -84,31 +67,9 @@ async def payload(directory: Path, inside: BaseImage | None = None) -> Path:
     return archive
 
 
-async def _install_inside(base: BaseImage, directory: Path, tree: Path) -> None:
-    """Let the release install the software itself; only the packages from PyPI are fetched by this machine's pip."""
-    listed = await run(["debugfs", "-R", "ls -p /usr/lib", str(base.root)], timeout=60)
-    names = [line.split("/")[5] for line in listed.stdout.decode().splitlines() if line.count("/") > 5]
-    version = max(int(name.removeprefix("python3.")) for name in names if name.startswith("python3."))
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    wheels = directory / f"wheels-{version}"
-    wheels.mkdir(exist_ok=True)
-    await run(
-        [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--only-binary=:all:", f"--python-version=3.{version}", f"--dest={wheels}", f"--find-links={wheels}"),
-            *project["build-system"]["requires"],
-            *project["project"]["dependencies"],
-        ],
-        timeout=600,
-    )
-    # a mount namespace of its own, so that what it mounts goes with it however it ends
-    shell = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", _INSIDE, "install"]
-    await run([*shell, *map(str, (base.root, PROJECT, wheels, tree))], timeout=900)
-
-
 def _mirror(tree: Path, images: Sequence[RealImage]) -> None:
     served = tree / "srv/mirror"
-    served.mkdir(parents=True)
+    served.mkdir()
     big = served / "big.iso"
     # no compression helps with these bytes, and they are the same in every run
     block = b"".join(hashlib.sha256(b"%d" % at).digest() for at in range(32768))

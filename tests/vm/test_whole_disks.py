@@ -24,6 +24,7 @@ pytestmark = [
 
 SIZE, REAL = 512 * MIB, 100 * MIB + 12288
 PATIENT = 600.0
+"""Seconds: an emulated machine is slow, and the more so the more the one around it has to do."""
 
 
 def digest(file: Path, size: int) -> str:
@@ -53,7 +54,7 @@ async def test_a_stick_that_wraps_is_found_out_and_keeps_what_it_has(guest: Gues
     with lying(tmp_path / "liar", Lie.WRAPS, SIZE, REAL) as file:
         before = digest(tmp_path / "liar/disk", REAL)
         await guest.plug("liar", file, serial="LUX5001")
-        device = await guest.device("LUX5001")
+        device = await guest.device("LUX5001", timeout=PATIENT)
         status, found = await probed(guest, device)
         assert (status, found["verdict"], found["size"], found["capacity"]) == (1, "wraps", SIZE, REAL)
         assert await refused(guest, device) == "org.luxusb.Error.DeviceCounterfeit"
@@ -69,7 +70,7 @@ async def test_a_stick_is_smaller_than_it_says(guest: Guest, tmp_path: Path, lie
     with lying(tmp_path / "liar", lie, SIZE, REAL) as file:
         before = digest(tmp_path / "liar/disk", REAL)
         await guest.plug("liar", file, serial="LUX5002")
-        device = await guest.device("LUX5002")
+        device = await guest.device("LUX5002", timeout=PATIENT)
         status, found = await probed(guest, device)
         assert (status, found["verdict"], found["capacity"]) == (1, verdict, REAL)
         assert digest(tmp_path / "liar/disk", REAL) == before
@@ -83,7 +84,7 @@ async def test_a_stick_is_smaller_than_it_says(guest: Guest, tmp_path: Path, lie
 async def test_a_stick_has_a_slow_part(guest: Guest, tmp_path: Path) -> None:
     with lying(tmp_path / "liar", Lie.NONE, SIZE, SIZE, slow=(300 * MIB, 340 * MIB)) as file:
         await guest.plug("liar", file, serial="LUX5003")
-        status, found = await probed(guest, await guest.device("LUX5003"))
+        status, found = await probed(guest, await guest.device("LUX5003", timeout=PATIENT))
         assert (status, found["verdict"], found["capacity"]) == (0, "slow", SIZE)
         slow = [region for region in found["regions"] if region["state"] == "slow"]
         assert len(slow) == 1
@@ -97,7 +98,7 @@ async def test_a_stick_is_pulled_out_while_it_is_probed(guest: Guest, tmp_path: 
     with lying(tmp_path / "liar", Lie.NONE, SIZE, SIZE, pause=0.05) as file:
         whole = digest(tmp_path / "liar/disk", SIZE)
         await guest.plug("liar", file, port="3", serial="00000000")
-        device = await guest.device("00000000")
+        device = await guest.device("00000000", timeout=PATIENT)
         probe = f"luxusb --json probe --yes --device {device['node']} --device-id {device['id']}"
         number = json.loads((await guest.run(f"{probe} --no-wait", timeout=PATIENT)).stdout)["job"]["id"]
 
@@ -112,7 +113,7 @@ async def test_a_stick_is_pulled_out_while_it_is_probed(guest: Guest, tmp_path: 
         assert "probe the disk again, and it is put back first" in failed["error_message"]
         assert digest(tmp_path / "liar/disk", SIZE) != whole
         await guest.plug("liar", file, port="6", serial="00000000")
-        again = await guest.device("00000000")
+        again = await guest.device("00000000", timeout=PATIENT)
         assert again["id"] != device["id"]
         status, found = await probed(guest, again)
         assert status == 0
@@ -126,12 +127,12 @@ async def test_a_stick_is_pulled_out_while_it_is_probed(guest: Guest, tmp_path: 
 async def test_a_stick_becomes_a_plain_drive(guest: Guest, stick: Path, kind: str) -> None:
     """Its owner mounts it as any other drive."""
     await guest.plug("plain", stick, serial="LUX5004")
-    device = await guest.device("LUX5004")
+    device = await guest.device("LUX5004", timeout=PATIENT)
     named = f"--yes --device {device['node']} --device-id {device['id']}"
     await guest.luxusb(f"create {named} memtest86plus", user="root", timeout=PATIENT)
     done = await guest.luxusb(f"restore {named} --filesystem {kind} --label MUSIC", user="root", timeout=PATIENT)
     assert done["job"]["result"]["label"] == "MUSIC"
-    shown = await guest.device("LUX5004", "foreign")
+    shown = await guest.device("LUX5004", "foreign", timeout=PATIENT)
     part = f"{shown['node']}1"
     listed = json.loads((await guest.run(f"udevadm settle; lsblk -J -o NAME,FSTYPE,LABEL {shown['node']}")).stdout)
     (only,) = listed["blockdevices"][0]["children"]
@@ -145,7 +146,7 @@ async def test_a_stick_is_switched_off(guest: Guest, tmp_path: Path) -> None:
     for number, udisks in enumerate((True, False)):
         file = empty_stick(tmp_path / f"{number}.img", 64 * MIB)
         await guest.plug("off", file, serial="LUX5005")
-        node = (await guest.device("LUX5005"))["node"]
+        node = (await guest.device("LUX5005", timeout=PATIENT))["node"]
         name = node.removeprefix("/dev/")
         if udisks:
             await guest.run(f"mkfs.ext4 -q -F {node} && udevadm settle")

@@ -9,7 +9,7 @@ import os
 from luxusb_cli.bundles import gpg
 from luxusb_cli.bundles.directory import Directory
 from luxusb_cli.bundles.index import BundleImage
-from luxusb_cli.bundles.opening import Opened, check_image_signature, proof_data
+from luxusb_cli.bundles.opening import Opened, proof_data
 from luxusb_cli.copying import CHUNK, Line
 from luxusb_cli.errors import CliError
 from luxusb_cli.i18n import _
@@ -47,10 +47,7 @@ async def _problems(opened: Opened, image: BundleImage, fd: int, *, progress: bo
     if sha256 != image.file.sha256:
         return [_line(image, _("Its sha256 is {hash}: it was changed, or the disk is bad.").format(hash=sha256))]
     try:
-        if image.proofs is not None and image.proofs.sums is None:
-            await asyncio.to_thread(check_image_signature, opened.place, image, fd)
-        else:
-            await asyncio.to_thread(proof_data, opened.place, image)
+        await asyncio.to_thread(proof_data, opened.place, image, fd)
     except gpg.BadSignatureError as error:
         return [_line(image, _("Its maker's signature is not good: {reason}.").format(reason=error))]
     return []

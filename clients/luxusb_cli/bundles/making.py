@@ -156,7 +156,7 @@ class Bundle:
         # the same release again, made anew by its maker, takes the place of the one before
         others = tuple(each for each in self.index.images if each.key != made.key)
         before = [each for each in self.index.images if each.key == made.key]
-        self._put((*others, made), _with_release(self.index.catalog, chosen.distribution, release, made))
+        self._put((*others, made), with_release(self.index.catalog, chosen.distribution, release, made))
         self._drop(before)
         return made
 
@@ -164,7 +164,9 @@ class Bundle:
         return path_of(image, [each.file.path for each in self.index.images])
 
     def remove(self, images: Sequence[BundleImage]) -> None:
-        """Take images out of the bundle."""
+        """Take images out of the bundle; without any nothing changes."""
+        if not images:
+            return
         gone = {image.key for image in images}
         kept = tuple(image for image in self.index.images if image.key not in gone)
         self._put(kept, _without(self.index.catalog, {image.file.sha256 for image in images}))
@@ -335,7 +337,7 @@ def _release_of(distribution: Wire, digests: Digests) -> Wire | None:
     return next((release for release in found if _is_release(release, digests.sha256, digests.sha512)), None)
 
 
-def _with_release(catalog: Mapping[str, Any], distribution: Wire, release: Wire, image: BundleImage) -> dict[str, Any]:
+def with_release(catalog: Mapping[str, Any], distribution: Wire, release: Wire, image: BundleImage) -> dict[str, Any]:
     """The catalogue with one release more, which takes the place of the same one before."""
     mirrors = wires(release.get("mirrors", []), "mirrors")[:MAX_MIRRORS]
     # what is known by its SHA-512 alone has a sha256 now that its bytes are here

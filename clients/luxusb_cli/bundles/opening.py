@@ -56,9 +56,10 @@ class Opened:
 
 @dataclass(frozen=True)
 class ProofData:
-    """What the maker of an image published, checked: its signature is good, and it is about this image."""
+    """What the maker of an image published; a list is checked, and is about this image."""
 
     sums: bytes
+    """Empty where the image itself is signed."""
     signature: bytes
     key: bytes
     fingerprint: str
@@ -140,8 +141,13 @@ def part_data(place: Place, part: Part) -> bytes:
     return data
 
 
-def proof_data(place: Place, image: BundleImage) -> ProofData | None:
-    """What vouches for an image; None where nothing does, or where only a check of the image itself can tell.
+def proof_data(place: Place, image: BundleImage, fd: int | None = None) -> ProofData | None:
+    """What vouches for an image; None where nothing does.
+
+    Args:
+        place: where the bundle lies.
+        image: the image.
+        fd: its bytes, which are read where its maker signs images and no lists; None leaves such a signature unchecked.
 
     Raises:
         gpg.BadSignatureError: the signature is not good, or not by the key that the index names, or the list tells
@@ -149,11 +155,15 @@ def proof_data(place: Place, image: BundleImage) -> ProofData | None:
         CliError: a file is missing or has other bytes.
     """
     proofs = image.proofs
-    if proofs is None or proofs.sums is None:
+    if proofs is None:
         return None
-    sums, key = part_data(place, proofs.sums), part_data(place, proofs.key)
+    sums = part_data(place, proofs.sums) if proofs.sums is not None else b""
     signature = part_data(place, proofs.signature) if proofs.signature is not None else b""
-    check_list(image, sums, signature, key)
+    key = part_data(place, proofs.key)
+    if sums:
+        check_list(image, sums, signature, key)
+    elif fd is not None:
+        _check_signer(image, gpg.verify_file(fd, signature, key))
     return ProofData(sums, signature, key, proofs.fingerprint)
 
 
@@ -179,19 +189,6 @@ def check_list(image: BundleImage, sums: bytes, signature: bytes, key: bytes) ->
     said = [entry for entry in found if entry.algorithm in known]
     if not said or any(known[entry.algorithm] != entry.digest for entry in said):
         raise gpg.BadSignatureError(_("the signed list tells another hash"))
-
-
-def check_image_signature(place: Place, image: BundleImage, fd: int) -> None:
-    """Whether the image behind `fd` is signed, where its maker signs images and no lists.
-
-    Raises:
-        gpg.BadSignatureError: it is not.
-        CliError: a file is missing or has other bytes.
-    """
-    assert image.proofs is not None
-    assert image.proofs.signature is not None
-    signature, key = part_data(place, image.proofs.signature), part_data(place, image.proofs.key)
-    _check_signer(image, gpg.verify_file(fd, signature, key))
 
 
 def _check_signer(image: BundleImage, signed: gpg.Signed) -> None:

@@ -175,18 +175,17 @@ def _beside(
         warnings.append(_("{name} counts as unsigned: {why}").format(name=clean(image.reference), why=why))
         return None
     try:
+        # that of an image is checked by the service when it has the bytes, which then need not be read twice
         found = proof_data(opened.place, image)
     except gpg.BadSignatureError as error:
         warnings.append(_("{name} counts as unsigned: {why}").format(name=clean(image.reference), why=error))
         return None
-    if found is None:
-        why = _("its maker signs the image and no list of hashes, which an import cannot check")
-        warnings.append(_("{name} counts as unsigned: {why}").format(name=clean(image.reference), why=why))
-        return None
-    sums, key = stack.enter_context(own.in_memory(found.sums)), stack.enter_context(own.in_memory(found.key))
+    assert found is not None
+    sums = stack.enter_context(own.in_memory(found.sums)) if found.sums else None
+    key = stack.enter_context(own.in_memory(found.key))
     signature = stack.enter_context(own.in_memory(found.signature)) if found.signature else None
-    assert image.proofs.sums is not None
-    return Beside(sums, Path(image.proofs.sums.path), image.proofs.named, signature, key)
+    path = Path(image.proofs.sums.path) if image.proofs.sums is not None else None
+    return Beside(sums, path, image.proofs.named, signature, key)
 
 
 def replaced_by(place: Path, ids: Sequence[str]) -> tuple[Mapping[str, Any], ...]:

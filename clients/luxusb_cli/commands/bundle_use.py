@@ -6,25 +6,28 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from luxusb_cli import completion
 from luxusb_cli.commands.bundle import bundle, info
 from luxusb_cli.context import State, json_option, pass_state, run
-from luxusb_cli.errors import CliError, ExitCode
+from luxusb_cli.errors import LUXUSB, CliError, ExitCode
 from luxusb_cli.i18n import _, ngettext
+from luxusb_cli.model import JobInfo, JobState
 from luxusb_cli.render import say
 from luxusb_cli.runner import JobOptions, conclude, run_jobs
 from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
+    from luxusb_cli.beside import Beside
+    from luxusb_cli.bundles.directory import Directory
     from luxusb_cli.bundles.index import BundleImage
     from luxusb_cli.bundles.known import Known
     from luxusb_cli.bundles.opening import Opened
+    from luxusb_cli.bundles.using import Importable
     from luxusb_cli.client import Client
-    from luxusb_cli.model import JobInfo
 
 _fingerprint = click.option(
     "--fingerprint",
@@ -138,7 +141,7 @@ async def _import(
     state: State,
     client: Client,
     opened: Opened,
-    directory: Any,
+    directory: Directory,
     wanted: Sequence[BundleImage],
     keys: dict[str, tuple[str, ...]],
     trusted: set[str],
@@ -153,22 +156,35 @@ async def _import(
         if image.file.sha256 in stored:
             continue
         with importable(opened, directory, image, (*keys[image.distribution], *trusted), warnings) as ready:
-            start = partial(
-                client.import_image,
-                ready.fd,
-                image.name,
-                sha256=image.file.sha256,
-                size=image.file.size,
-                beside=ready.beside,
-            )
-            # an import needs the file, so that it ends with the command
-            jobs += await run_jobs(state, client, [start], JobOptions(wait=True, cancel_on_interrupt=True))
+            job = await _imported(state, client, ready, ready.beside)
+            if (
+                job.error_name == LUXUSB + "VerificationFailed"
+                and ready.beside is not None
+                and ready.beside.sums is None
+            ):
+                # an image whose own signature is not good, such as one by a key that has expired, still has its hash
+                again = await _imported(state, client, ready, None)
+                if again.state is JobState.SUCCEEDED:
+                    why = clean(job.error_message)
+                    warnings.append(_("{name} counts as unsigned: {why}").format(name=clean(image.reference), why=why))
+                    job = again
+            jobs.append(job)
         try:
             conclude(jobs[-1:], {"jobs": jobs})
         except CliError as error:
             error.todo = error.todo or _("`luxusb bundle check` says what else is wrong; get the bundle again.")
             raise
     return jobs
+
+
+async def _imported(state: State, client: Client, ready: Importable, beside: Beside | None) -> JobInfo:
+    image = ready.image
+    start = partial(
+        client.import_image, ready.fd, image.name, sha256=image.file.sha256, size=image.file.size, beside=beside
+    )
+    # an import needs the file, so that it ends with the command
+    (job,) = await run_jobs(state, client, [start], JobOptions(wait=True, cancel_on_interrupt=True))
+    return job
 
 
 async def _enter(

@@ -46,7 +46,7 @@ def _stick_options(command: F) -> F:
         forget: bool,
         menu_language: str | None,
         allow_large: bool,
-        no_probe: bool,
+        probe: bool | None,
         download_first: bool,
         **kwargs: Any,
     ) -> Any:
@@ -78,8 +78,8 @@ def _stick_options(command: F) -> F:
             stick["language"] = Typed("s", language)
         if allow_large:
             stick["allow_large"] = Typed("b", True)
-        if no_probe:
-            stick["probe"] = Typed("b", False)
+        if probe is not None:
+            stick["probe"] = Typed("b", probe)
         if download_first:
             stick["download_first"] = Typed("b", True)
         return command(*args, stick=stick, **kwargs)
@@ -91,7 +91,11 @@ def _stick_options(command: F) -> F:
             is_flag=True,
             help="Erase the disk when all images are downloaded, instead of writing them while they come.",
         ),
-        click.option("--no-probe", is_flag=True, help="Do not look for counterfeit flash before the disk is erased."),
+        click.option(
+            "--probe/--no-probe",
+            default=None,
+            help="Look for counterfeit flash before the disk is erased, or do not; as it is configured if left out.",
+        ),
         click.option("--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."),
         click.option(
             "--menu-language",
