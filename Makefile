@@ -5,7 +5,7 @@ DESTDIR ?=
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo deb lintian test test-vm boot-matrix boot-changes boot-firmware boot-installer lint bench fuzz fuzz-bus power-cut screenshots man install uninstall clean
+.PHONY: help setup demo deb lintian test test-vm boot-matrix boot-changes boot-firmware boot-installer lint bench fuzz fuzz-bus chaos power-cut screenshots man install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ lint: setup ## Check style, types and the direction of imports
 	@$(PYTHON) -m pytest -q tests/test_imports.py
 
 BENCH_GROUPS ?=
-bench: ## Measure start and memory of daemon and app, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon catalogue app transfer")
+bench: ## Measure start and memory of daemon and app, probing beside f3probe, writing to sticks beside dd and while downloading, and downloads beside curl, wget and aria2 (BENCH_GROUPS="daemon catalogue app medium overlap probe transfer")
 	@packaging/setup.sh bench
 	@$(PYTHON) -m tests.bench $(BENCH_GROUPS)
 
@@ -73,6 +73,12 @@ fuzz: setup ## Feed mutated images and documents to everything that reads foreig
 
 fuzz-bus: setup ## Send random D-Bus messages of two users to the service, as root (FUZZ_MESSAGES, FUZZ_SEED)
 	@$(PYTHON) -m tests.bus.fuzz --messages $(FUZZ_MESSAGES) --seed $(FUZZ_SEED)
+
+CHAOS_ROUNDS ?= 5
+CHAOS_SEED ?= 1
+chaos: setup ## Kill the service and its children at random moments of every kind of job, as root (CHAOS_ROUNDS of each kind, CHAOS_SEED)
+	@LUXUSB_CHAOS_ROUNDS=$(CHAOS_ROUNDS) LUXUSB_CHAOS_SEED=$(CHAOS_SEED) unshare --mount --propagation slave \
+		sh -c 'mount --make-rshared / && exec "$$@"' sh $(PYTHON) -m pytest -q -m chaos tests/daemon/test_chaos.py
 
 POWER_CUTS ?= 60
 POWER_CUT_SEED ?= 1

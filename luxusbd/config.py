@@ -220,6 +220,12 @@ class DownloadsConfig:
         choices=("auto", "ask"),
         runtime=True,
     )
+    before_erasing: bool = _key(
+        False,
+        "Whether all images of a new stick are downloaded and verified before the disk is erased, when the caller does"
+        " not say. Else they are written while they come.",
+        runtime=True,
+    )
     bandwidth: int = _size(0, "Bytes per second that all downloads may take together. 0: no limit.", runtime=True)
     connections_per_host: int = _key(
         2,
@@ -303,7 +309,8 @@ class DevicesConfig:
     )
     probe: bool = _key(
         True,
-        "Whether a disk is probed for counterfeit flash before it is made a stick, when the caller does not say.",
+        "Whether a disk is probed for counterfeit flash before it is erased, when the caller does not say. Loop"
+        " devices, which are no flash, are not.",
         runtime=True,
     )
 

@@ -29,7 +29,16 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         # on a full disk its blocks are what the next attempt lacks
         new.unlink(missing_ok=True)
         raise
-    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Let the names in it survive a power cut.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

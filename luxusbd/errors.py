@@ -26,6 +26,12 @@ class FailedError(LuxusbError):
     """Something failed that has no more precise name."""
 
 
+class PartlyFailedError(LuxusbError):
+    """A job was done on some of its devices and failed on others; its result tells which."""
+
+    dbus_name = PREFIX + "PartlyFailed"
+
+
 class InternalError(LuxusbError):
     """A defect of this program; the details are in the log, not in the message."""
 
@@ -327,6 +333,19 @@ def host_error(error: OSError, doing: str) -> LuxusbError:
     if error.errno == errno.EROFS:
         return FailedError(f"{doing} failed{where}: the filesystem is read-only; mount it for writing, then try again")
     return FailedError(f"{doing} failed{where}: {error.strerror or error}")
+
+
+def most_telling(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that the user should see: ours before any other."""
+    flat: list[BaseException] = []
+    waiting: list[BaseException] = [errors]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseExceptionGroup):
+            waiting.extend(one.exceptions)
+        else:
+            flat.append(one)
+    return next((one for one in flat if isinstance(one, LuxusbError)), flat[0])
 
 
 def _tree(root: type[LuxusbError]) -> dict[str, type[LuxusbError]]:

@@ -29,7 +29,7 @@ _EXIT_STATUS = {
     ExitCode.NOT_AUTHORIZED: "Not authorised.",
     ExitCode.NO_DAEMON: "The daemon, or the bus, cannot be reached.",
     ExitCode.CANCELLED: "The job was cancelled, or the question was not answered with yes.",
-    ExitCode.UPDATES: "`luxusb update --check` found newer releases.",
+    ExitCode.UPDATES: "`luxusb update --check` or `luxusb bundle update --check` found newer releases.",
     ExitCode.INTERRUPTED: "Interrupted by Ctrl-C; the job goes on.",
 }
 _ENVIRONMENT = {
@@ -40,6 +40,8 @@ _ENVIRONMENT = {
 }
 _FILES = {
     "~/.cache/luxusb/distros.json": "The last list of distributions, which is shown when there is no daemon.",
+    "~/.config/luxusb/custom_distros.json": "Your own catalogue, and what the bundles that you use have.",
+    "~/.config/luxusb/bundles.json": "Which bundles you use.",
     "/usr/share/luxusb/data/schemas/cli/": "JSON Schemas of what --json prints.",
 }
 _DAEMON_FILES = {

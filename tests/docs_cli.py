@@ -53,7 +53,8 @@ MEANINGS = {
     ExitCode.NOT_AUTHORIZED: "not authorised",
     ExitCode.NO_DAEMON: "no daemon, or no bus",
     ExitCode.CANCELLED: "cancelled",
-    ExitCode.UPDATES: "`luxusb update --check` found newer releases",
+    ExitCode.UPDATES: "`luxusb update --check` or `luxusb bundle update --check` found newer releases",
+    ExitCode.PARTLY: "of several disks some are done, and others failed; the error has the command for those",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C; the job goes on",
 }
 IMAGES = frozenset({"memtest86plus", "grub-rescue"})

@@ -26,7 +26,8 @@ fi
 # these wait a third of the time for their daemons, so that three keep two cores busy; a virtual machine fills a core by itself
 # and has times to keep
 cores=$(nproc)
-together="-n $((cores * 3 / 2 < 4 ? (cores * 3 + 1) / 2 : 4))"
+# who has nothing left takes from the others: shared daemons stay shared, and no one is alone at the end
+together="-n $((cores * 3 / 2 < 4 ? (cores * 3 + 1) / 2 : 4)) --dist worksteal"
 
 tests() { # marker expression, further arguments; instead of a shell of its own
     # shellcheck disable=SC2086  # several arguments

@@ -55,6 +55,9 @@ PURE = {
     "luxusbd.images.recipelint",
     "luxusbd.images.recipelist",
     "luxusbd.images.recipes",
+    "luxusbd.text",
+    "luxusbd.transfer",
+    "luxusbd.transfer.sums",
 }
 """What a client may import: rooms that take values, return values and touch nothing else."""
 

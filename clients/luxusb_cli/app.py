@@ -31,7 +31,8 @@ Examples:
 
 \b
 Exit codes: 0 done, 1 failed, 2 usage, 3 not authorised, 4 no daemon,
-5 cancelled, 6 newer releases (update --check), 130 interrupted by Ctrl-C while the job goes on.
+5 cancelled, 6 newer releases (update --check), 7 some of several disks failed,
+130 interrupted by Ctrl-C while the job goes on.
 """
 
 
@@ -123,7 +124,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if completion.VARIABLE in os.environ:
         completion.begin()
     helptexts.show_in_language(cli, i18n.begin(machine=_wants_json(arguments)))
-    state = State()
+    state = State(arguments=tuple(arguments))
     try:
         try:
             result = cli.main(arguments, prog_name="luxusb", standalone_mode=False, obj=state)

@@ -36,11 +36,10 @@ class Vouchers:
 
     def check(self) -> None:
         """Raise `UsageError` when they do not go together."""
-        if not self.sums and (self.signature or self.key):
+        if self.key and not self.sums and not self.signature:
             raise UsageError(
-                _("--signature and --key need a list of hashes"),
-                _("It is the list that is signed."),
-                _("Name it with --sums."),
+                _("--key needs what was signed by it"),
+                todo=_("Name the list of hashes with --sums, or the signature of the image with --signature."),
             )
         if self.signature and not self.key:
             raise UsageError(
@@ -52,8 +51,9 @@ class Vouchers:
 class Beside:
     """Open files beside an image."""
 
-    sums: int
-    sums_path: Path
+    sums: int | None
+    """None where the signature is one of the image itself."""
+    sums_path: Path | None
     name: str
     """What the image is called in the list, empty for its display name."""
     signature: int | None = None
@@ -98,8 +98,13 @@ def open_beside(vouchers: Vouchers, image: Path | None) -> Iterator[Beside | Non
         CliError: one cannot be opened, or the list was not found.
     """
     vouchers.check()
-    if not vouchers.sums:
+    if not vouchers.sums and vouchers.signature is None:
         yield None
+        return
+    if not vouchers.sums:
+        with ExitStack() as stack:
+            of_image = [None if path is None else _open(stack, path) for path in (vouchers.signature, vouchers.key)]
+            yield Beside(None, None, "", *of_image)
         return
     if vouchers.sums != AUTO:
         sums, signature = Path(vouchers.sums), vouchers.signature

@@ -24,6 +24,7 @@ NO_OPTIONS: Options = {}
 MAY_ASK = frozenset(
     {
         *("UpdateCatalog", "Download", "ImportImage", "DeleteImage", "PinImage", "PruneImages", "RaceMirrors"),
+        "GetProofs",
         *("CreateStick", "AddImages", "RemoveImages", "UpdateStick", "RefreshStick", "RepairStick", "VerifyStick"),
         *(
             "AdoptStick",
@@ -76,7 +77,7 @@ class Work(Enum):
 
 USES_CATALOG = frozenset(
     {
-        *("ListDistributions", "GetDistribution", "GetLogo", "Download", "InspectImage", "UpdateStick"),
+        *("ListDistributions", "GetDistribution", "GetLogo", "GetProofs", "Download", "InspectImage", "UpdateStick"),
         *("ListMirrors", "RaceMirrors", "SetMirrorPreference", "PlanStick", "AddImages"),
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -40,6 +41,9 @@ from luxusb_cli.plans import PlanInfo
 from luxusb_cli.remote import CatalogStatus
 from luxusb_cli.text import clean
 from luxusb_cli.wire import Wire, flag, get, text, texts, wire_of, wires
+
+MAX_PROOF = 4 * 1024 * 1024
+"""Bytes of a list of hashes, a signature or a key, as the daemon fetches them."""
 
 
 class Client:
@@ -199,6 +203,21 @@ class Client:
         what = _("Could not get the logo of {distribution}").format(distribution=clean(distribution))
         return await self._file("GetLogo", distribution, what)
 
+    async def proofs(self, reference: str) -> tuple[bytes, bytes, bytes]:
+        """What vouches for a release: the signed list of hashes, the signature (either may be empty), and the key."""
+        await self._prepare_question()
+        await self._catalog_known("GetProofs")
+        what = _("Could not get the signature of {reference}").format(reference=clean(reference))
+        fds = await self._connection.call_for_files(
+            MANAGER_PATH, MANAGER, "GetProofs", "sa{sv}", [reference, NO_OPTIONS], what=what, count=3
+        )
+        try:
+            sums, signature, key = (os.pread(fd, MAX_PROOF, 0) for fd in fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return sums, signature, key
+
     async def mirrors(self, distribution: str) -> tuple[MirrorState, ...]:
         """The mirrors of a distribution and how they did."""
         what = _("Could not list the mirrors of {distribution}").format(distribution=clean(distribution))
@@ -235,7 +254,14 @@ class Client:
         return only_path(await self._manager("Download", "sa{sv}", reference, options, what=what))
 
     async def import_image(
-        self, fd: int, name: str, *, sha256: str = "", size: int = 0, beside: Beside | None = None
+        self,
+        fd: int,
+        name: str,
+        *,
+        sha256: str = "",
+        size: int = 0,
+        beside: Beside | None = None,
+        keep_packed: bool = False,
     ) -> str:
         """Start taking what is behind `fd` into the store; the path of the job.
 
@@ -245,8 +271,11 @@ class Client:
             sha256: what its hash has to be.
             size: bytes that have to come, 0 when that is not known.
             beside: files that vouch for it.
+            keep_packed: whether a compressed image stays so.
         """
         options = {"sha256": Typed("s", sha256)} if sha256 else {}
+        if keep_packed:
+            options["keep_packed"] = Typed("b", True)
         if size:
             options["size"] = Typed("t", size)
         if beside is not None and beside.name:
@@ -334,6 +363,18 @@ class Client:
         given = {**options, **certificate_options(certificates)}
         arguments = (list(devices), list(images), given)
         reply = await self._manager("PlanStick", "aoasa{sv}", *arguments, what=what, fds=certificates)
+        return PlanInfo.from_wire(wire_of(only_value(reply), "the plan"))
+
+    async def plan_raw(
+        self, devices: Sequence[str], image: str, options: Options = NO_OPTIONS, bmap: int | None = None
+    ) -> PlanInfo:
+        """Work out what is written byte for byte; `bmap` is an open file with a block map of the image."""
+        given: dict[str, Typed] = {**options, "raw": Typed("b", True)}
+        if bmap is not None:
+            given["bmap"] = Typed("h", 0)
+        fds = [] if bmap is None else [bmap]
+        what = _("Could not plan what is written")
+        reply = await self._manager("PlanStick", "aoasa{sv}", list(devices), [image], given, what=what, fds=fds)
         return PlanInfo.from_wire(wire_of(only_value(reply), "the plan"))
 
     async def create(self, token: str) -> str:

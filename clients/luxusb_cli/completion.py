@@ -81,6 +81,11 @@ def disks(context: click.Context, parameter: click.Parameter, incomplete: str) -
     return [*found, CompletionItem(incomplete, type="file")]
 
 
+def directories(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Directories, for what may also be an address."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
 def device_ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids of disks."""
 

@@ -279,21 +279,35 @@ class Connection:
     async def call_for_file(
         self, path: str, interface: str, member: str, signature: str, body: Sequence[object], *, what: str
     ) -> int:
-        """Call a member that answers with a descriptor, which then is the caller's.
+        """Call a member that answers with a descriptor, which then is the caller's. Raises as `call_for_files`."""
+        (found,) = await self.call_for_files(path, interface, member, signature, body, what=what)
+        return found
+
+    async def call_for_files(
+        self,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        body: Sequence[object],
+        *,
+        what: str,
+        count: int = 1,
+    ) -> list[int]:
+        """Call a member that answers with `count` descriptors, which then are the caller's.
 
         Raises:
             DaemonError, NoDaemonError: as `call`.
-            ProtocolError: the answer has no descriptor.
+            ProtocolError: the answer has other ones.
         """
         reply = await self._send(BUS_NAME, path, interface, member, signature, body, (), what)
         fds = list(reply.unix_fds)
-        index = reply.body[0] if reply.body and isinstance(reply.body[0], int) else -1
-        if not 0 <= index < len(fds):
+        named = [index for index in reply.body[:count] if isinstance(index, int) and 0 <= index < len(fds)]
+        if len(set(named)) != count:
             _close_all(fds)
             raise ProtocolError("the answer has no file descriptor")
-        found = fds.pop(index)
-        _close_all(fds)
-        return found
+        _close_all([fd for index, fd in enumerate(fds) if index not in named])
+        return [fds[index] for index in named]
 
     async def _send(
         self,

@@ -28,6 +28,8 @@ class State:
     address: str | None = None
     json: bool = False
     verbose: bool = False
+    arguments: tuple[str, ...] = ()
+    """The command line without the name of this program."""
     ask_password: bool = True
     """False with --no-ask-password: neither an agent of the desktop nor one on the terminal is to ask."""
 

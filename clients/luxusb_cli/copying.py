@@ -41,7 +41,7 @@ async def copy_to_file(fd: int, path: Path, *, force: bool, sha256: str = "", pr
     Raises:
         CliError: the file cannot be written, or the bytes are others; nothing is left then.
     """
-    line = _Line(os.fstat(fd).st_size, shown=progress)
+    line = Line(os.fstat(fd).st_size, shown=progress)
     done = 0
     digest = hashlib.sha256()
     with new_file(path, force=force) as file:
@@ -65,7 +65,7 @@ async def copy_to_file(fd: int, path: Path, *, force: bool, sha256: str = "", pr
 
 async def hash_file(fd: int, *, progress: bool = False) -> str:
     """The sha256 of all that is behind `fd`, read from its start; with `progress`, a terminal shows how far it is."""
-    line = _Line(os.fstat(fd).st_size, shown=progress)
+    line = Line(os.fstat(fd).st_size, shown=progress)
     done = 0
     digest = hashlib.sha256()
     while chunk := os.pread(fd, CHUNK, done):
@@ -78,7 +78,7 @@ async def hash_file(fd: int, *, progress: bool = False) -> str:
     return digest.hexdigest()
 
 
-class _Line:
+class Line:
     """The line of a terminal that says how far it is."""
 
     def __init__(self, total: int, *, shown: bool) -> None:
@@ -87,10 +87,12 @@ class _Line:
         self._drawn = 0.0
 
     def draw(self, done: int) -> None:
+        """Show that so many bytes are done, if the last time is long enough ago."""
         if self._shown and time.monotonic() - self._drawn > REDRAW_SECONDS:
             self._drawn = time.monotonic()
             print(f"\r{format_size(done)} / {format_size(self._total)}\x1b[K", end="", flush=True)
 
     def clear(self) -> None:
+        """Leave nothing of it."""
         if self._shown:
             print("\r\x1b[K", end="", flush=True)

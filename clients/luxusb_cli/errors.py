@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     CANCELLED = 5
     UPDATES = 6
     """`luxusb update --check` found newer releases."""
+    PARTLY = 7
+    """Of several disks some are done, and others failed."""
     INTERRUPTED = 130
     """Ctrl-C ended the command, not the job: 128 + SIGINT, as shells count."""
 
@@ -103,6 +105,7 @@ _ADVICE: Mapping[str, str] = {
     LUXUSB + "DeviceDamaged": N_(
         "Mend the stick with `luxusb repair`; if that fails, make it anew with `luxusb create`."
     ),
+    LUXUSB + "PartlyFailed": N_("Run the command again for the disks that failed; the others are ready."),
     LUXUSB + "DeviceCounterfeit": N_("Give it back, and take another one."),
     LUXUSB + "DeviceFailing": N_("Try another port; if the errors stay, take another stick."),
     LUXUSB + "Interrupted": N_("Run the command again."),
@@ -121,6 +124,8 @@ def exit_code(name: str) -> ExitCode:
         return ExitCode.USAGE
     if name in _CANCELLED:
         return ExitCode.CANCELLED
+    if name == LUXUSB + "PartlyFailed":
+        return ExitCode.PARTLY
     return ExitCode.FAILED
 
 

@@ -269,6 +269,45 @@ class MirrorShare:
 
 
 @dataclass(frozen=True)
+class DeviceShare:
+    """One device of a job on several, while it runs or at its end."""
+
+    id: str
+    node: str
+    """Empty for an image file."""
+    model: str
+    state: JobState
+    stage: str
+    bytes_done: int
+    bytes_total: int
+    rate: int
+    """Bytes per second."""
+    error_name: str
+    error_message: str
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> DeviceShare:
+        """From an entry of devices in Details, or in the Result, which has no figures."""
+        return cls(
+            id=text(wire, "id"),
+            node=text(wire, "node"),
+            model=text(wire, "model"),
+            state=JobState(text(wire, "state")),
+            stage=text(wire, "stage"),
+            bytes_done=number(wire, "bytes_done"),
+            bytes_total=number(wire, "bytes_total"),
+            rate=number(wire, "rate"),
+            error_name=text(wire, "error_name"),
+            error_message=text(wire, "error_message"),
+        )
+
+    @property
+    def name(self) -> str:
+        """Node and model for people; untrusted text."""
+        return " ".join(part for part in (self.node, self.model) if part) or self.id
+
+
+@dataclass(frozen=True)
 class JobDetails:
     """What was asked of a job."""
 
@@ -288,6 +327,8 @@ class JobDetails:
     log: tuple[str, ...] = ()
     mirrors: tuple[MirrorShare, ...] = ()
     """Those that a running download has asked."""
+    devices: tuple[DeviceShare, ...] = ()
+    """Of a job on several."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> JobDetails:
@@ -306,6 +347,7 @@ class JobDetails:
             pause_message=text(wire, "pause_message"),
             log=texts(wire, "log"),
             mirrors=tuple(MirrorShare.from_wire(item) for item in wires(wire.get("mirrors", []), "mirrors")),
+            devices=tuple(DeviceShare.from_wire(item) for item in wires(wire.get("devices", []), "devices")),
         )
 
 
@@ -366,6 +408,13 @@ class JobInfo:
         if self.state.finished and not fields.get("state", self.state).finished:
             return self
         return replace(self, **fields)
+
+    @property
+    def shares(self) -> tuple[DeviceShare, ...]:
+        """Its devices where it is on several: from the details, or where those are gone, as its result tells them."""
+        if self.details.devices or "devices" not in self.result:
+            return self.details.devices
+        return tuple(DeviceShare.from_wire(item) for item in wires(self.result["devices"], "devices"))
 
     @property
     def label(self) -> str:

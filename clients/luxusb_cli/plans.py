@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luxusb_cli.model import Loss
-from luxusb_cli.wire import Wire, flag, number, text, texts, wires
+from luxusb_cli.wire import Wire, flag, number, text, texts, wire_of, wires
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,27 @@ class PlannedCertificate:
 
 
 @dataclass(frozen=True)
+class PlannedRaw:
+    """What WriteRaw will do with the one image."""
+
+    packing: str
+    """How it is compressed, or empty."""
+    size: int
+    """Bytes on the disk, 0 when they are known at the end of unpacking alone."""
+    starts: str
+    """hybrid, disk, optical, nothing, or unknown before the download."""
+    mapped: int
+    """Bytes that a block map has written, 0 without one."""
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> PlannedRaw:
+        """From `raw` of the plan."""
+        return cls(text(wire, "packing"), number(wire, "size"), text(wire, "starts"), number(wire, "mapped"))
+
+
+@dataclass(frozen=True)
 class PlanInfo:
-    """What CreateStick will do."""
+    """What CreateStick or WriteRaw will do."""
 
     token: str
     expires: int
@@ -124,6 +143,8 @@ class PlanInfo:
     secure_boot: bool
     certificates: tuple[PlannedCertificate, ...]
     warnings: tuple[str, ...]
+    raw: PlannedRaw | None = None
+    """Set for WriteRaw."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> PlanInfo:
@@ -141,4 +162,5 @@ class PlanInfo:
                 for item in wires(wire.get("certificates", []), "certificates")
             ),
             warnings=texts(wire, "warnings"),
+            raw=PlannedRaw.from_wire(wire_of(wire["raw"], "raw")) if "raw" in wire else None,
         )

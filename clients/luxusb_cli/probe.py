@@ -85,17 +85,8 @@ def told(state: State, target: Target, job: JobInfo) -> ExitCode:
             table((_("FROM"), _("SIZE"), _("STATE")), rows)
         rates = _("It reads {read}/s and writes {write}/s, one block after the other.")
         say(rates.format(read=format_size(found.read_rate), write=format_size(found.write_rate)))
-    if found.verdict in _VERDICTS:
-        counterfeit = found.verdict != "fails"
-        raise CliError(
-            _("{device} is counterfeit or broken").format(device=target.name)
-            if counterfeit
-            else _("{device} is broken").format(device=target.name),
-            _(_VERDICTS[found.verdict]).format(capacity=format_size(found.capacity), size=format_size(found.size)),
-            _("Give it back, and take another one."),
-            name=LUXUSB + ("DeviceCounterfeit" if counterfeit else "DeviceFailing"),
-            document={"job": job},
-        )
+    if (error := verdict(target, job)) is not None:
+        raise error
     if state.json:
         state.emit({"job": job})
         return ExitCode.DONE
@@ -103,3 +94,20 @@ def told(state: State, target: Target, job: JobInfo) -> ExitCode:
         say(_("Some of it is far slower than the rest."), "yellow")
     say(_("{device} holds what it says.").format(device=target.name), "green")
     return ExitCode.DONE
+
+
+def verdict(target: Target, job: JobInfo) -> CliError | None:
+    """What is wrong with a disk that was probed; None where it holds what it says."""
+    found = Probed.from_wire(job.result)
+    if found.verdict not in _VERDICTS:
+        return None
+    counterfeit = found.verdict != "fails"
+    return CliError(
+        _("{device} is counterfeit or broken").format(device=target.name)
+        if counterfeit
+        else _("{device} is broken").format(device=target.name),
+        _(_VERDICTS[found.verdict]).format(capacity=format_size(found.capacity), size=format_size(found.size)),
+        _("Give it back, and take another one."),
+        name=LUXUSB + ("DeviceCounterfeit" if counterfeit else "DeviceFailing"),
+        document={"job": job},
+    )

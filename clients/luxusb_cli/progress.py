@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from luxusb_cli.context import State, plain_terminal, to_json
 from luxusb_cli.i18n import N_, _, ngettext
-from luxusb_cli.model import JobInfo, JobState, MirrorShare
+from luxusb_cli.model import DeviceShare, JobDetails, JobInfo, JobState, MirrorShare
 from luxusb_cli.text import clean, shorten
 from luxusb_cli.units import format_duration, format_rate, format_size
 
@@ -39,7 +39,7 @@ WORDS = (
     *(N_("serving"), N_("waiting"), N_("given-up"), N_("banned"), N_("measure")),
     *(N_("feeds"), N_("wait-for-network")),
     *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
-    N_("persistence"),
+    *(N_("persistence"), N_("probe"), N_("put-back"), N_("write-marks")),
 )
 """States and stages as the daemon calls them; a stage that is not among them is shown as it is."""
 FEEDS = "feeds"
@@ -105,8 +105,38 @@ def remaining(job: JobInfo, now: float) -> str:
     return ""
 
 
+def share_row(job: JobInfo, share: DeviceShare) -> JobInfo:
+    """A device of a job as a row of its own; its number is 0."""
+    return replace(
+        job,
+        path=f"{job.path}/{share.id}",
+        id=0,
+        state=JobState.PAUSED if job.state is JobState.PAUSED and not share.state.finished else share.state,
+        stage=share.stage,
+        progress=share.bytes_done / share.bytes_total if share.bytes_total else -1.0,
+        bytes_done=share.bytes_done,
+        bytes_total=share.bytes_total,
+        resumed_bytes=0,
+        rate=share.rate,
+        expected_end=0,
+        details=JobDetails(title=share.name),
+    )
+
+
+def with_shares(tree: Tree) -> Tree:
+    """The jobs, and below each on several devices a row for each of these."""
+    rows: list[tuple[int, JobInfo]] = []
+    for depth, job in tree:
+        rows.append((depth, job))
+        rows += [(depth + 1, share_row(job, share)) for share in job.shares]
+    return rows
+
+
 def line(job: JobInfo, depth: int) -> str:
-    """One job in one line of plain text."""
+    """One job, or one device of a job, in one line of plain text."""
+    if not job.id:
+        said = _("{name}: {doing}").format(name=clean(job.details.title), doing=doing(job))
+        return f"{'  ' * depth}{said}" + (f", {figures}" if (figures := amount(job)) else "")
     said = _("job {id} {about}: {doing}").format(id=job.id, about=clean(job.about), doing=doing(job))
     head = f"{'  ' * depth}{said}"
     figures = amount(job)
@@ -173,6 +203,11 @@ class PlainReporter:
         if self._shown.get(changed.path) != what:
             self._shown[changed.path] = what
             print(line(changed, depth), flush=True)
+        for share in changed.shares:
+            row = share_row(changed, share)
+            if self._shown.get(row.path) != (row.state, row.stage):
+                self._shown[row.path] = (row.state, row.stage)
+                print(line(row, depth + 1), flush=True)
         hosts: dict[str, int] = {}
         for mirror in changed.details.mirrors if self._verbose else ():
             # one host may be several mirrors
@@ -250,8 +285,9 @@ def picture(tree: Tree, now: float, width: int, unicode: bool = True, *, mirrors
     from rich.table import Table
     from rich.text import Text
 
-    jobs = [job for _, job in tree]
-    labels = ["  " * depth + f"{job.id} {clean(job.label)}" for depth, job in tree]
+    rows = with_shares(tree)
+    jobs = [job for _, job in rows]
+    labels = ["  " * depth + (f"{job.id} " if job.id else "") + clean(job.label) for depth, job in rows]
     figures = [
         (
             doing(job),

@@ -97,6 +97,21 @@ async def suggesting(client: Client, error: DaemonError, name: str) -> CliError:
     )
 
 
+def map_beside(argument: str) -> Path | None:
+    """The block map that lies beside an image file as bmaptool looks for it: a.img.xz.bmap, a.img.bmap or a.bmap."""
+    image = classify(argument)
+    if not isinstance(image, LocalFile):
+        return None
+    path = image.path
+    while True:
+        beside = path.with_name(f"{path.name}.bmap")
+        if beside.is_file():
+            return beside
+        if not path.suffix:
+            return None
+        path = path.with_suffix("")
+
+
 async def complete_stored(client: Client, images: Sequence[Stored]) -> list[str]:
     """The full references of stored images given by the first digits of their hash.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from luxusb_cli.i18n import N_, _
 from luxusb_cli.model import DeviceInfo
-from luxusb_cli.plans import PlanInfo, PlannedDevice
+from luxusb_cli.plans import PlanInfo, PlannedDevice, PlannedRaw
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
@@ -159,6 +159,15 @@ def badged(title: str, *, custom: bool) -> str:
     return " ".join(filter(None, (clean(title), custom_badge(custom))))
 
 
+def _raw_text(raw: PlannedRaw) -> None:
+    if raw.packing:
+        size = size_or_unknown(raw.size)
+        say("     " + _("unpacked from {packing} on the way: {size}").format(packing=clean(raw.packing), size=size))
+    if raw.mapped:
+        mapped = format_size(raw.mapped)
+        say("     " + _("of that the block map has {size} written").format(size=mapped))
+
+
 def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
     """Print a plan; `names` are what the user calls its devices, in their order."""
     for device, name in zip(plan.devices, names, strict=True):
@@ -170,13 +179,17 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
                 say(f"    {lost}", "red")
         else:
             say("  " + _("holds nothing that would be lost"))
-        say(
-            "  "
-            + _("needs {bytes_needed}, leaves {bytes_free} free").format(
-                bytes_needed=format_size(device.bytes_needed), bytes_free=format_size(device.bytes_free)
+        if plan.raw is None or device.bytes_needed:
+            say(
+                "  "
+                + _("needs {bytes_needed}, leaves {bytes_free} free").format(
+                    bytes_needed=format_size(device.bytes_needed), bytes_free=format_size(device.bytes_free)
+                )
             )
-        )
-    say(_("On it will be, in the order of the menu:"), "bold")
+    if plan.raw is None:
+        say(_("On it will be, in the order of the menu:"), "bold")
+    else:
+        say(_("Written to it byte for byte will be:"), "bold")
     for number, image in enumerate(plan.images, 1):
         facts = [clean(image.name), size_or_unknown(image.size), firmware_names(image.firmware)]
         if image.download:
@@ -192,14 +205,17 @@ def plan_text(plan: PlanInfo, names: Sequence[str]) -> None:
         say(_("Partitions:"), "bold")
         for part in plan.layout:
             say(f"  {part.number}. {clean(part.name)} {format_size(part.size)}")
-    secure = _("with Secure Boot") if plan.secure_boot else _("without Secure Boot")
-    say(
-        _("It starts under: {firmware} ({secure})").format(
-            firmware=firmware_names([name for name in plan.firmware if name != "uefi-sb"]) or _("nothing"),
-            secure=secure,
-        ),
-        "bold",
-    )
+    if plan.raw is not None:
+        _raw_text(plan.raw)
+    else:
+        secure = _("with Secure Boot") if plan.secure_boot else _("without Secure Boot")
+        say(
+            _("It starts under: {firmware} ({secure})").format(
+                firmware=firmware_names([name for name in plan.firmware if name != "uefi-sb"]) or _("nothing"),
+                secure=secure,
+            ),
+            "bold",
+        )
     for certificate in plan.certificates:
         subject = _("to be enrolled: {subject}").format(subject=clean(certificate.subject))
         say(f"  {clean(certificate.name)} ({subject}, SHA-256 {clean(certificate.sha256)})")

@@ -66,7 +66,7 @@ async def run_jobs(
     Args:
         state: the global options.
         client: the daemon.
-        starts: what starts each job.
+        starts: what starts each job, and gives its path, or nothing where it took the refusal itself.
         options: the command's.
         target: what the jobs write to; kept from the moment a job works on it.
 
@@ -91,7 +91,8 @@ async def run_jobs(
             refused: CliError | None = None
             for start in starts:
                 try:
-                    paths.append(await session.start(start))
+                    if path := await session.start(start):
+                        paths.append(path)
                 except CliError as error:
                     # Those already started go on and are followed; the refusal is told after them.
                     refused = refused or error
@@ -133,11 +134,14 @@ def say_started(jobs: Sequence[JobInfo]) -> None:
         )
 
 
-async def import_file(state: State, client: Client, image: LocalFile, options: JobOptions) -> str:
-    """Import a local file and wait for the end; the `image:` reference."""
+async def import_file(
+    state: State, client: Client, image: LocalFile, options: JobOptions, *, keep_packed: bool = False
+) -> str:
+    """Import a local file and wait for the end; the `image:` reference. See `Client.import_image` for `keep_packed`."""
     from luxusb_cli.results import StoredResult
 
-    job = await start_import(state, client, image.path, JobOptions(True, options.cancel_on_interrupt))
+    waiting = JobOptions(True, options.cancel_on_interrupt)
+    job = await start_import(state, client, image.path, waiting, keep_packed=keep_packed)
     conclude([job], {"job": job})
     return StoredResult.from_wire(job.result).image
 
@@ -152,6 +156,7 @@ async def start_import(
     sha256: str = "",
     size: int = 0,
     beside: Beside | None = None,
+    keep_packed: bool = False,
 ) -> JobInfo:
     """Import a local file under `name`, or its own; without a path what comes in on standard input.
 
@@ -164,7 +169,7 @@ async def start_import(
     options = JobOptions(options.wait, options.cancel_on_interrupt or once)
 
     async def start() -> str:
-        return await client.import_image(fd, shown, sha256=sha256, size=size, beside=beside)
+        return await client.import_image(fd, shown, sha256=sha256, size=size, beside=beside, keep_packed=keep_packed)
 
     try:
         (job,) = await run_jobs(state, client, [start], options)
@@ -173,7 +178,9 @@ async def start_import(
     return job
 
 
-async def resolve_images(state: State, client: Client, arguments: Sequence[str], options: JobOptions) -> list[str]:
+async def resolve_images(
+    state: State, client: Client, arguments: Sequence[str], options: JobOptions, *, keep_packed: bool = False
+) -> list[str]:
     """The references of IMAGE arguments, in their order; local files are imported first.
 
     Raises:
@@ -191,7 +198,7 @@ async def resolve_images(state: State, client: Client, arguments: Sequence[str],
         elif isinstance(image, Stored):
             references.append(next(stored))
         else:
-            references.append(await import_file(state, client, image, options))
+            references.append(await import_file(state, client, image, options, keep_packed=keep_packed))
     return references
 
 

@@ -83,8 +83,8 @@ def publish(file: Path, key: str, output: Path, *, serial: int | None, expires: 
             _("The format is described in {schema}.").format(schema="data/schemas/catalog.schema.json"),
             name=LUXUSB + "InvalidCatalog",
         ) from error
-    signature = _gpg("--armor", "--local-user", fingerprint, "--detach-sign", data=data)
-    public = _gpg("--armor", "--export", fingerprint)
+    signature = gpg("--armor", "--local-user", fingerprint, "--detach-sign", data=data)
+    public = gpg("--armor", "--export", fingerprint)
     made = Published(
         target,
         target.with_name(target.name + ".asc"),
@@ -110,7 +110,7 @@ def find_key(name: str) -> str:
     Raises:
         CliError: gpg has none, or several.
     """
-    listed = _gpg("--with-colons", "--list-secret-keys", "--", name, finds=True).decode("utf-8", "replace")
+    listed = gpg("--with-colons", "--list-secret-keys", "--", name, finds=True).decode("utf-8", "replace")
     found: list[str] = []
     bad: set[str] = set()
     wanted, state = False, ""
@@ -188,7 +188,7 @@ def _text(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _gpg(*arguments: str, data: bytes = b"", finds: bool = False) -> bytes:
+def gpg(*arguments: str, data: bytes = b"", finds: bool = False) -> bytes:
     """Standard output of gpg; with `finds` nothing where it did not find what was asked for."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     if sys.stdin is not None and sys.stdin.isatty():

@@ -337,11 +337,11 @@ def failure(job: JobInfo) -> CliError | None:
         said = job.error_message.rstrip(".") == f"job {job.id} was cancelled"
         return CancelledError(_("{name} was cancelled").format(name=name), "" if said else job.error_message)
     if job.state is JobState.FAILED:
-        refused = exit_code(job.error_name) is ExitCode.NOT_AUTHORIZED
+        code = exit_code(job.error_name)
         return CliError(
             _("{name} failed").format(name=name),
             job.error_message or job.error_name,
             name=job.error_name or "org.luxusb.Error.Failed",
-            code=ExitCode.NOT_AUTHORIZED if refused else ExitCode.FAILED,
+            code=code if code in (ExitCode.NOT_AUTHORIZED, ExitCode.PARTLY) else ExitCode.FAILED,
         )
     return None

@@ -14,7 +14,7 @@ from luxusb_cli.errors import CliError
 from luxusb_cli.model import DeviceInfo, JobInfo
 
 from luxusb_gtk import wishes
-from luxusb_gtk.basket import Basket, Choice
+from luxusb_gtk.basket import Basket, Choice, choice_of, editions
 from luxusb_gtk.logos import Logos
 from luxusb_gtk.service import DEVICE_INTERFACE, JOB_INTERFACE, Presence, Service, ServiceError
 from luxusb_gtk.stickplan import StickChoices
@@ -54,6 +54,8 @@ class Model(GObject.Object):
         """What the user prefers for new sticks."""
         self.for_stick = StickChoices(self.wishes.filesystem)
         """What else is chosen for the stick that is to be made."""
+        self._made: dict[str, tuple[Basket, StickChoices]] = {}
+        """What the jobs of this window were about, by their paths."""
         self.problem = ""
         """What of the daemon's answers was not understood last, else empty."""
         service.connect("presence", lambda _service: self._presence())
@@ -77,6 +79,23 @@ class Model(GObject.Object):
         """Nothing is chosen any more."""
         self.basket = Basket()
         self.for_stick = StickChoices(self.wishes.filesystem)
+        self.emit("chosen")
+
+    def remember(self, path: str) -> None:
+        """Keep what is chosen now as that of a job, which may have to be done again for some of its sticks."""
+        self._made[path] = (self.basket, self.for_stick)
+
+    def choose_again(self, job: JobInfo) -> None:
+        """Choose what a job was about, and nothing else."""
+        known = {
+            choice.reference: choice
+            for system in self.systems
+            for choice in (choice_of(system, release) for release in editions(system))
+        }
+        wanted = (known.get(name, Choice(name, name, name, 0)) for name in job.details.images)
+        # of a job that another window began the systems are known, and nothing else
+        again = (Basket(tuple(wanted)), StickChoices(self.wishes.filesystem))
+        self.basket, self.for_stick = self._made.get(job.path, again)
         self.emit("chosen")
 
     def choose_for_stick(self, choices: StickChoices) -> None:

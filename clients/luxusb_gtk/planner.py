@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,13 @@ class Planned:
     asked: Asked
     plan: PlanInfo
     figures: Figures
+    others: tuple[DeviceInfo, ...] = ()
+    """What is to become the same as `device`, which is the smallest."""
+
+    @property
+    def devices(self) -> tuple[DeviceInfo, ...]:
+        """All of them."""
+        return (self.device, *self.others)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -38,7 +45,7 @@ class Planned:
         return tuple(replace(choice, title=image.title) for choice, image in named)
 
 
-Wanted = tuple[DeviceInfo, Basket, StickChoices, int]
+Wanted = tuple[tuple[DeviceInfo, ...], Basket, StickChoices, int]
 
 
 class DryPlanner:
@@ -69,7 +76,14 @@ class DryPlanner:
         """Where these would be, as far as it is known."""
 
     def ask(
-        self, device: DeviceInfo, basket: Basket, choices: StickChoices, default: int, *, again: bool = False
+        self,
+        device: DeviceInfo,
+        basket: Basket,
+        choices: StickChoices,
+        default: int,
+        *,
+        again: bool = False,
+        others: Sequence[DeviceInfo] = (),
     ) -> None:
         """Plan this, unless it is what was asked for last.
 
@@ -79,8 +93,10 @@ class DryPlanner:
             choices: of the stick.
             default: bytes for changes of systems of which the user said nothing.
             again: plan also what was asked for last.
+            others: no smaller ones that are to become the same.
         """
-        wanted = (device, basket, choices, default)
+        devices = (device, *others)
+        wanted = (devices, basket, choices, default)
         if wanted == self._wanted and not again:
             return
         self.forget()
@@ -89,7 +105,7 @@ class DryPlanner:
 
         def start() -> bool:
             self._timer = 0
-            self._plan(number, device, basket, choices, default)
+            self._plan(number, devices, basket, choices, default)
             return False
 
         self._timer = GLib.timeout_add(PAUSE, start)
@@ -102,7 +118,9 @@ class DryPlanner:
             GLib.source_remove(self._timer)
             self._timer = 0
 
-    def _plan(self, number: int, device: DeviceInfo, basket: Basket, choices: StickChoices, default: int) -> None:
+    def _plan(
+        self, number: int, devices: tuple[DeviceInfo, ...], basket: Basket, choices: StickChoices, default: int
+    ) -> None:
         companion = choices.companion_asked > 0
         keeps = {
             reference: self._keeps[key]
@@ -115,18 +133,18 @@ class DryPlanner:
             if number != self._number:
                 return
             try:
-                planned = Planned(device, basket, asked, PlanInfo.from_wire(answer[0]), Figures.from_wire(answer[0]))
+                told, figures = PlanInfo.from_wire(answer[0]), Figures.from_wire(answer[0])
             except (CliError, ValueError) as error:
                 failed(ServiceError("org.luxusb.Error.Internal", str(error)))
                 return
-            for reference, image in zip(asked.references, planned.figures.images, strict=True):
+            for reference, image in zip(asked.references, figures.images, strict=True):
                 self._keeps[reference, choices.filesystem, companion] = image.keeps
             now = {reference: self._keeps[reference, choices.filesystem, companion] for reference in asked.references}
             if stickplan.asked(basket, choices, now, default) != asked:
                 # what was learned makes room for changes possible
-                self._plan(number, device, basket, choices, default)
+                self._plan(number, devices, basket, choices, default)
                 return
-            self.planned = planned
+            self.planned = Planned(devices[0], basket, asked, told, figures, devices[1:])
             self._told()
 
         def failed(error: ServiceError) -> None:
@@ -136,17 +154,19 @@ class DryPlanner:
                 self.places = tuple(keeps.get(reference, stickplan.NONE) for reference in asked.references)
                 self._told()
 
-        plan(self._service, device, asked, done, failed, dry_run=True)
+        plan(self._service, devices, asked, done, failed, dry_run=True)
 
 
-def plan(service: Service, device: DeviceInfo, asked: Asked, done: Done, failed: Failed, *, dry_run: bool) -> None:
+def plan(
+    service: Service, devices: Sequence[DeviceInfo], asked: Asked, done: Done, failed: Failed, *, dry_run: bool
+) -> None:
     """Call PlanStick."""
     options = {name: GLib.Variant(kind, value) for name, (kind, value) in asked.options.items()}
-    if device.large:
+    if any(device.large for device in devices):
         options["allow_large"] = GLib.Variant("b", True)
     if dry_run:
         options["dry_run"] = GLib.Variant("b", True)
     if (language := usual_language()) != "en":
         options["language"] = GLib.Variant("s", language)
-    arguments = GLib.Variant("(aoasa{sv})", ([device.path], list(asked.references), options))
+    arguments = GLib.Variant("(aoasa{sv})", ([device.path for device in devices], list(asked.references), options))
     service.manager("PlanStick", arguments, done, failed)

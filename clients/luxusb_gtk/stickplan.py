@@ -148,8 +148,8 @@ class Figures:
 
     @classmethod
     def from_wire(cls, plan: Wire) -> Figures:
-        """From the answer of PlanStick for one device."""
-        (device,) = wires(plan.get("devices", []), "devices")
+        """From the answer of PlanStick; of several devices the first, which is to be the smallest, counts."""
+        device, *_others = wires(plan.get("devices", []), "devices")
         return cls(
             number(device, "size"),
             {text(part, "name"): number(part, "size") for part in wires(plan.get("layout", []), "layout")},

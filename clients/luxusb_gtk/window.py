@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gi.repository import Adw, Gdk, Gio, GLib, Gtk
 from luxusb_cli.catalog import DistroInfo
 from luxusb_cli.i18n import _
-from luxusb_cli.model import DeviceInfo, JobState
+from luxusb_cli.model import DeviceInfo, DeviceShare, JobInfo, JobState
 from luxusb_cli.text import clean
 
 from luxusb_gtk import words
@@ -90,7 +90,7 @@ class MainWindow(Adw.ApplicationWindow):
             manage=self.manage,
         )
         self.summary = SummaryPage(model, back=lambda: self.go("sticks"), created=self._started, refused=self.fail)
-        self.progress = ProgressPage(model, back=lambda: self.go("systems"), failed=self.fail)
+        self.progress = ProgressPage(model, back=lambda: self.go("systems"), failed=self.fail, again=self._make_again)
         self.pages: dict[str, Page] = {
             "systems": self.systems,
             "details": self.details,
@@ -150,9 +150,9 @@ class MainWindow(Adw.ApplicationWindow):
         self.details.show_system(system)
         self.go("details")
 
-    def review(self, device: DeviceInfo) -> None:
+    def review(self, devices: list[DeviceInfo]) -> None:
         """Show what would be written."""
-        self.summary.show_device(device)
+        self.summary.show_devices(devices)
         self.go("summary")
 
     def manage(self, device: DeviceInfo) -> None:
@@ -231,6 +231,15 @@ class MainWindow(Adw.ApplicationWindow):
 
     def _started(self, _path: str) -> None:
         self.go("progress")
+
+    def _make_again(self, job: JobInfo, share: DeviceShare) -> None:
+        """Review the same systems for a stick that failed, which has to be there."""
+        device = next((one for one in self.model.devices.values() if one.id == share.id), None)
+        if device is None or device.blocked_reason:
+            self.tell(_("Plug in {name}, then try again").format(name=clean(share.name)))
+            return
+        self.model.choose_again(job)
+        self.review([device])
 
     def _finished(self, path: str) -> None:
         job = self.model.jobs.get(path)

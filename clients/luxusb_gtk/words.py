@@ -6,9 +6,10 @@ import time
 
 from luxusb_cli.catalog import DistroInfo, ReleaseInfo
 from luxusb_cli.i18n import N_, _, ngettext
-from luxusb_cli.model import DeviceInfo, JobInfo, JobState
+from luxusb_cli.model import DeviceInfo, DeviceShare, JobInfo, JobState
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_rate, format_size
+from luxusb_cli.wire import number, text
 
 _OPERATIONS = {
     "download": N_("Downloading"),
@@ -25,6 +26,9 @@ _OPERATIONS = {
     "update-catalog": N_("Updating the list of systems"),
     "race-mirrors": N_("Measuring mirrors"),
     "persist": N_("Changing the room for changes"),
+    "write-raw": N_("Writing byte for byte"),
+    "probe": N_("Looking whether a stick is genuine"),
+    "restore": N_("Making a plain drive"),
 }
 OFFLINE = "wait-for-network"
 """The stage of a download while this machine has no way out."""
@@ -42,6 +46,9 @@ _STAGES = {
     "persistence": N_("making room for changes"),
     "boot-files": N_("writing boot files"),
     "write-image": N_("writing"),
+    "probe": N_("writing and reading samples"),
+    "write-marks": N_("writing all of it"),
+    "put-back": N_("putting back what was there"),
     "read-back": N_("reading back"),
     "read-image": N_("reading"),
     "menu": N_("writing the menu"),
@@ -177,9 +184,48 @@ def progress_line(job: JobInfo) -> str:
         parts.append(format_rate(job.rate))
         if (left := remaining(job)) > 0:
             parts.append(_("{time} left").format(time=about(left)))
-    if job.state is JobState.FAILED:
+    if job.state is JobState.FAILED and not job.shares:
         parts.append(job.error_message)
+    elif job.state.finished and job.shares:
+        ready = sum(share.state is JobState.SUCCEEDED for share in job.shares)
+        count = len(job.shares)
+        parts.append(
+            ngettext("{ready} of one stick is ready", "{ready} of {count} sticks are ready", count).format(
+                ready=ready, count=count
+            )
+        )
+    elif job.state is JobState.SUCCEEDED and job.operation == "probe":
+        parts.append(verdict(job))
     return " · ".join(parts)
+
+
+def share_line(share: DeviceShare) -> str:
+    """Stage, bytes and rate of one stick of a job on several, or why it failed."""
+    if share.state is JobState.SUCCEEDED:
+        return _("ready")
+    if share.state is not JobState.RUNNING:
+        state = _(_STATES.get(share.state, share.state.value))
+        return f"{state} · {share.error_message}" if share.error_message else state
+    parts = [_(_STAGES.get(share.stage, share.stage))] if share.stage else [_(_STATES[share.state])]
+    if share.bytes_total:
+        done, total = format_size(share.bytes_done), format_size(share.bytes_total)
+        parts.append(_("{done} of {all}").format(done=done, all=total))
+    if share.rate:
+        parts.append(format_rate(share.rate))
+    return " · ".join(parts)
+
+
+def verdict(job: JobInfo) -> str:
+    """What a probe found, of one that succeeded."""
+    found = text(job.result, "verdict")
+    sizes = {name: format_size(number(job.result, name)) for name in ("size", "capacity")}
+    if found in ("wraps", "loses", "ends"):
+        return _("Counterfeit or broken: it has {capacity} and not {size}").format(**sizes)
+    if found == "fails":
+        return _("Worn out or broken: it does not hold what is written to it")
+    if found == "slow":
+        return _("It holds what it says, and some of it is far slower than the rest")
+    return _("It holds what it says: {size}").format(**sizes)
 
 
 def report(job: JobInfo) -> str:

@@ -43,6 +43,21 @@ def _details(job: Job) -> Mapping[str, Any]:
             }
             for mirror in job.mirrors
         ),
+        "devices": entries(
+            {
+                "id": share.id,
+                "node": share.node,
+                "model": share.model,
+                "state": share.state.value,
+                "stage": share.stage,
+                "bytes_done": share.bytes_done,
+                "bytes_total": share.bytes_total,
+                "rate": share.rate,
+                "error_name": share.error_name,
+                "error_message": share.error_message,
+            }
+            for share in job.devices
+        ),
     }
 
 

@@ -19,7 +19,7 @@ from luxusbd.jobs.api import Engine
 from luxusbd.jobs.listed import CatalogQuery, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.model import Job
-from luxusbd.jobs.views import DeviceView, ImportOptions, PruneOptions, RemoteWishes, UpdateWishes
+from luxusbd.jobs.views import DeviceView, ImportOptions, PruneOptions, RawWishes, RemoteWishes, UpdateWishes
 from luxusbd.settings import check_changeable
 from luxusbd.stick.model import MenuChange, MenuStyle, Probe, StickOptions, Theme
 from luxusbd.text import without_secrets
@@ -67,6 +67,7 @@ class ManagerMethods:
             "SetCatalogRemote": self._set_catalog_remote,
             "ImportCatalog": self._import_catalog,
             "GetLogo": self._get_logo,
+            "GetProofs": self._get_proofs,
             "Download": self._download,
             "ImportImage": self._import_image,
             "InspectImage": self._inspect_image,
@@ -90,6 +91,7 @@ class ManagerMethods:
             "AdoptStick": self._adopt_stick,
             "SetPersistence": self._set_persistence,
             "ListStickImages": self._list_stick_images,
+            "WriteRaw": self._write_raw,
             "RestoreDisk": self._restore_disk,
             "ProbeCapacity": self._probe_capacity,
             "Eject": self._eject,
@@ -168,6 +170,11 @@ class ManagerMethods:
         del given
         return Answer((0,), fds=(await self._engine.get_logo(call.caller, call.args[0]),))
 
+    async def _get_proofs(self, call: Call, given: Options) -> Answer:
+        reference = call.args[0]
+        await self._gate.authorise(call, given, {"reference": reference})
+        return Answer((0, 1, 2), fds=await self._engine.get_proofs(call.caller, reference))
+
     async def _download(self, call: Call, given: Options) -> Answer:
         reference = call.args[0]
         await self._gate.authorise(call, given, {"reference": reference})
@@ -186,6 +193,7 @@ class ManagerMethods:
             sums_name=given[members.SUMS_NAME],
             signature=given[members.SIGNATURE],
             key=given[members.KEY],
+            keep_packed=given[members.KEEP_PACKED],
         )
         return _job(await self._engine.import_image(call.caller, fd, name, wanted))
 
@@ -268,7 +276,9 @@ class ManagerMethods:
             certificates=given[members.CERTIFICATES],
             persistence=given[members.PERSISTENCE],
             probe=given[members.PROBE] if given.given(members.PROBE) else None,
+            download_first=given[members.DOWNLOAD_FIRST] if given.given(members.DOWNLOAD_FIRST) else None,
             dry_run=given[members.DRY_RUN],
+            raw=_raw_wishes(given),
         )
         return Answer((render.plan(made),))
 
@@ -278,6 +288,13 @@ class ManagerMethods:
         planned = self._engine.plan_devices(call.caller, token)
         await self._gate.authorise(call, given, device.details(planned))
         return _job(await self._engine.create_stick(call.caller, token))
+
+    async def _write_raw(self, call: Call, given: Options) -> Answer:
+        token = call.args[0]
+        # as with CreateStick
+        planned = self._engine.plan_devices(call.caller, token)
+        await self._gate.authorise(call, given, device.details(planned))
+        return _job(await self._engine.write_raw(call.caller, token))
 
     async def _add_images(self, call: Call, given: Options) -> Answer:
         path, references = call.args[:2]
@@ -427,6 +444,29 @@ def _job(job: Job) -> Answer:
 def _check_count(what: str, items: Sequence[str], most: int) -> None:
     if len(items) > most:
         raise InvalidArgumentError(f"{len(items)} {what} are too many; at most {most} at once")
+
+
+_WITH_RAW = (members.RAW, members.BMAP, members.UNBOOTABLE, members.ALLOW_LARGE, members.PROBE, members.DRY_RUN)
+
+
+def _raw_wishes(given: Options) -> RawWishes | None:
+    """What is said of a raw write, None where a stick is planned.
+
+    Raises:
+        InvalidArgumentError: options of both.
+    """
+    rule = members.RULES[MANAGER, "PlanStick"]
+    raw = given[members.RAW]
+    others = [
+        option.name
+        for option in rule.options
+        if given.given(option) and (option not in _WITH_RAW if raw else option in (members.BMAP, members.UNBOOTABLE))
+    ]
+    if others:
+        raise InvalidArgumentError(
+            f"the option {others[0]} says nothing {'together with' if raw else 'without'} the option raw; leave it out"
+        )
+    return RawWishes(given[members.BMAP], given[members.UNBOOTABLE]) if raw else None
 
 
 def _wish_change(given: Options) -> WishChange:

@@ -56,6 +56,7 @@ SUMS = Option("sums", "h", _NO_FD)
 SUMS_NAME = Option("sums_name", "s", "", maximum=255)
 SIGNATURE = Option("signature", "h", _NO_FD)
 KEY = Option("key", "h", _NO_FD)
+KEEP_PACKED = Option("keep_packed", "b", default=False)
 MODE = Option("mode", "s", "auto", choices=("auto", "pinned"))
 URL = Option("url", "s", "", maximum=2000)
 PREFER = Option("prefer", "as", _NO_STRINGS, maximum=300)
@@ -75,6 +76,10 @@ LABEL = Option("label", "s", "LUXDATA", minimum=1, maximum=16)
 CERTIFICATES = Option("certificates", "ah", _NO_FDS, maximum=MAX_CERTIFICATES)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 PROBE = Option("probe", "b", default=True)
+DOWNLOAD_FIRST = Option("download_first", "b", default=False)
+RAW = Option("raw", "b", default=False)
+BMAP = Option("bmap", "h", _NO_FD)
+UNBOOTABLE = Option("unbootable", "b", default=False)
 PROBE_MODE = Option("mode", "s", Probe.QUICK.value, choices=(Probe.QUICK.value, Probe.FULL.value))
 PLAIN_FILESYSTEM = Option("filesystem", "s", "exfat", choices=("exfat", "fat32"))
 PLAIN_LABEL = Option("label", "s", "USB", minimum=1, maximum=11)
@@ -112,8 +117,9 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "SetCatalogRemote"): Rule(Action.CONFIGURE, (KEY, FINGERPRINTS, SIGNATURE_URL, CONFIGURED)),
     (MANAGER, "ImportCatalog"): Rule(None, (NAME,)),
     (MANAGER, "GetLogo"): Rule(None),
+    (MANAGER, "GetProofs"): Rule(Action.DOWNLOAD),
     (MANAGER, "Download"): Rule(Action.DOWNLOAD, (PRIORITY, BANDWIDTH)),
-    (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256, SIZE, SUMS, SUMS_NAME, SIGNATURE, KEY)),
+    (MANAGER, "ImportImage"): Rule(Action.IMPORT_IMAGE, (SHA256, SIZE, SUMS, SUMS_NAME, SIGNATURE, KEY, KEEP_PACKED)),
     (MANAGER, "InspectImage"): Rule(None, (SHA256,)),
     (MANAGER, "ListImages"): Rule(None),
     (MANAGER, "OpenImage"): Rule(None),
@@ -142,6 +148,10 @@ RULES: Mapping[tuple[str, str], Rule] = {
             DRY_RUN,
             CERTIFICATES,
             PROBE,
+            DOWNLOAD_FIRST,
+            RAW,
+            BMAP,
+            UNBOOTABLE,
         ),
     ),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),

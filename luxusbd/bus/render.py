@@ -13,7 +13,16 @@ from luxusbd.images.model import BootEntry, Firmware, Recognition, started_by
 from luxusbd.images.recipelist import Recipes
 from luxusbd.jobs.listed import Listed, ListedRelease
 from luxusbd.jobs.mirrorchoice import Standing
-from luxusbd.jobs.views import CatalogStatus, ImageUpdate, ImageView, Plan, PlannedDevice, PlannedImage, Pruned
+from luxusbd.jobs.views import (
+    CatalogStatus,
+    ImageUpdate,
+    ImageView,
+    Plan,
+    PlannedDevice,
+    PlannedImage,
+    Pruned,
+    RawPlan,
+)
 from luxusbd.stick import foreign
 from luxusbd.stick.foreign import ForeignStick
 from luxusbd.stick.losses import Loss
@@ -313,7 +322,12 @@ def plan(item: Plan) -> Entry:
             {"name": one.file_name, "subject": one.subject, "sha256": one.sha256} for one in item.options.certificates
         ),
         "warnings": strings(item.warnings),
+        **({"raw": _raw(item.raw)} if item.raw is not None else {}),
     }
+
+
+def _raw(item: RawPlan) -> Entry:
+    return {"packing": item.packing, "size": item.size, "starts": item.starts, "mapped": item.mapped}
 
 
 def _planned_device(item: PlannedDevice) -> Entry:

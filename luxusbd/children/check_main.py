@@ -1,4 +1,6 @@
-"""The child that checks one signed catalogue or one feed: `python -P -m luxusbd.children.check_main FD`, or its unit.
+"""The child that checks one signed catalogue or feed, or unpacks one image.
+
+Started as `python -P -m luxusbd.children.check_main FD`, or by its unit.
 
 It is a process of its own, not the one that fetches: that one speaks to the network all day, and whoever took it over
 could call a forged catalogue genuine. This one lives for one check, without network, and knows the bytes alone.
@@ -13,6 +15,8 @@ startfile                                              alone
 check-feed  feed, today, etag, last_modified, keys     fields of Outcome, by the transcript alone
             (which they should be; transcript, keys)
 check-keys  (a file of keys)                           fingerprints
+raw-look    map (is a block map there; image, map)     fields of RawLook
+raw-unpack  (image, and the pipes to write to)         size
 hello       optional log_level                         pid
 limit       memory (bytes of data it may have)         {}
 ==========  =========================================  ====================================================
@@ -32,6 +36,7 @@ from luxusbd import journal
 from luxusbd.catalog.feeds.codec import outcome_to_json
 from luxusbd.catalog.feeds.definitions import parse_feed
 from luxusbd.catalog.schema import MAX_DOCUMENT
+from luxusbd.children import check_raw
 from luxusbd.children.params import day, descriptors, mapping, strings, text
 from luxusbd.children.protocol import Channel, Handler, Params
 from luxusbd.children.sandbox import drop_privileges, limit_memory
@@ -112,6 +117,8 @@ async def serve(sock: socket.socket) -> None:
         "check-startfile": check_startfile,
         "check-feed": check_feed,
         "check-keys": check_keys,
+        "raw-look": check_raw.look,
+        "raw-unpack": check_raw.unpack,
         "hello": hello,
         "limit": limit,
     }

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from luxusbd import journal
@@ -20,7 +21,9 @@ from luxusbd.children.protocol import Channel, Params
 from luxusbd.devices.holders import find_holders
 from luxusbd.errors import InterruptedJobError, LuxusbError
 from luxusbd.stick import codec, mounted, writer
+from luxusbd.stick.feeds import Feeds
 from luxusbd.stick.model import StickProgress
+from luxusbd.stick.pace import Paced
 from luxusbd.systemd import connection_of_core
 
 _PR_SET_PDEATHSIG = 1
@@ -49,13 +52,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def serve(sock: socket.socket) -> None:
     """Answer until the other side closes; a job that runs then is stopped and cleaned up."""
     latest: StickProgress | None = None
+    read: tuple[int, int] | None = None
+    pace: Paced | None = None
+    limit = 0
     changed = asyncio.Event()
     one_at_a_time = asyncio.Lock()
+    feeds = Feeds()
 
     async def execute(params: Params, fds: Sequence[int]) -> Any:
         # a cancelled job clears up before the next one may touch the disk
+        nonlocal pace
         async with one_at_a_time:
-            return await writer.execute(codec.order_from_json(params, fds), report)
+            order = codec.order_from_json(params, fds)
+            if order.in_step:
+                pace = Paced(reading, limit)
+                order = replace(order, pace=pace)
+            return await writer.execute(order, report, feeds=feeds)
+
+    async def feed(params: Params, fds: Sequence[int]) -> Any:
+        feeds.take(params, fds)
+
+    def reading(at: int, wants: int) -> None:
+        nonlocal read
+        read = at, wants
+        changed.set()
+
+    def told(name: str, params: Params) -> None:
+        nonlocal limit
+        if name == "read":
+            # it may come before the order
+            limit = int(params["limit"])
+            if pace is not None:
+                pace.limit(limit)
 
     def report(progress: StickProgress) -> None:
         nonlocal latest
@@ -63,13 +91,18 @@ async def serve(sock: socket.socket) -> None:
         changed.set()
 
     async def send() -> None:
+        nonlocal latest, read
         # one event at a time: a slow core sees fewer of them, and the newest one
         while True:
             await changed.wait()
             changed.clear()
-            assert latest is not None
+            # each once: the core takes a progress for a new one, and counts its rate by it
+            progress, latest, asked, read = latest, None, read, None
             try:
-                await channel.event("progress", codec.progress_to_json(latest))
+                if asked is not None:
+                    await channel.event("reading", {"at": asked[0], "wants": asked[1]})
+                if progress is not None:
+                    await channel.event("progress", codec.progress_to_json(progress))
             except InterruptedJobError:
                 return  # nobody is left to tell; `run` ends too, and stops the job
 
@@ -83,7 +116,8 @@ async def serve(sock: socket.socket) -> None:
         found = await asyncio.to_thread(find_holders, nodes, points)
         return {"holders": [{"pid": holder.pid, "name": holder.name} for holder in found]}
 
-    channel = Channel(sock, handlers={"execute": execute, "hello": hello, "holders": holders})
+    handlers = {"execute": execute, "feed": feed, "hello": hello, "holders": holders}
+    channel = Channel(sock, handlers=handlers, on_event=told)
     async with asyncio.TaskGroup() as group:
         sender = group.create_task(send())
         try:

@@ -166,6 +166,7 @@ class FileRequests:
             most=integer(params, "most"),
             reserve=integer(params, "reserve"),
             algorithms=tuple(name for name in strings(params, "algorithms") if name in ALGORITHMS),
+            keep_packed=params.get("keep_packed") is True,
         )
         found = await self._threads.copy(
             integer(params, "job"),

@@ -26,13 +26,17 @@ hash        optional job (a regular file)              sha256, size
 digests     algorithms (a regular file)                digests
 read-own    name (a user's catalogue, and where it is  size
             copied to when it is right)
-receive     job, size, most, reserve, algorithms       image, packed, packing, member, cloned
-            (source, destination)
+receive     job, size, most, reserve, algorithms,      image, packed, packing, member, cloned
+            optional keep_packed (source, destination)
 prove       names, signature, key (the list of         sums, fingerprint, signing_key
             hashes, and what the two say is there)
+prove-image an image, its signature and keys           sums (none), fingerprint, signing_key
 vouch       key (is the descriptor of a key there),    fields of MakersWord
             image (is that of the image there), and
             the fields of Claim
+proofs      key (is the descriptor of a key there)     sizes (bytes of what is in each)
+            and the fields of Claim; rooms for list,
+            signature and key
 metalink    url, name, digests, size                   fields of Directions
 feed        feed (its description), keys (of which     fields of Outcome, and fetched: the keys that
             there are descriptors, by fingerprint),    were not at hand, by fingerprint
@@ -114,11 +118,13 @@ class TransferChild:
                 "digests": self._files.digests,
                 "receive": self._files.receive,
                 "prove": self._proofs.prove,
+                "prove-image": self._proofs.prove_image,
                 "vouch": self._proofs.vouch,
                 "metalink": self._proofs.metalink,
                 "feed": self._proofs.feed,
                 "startfile": self._proofs.startfile,
                 "logo": self._proofs.logo,
+                "proofs": self._proofs.proofs,
                 "fetch-pair": self._downloads.fetch_pair,
                 "hello": self._hello,
                 "limit": self._limit,

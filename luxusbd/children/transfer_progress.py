@@ -33,8 +33,14 @@ class ProgressPump:
         self._ending = asyncio.Event()
 
     def put(self, report: dict[str, Any]) -> None:
-        """Take a report; called in the loop. What an older one noted and nobody got yet goes along with it."""
+        """Take a report; called in the loop. What an older one noted and nobody got yet goes along with it.
+
+        So does how far back the bytes from the start on went meanwhile: who copies them has to hear of it.
+        """
         notes = [one["note"] for one in (self._latest, report) if one is not None and one.get("note")]
+        places = [one for one in (self._latest, report) if one is not None and one.get("prefix") is not None]
+        if places:
+            report = {**report, "prefix": places[-1]["prefix"], "floor": min(one["floor"] for one in places)}
         self._latest = {**report, "note": "; ".join(dict.fromkeys(notes))[-MAX_NOTE:]} if notes else report
         self._news.set()
 

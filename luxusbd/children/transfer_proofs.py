@@ -29,7 +29,7 @@ from luxusbd.transfer.makerscodec import claim_from_json, directions_to_json, wo
 from luxusbd.transfer.network import Network
 from luxusbd.transfer.openpgp import MAX_KEY, MAX_SIGNATURE
 from luxusbd.transfer.picture import MAX_PICTURE, read_picture
-from luxusbd.transfer.proof import name_behind, prove, read_small
+from luxusbd.transfer.proof import name_behind, prove, prove_image, read_small
 from luxusbd.transfer.small import SmallFiles
 from luxusbd.transfer.smallmodel import NotThereError, Version
 from luxusbd.transfer.source import default_session
@@ -70,6 +70,18 @@ class ProofRequests:
         signature = texts.pop() if params.get("signature") else None
         return asdict(await prove(sums, signature, key, strings(params, "names"), name_behind(fds[0])))
 
+    async def prove_image(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """Who signed an image."""
+        del params
+        image, *beside = descriptors(fds, 3)
+        signature, key = [
+            await self._threads.look(fd, partial(read_small, most=most, what=what))
+            for fd, (what, most) in zip(
+                beside, (("the signature", MAX_SIGNATURE), ("the file of keys", MAX_KEY)), strict=True
+            )
+        ]
+        return asdict(await prove_image(image, signature, key))
+
     async def vouch(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
         """What the makers of an image say of it."""
         given = list(descriptors(fds, bool(params.get("key")) + bool(params.get("image"))))
@@ -80,6 +92,16 @@ class ProofRequests:
         if given:
             return word_to_json(await self._vouching.by_image(claim, key, given[0]))
         return word_to_json(await self._vouching.by_list(claim, key))
+
+    async def proofs(self, params: Params, fds: Sequence[int]) -> dict[str, Any]:
+        """What the maker of an image publishes to vouch for it, written into the rooms behind the descriptors."""
+        given = list(descriptors(fds, bool(params.get("key")) + 3))
+        key = None
+        if params.get("key"):
+            key = await self._threads.look(given.pop(0), partial(read_small, most=MAX_KEY, what="the file of keys"))
+        found = await self._vouching.material(claim_from_json(params), key)
+        written = zip(given, (found.sums, found.signature, found.key), strict=True)
+        return {"sizes": [os.pwrite(room, data, 0) for room, data in written]}
 
     async def metalink(self, params: Params, _fds: Sequence[int]) -> dict[str, Any]:
         """Where a metalink says that a file is."""

@@ -243,3 +243,30 @@ class StoredImage:
     def custom(self) -> bool:
         """Whether a user's own catalogue named it, and no other."""
         return self.source.startswith(CUSTOM)
+
+
+@dataclass(frozen=True)
+class MappedRange:
+    """Bytes that count."""
+
+    start: int
+    end: int
+    """The byte after the last one."""
+    digest: str = ""
+    """Lower-case hex digits of their hash; empty where the map has none."""
+
+
+@dataclass(frozen=True)
+class BlockMap:
+    """The ranges of an image that count, in order and apart; what is in none may be anything."""
+
+    size: int
+    """Bytes of the image."""
+    ranges: tuple[MappedRange, ...]
+    algorithm: str = ""
+    """Of the digests, one of `luxusbd.images.blockmap.DIGITS`; empty where there are none."""
+
+    @property
+    def mapped(self) -> int:
+        """Bytes that count."""
+        return sum(each.end - each.start for each in self.ranges)

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from luxusbd.durable import sync_directory
 from luxusbd.errors import FailedError
 from luxusbd.images.sidecar import Record, read_record, record_to_json
 
@@ -100,11 +101,7 @@ class StoreFiles:
 
     def sync(self) -> None:
         """Let renames and removals survive a power cut."""
-        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_directory(self.directory)
 
     def recover(self) -> dict[str, Record]:
         """Finish or undo what a killed process left, and read all records.

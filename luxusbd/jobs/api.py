@@ -25,6 +25,7 @@ from luxusbd.jobs.views import (
     Plan,
     Pruned,
     PruneOptions,
+    RawWishes,
     RemoteWishes,
     UpdateWishes,
 )
@@ -152,6 +153,12 @@ class Engine(Protocol):
     async def get_logo(self, caller: Caller, distribution_id: str) -> int:
         """A read-only descriptor of the logo, which the caller of this method closes; `NoLogoError` without one."""
 
+    async def get_proofs(self, caller: Caller, reference: str) -> tuple[int, int, int]:
+        """Read-only descriptors of list of hashes, signature and key of a release; the caller of this closes them.
+
+        `UntrustedError` without a signature that could be had.
+        """
+
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download; the same image asked for twice by one uid gives the same job."""
 
@@ -196,7 +203,9 @@ class Engine(Protocol):
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
+        download_first: bool | None = None,
         dry_run: bool = False,
+        raw: RawWishes | None = None,
     ) -> Plan:
         """Work out a stick without touching anything.
 
@@ -209,11 +218,16 @@ class Engine(Protocol):
             persistence: bytes for changes by references of images.
             certificates: files with keys to enrol, which stay the caller's.
             probe: whether the devices are probed before they are erased; None as it is configured.
+            download_first: whether all images are downloaded before that; None as it is configured.
             dry_run: only the figures, also where there is no room; the plan cannot be used.
+            raw: the one image is to be written byte for byte, and nothing that is said of a stick counts.
         """
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out; `PlanExpiredError` when there is none of this token and uid."""
+
+    async def write_raw(self, caller: Caller, token: str) -> Job:
+        """Carry a raw plan out; `PlanExpiredError` as `create_stick`."""
 
     def plan_devices(self, caller: Caller, token: str) -> tuple[DeviceView, ...]:
         """The devices of a plan, for the authorisation dialogue; `PlanExpiredError`."""

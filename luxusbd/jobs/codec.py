@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from luxusbd.jobs.model import Job, JobState, LogLine, Operation, PauseReason
+from luxusbd.jobs.model import DeviceShare, Job, JobState, LogLine, Operation, PauseReason
 from luxusbd.store import Row
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def to_document(job: Job) -> dict[str, Any]:
         "pause_message": job.pause_message,
         "result": dict(job.result),
         "log": [[line.time, line.text] for line in job.log],
+        "devices": [asdict(share) for share in job.devices],
         **{name: getattr(job, name) for name in _PLAIN},
     }
 
@@ -58,6 +60,9 @@ def from_row(row: Row) -> Job:
         pause_message=document.get("pause_message", ""),
         result=document["result"],
         log=tuple(LogLine(time, text) for time, text in document["log"]),
+        devices=tuple(
+            DeviceShare(**{**share, "state": JobState(share["state"])}) for share in document.get("devices", ())
+        ),
         **{name: document[name] for name in _PLAIN},
     )
 

@@ -39,6 +39,7 @@ from luxusbd.jobs.downloadwords import (
     source_of,
     unrecognised,
 )
+from luxusbd.jobs.growth import Growths
 from luxusbd.jobs.mirrorchoice import CANDIDATES
 from luxusbd.jobs.mirrors import Mirrors, is_custom, mirrors_of
 from luxusbd.jobs.model import Job, JobState, Operation, PauseReason
@@ -78,9 +79,10 @@ class Downloads:
         self._store = store
         self._mirrors = mirrors
         self._room = room
-        self._incoming = incoming
+        self._incoming = self.incoming = incoming
         self._makers = makers
         self._locks: dict[str, asyncio.Lock] = {}
+        self.growths = Growths()
 
     async def download(
         self,
@@ -342,6 +344,8 @@ class Downloads:
         def progress(now: DownloadProgress) -> None:
             nonlocal sources
             sources = now.sources or sources
+            if now.prefix is not None:
+                self.growths.told(content, now.prefix, now.floor)
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
             context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, (*known, *further)))
             if now.note:
@@ -360,6 +364,7 @@ class Downloads:
             # somebody else took the room that was promised
             raise _held(error) from error
         finally:
+            self.growths.ended(content)
             if params.get("shared"):
                 self._mirrors.learn(request.urls, sources, verified=verified)
         # the path is ours, not the one that the process without privileges names

@@ -30,6 +30,7 @@ from luxusbd.jobs.views import (
     Plan,
     Pruned,
     PruneOptions,
+    RawWishes,
     RemoteWishes,
     UpdateWishes,
 )
@@ -44,6 +45,7 @@ FEATURES = (
     "SetCatalogRemote",
     "ImportCatalog",
     "GetLogo",
+    "GetProofs",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -66,6 +68,7 @@ FEATURES = (
     "RescanStick",
     "AdoptStick",
     "SetPersistence",
+    "WriteRaw",
     "RestoreDisk",
     "ProbeCapacity",
     "Eject",
@@ -165,6 +168,10 @@ class LuxusbEngine:
         """A logo."""
         return await self._parts.logos.open(distribution_id, caller.uid)
 
+    async def get_proofs(self, caller: Caller, reference: str) -> tuple[int, int, int]:
+        """What vouches for a release."""
+        return await self._parts.proofs.open(reference, caller.uid)
+
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         """Start a download."""
         distribution, release = self._parts.catalog.resolve(reference, caller.uid)
@@ -230,18 +237,27 @@ class LuxusbEngine:
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
+        download_first: bool | None = None,
         dry_run: bool = False,
+        raw: RawWishes | None = None,
     ) -> Plan:
-        """Work out a stick."""
+        """Work out a stick, or what is written byte for byte."""
         await self._parts.registry.looked_at(devices)
         await self._parts.unmounting.check(devices)
+        if raw is not None:
+            return await self._parts.raw_plans.make(
+                caller, devices, references, raw, allow_large=allow_large, probe=probe, dry_run=dry_run
+            )
         options = replace(options, certificates=await self._certificates(certificates))
+        if download_first is None:
+            download_first = self._parts.steering.config.downloads.before_erasing
         return self._parts.planner.make(
             *(caller, devices, references, options),
             allow_large=allow_large,
             persistence=persistence or {},
             dry_run=dry_run,
             probe=probe,
+            stream=not download_first,
         )
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:
@@ -252,6 +268,10 @@ class LuxusbEngine:
     async def create_stick(self, caller: Caller, token: str) -> Job:
         """Carry a plan out."""
         return await self._parts.sticks.create(caller, token)
+
+    async def write_raw(self, caller: Caller, token: str) -> Job:
+        """Carry a raw plan out."""
+        return await self._parts.raw_writes.start(caller, token)
 
     def plan_devices(self, caller: Caller, token: str) -> tuple[DeviceView, ...]:
         """The devices of a plan."""

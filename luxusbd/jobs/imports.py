@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 from luxusbd.catalog.catalog import Catalog, reference_to
 from luxusbd.catalog.model import Trust
 from luxusbd.errors import InvalidArgumentError, JobStateError, MalformedImageError, VerificationError
+from luxusbd.images.model import Recognition
 from luxusbd.images.names import check_name
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.downloadwords import image_result, release_title
+from luxusbd.jobs.downloadwords import image_result, release_title, unrecognised
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.room import Room
@@ -104,8 +105,8 @@ class Imports:
             NotEnoughSpaceError: the store has no room.
         """
         check_name(name)
-        if options.sums is None and (options.signature, options.key) != (None, None):
-            raise InvalidArgumentError("a signature or a key needs the list of hashes (sums) that was signed")
+        if options.sums is None and options.signature is None and options.key is not None:
+            raise InvalidArgumentError("a key needs what was signed by it: the option sums, signature or both")
         if options.signature is not None and options.key is None:
             raise InvalidArgumentError("a signature proves nothing without the key of its maker; give the option key")
         held = _hold(fd, options)
@@ -125,6 +126,7 @@ class Imports:
                     "size": source.size or options.size,
                     "sums_name": options.sums_name,
                     "stream": source.stream,
+                    "keep_packed": options.keep_packed,
                 },
                 title=name,
             )
@@ -155,7 +157,8 @@ class Imports:
             matched = _check(context, received, proof)
             came = (received.packed or received.image).size
             context.report(came, came, stage="inspect")
-            recognition = await self._transfers.inspect(fd)
+            proof = proof or await self._prove_image(context, held, fd)
+            recognition = await self._recognise(fd, received, packed=bool(context.job.params["keep_packed"]))
             sha256 = received.image.digests["sha256"]
             genuine = self._catalog.find_by_hash(sha256, sha512=await self._sha512(fd, received))
             move = partial(
@@ -203,6 +206,15 @@ class Imports:
             context.note(f"the list of hashes is signed by the key you gave, {proof.fingerprint}{by}")
         return proof
 
+    async def _prove_image(self, context: JobContext, held: _Held, fd: int) -> Proof | None:
+        """Who signed what was received, where that is what the signature is for."""
+        if held.signature is None or held.key is None:
+            return None
+        proof = await self._transfers.prove_image(fd, held.signature, held.key)
+        by = f" (with its subkey {proof.signing_key})" if proof.signing_key != proof.fingerprint else ""
+        context.note(f"the image is signed by the key you gave, {proof.fingerprint}{by}")
+        return proof
+
     async def _receive(self, context: JobContext, held: _Held, fd: int, proof: Proof | None) -> Received:
         size = int(context.job.params["size"])
 
@@ -217,6 +229,7 @@ class Imports:
             most=self._max_unpacked,
             reserve=self._reserve,
             algorithms=("sha256", *sorted(algorithms - {"sha256"})),
+            keep_packed=bool(context.job.params["keep_packed"]),
         )
         context.report(0, size, stage="copy")
         received = await self._transfers.receive(
@@ -227,6 +240,14 @@ class Imports:
         if received.packing is not None and received.packed is not None:
             context.note(f"unpacked from {received.packing}: {received.packed.size} bytes became {received.image.size}")
         return received
+
+    async def _recognise(self, fd: int, received: Received, *, packed: bool) -> Recognition:
+        try:
+            return await self._transfers.inspect(fd)
+        except MalformedImageError as error:
+            if not packed:
+                raise
+            return replace(unrecognised(received.image.size, error), advice=_AS_IT_IS)
 
     async def _sha512(self, fd: int, received: Received) -> str:
         """The SHA-512 of what was received, where the catalogue may know it by that alone; else empty or not."""
@@ -319,6 +340,7 @@ def _check(context: JobContext, received: Received, proof: Proof | None) -> str:
     return matched
 
 
+_AS_IT_IS = "It was stored as it came, to be written to a stick of its own: luxusb write-raw."
 _WHAT = {"image": "image", "packed": "compressed file"}
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from luxusbd.errors import JobStateError, LuxusbError
 from luxusbd.jobs import codec, history
 from luxusbd.jobs.api import Listener
-from luxusbd.jobs.model import Job, JobState, MirrorShare
+from luxusbd.jobs.model import DeviceShare, Job, JobState, MirrorShare
 from luxusbd.jobs.running import Entry
+from luxusbd.jobs.shares import outcome
 from luxusbd.store import Store
 from luxusbd.text import without_secrets
 
@@ -115,6 +116,13 @@ class JobLedger:
         for listener in self._listeners:
             listener.job_changed(entry.job)
 
+    def shared(self, entry: Entry, devices: tuple[DeviceShare, ...]) -> None:
+        """Note how far the devices of a job are; figures are told with the next progress, an end at once."""
+        before = [share.state for share in entry.job.devices]
+        entry.job = replace(entry.job, devices=devices)
+        if before != [share.state for share in devices]:
+            self.change(entry)
+
     def noted(self, entry: Entry, text: str) -> None:
         """Add a line to a job's history; one that repeats itself, as while there is no network, stands there once."""
         self.change(entry, log=history.noted(entry.job.log, text))
@@ -150,7 +158,7 @@ class JobLedger:
             bytes_done=job.bytes_total if state is JobState.SUCCEEDED and job.bytes_total else job.bytes_done,
             error_name=error.dbus_name if error else "",
             error_message=said,
-            result=dict(result or {}),
+            result=dict(result or outcome(job.devices)),
             log=history.longer(job.log, said if state is JobState.FAILED else state.value),
         )
         # stored before it is told: who hears of the end must find it after a crash, too
@@ -202,6 +210,8 @@ class JobLedger:
         expected = int(time.time() + estimate.remaining) if estimate.remaining is not None else 0
         entry.job = replace(entry.job, rate=estimate.rate, expected_end=expected)
         for listener in self._listeners:
+            if entry.job.devices:
+                listener.job_changed(entry.job)
             listener.job_progress(entry.job)
 
     def _save_soon(self, job: Job) -> asyncio.Future[None]:

@@ -8,7 +8,6 @@ speak to anybody.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import time
@@ -22,7 +21,7 @@ from luxusbd.errors import (
     NetworkError,
     NoLogoError,
 )
-from luxusbd.jobs.checking import sealed_room
+from luxusbd.jobs.checking import sealed_file, sealed_room
 from luxusbd.jobs.logocache import Kept, LogoCache
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.text import clean, without_secrets
@@ -75,7 +74,7 @@ class Logos:
             except LuxusbError:
                 if kept is None:
                     raise
-        return await asyncio.to_thread(_sealed, kept.data)
+        return await asyncio.to_thread(sealed_file, "logo", kept.data)
 
     async def close(self) -> None:
         """Fetch nothing any more."""
@@ -169,15 +168,3 @@ class Logos:
             await asyncio.to_thread(self._cache.remove, url)
         except OSError as error:
             log.warning("an old logo stays on the disk: %s", error)
-
-
-def _sealed(data: bytes) -> int:
-    fd = os.memfd_create("logo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.write(fd, data)
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-        # opened anew: read-only, and with a position of its own
-        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(fd)

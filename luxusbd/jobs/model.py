@@ -25,6 +25,7 @@ class Operation(StrEnum):
     PERSIST = "persist"
     PROBE = "probe"
     RESTORE = "restore"
+    WRITE_RAW = "write-raw"
     UPDATE_CATALOG = "update-catalog"
     RACE = "race-mirrors"
 
@@ -81,6 +82,30 @@ class MirrorShare:
 
 
 @dataclass(frozen=True)
+class DeviceShare:
+    """One device of a job that works on several."""
+
+    id: str
+    node: str
+    """/dev/sdb; empty for an image file."""
+    model: str
+    state: JobState = JobState.QUEUED
+    """QUEUED until its worker begins; never PAUSED, since all of a job are paused together."""
+    stage: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    rate: int = 0
+    """Bytes per second over the last seconds."""
+    error_name: str = ""
+    error_message: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.node or self.model or self.id
+
+
+@dataclass(frozen=True)
 class Job:
     """A job at one moment; the queue replaces the whole value on every change."""
 
@@ -120,6 +145,8 @@ class Job:
     log: tuple[LogLine, ...] = ()
     mirrors: tuple[MirrorShare, ...] = ()
     """Of a download that runs; not stored."""
+    devices: tuple[DeviceShare, ...] = ()
+    """Of a job that works on several; of what is stored, the figures are old ones."""
 
     @property
     def going_on(self) -> bool:

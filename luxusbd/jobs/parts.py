@@ -38,8 +38,12 @@ from luxusbd.jobs.mirrors import Mirrors
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.owncatalogs import OwnCatalogs
 from luxusbd.jobs.planning import Planner
+from luxusbd.jobs.probing import Probing
+from luxusbd.jobs.proofs import Proofs
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
+from luxusbd.jobs.rawplans import RawPlans
+from luxusbd.jobs.rawwrites import RawWrites
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.renewal import Renewals
 from luxusbd.jobs.rescan import Rescans
@@ -58,6 +62,7 @@ from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.trust import TrustPolicy
 from luxusbd.jobs.unfinished import UnfinishedMark
 from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.unpacking import Unpacker
 from luxusbd.jobs.upkeep import Upkeep
 from luxusbd.jobs.vouching import Makers
 from luxusbd.jobs.waiting import SpaceWatch
@@ -189,6 +194,7 @@ class Parts:
             LogoCache(Path(config.paths.cache_dir) / "logos"),
             enabled=config.catalog.logos,
         )
+        self.proofs = Proofs(self.transfers, catalog, keyring)
         self.own_catalogs = OwnCatalogs(self.transfers, catalog)
         self.unmounting = Unmounting(self.registry, launcher, self._staging)
         workshop = Workshop(
@@ -203,6 +209,22 @@ class Parts:
         self.whole_disks = WholeDisks(
             self.registry, device_jobs, workshop, self.unmounting, SavedFiles(state / "probes")
         )
+        unpacker = Unpacker(launcher)
+        self.raw_plans = RawPlans(self.planner, self.registry, self.images, unpacker)
+        probing = Probing(lambda: self.steering.config.devices.probe)
+        self.raw_writes = RawWrites(
+            self.queue,
+            self.registry,
+            self.images,
+            self.downloads,
+            self.planner,
+            self.raw_plans,
+            workshop,
+            jobs=device_jobs,
+            unmounting=self.unmounting,
+            unpacker=unpacker,
+            probing=probing,
+        )
         self.sticks = Sticks(
             self.queue,
             self.registry,
@@ -213,7 +235,7 @@ class Parts:
             jobs=device_jobs,
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
-            probing=lambda: self.steering.config.devices.probe,
+            probing=probing,
             startfiles=StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)

@@ -39,6 +39,7 @@ from luxusbd.stick.model import MIB, Layout, ManifestImage, PartitionRole, Stick
 from luxusbd.stick.text import sanitise_name
 from luxusbd.stick.tools import require_all
 from luxusbd.text import size_text
+from luxusbd.transfer.rawmodel import RawLook
 
 LIFETIME = 600
 """Seconds for which a plan can be used."""
@@ -115,6 +116,12 @@ class StoredPlan:
     images: tuple[Wanted, ...]
     probe: bool | None = None
     """Whether the disks are probed before they are erased; None where the caller does not say."""
+    stream: bool = True
+    """Whether images may be written while they are downloaded."""
+    raw: RawLook | None = None
+    """What is known of the image of a raw plan, where it is stored."""
+    unbootable: bool = False
+    """Whether the image of a raw plan may be one that no firmware starts from a stick."""
 
 
 class Planner:
@@ -127,13 +134,16 @@ class Planner:
         self._policy = policy
         self._plans: dict[str, StoredPlan] = {}
 
-    def resolve(self, caller: Caller, references: Sequence[str], taken: Sequence[str] = ()) -> tuple[Wanted, ...]:
+    def resolve(
+        self, caller: Caller, references: Sequence[str], taken: Sequence[str] = (), *, bootable: bool = True
+    ) -> tuple[Wanted, ...]:
         """Look every reference up and give each image its file name on the stick.
 
         Args:
             caller: on whose behalf; decides which images and catalogue layers are seen.
             references: `image:` or `distro:` references.
             taken: names that are on the stick already.
+            bootable: whether they have to be images that can be started from a file.
 
         Raises:
             InvalidArgumentError: none, too many, or one that is no reference.
@@ -149,7 +159,7 @@ class Planner:
         found: list[Wanted] = []
         names = list(taken)
         for reference in references:
-            wanted = self._resolve_one(caller, reference)
+            wanted = self._resolve_one(caller, reference, bootable=bootable)
             if any(other.content == wanted.content for other in found):
                 raise AlreadyExistsError(f"{reference}: {wanted.title} was named twice")
             name = sanitise_name(wanted.name, names)
@@ -177,6 +187,7 @@ class Planner:
         allow_large: bool = False,
         persistence: Mapping[str, int] = MappingProxyType({}),
         probe: bool | None = None,
+        stream: bool = True,
         dry_run: bool = False,
     ) -> Plan:
         """A plan for a new stick on every device; `persistence` is bytes for changes by references of images.
@@ -187,15 +198,9 @@ class Planner:
             LuxusbError: as `resolve`; a refusal of the guard; `NotEnoughSpaceError` with the figures; `LargeDiskError`
                 unless `allow_large` says that such a disk is meant.
         """
-        self._forget_old()
-        if not dry_run and sum(stored.uid == caller.uid for stored in self._plans.values()) >= MAX_PLANS_PER_UID:
-            raise LimitExceededError(
-                f"you have {MAX_PLANS_PER_UID} plans that are not used; they expire in ten minutes"
-            )
-        if not devices:
-            raise InvalidArgumentError("no device was named")
-        if len(set(devices)) != len(devices):
-            raise InvalidArgumentError("a device was named twice")
+        if not dry_run:
+            self.check_count(caller)
+        check_devices(devices)
         stick_layout.check_options(options)
         # what needs no image comes first: whoever asks with an image that is not there yet is spared the wait for it
         layouts = [self._layout(identity, options) for identity in devices]
@@ -216,12 +221,9 @@ class Planner:
         planned_images = tuple(_planned(wanted, firmware, options, shim) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
         warnings += _renamed(images)
-        warnings += [
-            f"{mount.node} will be unmounted from {printable(mount.point)}; close what is open there"
-            for view, _layout in layouts
-            for mount in view.device.mounts
-        ]
+        warnings += unmounted([view for view, _layout in layouts])
         warnings += _weaker(kind, companion=companion)
+        warnings += _erased_early([wanted for wanted in images if stream and streamable(wanted, kind)])
         warnings += planfirmware.of_stick(firmware, kind, signed)
         if options.certificates and not firmware & SECURE:
             warnings.append("the certificates are of no use: the stick will not start under Secure Boot")
@@ -238,8 +240,24 @@ class Planner:
             warnings=tuple(warnings),
         )
         if not dry_run:
-            self._plans[plan.token] = StoredPlan(plan, caller.uid, images, probe)
+            self.keep(StoredPlan(plan, caller.uid, images, probe, stream))
         return plan
+
+    def check_count(self, caller: Caller) -> None:
+        """Refuse one more plan of somebody who has many.
+
+        Raises:
+            LimitExceededError: he has.
+        """
+        self._forget_old()
+        if sum(stored.uid == caller.uid for stored in self._plans.values()) >= MAX_PLANS_PER_UID:
+            raise LimitExceededError(
+                f"you have {MAX_PLANS_PER_UID} plans that are not used; they expire in ten minutes"
+            )
+
+    def keep(self, stored: StoredPlan) -> None:
+        """Have a plan at hand until it is used or expires."""
+        self._plans[stored.plan.token] = stored
 
     def check_trust(self, stored: StoredImage) -> None:
         """Refuse to write an image that is less sure than the administrator demands.
@@ -300,18 +318,20 @@ class Planner:
         now = time.time()
         self._plans = {token: stored for token, stored in self._plans.items() if stored.plan.expires > now}
 
-    def _resolve_one(self, caller: Caller, reference: str) -> Wanted:
+    def _resolve_one(self, caller: Caller, reference: str, *, bootable: bool) -> Wanted:
         if reference.startswith("image:"):
             stored = self._store.get(caller.uid, reference.removeprefix("image:"))
             self._policy.check_image(stored)
-            return self._of_stored(stored)
-        return self._of_release(caller, *self._catalog.resolve(reference, caller.uid))
+            return self._of_stored(stored, bootable=bootable)
+        return self._of_release(caller, *self._catalog.resolve(reference, caller.uid), bootable=bootable)
 
-    def _of_release(self, caller: Caller, distribution: Distribution, release: Release) -> Wanted:
+    def _of_release(
+        self, caller: Caller, distribution: Distribution, release: Release, *, bootable: bool = True
+    ) -> Wanted:
         held = self._store.held(caller.uid, release.content)
         # one that is not sure enough is downloaded again, which asks its maker and finds the bytes
         if held is not None and held.trust.reaches(self._policy.minimum):
-            return replace(self._of_stored(held), title=release_title(distribution, release))
+            return replace(self._of_stored(held, bootable=bootable), title=release_title(distribution, release))
         self._policy.check_release(release, release_title(distribution, release))
         return Wanted(
             reference=reference_to(distribution, release),
@@ -326,8 +346,9 @@ class Planner:
             trust=self._policy.keyring.achievable(release),
         )
 
-    def _of_stored(self, stored: StoredImage) -> Wanted:
-        check_bootable(stored)
+    def _of_stored(self, stored: StoredImage, *, bootable: bool) -> Wanted:
+        if bootable:
+            check_bootable(stored)
         genuine = self._catalog.find_by_hash(stored.sha256, sha512=stored.sha512)
         return Wanted(
             reference=stored.reference,
@@ -373,6 +394,27 @@ class Planner:
             layout=layout,
             lost_details=self._registry.loss_details(view.device.identity),
         )
+
+
+def check_devices(devices: Sequence[DeviceIdentity]) -> None:
+    """Refuse none, and one that is named twice.
+
+    Raises:
+        InvalidArgumentError: that.
+    """
+    if not devices:
+        raise InvalidArgumentError("no device was named")
+    if len(set(devices)) != len(devices):
+        raise InvalidArgumentError("a device was named twice")
+
+
+def unmounted(views: Sequence[DeviceView]) -> list[str]:
+    """What is said of partitions that are in use by their user."""
+    return [
+        f"{mount.node} will be unmounted from {printable(mount.point)}; close what is open there"
+        for view in views
+        for mount in view.device.mounts
+    ]
 
 
 def check_large(view: DeviceView) -> None:
@@ -460,6 +502,29 @@ def _weaker(kind: Kind, *, companion: bool) -> list[str]:
             f"{kind}: an image whose system cannot be started from it is refused, if need be after its download"
         )
     return warnings
+
+
+def streamable(image: Wanted, kind: Kind) -> bool:
+    """Whether an image may be written to a new stick before all of it is there.
+
+    Not where what it turns out to be decides whether it may be at all, and it can be refused before anything is erased:
+    room for changes is kept by some images only, and exFAT and FAT32 start some only.
+    """
+    return kind is Kind.EXT4 and not image.persistence and arriving(image)
+
+
+def arriving(image: Wanted) -> bool:
+    """Whether an image is still to be downloaded, and known by its sha256."""
+    return image.stored is None and image.release is not None and bool(image.release.sha256)
+
+
+def _erased_early(images: Sequence[Wanted]) -> list[str]:
+    """What is said of images that are written while they come."""
+    if not images:
+        return []
+    them = ", ".join(image.name for image in images)
+    text = f"{them}: written while downloaded, so that the disk is erased before all is there; what does not come is"
+    return [f"{text} left out. The option download_first (--download-first) downloads everything before"]
 
 
 def _renamed(images: Sequence[Wanted]) -> list[str]:

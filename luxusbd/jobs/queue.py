@@ -22,7 +22,7 @@ from luxusbd.errors import (
     LuxusbError,
     host_error,
 )
-from luxusbd.jobs import codec, history
+from luxusbd.jobs import codec, history, shares
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.ledger import JobLedger
 from luxusbd.jobs.model import Job, JobState, Operation, PauseReason
@@ -194,6 +194,8 @@ class JobQueue:
             expected_end=0,
             error_name=error.dbus_name,
             error_message=without_secrets(error.message),
+            devices=(devices := shares.interrupted(job.devices, error)),
+            result=shares.outcome(devices),
             log=history.longer(job.log, error.message),
         )
         await self._store.save(codec.to_row(failed))

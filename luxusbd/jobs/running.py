@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from luxusbd.jobs.model import Job, MirrorShare, PauseReason
+from luxusbd.jobs.model import DeviceShare, Job, MirrorShare, PauseReason
 from luxusbd.jobs.progress import RateMeter
 
 
@@ -76,6 +76,9 @@ class Reporter(Protocol):
     def served(self, entry: Entry, mirrors: tuple[MirrorShare, ...]) -> None:
         """Other mirrors serve, or at other rates."""
 
+    def shared(self, entry: Entry, devices: tuple[DeviceShare, ...]) -> None:
+        """The devices of a job are further, or one is at its end."""
+
     def noted(self, entry: Entry, text: str) -> None:
         """A line for the job's history."""
 
@@ -102,6 +105,10 @@ class JobContext:
     def served_by(self, mirrors: tuple[MirrorShare, ...]) -> None:
         """Say which mirrors serve the job now; cheap while they are the same."""
         self._queue.served(self._entry, mirrors)
+
+    def shared_by(self, devices: tuple[DeviceShare, ...]) -> None:
+        """Say how far each device of the job is; to be followed by `report`, which tells of it."""
+        self._queue.shared(self._entry, devices)
 
     def note(self, text: str) -> None:
         """Add a line to the job's history."""

@@ -82,7 +82,7 @@ class StartFiles:
                 raise from_name(
                     error.dbus_name,
                     f"{image.name} is started by a file that has to be fetched ({wanted.file}, from"
-                    f" {wanted.archives[0]}), and that failed: {error}. Nothing was written; try again, or leave the"
+                    f" {wanted.archives[0]}), and that failed: {error}. It was not written; try again, or leave the"
                     " image out",
                 ) from error
             made.append(started_by(image, file.sha256))

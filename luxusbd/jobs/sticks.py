@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,28 +24,35 @@ from luxusbd.images.model import Certificate, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
+from luxusbd.jobs.arrivals import Arrivals
 from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, wait_for_children
+from luxusbd.jobs.lockstep import Pack
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import (
     Planner,
     StoredPlan,
     Wanted,
+    arriving,
     check_bootable,
     check_companion,
     fetched_sizes,
     room_for_changes,
+    streamable,
 )
+from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane
+from luxusbd.jobs.shares import shares_of
 from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
-from luxusbd.jobs.together import Overall, combine
+from luxusbd.jobs.streams import check_lacking
+from luxusbd.jobs.together import Overall, make_each
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.workshop import AGAIN, Workshop
@@ -56,7 +62,6 @@ from luxusbd.stick.model import (
     ManifestImage,
     MenuChange,
     PartitionRole,
-    Probe,
     StickOperation,
     StickOptions,
 )
@@ -81,9 +86,8 @@ class Sticks:
         unmounting: Unmounting,
         updates: StickUpdates,
         startfiles: StartFiles,
-        probing: Callable[[], bool],
+        probing: Probing,
     ) -> None:
-        """`probing` says whether a disk is probed before it is made a stick, when the caller does not."""
         self._jobs = jobs
         self._unmounting = unmounting
         self._queue = queue
@@ -97,11 +101,14 @@ class Sticks:
         self._updates = updates
         self._startfiles = startfiles
         self._probing = probing
+        self._arrivals = Arrivals(queue, downloads, store, startfiles, self._stored, incoming=downloads.incoming)
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
         self._queue.check_room(caller.uid)
         planned = self._planner.get(caller, token)
+        if planned.plan.raw is not None:
+            raise InvalidArgumentError("this plan was made with the option raw: carry it out with WriteRaw")
         identities = [device.view.device.identity for device in planned.plan.devices]
         for identity in identities:
             self._registry.check_writable(identity)
@@ -143,8 +150,22 @@ class Sticks:
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
-            sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
-            return await self._workshop.work(context, identity, StickOperation.ADD, overall, images=sources)
+            # nothing is lost by it; on which of two partitions an image goes is known only of a whole one
+            streamed = [image for image in images if not view.companion and arriving(image)]
+            async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
+                first = [image for image in images if image not in streamed]
+                sources = await self._fetch(context, caller, first, overall, kind, companion=view.companion)
+                return check_lacking(
+                    await self._workshop.work(
+                        context,
+                        identity,
+                        StickOperation.ADD,
+                        overall,
+                        images=sources,
+                        streams=await self._arrivals.ready(coming),
+                        sequence=tuple(image.name for image in images),
+                    )
+                )
 
         return await self._jobs.submit(
             Operation.ADD,
@@ -347,7 +368,7 @@ class Sticks:
             f"the daemon ended while job {job.id} was at the step {job.stage or 'waiting'!r}; {AGAIN[job.operation]}"
             + (
                 "; what was downloaded is kept"
-                if job.operation in (Operation.CREATE, Operation.ADD, Operation.UPDATE)
+                if job.operation in (Operation.CREATE, Operation.ADD, Operation.UPDATE, Operation.WRITE_RAW)
                 else ""
             )
         )
@@ -381,13 +402,69 @@ class Sticks:
     ) -> Mapping[str, Any]:
         images: Sequence[Wanted] = planned.images
         options = planned.plan.options
-        probe = Probe.QUICK if (self._probing() if planned.probe is None else planned.probe) else Probe.NONE
-        overall = Overall(context, 2 * sum(image.size for image in images), len(identities))
+        views = [device.view for device in planned.plan.devices]
+        overall = Overall(context, 2 * sum(image.size for image in images), len(identities), shares=shares_of(views))
         kind = Kind(options.filesystem)
-        sources = await self._fetch(context, caller, images, overall, kind, companion=options.companion > 0)
-        # what was downloaded meanwhile may keep no changes, or not here
-        images = [replace(image, stored=self._stored(caller, image)) for image in images]
-        rooms = room_for_changes(images, options)
+        streamed = [image for image in images if planned.stream and streamable(image, kind)]
+        async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
+            first = [image for image in images if image not in streamed]
+            sources = await self._fetch(context, caller, first, overall, kind, companion=options.companion > 0)
+            streams = await self._arrivals.ready(coming)
+            # what was downloaded meanwhile may keep no changes, or not here
+            first = [replace(image, stored=self._stored(caller, image)) for image in first]
+            rooms = room_for_changes(first, options)
+            coming_images = streams.images if streams is not None else ()
+            self._check_capacity(identities, options, (*sources, *coming_images), rooms)
+            refused: dict[str, LuxusbError] = {}
+            for identity in identities:
+                # before the first worker starts, whose mount namespace begins as a copy of this machine's
+                try:
+                    await self._unmounting.release(identity)
+                except LuxusbError as error:
+                    refused[identity.id] = error
+
+            making = [identity.id for identity in identities if identity.id not in refused]
+            if len(making) > 1 and sources:
+                nodes = {view.device.identity.id: name_of(view) for view in views}
+
+                def drops(device_id: str) -> None:
+                    context.note(f"{nodes[device_id]} is much slower than the others and reads the images for itself")
+
+                overall.pack = Pack.of(making, sum(image.size for image in sources), drops)
+
+            async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
+                if (refusal := refused.get(identity.id)) is not None:
+                    raise refusal
+                return check_lacking(
+                    await self._workshop.work(
+                        context,
+                        identity,
+                        StickOperation.CREATE,
+                        overall,
+                        images=sources,
+                        options=options,
+                        probe=self._probing.first(self._registry.current(identity), planned.probe),
+                        persist=tuple((image.name, image.persistence) for image in images if image.persistence),
+                        streams=streams,
+                        sequence=tuple(image.name for image in images),
+                    )
+                )
+
+            return await make_each(overall, identities, make)
+
+    def _check_capacity(
+        self,
+        identities: Sequence[DeviceIdentity],
+        options: StickOptions,
+        sources: Sequence[ManifestImage],
+        rooms: Mapping[PartitionRole, int],
+    ) -> None:
+        """Refuse images that turned out too large for the sticks that were planned.
+
+        Raises:
+            NotEnoughSpaceError: with the figures; nothing was erased.
+        """
+        kind = Kind(options.filesystem)
         for identity in identities:
             layout = stick_layout.plan(identity.size, options)
             capacity = stick_layout.capacity(layout, kind)
@@ -400,31 +477,6 @@ class Sticks:
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
                     " nothing was erased"
                 )
-        refused: dict[str, LuxusbError] = {}
-        for identity in identities:
-            # before the first worker starts, whose mount namespace begins as a copy of this machine's
-            try:
-                await self._unmounting.release(identity)
-            except LuxusbError as error:
-                refused[identity.id] = error
-
-        async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
-            if (refusal := refused.get(identity.id)) is not None:
-                raise refusal
-            return await self._workshop.work(
-                context,
-                identity,
-                StickOperation.CREATE,
-                overall,
-                images=sources,
-                options=options,
-                probe=probe,
-                persist=tuple((image.name, image.persistence) for image in images if image.persistence),
-            )
-
-        # a disk that cannot be had keeps none of the others from being made
-        outcomes = await asyncio.gather(*(make(identity) for identity in identities), return_exceptions=True)
-        return combine(identities, outcomes)
 
     async def _fetch(
         self,

@@ -141,6 +141,8 @@ class TransferLink:
                     source=str(params.get("source", ""))[:255],
                     note=str(params.get("note", ""))[:500],
                     sources=sources_of(params),
+                    prefix=None if params.get("prefix") is None else integer_of(params, "prefix"),
+                    floor=integer_of(params, "floor"),
                 )
             )
 

@@ -32,10 +32,10 @@ from luxusbd.stick.model import StickContents
 from luxusbd.text import clean
 from luxusbd.transfer.codec import digests_from_json, result_from_json
 from luxusbd.transfer.feeds.transcript import MAX_TRANSCRIPT
-from luxusbd.transfer.importcodec import proof_from_json, received_from_json
+from luxusbd.transfer.importcodec import image_proof_from_json, proof_from_json, received_from_json
 from luxusbd.transfer.importmodel import Order, Received
 from luxusbd.transfer.logo import Logo, logo_from_json
-from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, word_from_json
+from luxusbd.transfer.makerscodec import claim_to_json, directions_from_json, sizes_from_json, word_from_json
 from luxusbd.transfer.model import (
     Claim,
     Digest,
@@ -173,6 +173,14 @@ class Transfers(TransferLink):
         fds = [fd for fd in (sums, signature, key) if fd is not None]
         return proof_from_json(await self._alone_if_deadly("prove", params, fds))
 
+    async def prove_image(self, image: int, signature: int, key: int) -> Proof:
+        """Who signed the image behind a descriptor.
+
+        Raises:
+            LuxusbError: as `luxusbd.transfer.proof.prove_image`.
+        """
+        return image_proof_from_json(await self._alone_if_deadly("prove-image", {}, [image, signature, key]))
+
     async def vouch(self, claim: Claim, key: int | None, image: int | None = None) -> MakersWord:
         """Ask the maker of an image for his word; with a descriptor of the `image` for its own signature.
 
@@ -182,6 +190,22 @@ class Transfers(TransferLink):
         params = {**claim_to_json(claim), "key": key is not None, "image": image is not None}
         answer = await self._alone_if_deadly("vouch", params, [fd for fd in (key, image) if fd is not None])
         return _sane(word_from_json, answer)
+
+    async def proofs(self, claim: Claim, key: int | None, rooms: Sequence[int]) -> tuple[int, ...]:
+        """Fetch the signed list of hashes, its signature and the key; how many bytes of each are in `rooms`.
+
+        Args:
+            claim: what is to be looked for.
+            key: a descriptor of keys that are at hand.
+            rooms: files in memory, in that order; what is missing has no bytes.
+
+        Raises:
+            UntrustedError: the maker's word cannot be had by the pinned key.
+            VerificationError: as `vouch`.
+        """
+        params = {**claim_to_json(claim), "key": key is not None}
+        answer = await self._alone_if_deadly("proofs", params, [*((key,) if key is not None else ()), *rooms])
+        return _sane(lambda told: sizes_from_json(told, [os.fstat(room).st_size for room in rooms]), answer)
 
     async def metalink(self, url: str, name: str, digests: Sequence[Digest], size: int) -> Directions:
         """What a metalink says of a file."""

@@ -150,9 +150,11 @@ class ImportOptions:
     sums_name: str = ""
     """Under which name the image stands in it; empty: under its display name."""
     signature: int | None = None
-    """A detached signature of the list."""
+    """A detached signature of the list, without one of the image itself."""
     key: int | None = None
-    """OpenPGP public keys, one of which has to have signed the list."""
+    """OpenPGP public keys, one of which has to have signed the list or the image."""
+    keep_packed: bool = False
+    """Whether a compressed image stays so in the store, for WriteRaw alone."""
 
 
 class PrunedKind(StrEnum):
@@ -244,8 +246,32 @@ class PlannedDevice:
 
 
 @dataclass(frozen=True)
+class RawWishes:
+    """What a caller says of an image that is to be written byte for byte."""
+
+    bmap: int | None = None
+    """A block map, whose descriptor stays the caller's."""
+    unbootable: bool = False
+    """Whether an image that no firmware starts from a stick is meant."""
+
+
+@dataclass(frozen=True)
+class RawPlan:
+    """What WriteRaw will do with the one image of a plan."""
+
+    packing: str
+    """How the image is compressed, or empty."""
+    size: int
+    """Bytes on the disk, 0 when they are known at its end alone."""
+    starts: str
+    """hybrid, disk, optical or nothing, as `luxusbd.images.startable.Starts`; unknown before the download."""
+    mapped: int = 0
+    """Bytes that the block map has written, 0 without one."""
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What CreateStick will do; valid once, for the same uid, until it expires."""
+    """What CreateStick or WriteRaw will do; valid once, for the same uid, until it expires."""
 
     token: str
     expires: int
@@ -256,6 +282,8 @@ class Plan:
     firmware: frozenset[Firmware]
     secure_boot: bool
     warnings: tuple[str, ...]
+    raw: RawPlan | None = None
+    """Set for WriteRaw."""
 
 
 @dataclass(frozen=True)

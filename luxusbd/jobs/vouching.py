@@ -49,22 +49,27 @@ def digests_of(release: Release) -> tuple[Digest, ...]:
 
 def word_params_of(release: Release) -> Mapping[str, Any]:
     """What a download job keeps of a release to find out who vouches for it."""
-    digests = digests_of(release)
-    file = name_in_lists(release.iso_url)
-    claim = Claim(
+    claim = claim_of(release)
+    return {
+        "digests": [asdict(digest) for digest in digests_of(release)],
+        "claim": claim_to_json(claim) if claim is not None else None,
+        "metalink": release.metalink,
+        "file": name_in_lists(release.iso_url),
+    }
+
+
+def claim_of(release: Release) -> Claim | None:
+    """What is to be looked for at a release's maker; None when the catalogue knows no signature of it."""
+    if release.trust is not Trust.SIGNED:
+        return None
+    return Claim(
         fingerprint=release.key_fingerprint,
-        names=(file,),
-        digests=digests,
+        names=(name_in_lists(release.iso_url),),
+        digests=digests_of(release),
         sums_url=release.sums_url,
         signature_url=release.signature_url,
         key_url=release.key_url,
     )
-    return {
-        "digests": [asdict(digest) for digest in digests],
-        "claim": claim_to_json(claim) if release.trust is Trust.SIGNED else None,
-        "metalink": release.metalink,
-        "file": file,
-    }
 
 
 def name_in_lists(url: str) -> str:

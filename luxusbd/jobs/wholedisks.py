@@ -20,7 +20,9 @@ from luxusbd.jobs.together import Overall
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.views import Caller
 from luxusbd.jobs.workshop import Workshop
+from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import Probe, StickOperation, StickOptions
+from luxusbd.stick.wholedisk import check_plain
 
 
 class WholeDisks:
@@ -53,20 +55,14 @@ class WholeDisks:
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, identity.size, 1)
             if mode is Probe.FULL:
-                result = await self._workshop.work(context, identity, StickOperation.PROBE, overall, probe=mode)
-                self._saved.drop(identity)
-                return result
-            saved = await asyncio.to_thread(self._saved.open, identity)
+                return await self._workshop.work(context, identity, StickOperation.PROBE, overall, probe=mode)
+            files = await asyncio.to_thread(self._saved.open, identity.size)
             try:
-                result = await self._workshop.work(
-                    context, identity, StickOperation.PROBE, overall, probe=mode, saved=saved
+                return await self._workshop.work(
+                    context, identity, StickOperation.PROBE, overall, probe=mode, saved=files.fds
                 )
             finally:
-                empty = os.fstat(saved).st_size == 0
-                os.close(saved)
-                if empty:
-                    self._saved.drop(identity)
-            return result
+                files.close()
 
         return await self._jobs.submit(
             Operation.PROBE, caller, [identity], run, title=name_of(view), params={"mode": mode.value}
@@ -83,12 +79,11 @@ class WholeDisks:
         view = self._registry.check_writable(identity)
         if not allow_large:
             check_large(view)
+        check_plain(Kind(options.filesystem), identity.size)
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             overall = Overall(context, 1, 1)
-            result = await self._workshop.work(context, identity, StickOperation.RESTORE, overall, options=options)
-            self._saved.drop(identity)
-            return result
+            return await self._workshop.work(context, identity, StickOperation.RESTORE, overall, options=options)
 
         return await self._jobs.submit(Operation.RESTORE, caller, [identity], run, title=name_of(view), params={})
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from luxusbd.children.launch import Launcher
-from luxusbd.children.protocol import Params
+from luxusbd.children.protocol import Channel, Params
 from luxusbd.errors import InterruptedJobError
+from luxusbd.jobs.lockstep import Pack
 from luxusbd.stick.codec import order_to_json
 from luxusbd.stick.model import StickOrder, StickProgress
+
+_T = TypeVar("_T")
 
 
 async def execute(
@@ -22,6 +27,9 @@ async def execute(
     directory: Path,
     progress: Callable[[StickProgress], None],
     on_pause: Callable[[Callable[[bool], None] | None], None],
+    feed: Callable[[Channel], Coroutine[Any, Any, None]] | None = None,
+    pack: Pack | None = None,
+    name: str = "",
 ) -> Mapping[str, Any]:
     """Carry an order out in a process of its own.
 
@@ -33,14 +41,21 @@ async def execute(
             is killed removes nothing.
         progress: is told how far it is.
         on_pause: takes the hook that stops and continues the process.
+        feed: tells the worker of the order's streams, meanwhile.
+        pack: whom it keeps in step with while it reads the images; None for nobody.
+        name: what it is called there.
 
     Raises:
         LuxusbError: what the worker answered; `InterruptedJobError` when it died.
     """
     stage = "start"
 
-    def event(_name: str, params: Params) -> None:
+    def event(kind: str, params: Params) -> None:
         nonlocal stage
+        if kind == "reading":
+            if pack is not None:
+                pack.told(name, int(params["at"]), int(params["wants"]))
+            return
         now = StickProgress(
             stage=str(params["stage"]),
             bytes_done=int(params["bytes_done"]),
@@ -56,12 +71,32 @@ async def execute(
             # stops the tools that it runs, too; what the kernel has accepted is written all the same
             running.signal(signal.SIGSTOP if paused else signal.SIGCONT)
 
+        async def send(limit: int) -> None:
+            await running.channel.event("read", {"limit": limit})
+
         on_pause(pause)
         try:
-            result: Mapping[str, Any] = await running.channel.request("execute", order_to_json(order), fds)
+            async with contextlib.nullcontext() if pack is None else pack.member(name, send):
+                asked = running.channel.request("execute", order_to_json(order), fds)
+                result: Mapping[str, Any] = await (_beside(asked, feed(running.channel)) if feed is not None else asked)
         except InterruptedJobError:
             raise InterruptedJobError(f"the process that writes the stick ended during the step {stage!r}") from None
         finally:
             on_pause(None)
             running.signal(signal.SIGCONT)
         return result
+
+
+async def _beside(asked: Coroutine[Any, Any, _T], feeding: Coroutine[Any, Any, None]) -> _T:
+    """What `asked` brings, with `feeding` going on meanwhile; when that fails, nothing more will come."""
+    answer = asyncio.ensure_future(asked)
+    feeder = asyncio.ensure_future(feeding)
+    try:
+        await asyncio.wait({answer, feeder}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            feeder.result()
+        return await answer
+    finally:
+        for task in (answer, feeder):
+            task.cancel()
+        await asyncio.gather(answer, feeder, return_exceptions=True)

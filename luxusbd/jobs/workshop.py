@@ -23,12 +23,14 @@ from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.running import JobContext
+from luxusbd.jobs.streams import Streams
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.stick.model import (
     ManifestImage,
     MenuChange,
     Probe,
+    RawImage,
     SourceImage,
     StickOperation,
     StickOptions,
@@ -51,6 +53,8 @@ AGAIN = {
     Operation.PROBE: "what it overwrote is kept on this machine: probe the disk again, and it is put back first; what a"
     " full probe has written is gone",
     Operation.RESTORE: "the disk has no filesystem: restore it again",
+    Operation.WRITE_RAW: "unless nothing was written yet, the disk was erased and starts nothing: write the image"
+    " again, or make it a plain drive (luxusb restore)",
     Operation.ADOPT: "no image was touched: adopt the stick again",
 }
 """What helps when a job of this kind was cut."""
@@ -92,10 +96,14 @@ class Workshop:
         change: MenuChange | None = None,
         target: int | None = None,
         probe: Probe = Probe.NONE,
-        saved: int | None = None,
+        saved: Sequence[int] = (),
+        streams: Streams | None = None,
+        sequence: tuple[str, ...] = (),
+        raw: RawImage | None = None,
     ) -> Mapping[str, Any]:
-        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` the
-        file for what a quick probe overwrites.
+        """Let a worker carry out one order; `target` is the device where it is open and locked already, `saved` what
+        the order's `saved` is. The descriptors of `saved` and `raw` stay the caller's. `streams` brings images that
+        are still being downloaded, `sequence` is the order of all new ones then.
 
         Raises:
             LuxusbError: what the worker says, or that the device is gone.
@@ -122,21 +130,38 @@ class Workshop:
                 persist=persist,
                 change=change or MenuChange(),
                 probe=probe,
+                streams=streams.images if streams is not None else (),
+                sequence=sequence,
+                in_step=overall.pack is not None,
+                raw=raw,
+                saved=(-1,) * len(saved),
             )
-            if saved is not None:
-                fds.append(os.dup(saved))
+            fds += [os.dup(each) for each in saved]
+            if raw is not None and raw.packed:
+                fds.append(os.dup(raw.pipe))
+
+            noted = ""
 
             def progress(now: StickProgress) -> None:
+                nonlocal noted
                 overall.device(identity.id, now)
-                if now.note:
-                    context.note(now.note)
+                if now.note and now.note != noted:
+                    # several workers that say theirs in turn would fill the history with it
+                    noted = now.note
+                    context.note(f"{device.node}: {now.note}" if overall.devices > 1 else now.note)
 
             def on_pause(hook: Callable[[bool], None] | None) -> None:
                 overall.on_pause(identity.id, hook)
 
             async with self._room(context.job) as directory:
                 return await worker.execute(
-                    self._launcher, order, fds, directory=directory, progress=progress, on_pause=on_pause
+                    *(self._launcher, order, fds),
+                    directory=directory,
+                    progress=progress,
+                    on_pause=on_pause,
+                    feed=streams.feed if streams is not None else None,
+                    pack=overall.pack,
+                    name=identity.id,
                 )
         except InterruptedJobError as error:
             raise InterruptedJobError(f"{error}; {AGAIN[context.job.operation]}") from None

@@ -168,7 +168,7 @@ class MediumReader:
             start = offset // ALIGNMENT * ALIGNMENT
             skip = offset - start
             wanted = min(CHUNK, -(-(skip + length) // ALIGNMENT) * ALIGNMENT)
-            got = self._fill(start, wanted)
+            got = self._fill(start, memoryview(self._buffer)[:wanted])
             piece = self._buffer[skip : min(got, skip + length)]
             if not piece:
                 raise DeviceError(f"the medium could not be read at byte {offset}")
@@ -177,11 +177,37 @@ class MediumReader:
             length -= len(piece)
         return b"".join(parts)
 
-    def _fill(self, start: int, wanted: int) -> int:
+    def read_into(self, buffer: memoryview, offset: int, length: int) -> memoryview:
+        """As `read_at`, into a buffer that the caller gives, and so by any number of threads at once.
+
+        Args:
+            buffer: begins at the start of a page, and has room for `length` bytes and a page more.
+            offset: of the first byte.
+            length: bytes.
+
+        Returns:
+            The part of `buffer` with the bytes.
+        """
+        if offset < 0 or length < 0 or offset + length > self._size:
+            raise DeviceError(f"bytes {offset} to {offset + length} lie beyond the medium of {self._size} bytes")
+        start = offset // ALIGNMENT * ALIGNMENT
+        skip = offset - start
+        wanted = -(-(skip + length) // ALIGNMENT) * ALIGNMENT
+        done = 0
+        while done < skip + length:
+            # the page in which a read ended early is read once more
+            again = done // ALIGNMENT * ALIGNMENT
+            got = again + self._fill(start + again, buffer[again:wanted])
+            if got <= done:
+                raise DeviceError(f"the medium could not be read at byte {start + done}")
+            done = got
+        return buffer[skip : skip + length]
+
+    def _fill(self, start: int, target: memoryview) -> int:
         try:
             if not self._direct:
                 os.fdatasync(self._source)
-                os.posix_fadvise(self._fd, start, wanted, os.POSIX_FADV_DONTNEED)
-            return os.preadv(self._fd, [memoryview(self._buffer)[:wanted]], start)
+                os.posix_fadvise(self._fd, start, len(target), os.POSIX_FADV_DONTNEED)
+            return os.preadv(self._fd, [target], start)
         except OSError as error:
             raise translated(error, "reading") from error

@@ -169,6 +169,16 @@ def spread(first: int, end: int, count: int) -> tuple[int, ...]:
     return tuple(first + index * (length - 1) // (count - 1) for index in range(count))
 
 
+def twins(first: int, end: int) -> tuple[int, ...]:
+    """Blocks in [first, end) that lie a power of two before the last one, in ascending order.
+
+    Where a disk answers for what it does not have out of a part of its end, over and over, a mark of the last block is
+    read from one of the others: such parts have the sizes of what flash is organised in.
+    """
+    last = end - 1
+    return tuple(sorted(last - (1 << bit) for bit in range(max(last, 1).bit_length()) if last - (1 << bit) >= first))
+
+
 def tail(states: Sequence[State]) -> int:
     """How many at the end of an ascending sequence do not hold."""
     return sum(1 for _each in itertools.takewhile(lambda state: not state.holds, reversed(states)))
@@ -215,7 +225,8 @@ def verdict(found: Sequence[Region], size: int, wraps: int = 0) -> tuple[Verdict
     # where a disk wraps, the mark of another block shows that the place itself holds what is written last
     holds = [region.state.holds or (wraps > 0 and region.state is State.WRAPPED) for region in real]
     lasting = max((index + 1 for index, each in enumerate(holds) if each), default=0)
-    if not all(holds[:lasting]):
+    if not lasting or not all(holds[:lasting]):
+        # a disk that holds nothing at all is no smaller one: worn-out flash makes itself read-only
         return Verdict.FAILS, sum(region.size for region in found if region.state.holds)
     end = real[lasting].start if lasting < len(real) else wraps or size
     if wraps:

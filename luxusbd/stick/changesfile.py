@@ -13,12 +13,12 @@ from pathlib import Path
 from luxusbd import process
 from luxusbd.errors import NotEnoughSpaceError, ToolFailedError
 from luxusbd.images.model import Persistence
-from luxusbd.stick import kinds, room, skeleton
+from luxusbd.stick import copying, kinds, room, skeleton
 from luxusbd.stick.blockio import CHUNK, finish, in_thread
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.isofiles import StickFile
 from luxusbd.stick.layout import BLOCK
-from luxusbd.stick.session import SYNC_EVERY, Session
+from luxusbd.stick.session import Session
 
 _FREE = re.compile(rb"^  Free blocks: *(.*)$", re.MULTILINE)
 _COUNT = re.compile(rb"^Block count: *(\d+)$", re.MULTILINE)
@@ -56,27 +56,30 @@ async def write(session: Session, made: Path, size: int, path: str, old: Content
     try:
         source = await in_thread(os.open, made, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            unsynced = 0
-            for start, length in spans:
-                for offset in range(start, start + length, CHUNK):
-                    count = min(CHUNK, start + length - offset)
-                    data = (await in_thread(os.pread, source, count, offset)).ljust(count, b"\0")
-                    if old is not None:
-                        data = await in_thread(old.completed, data, offset)
-                    await in_thread(sink.write, memoryview(data), offset)
-                    unsynced += count
-                    if unsynced >= SYNC_EVERY:
-                        await in_thread(sink.sync)
-                        session.progress.advance(unsynced)
-                        unsynced = 0
-            await in_thread(sink.sync)
-            session.progress.advance(unsynced)
+            await copying.copy(_Made(source, old), sink, spans, (), copying.AtOnce(session.progress.advance))
         finally:
             os.close(source)
     finally:
         await in_thread(sink.close)
     session.after_step("persistence-written")
     await session.room.publish(partial, path)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A `copying.Source`."""
+
+    fd: int
+    old: Contents | None
+
+    async def read(self, offset: int, target: memoryview) -> int:
+        """Fill `target`; the file may end before the filesystem does."""
+        return await in_thread(self._read, offset, target)
+
+    def _read(self, offset: int, target: memoryview) -> int:
+        data = os.pread(self.fd, len(target), offset).ljust(len(target), b"\0")
+        target[:] = data if self.old is None else self.old.completed(data, offset)
+        return len(target)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from luxusbd.errors import DeviceDamagedError, DeviceMountedError, InternalError, MalformedImageError
 from luxusbd.stick import clusterfsck, clustermake, detect, fsck, partition, room
-from luxusbd.stick.blockio import in_thread, sync, translated, write_all
+from luxusbd.stick.blockio import in_thread, translated
 from luxusbd.stick.clusterblocks import FileBlocks
 from luxusbd.stick.clusters import Run
 from luxusbd.stick.clusterwriter import ClusterWriter
 from luxusbd.stick.exfat import ExFat
 from luxusbd.stick.fat32 import Fat32
 from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.mediumwriter import MediumWriter
 from luxusbd.stick.model import Layout, PartitionRole
 
 _DEEPEST = 64
@@ -116,6 +117,17 @@ class ClusterRoom:
         runs = await in_thread(self._writer.allocate, path, size)
         return _RunSink(self._fd, self._part.start, self._writer, runs, size)
 
+    async def reopen(self, path: str, size: int) -> room.Sink:
+        """Go on with a file that was allocated."""
+
+        def runs() -> tuple[Run, ...]:
+            entry = self._writer.fs.lookup(path)
+            if entry is None or entry.size != size:
+                raise DeviceDamagedError(f"{path} was changed while it was written")
+            return tuple(self._writer.fs.runs(entry))
+
+        return _RunSink(self._fd, self._part.start, self._writer, await in_thread(runs), size)
+
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file, over one that may be there."""
         await in_thread(self._writer.publish, old, new)
@@ -176,7 +188,7 @@ class _RunSink:
         runs: Sequence[Run],
         size: int,
     ) -> None:
-        self._fd = fd
+        self._medium = MediumWriter(fd)
         self._size = size
         cluster = writer.fs.cluster_size
         self._parts: list[tuple[int, int, int]] = []
@@ -185,16 +197,19 @@ class _RunSink:
             self._parts.append((at, start + writer.fs.place(run.first), run.count * cluster))
             at += run.count * cluster
 
-    def write(self, data: memoryview, offset: int) -> None:
+    def write(self, data: memoryview, offset: int) -> int:
         if offset + len(data) > self._size:
             raise InternalError("a write beyond the end of an image")
+        accepted = 0
         for first, place, length in self._parts:
             begin, end = max(first, offset), min(first + length, offset + len(data))
             if begin < end:
-                write_all(self._fd, data[begin - offset : end - offset], place + begin - first)
+                accepted += self._medium.write(data[begin - offset : end - offset], place + begin - first)
+        return accepted
 
-    def sync(self) -> None:
-        sync(self._fd)
+    def sync(self) -> int:
+        return self._medium.sync()
 
     def close(self) -> None:
         """The descriptor is the caller's."""
+        self._medium.close()

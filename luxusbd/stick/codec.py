@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from luxusbd.errors import InternalError
+from luxusbd.images import blockmap
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.isofiles import FileKind, FoundFile
 from luxusbd.stick.model import (
     MenuChange,
     Probe,
+    RawImage,
     SourceImage,
     StickContents,
     StickOperation,
@@ -41,12 +43,23 @@ def order_to_json(order: StickOrder) -> dict[str, Any]:
         "persist": [list(each) for each in order.persist],
         "change": {name: value for name, value in asdict(order.change).items() if value is not None},
         "probe": order.probe.value,
+        "streams": [manifests.image_to_json(image) for image in order.streams],
+        "sequence": list(order.sequence),
+        "in_step": order.in_step,
+        **({"raw": _raw_to_json(order.raw)} if order.raw is not None else {}),
+        "saved": len(order.saved),
     }
 
 
+def _raw_to_json(raw: RawImage) -> dict[str, Any]:
+    found = blockmap.to_json(raw.map) if raw.map is not None else None
+    return {"size": raw.size, "packed": raw.packed, "map": found}
+
+
 def order_fds(order: StickOrder) -> tuple[int, ...]:
-    """The descriptors that go with an order: the target, the images in the order of `add`, then `saved`."""
-    return (order.fd, *(source.fd for source in order.add), *((order.saved,) if order.saved >= 0 else ()))
+    """The descriptors that go with an order: the target, the images in the order of `add`, `saved`, then the pipe."""
+    pipe = order.raw.pipe if order.raw is not None else -1
+    return (order.fd, *(source.fd for source in order.add), *order.saved, *((pipe,) if pipe >= 0 else ()))
 
 
 def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrder:
@@ -55,9 +68,10 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
     Raises:
         InternalError: the number of descriptors does not fit.
     """
-    probe, images = Probe(document["probe"]), len(document["add"])
-    keeps = document["operation"] == StickOperation.PROBE and probe is Probe.QUICK
-    if len(fds) != 1 + images + keeps:
+    images, saved = len(document["add"]), document["saved"]
+    raw = document.get("raw")
+    piped = raw is not None and raw["packed"]
+    if len(fds) != 1 + images + saved + piped:
         raise InternalError(f"{len(fds)} descriptors came with an order for {images} images")
     return StickOrder(
         operation=StickOperation(document["operation"]),
@@ -74,8 +88,19 @@ def order_from_json(document: Mapping[str, Any], fds: Sequence[int]) -> StickOrd
         found=tuple(manifests.image_from_json(image) for image in document["found"]),
         persist=tuple((name, size) for name, size in document["persist"]),
         change=_change_from_json(document["change"]),
-        probe=probe,
-        saved=fds[-1] if keeps else -1,
+        probe=Probe(document["probe"]),
+        in_step=document["in_step"],
+        saved=tuple(fds[1 + images : 1 + images + saved]),
+        streams=tuple(manifests.image_from_json(image) for image in document["streams"]),
+        sequence=tuple(document["sequence"]),
+        raw=_raw_from_json(raw, fds[-1]) if raw is not None else None,
+    )
+
+
+def _raw_from_json(document: Mapping[str, Any], last: int) -> RawImage:
+    packed, found = bool(document["packed"]), document["map"]
+    return RawImage(
+        document["size"], packed, last if packed else -1, blockmap.from_json(found) if found is not None else None
     )
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from luxusbd import process
 from luxusbd.errors import InternalError, NotEnoughSpaceError, ToolFailedError
 from luxusbd.stick import fsck, reader, room
-from luxusbd.stick.blockio import finish, in_thread, read_at, sync, write_all
+from luxusbd.stick.blockio import finish, in_thread, read_at, sync
 from luxusbd.stick.ext4 import Ext4
 from luxusbd.stick.filesystem import Extent
+from luxusbd.stick.mediumwriter import MediumWriter
 from luxusbd.stick.model import Layout, PartitionRole
 from luxusbd.text import size_text
 
@@ -133,8 +134,13 @@ class FileRoom:
             f"fallocate {name} 0 {(size - 1) // block}",
             f"sif {name} size {size}",
         )
-        extents = await in_thread(lambda: self._filesystem().extents(path))
-        return _ExtentSink(self._fd, self._part.start, block, extents, size)
+        return await self.reopen(path, size)
+
+    async def reopen(self, path: str, size: int) -> room.Sink:
+        """Go on with a file that was allocated."""
+        filesystem = await in_thread(self._filesystem)
+        extents = await in_thread(filesystem.extents, path)
+        return _ExtentSink(self._fd, self._part.start, filesystem.block_size, extents, size)
 
     async def publish(self, old: str, new: str) -> None:
         """Mark the blocks as written and rename."""
@@ -236,29 +242,32 @@ class FileRoom:
 
 class _ExtentSink:
     def __init__(self, fd: int, start: int, block: int, extents: tuple[Extent, ...], size: int) -> None:
-        self._fd = fd
         self._start = start
         self._block = block
         self._extents = extents
         self._size = size
         if sum(extent.length for extent in extents) * block < size:
             raise NotEnoughSpaceError("the data partition has too few free blocks for the image")
+        self._medium = MediumWriter(fd)
 
-    def write(self, data: memoryview, offset: int) -> None:
+    def write(self, data: memoryview, offset: int) -> int:
         if offset + len(data) > self._size:
             raise InternalError("a write beyond the end of an image")
+        accepted = 0
         while data:
             position, room_left = self._place(offset)
             count = min(room_left, len(data))
-            write_all(self._fd, data[:count], position)
+            accepted += self._medium.write(data[:count], position)
             data = data[count:]
             offset += count
+        return accepted
 
-    def sync(self) -> None:
-        sync(self._fd)
+    def sync(self) -> int:
+        return self._medium.sync()
 
     def close(self) -> None:
         """The descriptor is the caller's."""
+        self._medium.close()
 
     def _place(self, offset: int) -> tuple[int, int]:
         for extent in self._extents:

@@ -13,6 +13,8 @@ GIB = 1024 * MIB
 FAT32_LARGEST_FILE = (1 << 32) - 1
 FAT32_LARGEST_PARTITION = (1 << 32) * 512 - MIB
 """Bytes: the count of sectors has 32 bits (FAT 1.03, BPB_TotSec32)."""
+FAT32_SMALLEST_PARTITION = 34 * MIB
+"""Bytes: less is fewer clusters of one sector than FAT32 has, and what reads it takes it for FAT16."""
 LABEL_LIMIT = 11
 """Characters of a label on FAT32 and exFAT."""
 _FEWEST_CLUSTERS = 68000

@@ -9,13 +9,13 @@ import re
 from dataclasses import dataclass
 
 from luxusbd.errors import DeviceDamagedError, MalformedImageError
+from luxusbd.stick import copying, menu
 from luxusbd.stick import manifest as manifests
-from luxusbd.stick import menu
 from luxusbd.stick.blockio import in_thread
 from luxusbd.stick.filesystem import DataFilesystem
 from luxusbd.stick.isofiles import looks_like_an_image
 from luxusbd.stick.model import Manifest
-from luxusbd.stick.session import Session, hash_file
+from luxusbd.stick.session import Session
 
 DIRECTORY = "/lost+found"
 MAX_ENTRIES = 1000
@@ -70,7 +70,7 @@ async def restore_images(session: Session, manifest: Manifest) -> tuple[str, ...
             continue
         session.progress.stage("read-back", file.name)
         try:
-            sha256 = await hash_file(session.fd, session.layout, file.path, file.size, session.progress)
+            sha256 = await copying.hash_file(session.fd, session.layout, file.path, file.size, session.progress)
         except MalformedImageError:
             continue
         for image in images:

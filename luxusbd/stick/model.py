@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Protocol
 
 from luxusbd.catalog.model import Trust
-from luxusbd.images.model import CUSTOM, BootEntry, Certificate, Firmware, Persistence, Store
+from luxusbd.images.model import CUSTOM, BlockMap, BootEntry, Certificate, Firmware, Persistence, Store
 
 MIB = 1024 * 1024
 
@@ -250,8 +251,27 @@ class StickOperation(StrEnum):
     """Find out what the disk holds, as `probe` says."""
     RESTORE = "restore"
     """Make it a plain drive with the filesystem and the label of the options."""
+    WRITE_RAW = "write-raw"
+    """Write the one image of `add` byte for byte, as `raw` says."""
     REBUILD = "rebuild"
     """As REPAIR, for a stick without a manifest, whose images are `found`."""
+
+
+class Pace(Protocol):
+    """Is asked before every read of an image, in the loop."""
+
+    async def before(self, count: int) -> None:
+        """Wait until `count` bytes more may be read; those of the calls before are read by now."""
+
+
+class FreePace:
+    """Nobody else reads the same."""
+
+    async def before(self, count: int) -> None:
+        """See `Pace`."""
+
+
+FREE_PACE = FreePace()
 
 
 @dataclass(frozen=True)
@@ -264,6 +284,19 @@ class SourceImage:
     sha512: str = ""
     """What it has to be besides, where this hash alone vouches for it: its sha256 was told by a process without
     privileges."""
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """What there is to know of an image that is written byte for byte."""
+
+    size: int
+    """Its bytes on the disk, 0 when they are known at its end alone."""
+    packed: bool = False
+    """Whether the file is compressed, and what is in it comes through `pipe`, in frames."""
+    pipe: int = -1
+    """In the worker's own numbering."""
+    map: BlockMap | None = None
 
 
 @dataclass(frozen=True)
@@ -288,9 +321,20 @@ class StickOrder:
     change: MenuChange = MenuChange()
     """For REFRESH."""
     probe: Probe = Probe.NONE
-    """For PROBE, and for CREATE before anything is erased."""
-    saved: int = -1
-    """For a quick PROBE: a file of the core for what it overwrites, in the worker's own numbering."""
+    """For PROBE, and for CREATE and WRITE_RAW before anything is erased."""
+    in_step: bool = False
+    """Whether workers of other sticks read the same images at the same time, so that the core sets the pace."""
+    pace: Pace = FREE_PACE
+    """How far the images may be read; not sent."""
+    saved: tuple[int, ...] = ()
+    """For a quick PROBE, in the worker's own numbering: a file of the core for what it overwrites, and those that
+    probes of disks of this size left when they were cut."""
+    streams: tuple[ManifestImage, ...] = ()
+    """Images that are still being downloaded, as far as they are known; their bytes come by `feeds`."""
+    sequence: tuple[str, ...] = ()
+    """The names of all new images in the order of the menu, where `streams` would change that."""
+    raw: RawImage | None = None
+    """For WRITE_RAW."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from luxusbd import process
 from luxusbd.errors import DeviceBusyError, DeviceChangedError, DeviceDamagedError, FailedError, InternalError
 from luxusbd.stick import fsck, partition, reader, room
 from luxusbd.stick.blockio import BLKFLSBUF, MediumReader, finish, in_thread, sync, translated, write_all
+from luxusbd.stick.mediumwriter import MediumWriter
 from luxusbd.stick.model import Layout, PartitionRole
 
 _CLONE_NEWNS = 0x00020000
@@ -131,6 +132,10 @@ class MountedRoom:
     async def allocate(self, path: str, size: int) -> room.Sink:
         """Start a new file of `size` bytes."""
         return await in_thread(self._allocate, path, size)
+
+    async def reopen(self, path: str, size: int) -> room.Sink:
+        """Go on with a file that was allocated."""
+        return await in_thread(self._reopen, path, size)
 
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file."""
@@ -279,6 +284,19 @@ class MountedRoom:
             os.close(directory)
         return _FileSink(fd)
 
+    def _reopen(self, path: str, size: int) -> room.Sink:
+        directory, name = self._directory(path)
+        try:
+            fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        except OSError as error:
+            raise translated(error, "writing") from error
+        finally:
+            os.close(directory)
+        if os.fstat(fd).st_size != size:
+            os.close(fd)
+            raise DeviceDamagedError(f"{path} was changed while it was written")
+        return _FileSink(fd)
+
     def _rename(self, old: str, new: str) -> None:
         directory, name = self._directory(old)
         target, new_name = self._directory(new)
@@ -375,14 +393,16 @@ class MountedRoom:
 class _FileSink:
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._medium = MediumWriter(fd)
 
-    def write(self, data: memoryview, offset: int) -> None:
-        write_all(self._fd, data, offset)
+    def write(self, data: memoryview, offset: int) -> int:
+        return self._medium.write(data, offset)
 
-    def sync(self) -> None:
-        sync(self._fd)
+    def sync(self) -> int:
+        return self._medium.sync()
 
     def close(self) -> None:
+        self._medium.close()
         os.close(self._fd)
 
 

@@ -209,9 +209,17 @@ class PairRoom:
         guest = (directory == DIRECTORY and name.removesuffix(PARTIAL) in self._guests) or path.startswith(_THEIRS)
         return await (self._companion if guest else self._data).allocate(path, size)
 
+    async def reopen(self, path: str, size: int) -> Sink:
+        """Go on with a file where it is."""
+        return await (await self._home(path)).reopen(path, size)
+
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file on the partition that has it."""
-        await (await self._home(old)).publish(old, new)
+        home = await self._home(old)
+        await home.publish(old, new)
+        if home is self._companion:
+            # the menu that will name it goes to the other partition, where it counts before this one's journal does
+            await home.checkpoint()
 
     async def remove(self, path: str) -> None:
         """Remove a file where it is."""

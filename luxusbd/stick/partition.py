@@ -9,6 +9,7 @@ import os
 import stat
 import struct
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,9 +91,13 @@ async def reread(fd: int, layout: Layout) -> None:
     Raises:
         DeviceBusyError: a partition of it stays in use.
     """
+    await _patiently(lambda: _reread(fd, layout))
+
+
+async def _patiently(ask: Callable[[], object]) -> None:
     for attempt in range(1, REREAD_ATTEMPTS + 1):
         try:
-            await in_thread(_reread, fd, layout)
+            await in_thread(ask)
         except OSError as error:
             if attempt < REREAD_ATTEMPTS:
                 await asyncio.sleep(REREAD_PAUSE)
@@ -102,6 +107,15 @@ async def reread(fd: int, layout: Layout) -> None:
                 "partition of the disk; close it, plug the disk in again and repeat"
             ) from error
         return
+
+
+async def reread_as_is(fd: int) -> None:
+    """Make the kernel read whatever table a disk has now.
+
+    Raises:
+        DeviceBusyError: a partition of it stays in use.
+    """
+    await _patiently(lambda: fcntl.ioctl(fd, BLKRRPART))
 
 
 def find_node(fd: int, layout: Layout, role: PartitionRole) -> PartitionNode:

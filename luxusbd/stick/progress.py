@@ -10,7 +10,7 @@ Report = Callable[[StickProgress], None]
 
 
 class Progress:
-    """The bytes of a whole job: first those that the device accepted, then those that were read back from it."""
+    """The bytes of a whole job: those that the device accepted, and those that were read back from it."""
 
     def __init__(self, report: Report, total: int = 0) -> None:
         self._report = report

@@ -33,6 +33,7 @@ from luxusbd.stick import (
     beside,
     bootfiles,
     bootswap,
+    copying,
     esp,
     fsck,
     gptmend,
@@ -64,7 +65,7 @@ from luxusbd.stick.model import (
 from luxusbd.stick.pair import companion_of, located
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import IMAGES_MODE, DataRoom
-from luxusbd.stick.session import AfterStep, Session, hash_file
+from luxusbd.stick.session import AfterStep, Session
 
 NAMED = 8
 """Files that a finding names."""
@@ -353,6 +354,9 @@ class _Repair:
         coming = planned.missing(look.planned, manifest.images)
         whole: list[ManifestImage] = []
         for image in coming:
+            if not image.entries and not beside.is_beside(image):
+                # it was written while it was downloaded, and how it starts was not known yet
+                continue
             if path := await self._whole_file(session, image):
                 if path.endswith(PARTIAL):
                     await session.room.publish(path, f"/iso/{image.name}")
@@ -393,7 +397,7 @@ class _Repair:
         for path in await in_thread(session.on_medium, candidates):
             self._progress.stage("read-back", image.name)
             self._progress.expect(self._progress.done + image.size)
-            if await hash_file(session.fd, session.layout, path, image.size, self._progress) == image.sha256:
+            if await copying.hash_file(session.fd, session.layout, path, image.size, self._progress) == image.sha256:
                 return path
         return ""
 

@@ -41,13 +41,17 @@ IMAGES_MODE = 0o777
 
 
 class Sink(Protocol):
-    """A file that is being written. Its methods block, so they are called in threads."""
+    """A file that is being written. Its methods block, so they are called in threads, also in several at once."""
 
-    def write(self, data: memoryview, offset: int) -> None:
-        """Write bytes into the file."""
+    def write(self, data: memoryview, offset: int) -> int:
+        """Write bytes into the file.
 
-    def sync(self) -> None:
-        """Return when the device has everything written so far."""
+        Returns:
+            How many bytes more the device has accepted; some may wait in memory for the next write, or for `sync`.
+        """
+
+    def sync(self) -> int:
+        """Return when the device has everything written so far, and how many bytes more that are."""
 
     def close(self) -> None:
         """Give the descriptor back; without `sync` nothing is sure."""
@@ -93,6 +97,9 @@ class DataRoom(Protocol):
 
     async def allocate(self, path: str, size: int) -> Sink:
         """Start a new file of `size` bytes."""
+
+    async def reopen(self, path: str, size: int) -> Sink:
+        """Go on with a file that was allocated with `size` bytes and closed before a checkpoint."""
 
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file, over one that may be there."""

@@ -54,7 +54,17 @@ class Saved:
         self._end = _HEAD.size
 
     def load(self) -> bool:
-        """Take over what is in the file; False for a file without records."""
+        """Take over what is in the file; False for a file without records.
+
+        Raises:
+            LuxusbError: it cannot be read.
+        """
+        try:
+            return self._load()
+        except OSError as error:
+            raise translated(error, "reading what was kept of") from error
+
+    def _load(self) -> bool:
         head = os.pread(self._fd, _HEAD.size, 0)
         if len(head) < _HEAD.size or head[:8] != MAGIC:
             return False
@@ -69,6 +79,11 @@ class Saved:
             self._numbers.add(number)
             self._end = start + length
         return bool(self._index)
+
+    def room(self) -> int:
+        """Bytes that the filesystem of the file has left."""
+        there = os.fstatvfs(self._fd)
+        return there.f_bavail * there.f_frsize
 
     def __contains__(self, number: int) -> bool:
         """Whether there is a record that begins with this block."""

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from luxusbd.errors import AlreadyExistsError, DeviceChangedError, LuxusbError, VerificationError
-from luxusbd.stick import beside, menu, reader, sums
+from luxusbd.stick import beside, copying, menu, reader, sums
 from luxusbd.stick import manifest as manifests
-from luxusbd.stick.blockio import CHUNK, MediumReader, finish, in_thread
+from luxusbd.stick.blockio import MediumReader, finish, in_thread
+from luxusbd.stick.duplex import Duplex
+from luxusbd.stick.early import EarlyReading, differs
 from luxusbd.stick.filesystem import DataFilesystem
-from luxusbd.stick.isofiles import PARTIAL, PENDING, check_beginning, pending, pieces
-from luxusbd.stick.model import Layout, Manifest, ManifestImage, PartitionRole, SourceImage
+from luxusbd.stick.isofiles import PARTIAL, PENDING, Piece, pending, pieces
+from luxusbd.stick.model import FREE_PACE, Layout, Manifest, ManifestImage, Pace, PartitionRole, SourceImage
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.room import DataRoom, Sink
 from luxusbd.stick.text import IMAGE_NAME
-
-SYNC_EVERY = 16 * 1024 * 1024
 
 T = TypeVar("T")
 AfterStep = Callable[[str], None]
@@ -41,6 +40,7 @@ class Session:
     room: DataRoom
     progress: Progress
     after_step: AfterStep
+    pace: Pace = FREE_PACE
 
     def medium(self) -> MediumReader:
         """The medium itself, past the page cache."""
@@ -108,14 +108,9 @@ class Session:
                     " it, or rescan the stick to give it an entry"
                 )
         try:
-            for source in sources:
-                await self._write_image(source)
-                self.after_step(f"image-written {source.image.name}")
-            await self.room.checkpoint()
-            self.after_step("images-checkpoint")
-            for source in sources:
+            for source in await self._write(sources):
                 self.progress.stage("read-back", source.image.name)
-                await self._read_back(f"/iso/{source.image.name}{PARTIAL}", source)
+                await self._read_back(_partial(source), source)
             self.after_step("images-read-back")
         except BaseException:
             await finish(self._drop([source.image.name + PARTIAL for source in sources]))
@@ -191,34 +186,49 @@ class Session:
             await self.room.remove(path)
         self.after_step("committed")
 
-    async def _write_image(self, source: SourceImage) -> None:
+    async def _write(self, sources: Sequence[SourceImage]) -> Sequence[SourceImage]:
+        """Write images, and read those back already for which there is time; the others."""
+        duplex = Duplex(self.progress.advance, self.progress.advance)
+        early = EarlyReading(self.fd, self.layout.partition(PartitionRole.DATA).start, duplex)
+        origins = [copying.source_of(source) for source in sources]
+        places: Mapping[str, tuple[Piece, ...]] = {}
+        if several := len(sources) > 1:
+            # only on the medium it can be seen where they will lie
+            for source in sources:
+                await in_thread((await self._allocate(source)).close)
+            await self.room.checkpoint()
+            self.after_step("images-set-aside")
+            places = await in_thread(self.on_medium, lambda filesystem: _places(filesystem, sources))
+        async with copying.together() as group:
+            group.create_task(early.run())
+            for source, origin in zip(sources, origins, strict=True):
+                path, size = _partial(source), source.image.size
+                sink = await (self.room.reopen(path, size) if several else self._allocate(source))
+                await self._write_image(source, origin, sink, duplex.writing)
+                self.after_step(f"image-written {source.image.name}")
+                if source is not sources[-1]:
+                    early.add(source, places[source.image.name])
+            early.stop()
+            await self.room.checkpoint()
+            self.after_step("images-checkpoint")
+        if several:
+            places = await in_thread(self.on_medium, lambda filesystem: _places(filesystem, sources))
+        proven = await early.check(places)
+        return [source for source in sources if source.image.name not in proven]
+
+    async def _allocate(self, source: SourceImage) -> Sink:
+        return await self.room.allocate(_partial(source), source.image.size)
+
+    async def _write_image(self, source: SourceImage, origin: copying.Source, sink: Sink, turns: copying.Turns) -> None:
         image = source.image
         self.progress.stage("write-image", image.name)
-        size = os.fstat(source.fd).st_size
-        if size != image.size:
-            raise VerificationError(f"{image.name}: the file has {size} bytes instead of {image.size}")
-        sink = await self.room.allocate(f"/iso/{image.name}{PARTIAL}", image.size)
+        expected = {"sha256": image.sha256} | ({"sha512": source.sha512} if source.sha512 else {})
+        hashers = {name: hashlib.new(name) for name in expected}
+        updates = [hasher.update for hasher in hashers.values()]
         try:
-            hashers = {"sha256": hashlib.sha256()}
-            if source.sha512:
-                hashers["sha512"] = hashlib.sha512()
-
-            def update(data: bytes) -> None:
-                for hasher in hashers.values():
-                    hasher.update(data)
-
-            done = unsynced = 0
-            while done < image.size:
-                count = await in_thread(_copy, source.fd, sink, done, min(CHUNK, image.size - done), update)
-                done += count
-                unsynced += count
-                if unsynced >= SYNC_EVERY or done == image.size:
-                    await in_thread(sink.sync)
-                    self.progress.advance(unsynced)
-                    unsynced = 0
+            await copying.copy(copying.Paced(origin, self.pace), sink, [(0, image.size)], updates, turns)
         finally:
             await in_thread(sink.close)
-        expected = {"sha256": image.sha256, "sha512": source.sha512}
         for name, hasher in hashers.items():
             if hasher.hexdigest() != expected[name]:
                 raise VerificationError(
@@ -227,12 +237,9 @@ class Session:
                 )
 
     async def _read_back(self, path: str, source: SourceImage) -> None:
-        found = await hash_file(self.fd, self.layout, path, source.image.size, self.progress)
+        found = await copying.hash_file(self.fd, self.layout, path, source.image.size, self.progress)
         if found != source.image.sha256:
-            raise VerificationError(
-                f"{source.image.name} read back from the medium differs from what was written: the stick is defective "
-                "or smaller than it claims"
-            )
+            raise differs(source.image.name)
 
     async def _drop(self, names: Sequence[str]) -> None:
         try:
@@ -263,43 +270,16 @@ class Session:
             return look(reader.open_data(medium.read_at, self.layout))
 
 
-async def hash_file(fd: int, layout: Layout, path: str, size: int, progress: Progress) -> str:
-    """SHA-256 of a file on the data partition, read from the medium without mounting.
-
-    Raises:
-        MalformedImageError: the file is not there, or GRUB could not read it.
-    """
-    base = layout.partition(PartitionRole.DATA).start
-    medium = MediumReader(fd)
-    try:
-        filesystem = await in_thread(reader.open_data, medium.read_at, layout)
-        extents = await in_thread(filesystem.extents, path)
-        block = filesystem.block_size
-        hasher = hashlib.sha256()
-        parts = tuple(pieces(extents, block, size))
-        check_beginning(parts)
-        for piece in parts:
-            for offset in range(0, piece.length, CHUNK):
-                count = min(CHUNK, piece.length - offset)
-                if piece.place is None:
-                    # a copy made by hand may have holes, which GRUB reads as zeros
-                    data = bytes(count)
-                else:
-                    data = await in_thread(medium.read_at, base + piece.place + offset, count)
-                hasher.update(data)
-                progress.advance(count)
-        return hasher.hexdigest()
-    finally:
-        medium.close()
+def _partial(source: SourceImage) -> str:
+    return f"/iso/{source.image.name}{PARTIAL}"
 
 
-def _copy(fd: int, sink: Sink, offset: int, count: int, update: Callable[[bytes], None]) -> int:
-    data = os.pread(fd, count, offset)
-    if not data:
-        raise VerificationError(f"the image file became shorter while it was copied, at byte {offset}")
-    update(data)
-    sink.write(memoryview(data), offset)
-    return len(data)
+def _places(filesystem: DataFilesystem, sources: Sequence[SourceImage]) -> dict[str, tuple[Piece, ...]]:
+    """Where images that are not finished lie on the data partition, by their names."""
+    return {
+        source.image.name: tuple(pieces(filesystem.extents(_partial(source)), filesystem.block_size, source.image.size))
+        for source in sources
+    }
 
 
 def _all_whole(filesystem: DataFilesystem, images: Sequence[ManifestImage]) -> None:

@@ -9,15 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from luxusbd.errors import DeviceCounterfeitError, DeviceFailingError
-from luxusbd.stick import clustermake, kinds, partition, probing, target
-from luxusbd.stick.blockio import in_thread
-from luxusbd.stick.capacity import Findings, Region, Verdict
+from luxusbd.errors import DeviceCounterfeitError, DeviceFailingError, InvalidArgumentError
+from luxusbd.images import filesystems
+from luxusbd.stick import clustermake, kinds, partition, target
+from luxusbd.stick.blockio import MediumReader, in_thread
+from luxusbd.stick.capacity import Findings, Region, State, Verdict
 from luxusbd.stick.directdisk import DirectDisk
 from luxusbd.stick.filesystem import Kind
+from luxusbd.stick.fullprobe import full
 from luxusbd.stick.layout import SECTOR
 from luxusbd.stick.model import MIB, Layout, PartitionRole, PlannedPartition, Probe, StickOrder
+from luxusbd.stick.probing import Prober
 from luxusbd.stick.progress import Progress
+from luxusbd.stick.putback import put_back
+from luxusbd.stick.quickprobe import quick
 from luxusbd.stick.saved import Saved
 from luxusbd.text import size_text
 
@@ -41,9 +46,10 @@ async def probe(order: StickOrder, progress: Progress) -> dict[str, Any]:
     """
     with target.exclusive(order), DirectDisk(order.fd) as disk:
         if order.probe is Probe.FULL:
-            found = await _stoppable(lambda stopped: probing.full(disk, progress, stopped=stopped))
+            found = await _stoppable(lambda stopped: full(Prober(disk, progress, stopped)))
         else:
             found = await _quick(order, disk, progress)
+        _check_there(order, found)
     if order.probe is Probe.FULL and order.node:
         # the partitions that it had are gone
         await partition.reread(order.fd, Layout(order.size, ()))
@@ -59,16 +65,22 @@ async def check_genuine(order: StickOrder, progress: Progress) -> None:
     """
     with target.exclusive(order), DirectDisk(order.fd) as disk, tempfile.TemporaryFile() as file:
         saved = Saved(file.fileno())
-        found = await _stoppable(lambda stopped: probing.quick(disk, progress, saved=saved, stopped=stopped))
+        found = await _stoppable(lambda stopped: quick(Prober(disk, progress, stopped), saved))
         if found.verdict in (Verdict.GENUINE, Verdict.SLOW):
             return
-        await in_thread(probing.put_back, disk, progress, saved)
+        _check_there(order, found)
+        await in_thread(put_back, disk, progress, saved)
     raise refusal(found)
 
 
 def refusal(found: Findings) -> DeviceCounterfeitError | DeviceFailingError:
     """Why a disk is no good, for people."""
     said = f"the disk says that it has {size_text(found.size)}"
+    if found.verdict is Verdict.FAILS and not found.capacity:
+        return DeviceFailingError(
+            "nothing that is written to the disk stays: it is broken, or worn out so far that it lets itself only be"
+            " read; save what is on it, and take another one"
+        )
     if found.verdict is Verdict.FAILS:
         bad = sum(region.size for region in found.regions if not region.state.holds)
         return DeviceFailingError(
@@ -98,6 +110,7 @@ async def restore(order: StickOrder, progress: Progress) -> dict[str, Any]:
     kind = Kind(order.options.filesystem)
     found = plain_layout(order.size)
     (part,) = found.partitions
+    check_plain(kind, order.size)
     uuid = kinds.new_uuid(kind)
     progress.expect(1)
     progress.stage("partition")
@@ -106,6 +119,8 @@ async def restore(order: StickOrder, progress: Progress) -> dict[str, Any]:
         await partition.write_script(order.fd, _table(found, kind))
         progress.stage("filesystem")
         await clustermake.make(order.fd, part, kind, uuid, order.options.label, Path(work))
+        progress.stage("read-back")
+        await in_thread(_check_plain_drive, order.fd, part, kind, kinds.label(kind, order.options.label))
     if order.node:
         await partition.reread(order.fd, found)
     progress.advance(1)
@@ -122,6 +137,30 @@ def plain_layout(size: int) -> Layout:
     end = (size - MIB) // MIB * MIB if size > _DOS_LIMIT else size // MIB * MIB
     part = PlannedPartition(1, PartitionRole.DATA, LABEL, _BASIC_DATA, MIB, end - MIB)
     return Layout(size, (part,))
+
+
+def check_plain(kind: Kind, size: int) -> None:
+    """Make sure that a drive of this size can have this filesystem.
+
+    Raises:
+        InvalidArgumentError: FAT32 can have no such one; the text says what can.
+    """
+    (part,) = plain_layout(size).partitions
+    if kind is Kind.FAT32 and not kinds.FAT32_SMALLEST_PARTITION <= part.size <= kinds.FAT32_LARGEST_PARTITION:
+        raise InvalidArgumentError(
+            f"FAT32 takes {size_text(kinds.FAT32_SMALLEST_PARTITION)} to {size_text(kinds.FAT32_LARGEST_PARTITION)},"
+            f" and the disk has {size_text(size)}; take exfat"
+        )
+
+
+def _check_plain_drive(fd: int, part: PlannedPartition, kind: Kind, label: str) -> None:
+    with MediumReader(fd) as reader:
+        found = filesystems.probe(reader.read_at, part.start, part.size)
+    if found is None or (found.kind.casefold(), found.label) != (kind.value, label):
+        raise DeviceFailingError(
+            f"the disk does not hold what is written to it: in the place of {kind.value} it has"
+            f" {found.kind if found is not None else 'nothing that is known'}; probe it"
+        )
 
 
 def findings_to_json(found: Findings, mode: Probe) -> dict[str, Any]:
@@ -143,14 +182,21 @@ def _region(region: Region) -> dict[str, Any]:
     return {"start": region.start, "size": region.size, "state": region.state.value}
 
 
+def _check_there(order: StickOrder, found: Findings) -> None:
+    """A disk that was pulled out gives errors, too, and says nothing about itself by that."""
+    if any(region.state is State.FAILED for region in found.regions):
+        target.check(order)
+
+
 async def _quick(order: StickOrder, disk: DirectDisk, progress: Progress) -> Findings:
-    saved = Saved(order.saved)
-    if await in_thread(saved.load):
-        progress.stage("put-back", "what an earlier probe left")
-        await in_thread(probing.put_back, disk, progress, saved)
-    found = await _stoppable(lambda stopped: probing.quick(disk, progress, saved=saved, stopped=stopped))
+    saved, *kept = (Saved(fd) for fd in order.saved)
+    for earlier in kept:
+        if await in_thread(earlier.load):
+            progress.stage("put-back", "what an earlier probe left")
+            await in_thread(put_back, disk, progress, earlier, ours=False)
+    found = await _stoppable(lambda stopped: quick(Prober(disk, progress, stopped), saved))
     progress.stage("put-back")
-    await in_thread(probing.put_back, disk, progress, saved)
+    await in_thread(put_back, disk, progress, saved)
     return found
 
 

@@ -140,6 +140,6 @@ async def session(
             await room.check()
         try:
             await room.open()
-            yield Session(order.fd, found, room, progress, after_step)
+            yield Session(order.fd, found, room, progress, after_step, order.pace)
         finally:
             await room.close()

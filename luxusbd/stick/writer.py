@@ -25,6 +25,7 @@ from luxusbd.stick import (
     beside,
     bootfiles,
     bootswap,
+    copying,
     esp,
     kinds,
     layout,
@@ -34,17 +35,19 @@ from luxusbd.stick import (
     persistence,
     persisting,
     planned,
+    rawwrite,
     reader,
     repair,
+    streaming,
     sums,
     target,
     updating,
     wholedisk,
     work,
 )
-from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import MediumReader, in_thread
 from luxusbd.stick.condition import newest_menu
+from luxusbd.stick.feeds import Feeds
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import (
     Layout,
@@ -58,36 +61,41 @@ from luxusbd.stick.model import (
 )
 from luxusbd.stick.progress import Progress, Report
 from luxusbd.stick.room import IMAGES_MODE
-from luxusbd.stick.session import AfterStep, Session, hash_file
+from luxusbd.stick.session import AfterStep, Session
 from luxusbd.stick.text import IMAGE_NAME
 from luxusbd.text import size_text
 
 
-async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = lambda _name: None) -> dict[str, Any]:
+async def execute(
+    order: StickOrder, report: Report, *, after_step: AfterStep = lambda _name: None, feeds: Feeds | None = None
+) -> dict[str, Any]:
     """Do what the order says.
 
     Args:
         order: what to do; its descriptors stay open.
         report: called in the loop with the progress, a few times a second at most on real media.
         after_step: called after every step that changed the medium; what it raises stops the job.
+        feeds: for the order's `streams`.
 
     Returns:
         JSON values: stick_id, data_uuid, generation, firmware, images (their names), bytes_written and free_bytes; for
-        VERIFY ok, images (name, sha256, state) and boot_files (what, state) in place of the last two.
+        an order with `streams` also lacking (name, error, message of those that did not come); for VERIFY ok, images
+        (name, sha256, state) and boot_files (what, state) in place of the last two.
 
     Raises:
         LuxusbError: by its class.
     """
     target.check(order)
     target.lock(order.fd)
-    _check_sources(order.add)
+    _check_sources(order.add, order.streams)
     progress = Progress(report)
+    feeds = feeds or Feeds()
     try:
         match order.operation:
             case StickOperation.CREATE:
-                return await _create(order, progress, after_step)
+                return await _create(order, progress, after_step, feeds)
             case StickOperation.ADD:
-                return await _add(order, progress, after_step)
+                return await _add(order, progress, after_step, feeds)
             case StickOperation.REMOVE:
                 return await _remove(order, progress, after_step)
             case StickOperation.UPDATE:
@@ -106,6 +114,8 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 return await wholedisk.probe(order, progress)
             case StickOperation.RESTORE:
                 return await wholedisk.restore(order, progress)
+            case StickOperation.WRITE_RAW:
+                return await rawwrite.write(order, progress, after_step)
             case StickOperation.PERSIST:
                 return await persisting.persist(order, progress, after_step)
             case StickOperation.RESCAN:
@@ -119,11 +129,13 @@ async def execute(order: StickOrder, report: Report, *, after_step: AfterStep = 
                 _check_images(order.found)
                 return await repair.repair(order, progress, after_step)
     except MalformedImageError as error:
+        if order.operation is StickOperation.WRITE_RAW:
+            raise
         # of the stick's own filesystem, not of an image that goes onto it
         raise DeviceDamagedError(f"the data partition cannot be read: {error}; create the stick anew") from error
 
 
-async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
+async def _create(order: StickOrder, progress: Progress, after_step: AfterStep, feeds: Feeds) -> dict[str, Any]:
     table = layout.plan(order.size, order.options)
     kind = Kind(order.options.filesystem)
     guests = [source.image.size for source in order.add if source.image.partition is PartitionRole.COMPANION]
@@ -132,7 +144,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
             f"the images for the companion partition need {size_text(layout.bytes_needed(guests))} and it has room for"
             f" {size_text(layout.companion_capacity(table))}; make it bigger"
         )
-    here = [source.image.size for source in order.add if source.image.partition is PartitionRole.DATA]
+    here = [image.size for image in _coming(order) if image.partition is PartitionRole.DATA]
     needed = layout.bytes_needed(here, kind)
     if needed > (capacity := layout.capacity(table, kind)):
         raise NotEnoughSpaceError(
@@ -153,7 +165,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
     )
     if order.probe is Probe.QUICK and order.node:
         await wholedisk.check_genuine(order, progress)
-    progress.expect(progress.done + 2 * files.size + 2 * sum(source.image.size for source in order.add))
+    progress.expect(progress.done + 2 * files.size + 2 * sum(image.size for image in _coming(order)))
     progress.stage("partition")
     with target.exclusive(order):
         await partition.write_table(order.fd, table, str(uuid.uuid4()))
@@ -187,40 +199,59 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep) 
     async with work.session(order, table, progress, after_step, make=manifest) as session:
         await session.room.make_directory("/iso", mode=IMAGES_MODE)
         await session.room.make_directory("/luxusb")
-        if order.add:
-            coming = dataclasses.replace(manifest, images=tuple(source.image for source in order.add))
-            await session.room.write_small(planned.PATH, manifests.encode(coming))
+        if images := _coming(order):
+            await session.room.write_small(planned.PATH, streaming.coming(manifest, images, order.sequence))
         # a stick that is cut from here on boots, and says that it holds no images
         await session.commit(manifest, menu.menu_path(manifest.generation))
         await in_thread(making.unmark, order.fd, table)
         if order.add:
-            manifest = await _add_images(session, order.add)
+            await _add_images(session, order.add)
+        lacking = await streaming.take(session, order.streams, feeds, order.sequence)
+        if images:
             await session.room.remove(planned.PATH)
             manifest = await persisting.apply(session, order)
-        return await work.result(session, manifest, files.size + sum(source.image.size for source in order.add))
+        return await _result(session, order, lacking, files.size)
 
 
-async def _add(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
-    if not order.add:
+async def _add(order: StickOrder, progress: Progress, after_step: AfterStep, feeds: Feeds) -> dict[str, Any]:
+    if not _coming(order):
         raise InvalidArgumentError("no images were named to add")
-    progress.expect(2 * sum(source.image.size for source in order.add))
+    progress.expect(2 * sum(image.size for image in _coming(order)))
     async with work.existing(order, progress, after_step) as session:
-        await _add_images(session, order.add)
-        manifest = await persisting.apply(session, order)
-        return await work.result(session, manifest, sum(source.image.size for source in order.add))
+        if order.add:
+            await _add_images(session, order.add)
+        if order.streams:
+            manifest, _menus = await session.look()
+            _check_new(manifest, order.streams)
+            await _check_room(session, manifest, order.streams)
+        lacking = await streaming.take(session, order.streams, feeds, order.sequence)
+        await persisting.apply(session, order)
+        return await _result(session, order, lacking)
+
+
+async def _result(
+    session: Session, order: StickOrder, lacking: Sequence[streaming.Lacking], written: int = 0
+) -> dict[str, Any]:
+    manifest, _menus = await session.look()
+    gone = {one.name for one in lacking}
+    written += sum(image.size for image in _coming(order) if image.name not in gone)
+    answer = await work.result(session, manifest, written)
+    if not order.streams:
+        return answer
+    told = [{"name": one.name, "error": one.reason.dbus_name, "message": one.reason.message} for one in lacking]
+    return {**answer, "lacking": told}
+
+
+def _coming(order: StickOrder) -> tuple[ManifestImage, ...]:
+    """All images that the order brings."""
+    return (*(source.image for source in order.add), *order.streams)
 
 
 async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manifest:
     manifest, _menus = await session.look()
     sources = beside.to_write(manifest, sources)
-    _check_new(manifest, sources)
-    kind = Kind(manifest.options.filesystem)
-    here = [source.image.size for source in sources if source.image.partition is PartitionRole.DATA]
-    needed = layout.bytes_needed(here, kind) - layout.RESERVE // 2
-    if needed > (free := await session.free_bytes()):
-        raise NotEnoughSpaceError(
-            f"the images need {size_text(needed)} and the stick has {size_text(free)} left; remove some first"
-        )
+    _check_new(manifest, [source.image for source in sources])
+    await _check_room(session, manifest, [source.image for source in sources])
     await session.add(sources)
     await session.publish(sources)
     now = int(time.time())
@@ -228,6 +259,15 @@ async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manif
     manifest = await work.commit(session, dataclasses.replace(manifest, images=(*manifest.images, *added)), added)
     await session.settle()
     return manifest
+
+
+async def _check_room(session: Session, manifest: Manifest, images: Sequence[ManifestImage]) -> None:
+    here = [image.size for image in images if image.partition is PartitionRole.DATA]
+    needed = layout.bytes_needed(here, Kind(manifest.options.filesystem)) - layout.RESERVE // 2
+    if needed > (free := await session.free_bytes()):
+        raise NotEnoughSpaceError(
+            f"the images need {size_text(needed)} and the stick has {size_text(free)} left; remove some first"
+        )
 
 
 async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
@@ -364,14 +404,14 @@ async def _image_state(fd: int, stick: Layout, image: ManifestImage, progress: P
             return "missing"
         if found != image.size:
             return "wrong-size"
-        sha256 = await hash_file(fd, stick, f"/iso/{image.name}", image.size, progress)
+        sha256 = await copying.hash_file(fd, stick, f"/iso/{image.name}", image.size, progress)
     except (MalformedImageError, DeviceError):
         return "corrupt"
     return "ok" if sha256 == image.sha256 else "corrupt"
 
 
-def _check_sources(sources: Sequence[SourceImage]) -> None:
-    _check_images([source.image for source in sources])
+def _check_sources(sources: Sequence[SourceImage], streams: Sequence[ManifestImage]) -> None:
+    _check_images([*(source.image for source in sources), *streams])
 
 
 def _check_images(images: Sequence[ManifestImage]) -> None:
@@ -388,11 +428,11 @@ def _check_images(images: Sequence[ManifestImage]) -> None:
             raise AlreadyExistsError(f"two of the images have the same {what}")
 
 
-def _check_new(manifest: Manifest, sources: Sequence[SourceImage]) -> None:
+def _check_new(manifest: Manifest, images: Sequence[ManifestImage]) -> None:
     names = {image.name.lower() for image in manifest.images}
     hashes = {image.sha256: image.name for image in manifest.images}
-    for source in sources:
-        if source.image.sha256 in hashes:
-            raise AlreadyExistsError(f"{source.image.name} is on the stick already, as {hashes[source.image.sha256]}")
-        if source.image.name.lower() in names:
-            raise AlreadyExistsError(f"the stick has another image called {source.image.name}")
+    for image in images:
+        if image.sha256 in hashes:
+            raise AlreadyExistsError(f"{image.name} is on the stick already, as {hashes[image.sha256]}")
+        if image.name.lower() in names:
+            raise AlreadyExistsError(f"the stick has another image called {image.name}")

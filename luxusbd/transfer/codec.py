@@ -144,6 +144,8 @@ def progress_from_json(value: Mapping[str, Any]) -> DownloadProgress:
         source=_typed(value.get("source"), str, "source"),
         note=_typed(value.get("note", ""), str, "note"),
         sources=sources_from_json(value.get("sources", [])),
+        prefix=None if value.get("prefix") is None else _typed(value.get("prefix"), int, "prefix"),
+        floor=_typed(value.get("floor", 0), int, "floor"),
     )
 
 

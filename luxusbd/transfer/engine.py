@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
-from luxusbd.errors import InvalidArgumentError, LuxusbError, VerificationError
+from luxusbd.errors import InvalidArgumentError, VerificationError, most_telling
 from luxusbd.transfer.diskio import HASH_STEP, disk_error, hash_span, in_thread
 from luxusbd.transfer.gate import HostGate
 from luxusbd.transfer.keeper import PartKeeper
@@ -155,7 +155,7 @@ class Downloader:
                     saving.cancel()
             return shares
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise most_telling(errors) from errors
 
     async def _open_if_there(self, request: DownloadRequest) -> PartFile | None:
         """The part of the file, None without one or while it is being downloaded."""
@@ -221,7 +221,7 @@ class Downloader:
                     task.cancel()
             stage = DownloadStage.VERIFY
         except BaseExceptionGroup as errors:
-            raise means.source.explained(_first(errors)) from errors
+            raise means.source.explained(most_telling(errors)) from errors
         finally:
             if not part.finished:
                 await keeper.checkpoint()
@@ -318,16 +318,3 @@ def _hash_whole(fd: int, size: int, algorithm: str, stop: threading.Event) -> st
     while position < size and not stop.is_set():
         position += hash_span(fd, running, position, min(size, position + HASH_STEP)) or size
     return running.hexdigest()
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that the user should see: ours before any other."""
-    flat: list[BaseException] = []
-    waiting: list[BaseException] = [errors]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseExceptionGroup):
-            waiting.extend(one.exceptions)
-        else:
-            flat.append(one)
-    return next((one for one in flat if isinstance(one, LuxusbError)), flat[0])

@@ -56,6 +56,19 @@ def proof_from_json(value: object) -> Proof:
     )
 
 
+def image_proof_from_json(value: object) -> Proof:
+    """As `proof_from_json`, of an image that is signed itself.
+
+    Raises:
+        FailedError: as `proof_from_json`, or nobody signed.
+    """
+    fields = _object(value)
+    fingerprint = _matching(fields.get("fingerprint"), _FINGERPRINT)
+    if not fingerprint or fields.get("sums") != []:
+        raise _nonsense("fingerprint", fingerprint)
+    return Proof((), fingerprint, _matching(fields.get("signing_key"), _FINGERPRINT))
+
+
 def _content(value: object) -> Content:
     fields = _object(value)
     size, digests = fields.get("size"), _object(fields.get("digests"))

@@ -22,6 +22,8 @@ class Order:
     """Bytes of the disk that stay free."""
     algorithms: tuple[str, ...] = ("sha256",)
     """Hashes to make, of `ALGORITHMS`."""
+    keep_packed: bool = False
+    """Whether what is compressed stays so."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ class PartKeeper:
         self._disk = disk
         self._sources: dict[str, SourceRecord] = {}
         self._claimed = SpanSet()
+        self._lowest = 0
         self._saved_total: int | None = None
         self._follower = HashFollower(part.fd, hasher)
         further = [*(digest.algorithm for digest in request.digests), *request.also]
@@ -109,9 +110,20 @@ class PartKeeper:
         self.loaded = True
         self.total = state.total_size or self.total
         self.written = self._claimed = self.fresh = state.done
+        self._lowest = state.done.prefix
         self.url = state.url
         self._sources = {record.url: record for record in state.sources}
         return note
+
+    def take_prefix(self) -> tuple[int, int]:
+        """Bytes without a hole from the start on that are written, and the fewest there were since the last call.
+
+        Whoever copies them meanwhile begins anew behind the second figure, be it another run of this one that claims
+        less than was told.
+        """
+        now = self.written.prefix
+        lowest, self._lowest = min(self._lowest, now), now
+        return now, lowest
 
     async def whole_hash(self) -> str:
         """The hash of the bytes [0, total) as they lie in the part, whoever wrote them."""
@@ -273,6 +285,7 @@ class PartKeeper:
     async def _withdraw(self, spans: SpanSet) -> None:
         async with self._saving:
             self.written = self.written.subtract(spans)
+            self._lowest = min(self._lowest, self.written.prefix)
             self._sources = {
                 url: replace(record, spans=record.spans.subtract(spans)) for url, record in self._sources.items()
             }
@@ -286,6 +299,7 @@ class PartKeeper:
         """Forget everything and begin with an empty part; the size too, if only a mirror told it."""
         async with self._saving:
             self.written = self._claimed = SpanSet()
+            self._lowest = 0
             self._sources = {}
             self._sums = []
             self.url = ""

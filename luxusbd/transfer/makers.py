@@ -17,6 +17,7 @@ from luxusbd.errors import (
     NetworkError,
     ToolFailedError,
     ToolMissingError,
+    UntrustedError,
     VerificationError,
 )
 from luxusbd.text import clean, without_secrets
@@ -42,6 +43,18 @@ class _Pair:
     sums: Small
     signature: bytes | None
     """None: the list holds it."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a word rests on."""
+
+    sums: bytes = b""
+    """The list of hashes; empty where the image itself is signed."""
+    signature: bytes = b""
+    """Empty where the list holds it."""
+    key: bytes = b""
+    """The pinned key and no other, in binary."""
 
 
 class Vouching:
@@ -77,6 +90,34 @@ class Vouching:
             return _good(signed)
 
         return await self._word(claim, key, check)
+
+    async def material(self, claim: Claim, key: bytes | None) -> Material:
+        """What a word rests on, for somebody who checks it elsewhere; a list is checked here, too.
+
+        The signature of an image is not, since that needs the image.
+
+        Raises:
+            UntrustedError: there is nothing that the pinned key signed.
+            NetworkError: something cannot be had now.
+            VerificationError: it is signed and names another hash.
+        """
+        found = Material()
+
+        async def check(own: bytes) -> MakersWord:
+            nonlocal found
+            if claim.sums_url:
+                word = await self._list(claim, own)
+                pair = self._pairs[_name(claim)]
+                found = Material(pair.sums.data, pair.signature or b"", own)
+                return word
+            signature = await self._files.get(claim.signature_url, MAX_SIGNATURE)
+            found = Material(b"", signature.data, own)
+            return MakersWord(True)
+
+        word = await self._word(claim, key, check)
+        if word.signed:
+            return found
+        raise NetworkError(word.reason) if word.unreachable else UntrustedError(f"{claim.names[0]}: {word.reason}")
 
     async def _word(
         self, claim: Claim, key: bytes | None, check: Callable[[bytes], Awaitable[MakersWord]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -50,6 +50,21 @@ def claim_from_json(value: Mapping[str, Any]) -> Claim:
         signature_url=_text(value, "signature_url"),
         key_url=_text(value, "key_url"),
     )
+
+
+def sizes_from_json(value: object, most: Sequence[int]) -> tuple[int, ...]:
+    """How many bytes of each room were written; `most` has the sizes of the rooms.
+
+    Raises:
+        InvalidArgumentError: it says anything else.
+    """
+    sizes = value.get("sizes") if isinstance(value, dict) else None
+    if not isinstance(sizes, list) or len(sizes) != len(most):
+        raise InvalidArgumentError("`sizes` must be a list with one number for each room")
+    for size, room in zip(sizes, most, strict=True):
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= room:
+            raise InvalidArgumentError("`sizes` must say how much of each room was written")
+    return tuple(sizes)
 
 
 def word_to_json(word: MakersWord) -> dict[str, Any]:

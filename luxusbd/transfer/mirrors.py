@@ -113,14 +113,15 @@ class MirrorBook:
         """Whom to ask and how many seconds to wait before; None when all are given up.
 
         `bound_to` is the address to stay with as long as it is alive: without a known checksum bytes of two mirrors
-        do not mix. A mirror that just brought bytes is waited for as well.
+        do not mix. A mirror that just brought bytes is waited for as well. Of those that may be asked at once the one
+        that failed least comes first: a rest that is over does not make up for a stall.
         """
         candidates = [mirror for mirror in self.mirrors if self.alive(mirror)]
         if not candidates:
             return None
         now = self._clock()
         bound = [mirror for mirror in candidates if mirror.url == bound_to or mirror is self._current]
-        chosen = bound[0] if bound else min(candidates, key=lambda mirror: max(now, mirror.rests_until))
+        chosen = bound[0] if bound else min(candidates, key=lambda one: (max(now, one.rests_until), one.slow + one.row))
         return chosen, max(0.0, chosen.rests_until - now)
 
     def progressed(self, mirror: Mirror) -> None:

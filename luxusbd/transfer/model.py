@@ -214,6 +214,10 @@ class DownloadProgress:
     """What it waits for, or what a mirror did, for the log."""
     sources: tuple[SourceShare, ...] = ()
     """The mirrors that were asked, anew about once a second."""
+    prefix: int | None = None
+    """Bytes written without a hole from the start on; None where nothing is said of them."""
+    floor: int = 0
+    """With `prefix`: the fewest there were since the report before; from there on other bytes may have come."""
 
 
 @dataclass(frozen=True)

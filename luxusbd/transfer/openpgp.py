@@ -118,9 +118,9 @@ async def verify(
 
 
 async def verify_file(
-    fd: int, signature: bytes, keys: bytes, *, pinned: frozenset[str], wording: Wording = _FILE
+    fd: int, signature: bytes, keys: bytes, *, pinned: frozenset[str] | None, wording: Wording = _FILE
 ) -> Signed:
-    """Check the detached signature of a large file; the answer holds no bytes of it. Raises as `verify`.
+    """Check the detached signature of a large file; the answer holds no bytes of it. Arguments and errors as `verify`.
 
     Nobody else may move the position of `fd` meanwhile.
     """

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from luxusbd.errors import InvalidArgumentError
 from luxusbd.text import size_text
-from luxusbd.transfer.openpgp import verify
+from luxusbd.transfer.openpgp import Wording, verify, verify_file
 from luxusbd.transfer.sums import Sum, find_sums, signed_part
+
+_IMAGE = Wording("the image", "; nothing was imported")
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Proof:
     """What an image has to be, and on whose word."""
 
     sums: tuple[Sum, ...]
+    """Empty where the image itself is signed."""
     fingerprint: str = ""
     """Of the primary key that signed, in full; empty when nobody did."""
     signing_key: str = ""
@@ -45,6 +48,18 @@ async def prove(
         return Proof(find_sums(signed_part(text_of(sums)), names, listed_as))
     signed = await verify(sums, signature, keys)
     return Proof(find_sums(text_of(signed.data), names, listed_as), signed.fingerprint, signed.signing_key)
+
+
+async def prove_image(fd: int, signature: bytes, keys: bytes) -> Proof:
+    """Who signed the image behind `fd`, which is read in full; there is no list then, and no hash in the answer.
+
+    Raises:
+        VerificationError: the signature is not good.
+        MalformedImageError: `keys` holds no key.
+        ToolMissingError: gpgv is not installed.
+    """
+    signed = await verify_file(fd, signature, keys, pinned=None, wording=_IMAGE)
+    return Proof((), signed.fingerprint, signed.signing_key)
 
 
 def name_behind(fd: int) -> str:

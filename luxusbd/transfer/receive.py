@@ -103,8 +103,8 @@ class _Sink:
 def receive(source: int, destination: int, order: Order, progress: Progress, stop: Stop) -> Received:
     """Take what is behind `source` into the regular file `destination`, which is replaced and synced at the end.
 
-    What is compressed is recognised by content and unpacked. `progress` gets the bytes that came and how many there
-    are in all (0: not known), in this thread.
+    What is compressed is recognised by content and unpacked, unless it is to stay so. `progress` gets the bytes that
+    came and how many there are in all (0: not known), in this thread.
 
     Raises:
         InvalidArgumentError: the source is no regular file, pipe or stream socket, or has another size.
@@ -125,7 +125,7 @@ def receive(source: int, destination: int, order: Order, progress: Progress, sto
             return _stream(incoming, destination, order, progress)
     if order.size not in (0, size):
         raise InvalidArgumentError(f"the file has {size} bytes, expected {order.size}")
-    packing = packing_of(os.pread(source, HEAD, 0))
+    packing = None if order.keep_packed else packing_of(os.pread(source, HEAD, 0))
     if packing is Packing.ZIP:
         return _from_zip(source, destination, order, progress, stop)
     if packing is not None:
@@ -140,7 +140,7 @@ def _stream(incoming: Incoming, destination: int, order: Order, progress: Progre
     head = b""
     while len(head) < HEAD and (data := incoming.read()):
         head += data
-    packing = packing_of(head)
+    packing = None if order.keep_packed else packing_of(head)
     came = Digests(order.algorithms)
     sink = _Sink(destination, order, packing, Digests(order.algorithms))
     decoder = decoder_of(packing) if packing is not None else None

@@ -112,6 +112,7 @@ class Work:
 
     def tell(self, stage: DownloadStage, note: str = "", *, final: bool = False) -> None:
         """Send a progress; with `final` its picture of the mirrors is not an old one."""
+        prefix, floor = self.keeper.take_prefix()
         self._report(
             DownloadProgress(
                 stage=stage,
@@ -121,6 +122,8 @@ class Work:
                 source=self.host if stage is not DownloadStage.WAIT else "",
                 note=note,
                 sources=self.shares.picture(now=final),
+                prefix=prefix,
+                floor=floor,
             )
         )
 

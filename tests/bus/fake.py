@@ -39,6 +39,8 @@ from luxusbd.jobs.views import (
     Pruned,
     PrunedKind,
     PruneOptions,
+    RawPlan,
+    RawWishes,
     RemoteWishes,
     UpdateWishes,
 )
@@ -61,6 +63,7 @@ FEATURES = (
     "SetCatalogRemote",
     "ImportCatalog",
     "GetLogo",
+    "GetProofs",
     "Download",
     "ImportImage",
     "InspectImage",
@@ -319,6 +322,15 @@ class FakeEngine:
         os.lseek(fd, 0, os.SEEK_SET)
         return fd
 
+    async def get_proofs(self, caller: Caller, reference: str) -> tuple[int, int, int]:
+        self.calls.append(("get_proofs", caller, reference))
+        fds = []
+        for data in (b"the list", b"", b"the key"):
+            fd = os.memfd_create("proof")
+            os.write(fd, data)
+            fds.append(fd)
+        return fds[0], fds[1], fds[2]
+
     async def download(self, caller: Caller, reference: str, *, priority: int = 0, bandwidth: int = 0) -> Job:
         self.calls.append(("download", caller, reference, priority, bandwidth))
         return self.new_job(caller, Operation.DOWNLOAD, priority=priority, bandwidth=bandwidth)
@@ -381,7 +393,9 @@ class FakeEngine:
         certificates: Sequence[int] = (),
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
+        download_first: bool | None = None,
         dry_run: bool = False,
+        raw: RawWishes | None = None,
     ) -> Plan:
         self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence))
         shown = tuple(self.views[identity.id] for identity in devices)
@@ -396,7 +410,14 @@ class FakeEngine:
             firmware=frozenset({Firmware.BIOS}),
             secure_boot=False,
             warnings=(),
+            raw=RawPlan("xz", 42, "hybrid") if raw is not None else None,
         )
+
+    async def write_raw(self, caller: Caller, token: str) -> Job:
+        planned = self.plan_devices(caller, token)
+        self._same(entry.device.identity for entry in planned)
+        del self.plans[token]
+        return self.new_job(caller, Operation.WRITE_RAW, *(entry.device.identity.id for entry in planned))
 
     async def create_stick(self, caller: Caller, token: str) -> Job:
         planned = self.plan_devices(caller, token)

@@ -110,6 +110,13 @@ async def test_images(client: Client, engine: FakeEngine, tmp_path: Path) -> Non
         assert logo.read() == b"the logo"
     name, _text = await client.fails("GetLogo", "sa{sv}", "debain", {})
     assert name == "org.luxusb.Error.DistributionNotFound"
+    reply = await client.raw("GetProofs", "sa{sv}", "debian", {})
+    assert reply.body == [0, 1, 2]
+    said = []
+    for fd in reply.unix_fds:
+        with os.fdopen(fd, "rb") as opened:
+            said.append(os.pread(opened.fileno(), 100, 0))
+    assert said == [b"the list", b"", b"the key"]
     await client.call("DeleteImage", "sa{sv}", f"image:{SHA}", {})
     assert engine.calls[-1][2] == f"image:{SHA}"
 

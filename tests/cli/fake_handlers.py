@@ -53,6 +53,8 @@ class Handlers(Jobs):
         """Result of a repair."""
         self.adopted: dict[str, Variant] = {}
         self.probed = world.probed("genuine", 16 * world.GIB)
+        self.probed_at: dict[str, dict[str, Variant]] = {}
+        """By path, of devices of which a probe finds something else."""
         """Result of a takeover, also of a dry run."""
         self.rescanned: dict[str, Variant] = {}
         self.updated: dict[str, Variant] = {}
@@ -63,6 +65,8 @@ class Handlers(Jobs):
         self.beside: dict[str, bytes] = {}
         """What the last import had beside its image, by the names of the options."""
         self.image_bytes = world.IMAGE_BYTES
+        self.downloaded = world.SHA_A
+        """Hash of what a download stores."""
         self.missing: set[str] = set()
         """Members without an engine."""
 
@@ -112,7 +116,7 @@ class Handlers(Jobs):
             case "Download":
                 name = str(body[0]).removeprefix("distro:")
                 self._distribution(name.partition("@")[0].partition("/")[0])
-                return self._store_job("download", name, f"{name}.iso", world.SHA_A, 3 * world.GIB).path
+                return self._store_job("download", name, f"{name}.iso", self.downloaded, 3 * world.GIB).path
             case "ImportImage":
                 data = _all_of(fds[body[0]])
                 self.beside = {
@@ -142,7 +146,9 @@ class Handlers(Jobs):
             case "OpenImageTarget":
                 return self._open_target(fds[body[0]], body[1], sender)
             case "PlanStick":
-                return self._plan(body[0], body[1], sender, allow_large="allow_large" in body[2])
+                plan = self._plan(body[0], body[1], sender, allow_large="allow_large" in body[2])
+                raw = {"raw": Variant("a{sv}", world.raw()), "layout": Variant("aa{sv}", [])}
+                return plan | raw if "raw" in body[2] else plan
             case "CreateStick":
                 return self._create(body[0])
             case "ListJobs":
@@ -163,6 +169,8 @@ class Handlers(Jobs):
                 if body[0] not in self.images:
                     raise RefusalError(f"{ERROR}ImageNotFound", f"There is no image {body[0]}.")
                 return self.image_bytes
+            case "GetProofs":
+                raise RefusalError(f"{ERROR}NotTrusted", f"the catalogue knows no signature for {body[0]}")
             case "GetLogo":
                 self._distribution(body[0])
                 return b"\x89PNG logo"
@@ -201,7 +209,9 @@ class Handlers(Jobs):
                 return self.new_job("restore", "a disk", devices=[self._known_device(body[0], sender)]).path
             case "ProbeCapacity":
                 path = self._known_device(body[0], sender)
-                return self.new_job("probe", "a disk", devices=[path], outcome=self.probed).path
+                return self.new_job(
+                    "probe", "a disk", devices=[path], outcome=self.probed_at.get(path, self.probed)
+                ).path
             case "AdoptStick":
                 path = self._known_device(body[0], sender)
                 return self.new_job("adopt", "an old stick", devices=[path], outcome=self.adopted).path

@@ -77,6 +77,8 @@ class Jobs(ABC):
         """Jobs run at once; otherwise from when somebody asked for the list of jobs, so that they are seen."""
         self.fail_with: tuple[str, str] | None = None
         """How jobs that run by themselves end."""
+        self.shares: list[dict[str, Variant]] = []
+        """Entries of `devices` in the details of new jobs, and in what comes of those that fail."""
         self.title = ""
         """Title of new jobs, in place of the usual one."""
         self.resumed = 0
@@ -115,7 +117,8 @@ class Jobs(ABC):
             "OwnerUid": 0,
             "Devices": list(devices),
             "Parent": parent,
-            "Details": {"title": Variant("s", self.title or title), "created": Variant("t", 1_700_000_000)},
+            "Details": {"title": Variant("s", self.title or title), "created": Variant("t", 1_700_000_000)}
+            | ({"devices": Variant("aa{sv}", self.shares)} if self.shares else {}),
             "ErrorName": "",
             "ErrorMessage": "",
             "Result": {},
@@ -165,7 +168,8 @@ class Jobs(ABC):
         for child in job.children:
             if not self.jobs[child].finished:
                 self.finish(self.jobs[child], state, error_name, message)
-        result = job.outcome if state == "succeeded" else {}
+        told = {"devices": Variant("aa{sv}", self.shares)} if self.shares else {}
+        result = job.outcome if state == "succeeded" else told
         self.change(job, State=state, ErrorName=error_name, ErrorMessage=message, Result=result)
         self.send_signal(job.path, JOB, "Finished", "sssa{sv}", [state, error_name, message, result])
 

@@ -115,11 +115,20 @@ def test_files_beside_the_image(luxusb: Run, daemon: FakeDaemon, iso: Path, tmp_
     assert options(daemon)["sums_name"] == "my.iso"
 
 
+def test_the_signature_of_an_image(luxusb: Run, daemon: FakeDaemon, iso: Path, tmp_path: Path) -> None:
+    for name in ("signature", "key"):
+        (tmp_path / name).write_text(f"the {name}")
+    daemon.imported = {"signed_by": Variant("s", "AB" * 20)}
+    done = luxusb("import", iso, "--signature", tmp_path / "signature", "--key", tmp_path / "key")
+    assert f"The image is signed by the key you gave: {'AB' * 20}" in done.out
+    assert daemon.beside == {"signature": b"the signature", "key": b"the key"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--key", "k"], "need a list of hashes"),
-        (["--signature", "s", "--key", "k"], "need a list of hashes"),
+        (["--key", "k"], "--key needs what was signed by it"),
+        (["--signature", "s"], "without the key of its maker"),
         (["--sums", "auto", "--signature", "s"], "without the key of its maker"),
     ],
 )

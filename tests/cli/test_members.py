@@ -22,6 +22,7 @@ METHODS: dict[tuple[str, str], str] = {
     (MANAGER, "SetCatalogRemote"): "catalog remote https://school.example/d.json",
     (MANAGER, "ImportCatalog"): "catalog-import",
     (MANAGER, "GetLogo"): "logo",
+    (MANAGER, "GetProofs"): "bundle-create",
     (MANAGER, "Download"): "download",
     (MANAGER, "ImportImage"): "import",
     (MANAGER, "InspectImage"): "inspect",

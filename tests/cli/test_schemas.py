@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 from luxusb_cli.app import cli
 
 from tests.catalog.test_migrate import old
-from tests.cli import schemas, world
+from tests.cli import bundles, schemas, world
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.process import ROOT
@@ -74,11 +74,30 @@ COMMANDS: dict[str, list[str]] = {
     "restore": ["restore", "--device", "sdb", *CONSENT],
     "probe": ["probe", "--device", "sdb", *CONSENT],
     "eject": ["eject", "--device", "sdb"],
+    "bundle-create": ["bundle", "create", "NEW", "ubuntu"],
+    "bundle-add": ["bundle", "add", "BUNDLE", "ubuntu"],
+    "bundle-remove": ["bundle", "remove", "BUNDLE", "ubuntu"],
+    "bundle-update": ["bundle", "update", "BUNDLE"],
+    "bundle-use": ["bundle", "use", "BUNDLE"],
+    "bundle-leave": ["bundle", "leave"],
+    "bundle-check": ["bundle", "check", "BUNDLE"],
     "try": ["try", "ISO"],
     "report": ["report"],
 }
 OFFLINE = frozenset(
-    ["version", "catalog-check", "catalog-migrate", "catalog-sign", "recipes-list", "recipes-check", "try", "report"]
+    [
+        *(
+            "version",
+            "catalog-check",
+            "catalog-migrate",
+            "catalog-sign",
+            "recipes-list",
+            "recipes-check",
+            "try",
+            "report",
+        ),
+        "bundle-check",
+    ]
 )
 """What works without a daemon."""
 NO_JSON: frozenset[str] = frozenset({"completion"})
@@ -107,6 +126,8 @@ def documents(luxusb: Run, daemon: FakeDaemon, iso: Path, arguments: list[str]) 
         daemon.do(lambda: daemon.images.update({f"image:{world.IMAGE_SHA}": stored}))
     elif arguments[0] in {"jobs", "pause", "resume", "cancel", "modify"}:
         daemon.do(jobs)
+    elif arguments[0] == "bundle":
+        daemon.do(lambda: bundles.known_to(daemon))
     elif arguments[0] == "watch":
         daemon.do(lambda: daemon.new_job("download", "ubuntu"))
     result = luxusb(*fill(arguments, iso), "--json")
@@ -120,6 +141,8 @@ def fill(arguments: list[str], iso: Path) -> list[str]:
     older = iso.with_name("garden.json")
     older.write_text(json.dumps(old()))
     known = {"ISO": iso, "CATALOGUE": ROOT / "data" / "distros.json", "NEW": new, "OLD": older}
+    if "BUNDLE" in arguments:
+        known["BUNDLE"] = bundles.make(new.with_name(f"{new.name}-bundle"))
     known["RECIPE"] = ROOT / "data" / "recipes" / "casper.json"
     return [str(known.get(argument, argument)) for argument in arguments]
 

@@ -26,8 +26,36 @@ def test_write_raw(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
     assert '    partition 1, vfat "PHOTOS", 16 GiB' in result.out.splitlines()
     (planned,) = daemon.called("PlanStick")
     assert planned.body[:2] == [[world.USB], [f"image:{digest}"]]
-    assert planned.body[2]["raw"].value is True
+    assert {key: value.value for key, value in planned.body[2].items()} == {"raw": True}
     assert daemon.called("WriteRaw")[0].body[0] == "token-1"
+    assert daemon.called("ImportImage")[0].body[2]["keep_packed"].value is True
+    lines = result.out.splitlines()
+    first = lines.index("Written to it byte for byte will be:")
+    assert lines[first + 3 : first + 5] == [
+        "     unpacked from xz on the way: 4 GiB",
+        "     of that the block map has 1 GiB written",
+    ]
+
+
+def test_what_write_raw_can_be_told(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
+    told = ("--unbootable", "--no-probe", "--allow-large")
+    assert luxusb("write-raw", iso, "--device", "sdb", *told, *CONSENT).code == 0
+    beside = iso.with_suffix(".bmap")
+    beside.write_text("<bmap/>")
+    assert luxusb("write-raw", iso, "--device", "sdb", *CONSENT).code == 0
+    assert luxusb("write-raw", iso, "--no-bmap", "--device", "sdb", *CONSENT).code == 0
+    beside.unlink()
+    other = iso.with_name("other")
+    other.write_text("<bmap/>")
+    assert luxusb("write-raw", iso, "--bmap", other, "--device", "sdb", *CONSENT).code == 0
+    assert luxusb("write-raw", iso, "--bmap", other, "--no-bmap", "--device", "sdb", *CONSENT).code == 2
+    given = [{key: value.value for key, value in call.body[2].items()} for call in daemon.called("PlanStick")]
+    assert given == [
+        {"raw": True, "unbootable": True, "probe": False, "allow_large": True},
+        {"raw": True, "bmap": 0},
+        {"raw": True},
+        {"raw": True, "bmap": 0},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -352,3 +352,13 @@ def probed(verdict: str, capacity: int) -> dict[str, Variant]:
         "regions": Variant("aa{sv}", regions),
         **{key: Variant("t", value) for key, value in numbers.items()},
     }
+
+
+def raw() -> dict[str, Variant]:
+    """What a plan says of an image that is written byte for byte."""
+    return {
+        "packing": Variant("s", "xz"),
+        "size": Variant("t", 4 * GIB),
+        "starts": Variant("s", "hybrid"),
+        "mapped": Variant("t", GIB),
+    }

@@ -364,21 +364,25 @@ async def test_a_medium_that_runs_full_while_it_is_written(world: World, images:
     file = small / "stick.img"
     with file.open("wb") as opened:
         opened.truncate(256 * MIB)
-    for target, name in (
-        (("--image-file", file), "NotEnoughSpace"),
-        (("--device", world.attach(file)), "DeviceFailing"),
+    node = world.attach(file)
+    for target, said_by in (
+        (("--image-file", file), {"NotEnoughSpace": "no space left"}),
+        (
+            ("--device", node, "--no-probe"),
+            {"DeviceFailing": "input/output error", "NotEnoughSpace": "no space left"},
+        ),
+        (("--device", node, "--probe"), {"DeviceCounterfeit": "past that everything is an error"}),
     ):
         consent = ["--yes"]
         if target[0] == "--device":
-            consent += ["--device-id", await world.shown(str(target[1]))]
+            consent += ["--device-id", await world.shown(node)]
         said = await world.cli.run("create", *target, *consent, "distro:alpha", "distro:large")
         assert said.code == 1, said
-        assert "no space left" in said.err.lower() or "input/output error" in said.err.lower(), said.err
         assert "what to do" in said.err or ";" in said.err
         known = (await world.cli.json("jobs"))["jobs"]
         job = next(one for one in known if one["operation"] == "create")
         assert job["state"] == "failed"
-        assert job["error_name"] in (ERROR + name, ERROR + "NotEnoughSpace"), job
+        assert said_by[job["error_name"].removeprefix(ERROR)] in said.err.lower(), (job, said)
         await world.check_well()
 
 

@@ -1,7 +1,8 @@
 """SIGKILL at random moments to the core, the transfer process and stick workers.
 
 Whatever was going on, it ends with the right bytes or with an error that says what to do; a stick that was changed
-starts its old or its new menu with whole images; and nothing is left behind. LUXUSB_CHAOS_SEED repeats a run.
+starts its old or its new menu with whole images; and nothing is left behind. LUXUSB_CHAOS_SEED repeats a run,
+LUXUSB_CHAOS_ROUNDS is how often each kind of kill comes (`make chaos`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tests.daemon.leftovers import check_no_mounts, waiting_for_disks
 from tests.harness.mirrors import Mirror
 
 SEED = int(os.environ.get("LUXUSB_CHAOS_SEED", "20261122"))
-ROUNDS = 3
+ROUNDS = int(os.environ.get("LUXUSB_CHAOS_ROUNDS", "1"))
 ERROR = "org.luxusb.Error."
 RATE = 8 * MIB
 """Bytes a second of the mirror, so that a download lasts long enough to be hit."""

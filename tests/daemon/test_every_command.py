@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,62 @@ async def _mirrors(_world: World) -> Arguments:
 @case("logo", says=["Saved as"], holds=lambda found: found["size"] == len(png()))
 async def _logo(world: World) -> Arguments:
     return "alpha", await new_file(world, "logo.png")
+
+
+async def bundle_of(world: World, *references: str) -> Path:
+    """A bundle with these images, for one run of a command."""
+    world.undo.close()
+    directory = world.place / "bundle"
+    world.undo.callback(shutil.rmtree, directory, ignore_errors=True)
+    await world.cli.json("bundle", "create", directory, *references)
+    return directory
+
+
+@case(
+    "bundle create",
+    says=["Copying alpha.iso", "new: alpha@1.0", "has 1 image"],
+    holds=lambda found: found["added"] == ["alpha@1.0"],
+    feature="GetProofs",
+)
+async def _bundle_create(world: World) -> Arguments:
+    world.undo.close()
+    directory = world.place / "bundle"
+    world.undo.callback(shutil.rmtree, directory, ignore_errors=True)
+    return directory, "alpha"
+
+
+@case("bundle add", says=["has 2 images"], holds=lambda found: found["added"] == ["beta@1.0"], feature="GetProofs")
+async def _bundle_add(world: World) -> Arguments:
+    return await bundle_of(world, "alpha"), "beta"
+
+
+@case("bundle remove", says=["gone: alpha@1.0"], holds=lambda found: found["removed"] == ["alpha@1.0"])
+async def _bundle_remove(world: World) -> Arguments:
+    return await bundle_of(world, "alpha", "beta"), "alpha"
+
+
+@case("bundle update", says=["has 1 image"], holds=lambda found: found["added"] == [], feature="GetProofs")
+async def _bundle_update(world: World) -> Arguments:
+    return (await bundle_of(world, "alpha"),)
+
+
+@case("bundle use", says=["1 image can be used: alpha@1.0"], holds=lambda found: found["bundle"]["serial"] > 1)
+async def _bundle_use(world: World) -> Arguments:
+    directory = await bundle_of(world, "alpha")
+    for name in ("custom_distros.json", "bundles.json"):
+        world.undo.callback(own_catalogue(world).with_name(name).unlink, missing_ok=True)
+    return (directory,)
+
+
+@case("bundle check", says=["alpha@1.0", "not signed", "whole"], holds=lambda found: found["problems"] == [])
+async def _bundle_check(world: World) -> Arguments:
+    return (await bundle_of(world, "alpha"),)
+
+
+@case("bundle leave", says=["not used any more"], holds=lambda found: found["distributions"] == ["alpha"])
+async def _bundle_leave(world: World) -> Arguments:
+    await world.cli.json("bundle", "use", await bundle_of(world, "alpha"))
+    return ()
 
 
 @case("catalog update", says=["The catalogue"], holds=succeeded)

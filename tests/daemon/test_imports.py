@@ -359,7 +359,7 @@ async def opened(place: Path, name: str = "", **files: bytes) -> AsyncIterator[B
         for kind, data in files.items():
             (place / kind).write_bytes(data)
             fds[kind] = os.open(place / kind, os.O_RDONLY)
-        yield Beside(fds["sums"], place / "sums", name, fds.get("signature"), fds.get("key"))
+        yield Beside(fds.get("sums"), place / "sums", name, fds.get("signature"), fds.get("key"))
     finally:
         for fd in fds.values():
             os.close(fd)
@@ -451,6 +451,26 @@ async def test_lists_that_do_not_vouch(
     with pipe() as (read, _write):
         job = await imported(caller, alpha.path, beside=Beside(read, place, ""))
         await check_refused(caller, daemon, job, "InvalidArgument", "no regular file")
+
+
+async def test_an_image_that_is_signed_itself(
+    daemon: Daemon, caller: Caller, images: Images, place: Path, keys: Keys, maker: str
+) -> None:
+    data, other = images.alpha.path.read_bytes(), keys.make("another")
+    key = keys.export(maker)
+    for signature, error, said in (
+        (keys.sign(data + b"!", maker), "VerificationFailed", "does not fit the image"),
+        (keys.sign(data, other), "VerificationFailed", f"the key {other}"),
+        (b"no signature", "VerificationFailed", "no signature"),
+    ):
+        async with opened(place, signature=signature, key=key) as beside:
+            await check_refused(caller, daemon, await imported(caller, images.alpha.path, beside=beside), error, said)
+    packed = pack(Packing.GZIP, data)
+    async with opened(place, signature=keys.sign(data, maker, armor=True), key=key) as beside:
+        with pipe(packed) as (read, _write):
+            job = await caller.finished(await caller.client.import_image(read, "alpha.iso.gz", beside=beside))
+    await check_stored(caller, daemon, job, images.alpha, "alpha.iso")
+    assert (job.result["trust"], job.result["signed_by"], job.result["matched"]) == ("signed", maker, "")
 
 
 # The command

@@ -192,7 +192,7 @@ async def test_images_that_do_not_fit(caller: Caller, place: Path) -> None:
 
 async def test_an_image_that_turns_out_unbootable_after_its_download(caller: Caller, stick: Path) -> None:
     device = await caller.target(stick)
-    plan = await caller.plan([device], ["distro:alpha", "distro:dull"])
+    plan = await caller.plan([device], ["distro:alpha", "distro:dull"], download_first=Typed("b", value=True))
     job = await caller.failed(await caller.client.create(plan.token))
     assert job.error_name == ERROR + "NotBootable"
     assert stick.read_bytes()[: 4 * MIB] == bytes(4 * MIB), "nothing may be erased before the images are there"

@@ -142,3 +142,37 @@ async def test_without_udisks_it_is_refused_at_once(root: Caller, node: str, poi
     assert refused.value.name == "org.luxusb.Error.DeviceMounted"
     for word in (node, str(point), "not mounted by udisks", f"({pid})", "umount"):
         assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(("can", "method"), [(True, "PowerOff"), (False, "Eject")])
+async def test_a_mounted_stick_is_switched_off(
+    root: Caller, udisks: FakeUdisks, node: str, point: Path, can: bool, method: str
+) -> None:
+    device = await mounted(root, node, point)
+    udisks.can["CanPowerOff"] = can
+    with open_file(point) as pid, pytest.raises(DaemonError) as refused:
+        await root.client.eject(device.path)
+    assert refused.value.name == "org.luxusb.Error.DeviceMounted"
+    assert f"({pid})" in str(refused.value)
+    assert udisks.off == []
+    await root.client.eject(device.path)
+    assert udisks.off == [(method, Path(node).name)]
+    assert node not in Path("/proc/mounts").read_text().split()
+
+
+async def test_without_udisks_a_stick_is_flushed_and_let_go(
+    root: Caller, stick: Path, attach: Callable[[Path], str]
+) -> None:
+    """A loop device has nothing that could be switched off; a job that has the disk keeps it."""
+    device = await root.disk(attach(stick))
+    plan = await root.plan([device.path], ["distro:large"])
+    job = await root.client.create(plan.token)
+    with pytest.raises(DaemonError) as busy:
+        await root.client.eject(device.path)
+    assert busy.value.name == "org.luxusb.Error.DeviceBusy"
+    await root.succeeded(job)
+    await root.client.eject(device.path)
+    target = await root.target(stick.with_name("file.img"), 64 * 1024 * 1024)
+    with pytest.raises(DaemonError) as refused:
+        await root.client.eject(target)
+    assert refused.value.name == "org.luxusb.Error.NotSupported"

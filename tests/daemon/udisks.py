@@ -20,6 +20,7 @@ POLICY = f"""
 </policy>
 """
 _PREFIX = "/org/freedesktop/UDisks2/block_devices/"
+_DRIVES = "/org/freedesktop/UDisks2/drives/"
 
 
 class FakeUdisks:
@@ -28,6 +29,9 @@ class FakeUdisks:
     def __init__(self, connection: Connection) -> None:
         self.unmounted: list[tuple[str, Any]] = []
         """Node and options of each call of Unmount."""
+        self.off: list[tuple[str, str]] = []
+        """Method and drive of each call of PowerOff and Eject."""
+        self.can = {"CanPowerOff": True, "Ejectable": True}
         self._connection = connection
         connection.on_call = self._call
 
@@ -36,6 +40,14 @@ class FakeUdisks:
         if message.member == "ResolveDevice":
             wanted = plain(message.body[0])["path"]
             self._answer(message, "ao", [[_PREFIX + Path(wanted).name]])
+        elif message.member == "Get" and message.body[1] == "Drive":
+            self._answer(message, "v", [Variant("o", _DRIVES + Path(node).name)])
+        elif message.member == "Get" and message.body[0] == NAME + ".Drive":
+            self._answer(message, "v", [Variant("b", self.can[message.body[1]])])
+        elif message.member in ("PowerOff", "Eject"):
+            assert plain(message.body[0]) == {"auth.no_user_interaction": True}
+            self.off.append((message.member, (message.path or "").removeprefix(_DRIVES)))
+            self._answer(message, "", [])
         elif message.member == "Get":
             assert message.body == [NAME + ".Filesystem", "MountPoints"]
             points = [point.encode() + b"\0" for source, point in _mounts() if source == node]

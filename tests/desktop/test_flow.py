@@ -73,6 +73,12 @@ async def test_a_stick_is_made_added_to_and_thinned(app: Any, caller: Caller, im
     await hand.press(window, "What is on this stick")
     await hand.press(window, "Check now")
     await ended(app, "verify")
+    await hand.press(window, "Back")
+    await hand.press(window, "Sticks")
+    await hand.press(window, "What is on this stick")
+    await hand.press(window, "Find out")
+    await ended(app, "probe")
+    await hand.sees(window, "It holds what it says")
 
 
 async def test_what_does_not_fit_cannot_be_written(app: Any, caller: Caller, stick: Path) -> None:

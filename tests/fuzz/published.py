@@ -1,4 +1,4 @@
-"""Targets that read what makers and mirrors publish about images: lists of hashes, keys, metalinks."""
+"""Targets that read what makers and mirrors publish about images: lists of hashes, keys, metalinks, block maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 
-from luxusbd.errors import FailedError, MalformedImageError, VerificationError
+from luxusbd.errors import FailedError, InvalidArgumentError, MalformedImageError, VerificationError
+from luxusbd.images import blockmap
+from luxusbd.transfer.bmap import parse_bmap
 from luxusbd.transfer.directions import MIN_PIECE, directions
 from luxusbd.transfer.metalink import MAX_URLS, parse_metalink
 from luxusbd.transfer.model import DIGESTS, Digest
@@ -32,6 +34,13 @@ _XML = (
     b"<pieces", b"<!DOCTYPE a [", b"<!ENTITY a 'b'>", b"]>", b"&a;", b"&#0;", b"&#x10FFFF;", b"<![CDATA[", b"]]>",
     b"<!--", b"-->", b"<?xml", b'encoding="utf-16"', b"xmlns:", b'xmlns="urn:ietf:params:xml:ns:metalink"', b"\0",
     b"\xff\xfe", b"<a>" * 30, b"9" * 5000, b"-1", b"https://[::1", b"https://a:99999/", b"\xff", b'preference="100"',
+)  # fmt: skip
+
+
+_BMAP = (
+    *_XML, b"<Range>", b"</Range>", b"<BlockMap>", b"<ImageSize>0</ImageSize>", b"<BlockSize>1</BlockSize>", b"0-0",
+    b"-", b"9-1", b'chksum=""', b'version="1.2"', b"<BmapFileChecksum>00</BmapFileChecksum>", b"99999999999999999",
+    b"<ChecksumType>md5</ChecksumType>", b"<Range>7</Range>" * 50,
 )  # fmt: skip
 
 
@@ -112,6 +121,30 @@ def _check_keys(data: bytes) -> None:
             assert pinned_key(found, _PINNED) == found
 
 
+def _bmap_corpus() -> tuple[bytes, ...]:
+    head = "<ImageSize>36000</ImageSize><BlockSize>4096</BlockSize><BlocksCount>9</BlocksCount>"
+    rows = f'<Range chksum="{SHA256}">0-2</Range><Range chksum="{SHA256}"> 5 </Range>'
+    new = (
+        f"{head}<MappedBlocksCount>4</MappedBlocksCount><ChecksumType>sha256</ChecksumType><BlockMap>{rows}</BlockMap>"
+    )
+    old = f'{head}<BlockMap><Range sha1="{SHA256[:40]}">0</Range><Range>8</Range></BlockMap>'
+    return (
+        f'<bmap version="2.0">{new}</bmap>'.encode(),
+        f'<?xml version="1.0"?><bmap version="1.3">{old}</bmap>'.encode(),
+    )
+
+
+def _check_bmap(data: bytes) -> None:
+    with suppress(InvalidArgumentError):
+        found = parse_bmap(data)
+        assert 0 < found.mapped <= found.size
+        assert blockmap.from_json(blockmap.to_json(found)) == found
+
+
+def _mutate_bmap(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
+    return mutate_text(rng, data, corpus, _BMAP)
+
+
 def _mutate_sums(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
     return mutate_text(rng, data, corpus, _SUMS)
 
@@ -129,5 +162,6 @@ TARGETS = (
     Target(
         "metalink", _metalink_corpus, _mutate_metalink, _check_metalink, ("luxusbd/transfer/metalink", "directions")
     ),
+    Target("bmap", _bmap_corpus, _mutate_bmap, _check_bmap, ("luxusbd/transfer/bmap", "luxusbd/images/blockmap")),
     Target("keys", _keys_corpus, _mutate_keys, _check_keys, ("luxusbd/transfer/pinned", "luxusbd/transfer/openpgp")),
 )

@@ -32,7 +32,7 @@ from tests.stick.cutting_old import OldBench, image
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(3000)]
 
-CUTS = int(os.environ.get("LUXUSB_POWER_CUTS", "13"))
+CUTS = int(os.environ.get("LUXUSB_POWER_CUTS", "8"))
 SEED = int(os.environ.get("LUXUSB_POWER_CUT_SEED", "1"))
 ADOPT_CUTS = CUTS if "LUXUSB_POWER_CUTS" in os.environ else 6
 COMPANION_CUTS = CUTS if "LUXUSB_POWER_CUTS" in os.environ else 4

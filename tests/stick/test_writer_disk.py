@@ -29,7 +29,17 @@ from luxusbd.errors import (
 )
 from luxusbd.stick import codec, layout, mounted, partition, reader, writer
 from luxusbd.stick.blockio import BLKFLSBUF, read_at
-from luxusbd.stick.model import MIB, PartitionRole, SourceImage, StickContents, StickOperation, StickOptions, StickOrder
+from luxusbd.stick.model import (
+    MIB,
+    PartitionRole,
+    RawImage,
+    SourceImage,
+    StickContents,
+    StickOperation,
+    StickOptions,
+    StickOrder,
+)
+from luxusbd.transfer.frames import Fan, make_pipe
 from tests.stick import helpers
 
 pytestmark = pytest.mark.root
@@ -371,3 +381,29 @@ async def test_links_on_a_strange_stick_lead_nowhere(disk: Disk, sources: Source
     with pytest.raises(Exception, match="no directory"):
         await writer.execute(disk.order(StickOperation.ADD, add=(sources("one.iso"),)), lambda _progress: None)
     assert list(outside.iterdir()) == []
+
+
+async def test_a_raw_write_whose_worker_is_killed_half_way_starts_nothing(disk: Disk, sources: Sources) -> None:
+    """What is unpacked stops in the middle, so that the moment is sure; the disk was a stick that started."""
+    async with worker() as child:
+        await child.execute(disk.order(StickOperation.CREATE))
+    packed, data = sources("packed.iso"), os.urandom(MIB)
+    read, write = make_pipe()
+    raw = RawImage(0, packed=True, pipe=read)
+    async with worker() as child:
+        task = asyncio.create_task(child.execute(disk.order(StickOperation.WRITE_RAW, add=(packed,), raw=raw)))
+        fan = Fan([write])
+        for _ in range(9):
+            await asyncio.to_thread(fan.write, data)
+        await child.until("write-image", 7 * MIB)
+        child.process.kill()
+        with pytest.raises(InterruptedJobError):
+            await task
+    os.close(read)
+    os.close(write)
+    fcntl.ioctl(disk.fd, BLKFLSBUF)
+    content = read_at(disk.fd)
+    assert not any(content(0, MIB)), "neither a boot sector nor a table"
+    assert not any(content(helpers.SIZE - MIB, MIB)), "nor the second table"
+    assert content(MIB, 7 * MIB) == data * 7
+    assert reader.read_stick(disk.fd, helpers.SIZE) is None

@@ -255,11 +255,19 @@ def test_slow_mirror_rests_though_it_brought_bytes() -> None:
     assert ask(some) == ("b", 0)
 
 
+@pytest.mark.parametrize("brought", [True, False])
+@pytest.mark.parametrize("kind", [FailureKind.STALLED, FailureKind.SLOW, FailureKind.TRANSIENT])
+def test_a_rest_that_is_over_does_not_bring_it_back_before_the_others(kind: FailureKind, brought: bool) -> None:
+    some, clock = book("a", "b")
+    fail(some, kind, brought=brought)
+    clock.now += 1000
+    assert ask(some) == ("a" if kind is FailureKind.TRANSIENT and brought else "b", 0)
+
+
 def test_the_report_counts_what_repeats() -> None:
-    some, clock = book("http://a/", "http://b/")
-    fail(some, FailureKind.TRANSIENT)
-    clock.now += 1
-    fail(some, FailureKind.TRANSIENT)
+    some, _ = book("http://a/", "http://b/")
+    for _ in range(2):
+        some.failed(some.mirrors[0], SourceError(FailureKind.TRANSIENT, "oops"), brought_bytes=False)
     assert some.report() == "  http://a/: oops (2 times)\n  http://b/: was not asked"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from luxusbd.errors import FailedError
-from luxusbd.transfer.importcodec import proof_from_json, received_from_json
+from luxusbd.transfer.importcodec import image_proof_from_json, proof_from_json, received_from_json
 from luxusbd.transfer.importmodel import Content, Received
 from luxusbd.transfer.packing import Packing
 from luxusbd.transfer.proof import Proof
@@ -90,3 +90,11 @@ PROOF = wire(Proof((Sum("a", "sha256", HASH),)))
 def test_nonsense_about_a_proof(value: object) -> None:
     with pytest.raises(FailedError, match="sent nonsense"):
         proof_from_json(value)
+
+
+def test_who_signed_an_image() -> None:
+    signed = {"sums": [], "fingerprint": "AB" * 20, "signing_key": "CD" * 20}
+    assert image_proof_from_json(signed) == Proof((), "AB" * 20, "CD" * 20)
+    for changed in ({"fingerprint": ""}, {"fingerprint": 1}, {"sums": None}, {"sums": [1]}, {"signing_key": "x"}):
+        with pytest.raises(FailedError):
+            image_proof_from_json(signed | changed)

@@ -19,7 +19,7 @@ from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadRequest
 from luxusbd.transfer.partfile import PartFile
 from luxusbd.transfer.partstate import Validators
-from luxusbd.transfer.segments import Span
+from luxusbd.transfer.segments import Span, SpanSet
 from luxusbd.transfer.writer import BatchWriter
 from tests.transfer.conftest import FAST
 
@@ -94,3 +94,33 @@ async def test_what_came_while_an_old_batch_was_written_is_written_too(
             await asyncio.sleep(0.01)
     assert os.pread(kept.part.fd, 8, 64 * KIB) == b"last"
     await writer.flush()
+
+
+async def test_whoever_copies_the_beginning_hears_how_far_it_went_back(kept: PartKeeper) -> None:
+    await write(kept, bytes(40), 0)
+    await write(kept, bytes(10), 60)
+    assert kept.take_prefix() == (40, 0)
+    await write(kept, bytes(20), 40)
+    assert kept.take_prefix() == (70, 40)
+    await kept.drop(SpanSet((Span(20, 30),)))
+    await write(kept, bytes(10), 20)
+    assert kept.take_prefix() == (70, 20), "it is as long as before, and not the same"
+    await kept.clear()
+    kept.set_validators(URL, Validators(URL))
+    await write(kept, bytes(5), 0)
+    assert kept.take_prefix() == (5, 0)
+
+
+async def test_another_run_begins_at_what_it_could_prove(tmp_path: Path) -> None:
+    """The run before told of bytes that it never saved."""
+    with ThreadPoolExecutor(4) as disk, ThreadPoolExecutor(1) as hasher:
+        for told in ((40, 0), (40, 40)):
+            part = PartFile.open(str(tmp_path), "f")
+            one = PartKeeper(part, DownloadRequest((URL,), "", 100, str(tmp_path), "f"), FAST, disk, hasher)
+            await one.load()
+            one.set_validators(URL, Validators(URL))
+            if not one.loaded:
+                await write(one, bytes(40), 0)
+                await one.checkpoint()
+            assert one.take_prefix() == told
+            part.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from luxusbd import process
-from luxusbd.errors import MalformedImageError, VerificationError
+from luxusbd.errors import MalformedImageError, NetworkError, UntrustedError, VerificationError
 from luxusbd.transfer.makers import Vouching
 from luxusbd.transfer.model import Claim, Digest, MakersWord
 from luxusbd.transfer.pinned import pinned_key
@@ -333,6 +333,42 @@ async def test_the_signature_of_the_image_itself(
         check_silent(word, said)
     else:
         check_signed(word, pinned)
+
+
+async def test_what_a_word_rests_on(
+    vouching: Vouching, maker: Maker, claim: Claim, keys: Keys, pinned: str, stranger: str
+) -> None:
+    publish(maker, keys, pinned)
+    found = await vouching.material(claim, keys.export(pinned) + keys.export(stranger))
+    assert (found.sums, found.signature) == (SUMS, maker.files["SHA256SUMS.gpg"])
+    # the pinned key and no other, as gpgv reads it
+    assert pinned_key(found.key, pinned) == found.key
+    assert pinned_key(found.key, stranger) is None
+    # a list that holds its signature
+    inline = replace(claim, sums_url=maker.put("CHECKSUM", keys.clearsign(SUMS, pinned)), signature_url="")
+    found = await vouching.material(inline, keys.export(pinned))
+    assert (found.sums, found.signature) == (maker.files["CHECKSUM"], b"")
+    # an image that is signed itself, with a key that is fetched
+    own = replace(claim, sums_url="", signature_url=maker.put("x.iso.sig", b"a signature"))
+    own = replace(own, key_url=maker.put("key.asc", keys.export(pinned, armor=True)))
+    found = await vouching.material(own, None)
+    assert (found.sums, found.signature) == (b"", b"a signature")
+    assert pinned_key(found.key, pinned) == found.key
+
+
+async def test_no_word_has_nothing_to_rest_on(
+    vouching: Vouching, maker: Maker, claim: Claim, keys: Keys, pinned: str, stranger: str
+) -> None:
+    with pytest.raises(NetworkError, match="404"):
+        await vouching.material(claim, keys.export(pinned))
+    publish(maker, keys, stranger)
+    with pytest.raises(UntrustedError, match=r"x\.iso: "):
+        await vouching.material(claim, keys.export(pinned))
+    with pytest.raises(UntrustedError, match="no copy of the key"):
+        await vouching.material(claim, None)
+    publish(maker, keys, pinned, SUMS.replace(SHA256.encode(), OTHER.encode()))
+    with pytest.raises(VerificationError, match="the catalogue says"):
+        await vouching.material(claim, keys.export(pinned))
 
 
 AS_NOBODY = """

@@ -13,6 +13,7 @@ from luxusbd.transfer.makerscodec import (
     claim_to_json,
     directions_from_json,
     directions_to_json,
+    sizes_from_json,
     word_from_json,
     word_to_json,
 )
@@ -102,3 +103,14 @@ def test_a_hostile_reason_is_one_line() -> None:
     word = word_from_json(wire(word_to_json(MakersWord(False, "a\n\x1b[31mb" + "c" * 1000))))
     assert "\n" not in word.reason
     assert len(word.reason) <= 500
+
+
+def test_how_much_of_each_room_was_written() -> None:
+    assert sizes_from_json({"sizes": [0, 7, 10]}, [5, 7, 10]) == (0, 7, 10)
+    wrongs: tuple[Any, ...] = ([], {}, {"sizes": 3}, {"sizes": [1, 2]}, {"sizes": [6, 0, 0]}, {"sizes": [-1, 0, 0]})
+    for wrong in wrongs:
+        with pytest.raises(InvalidArgumentError):
+            sizes_from_json(wrong, [5, 7, 10])
+    for strange in ("1", True, 1.0, None):
+        with pytest.raises(InvalidArgumentError):
+            sizes_from_json({"sizes": [strange, 0, 0]}, [5, 7, 10])

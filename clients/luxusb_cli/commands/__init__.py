@@ -6,6 +6,8 @@ import click
 
 from luxusb_cli.commands import (
     adopt,
+    bundle,
+    bundle_use,
     catalog,
     catalog_files,
     catalog_migrate,
@@ -40,6 +42,8 @@ _MODULES = (
     recipes,
     images,
     keeping,
+    bundle,
+    bundle_use,
     sticks,
     contents,
     rescan,

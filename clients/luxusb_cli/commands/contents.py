@@ -19,6 +19,7 @@ from luxusb_cli.params import certificate_option, consent_options, target_option
 from luxusb_cli.render import badged, date, firmware_names, hardware, say, size_or_unknown, table
 from luxusb_cli.results import VerifyResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
+from luxusb_cli.several import each_job, jobs_on
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
@@ -26,6 +27,7 @@ from luxusb_cli.units import format_size
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from luxusb_cli.calls import JobStart
     from luxusb_cli.client import Client
     from luxusb_cli.targets import Target
 
@@ -118,7 +120,7 @@ def _row(image: StickImage) -> tuple[str, ...]:
 
 @click.command(short_help="Add images to a stick.")
 @click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
-@target_options()
+@target_options(many=True)
 @job_options
 @json_option
 @pass_state
@@ -131,21 +133,23 @@ def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, opti
     \b
     Examples:
       luxusb add --device /dev/sdb fedora
+      luxusb add --device /dev/sdb --device /dev/sdc fedora
       luxusb add --image-file stick.img ./my.iso
     """
 
     async def body(client: Client) -> ExitCode:
         from luxusb_cli.targets import open_targets
 
-        async with open_targets(client, choice) as (target,):
-            if target.device.blocked_reason:
+        async with open_targets(client, choice) as targets:
+            if all(target.device.blocked_reason for target in targets):
                 # the daemon's refusal, before a file is copied into its store for nothing
-                await client.add_images(target.device.path, [])
+                await client.add_images(targets[0].device.path, [])
             references = await resolve_images(state, client, image_arguments, options)
-            start = partial(client.add_images, target.device.path, references)
-            return await one_job(
-                state, client, target, start, options, _("Added to {target}.").format(target=target.name)
-            )
+
+            def start(target: Target) -> JobStart:
+                return partial(client.add_images, target.device.path, references)
+
+            return await jobs_on(state, client, targets, start, options, _("Added to {target}."))
 
     choice.check()
     return run(state, body)
@@ -211,7 +215,7 @@ def _print_removal(target: Target, present: Sequence[StickImage], doomed: Sequen
 
 
 @click.command(short_help="Write boot files and menu of a stick anew.")
-@target_options()
+@target_options(many=True)
 @certificate_option
 @click.option(
     "--menu-timeout",
@@ -257,24 +261,20 @@ def refresh(
         }
         menu = {key: Typed(kind, value) for key, (kind, value) in asked.items() if value is not None}
         async with AsyncExitStack() as stack:
-            (target,) = await stack.enter_async_context(open_targets(client, choice))
+            targets = await stack.enter_async_context(open_targets(client, choice))
             files = [stack.enter_context(path.open("rb")).fileno() for path in certificates]
-            start = partial(client.refresh, target.device.path, files, menu)
-            return await one_job(
-                state,
-                client,
-                target,
-                start,
-                options,
-                _("The boot files on {target} are new.").format(target=target.name),
-            )
+
+            def start(target: Target) -> JobStart:
+                return partial(client.refresh, target.device.path, files, menu)
+
+            return await jobs_on(state, client, targets, start, options, _("The boot files on {target} are new."))
 
     choice.check()
     return run(state, body)
 
 
 @click.command(short_help="Compare a stick with what was written to it.")
-@target_options()
+@target_options(many=True)
 @job_options
 @json_option
 @pass_state
@@ -284,16 +284,23 @@ def verify(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
     \b
     Examples:
       luxusb verify --device /dev/sdb
+      luxusb verify --device /dev/sdb --device /dev/sdc
     """
 
     async def body(client: Client) -> ExitCode:
         from luxusb_cli.calls import Work
         from luxusb_cli.targets import open_targets
 
-        async with open_targets(client, choice) as (target,):
-            start = partial(client.work_on, target.device.path, Work.VERIFY)
-            (job,) = await run_jobs(state, client, [start], options, target)
-            return _verified(state, job, options, target)
+        async with open_targets(client, choice) as targets:
+
+            def start(target: Target) -> JobStart:
+                return partial(client.work_on, target.device.path, Work.VERIFY)
+
+            if len(targets) > 1:
+                await each_job(state, client, targets, start, options, judge=_damaged)
+                return ExitCode.DONE
+            (job,) = await run_jobs(state, client, [start(targets[0])], options, targets[0])
+            return _verified(state, job, options, targets[0])
 
     choice.check()
     return run(state, body)
@@ -311,19 +318,25 @@ def _verified(state: State, job: JobInfo, options: JobOptions, target: Target) -
     result = VerifyResult.from_wire(job.result)
     if not state.json:
         table((_("NAME"), _("STATE")), [(image.name, image.state) for image in result.images])
-    if not result.ok:
-        raise CliError(
-            _("{target} is damaged").format(target=target.name),
-            _("What is on it differs from what was written."),
-            _("Mend it with `luxusb repair`, and add again what that names as lost."),
-            name=LUXUSB + "VerificationFailed",
-            document=document,
-        )
+    if (error := _damaged(target, job)) is not None:
+        error.document = document
+        raise error
     if state.json:
         state.emit(document)
     else:
         say(_("{target} is sound.").format(target=target.name), "green")
     return ExitCode.DONE
+
+
+def _damaged(target: Target, job: JobInfo) -> CliError | None:
+    if VerifyResult.from_wire(job.result).ok:
+        return None
+    return CliError(
+        _("{target} is damaged").format(target=target.name),
+        _("What is on it differs from what was written."),
+        _("Mend it with `luxusb repair`, and add again what that names as lost."),
+        name=LUXUSB + "VerificationFailed",
+    )
 
 
 COMMANDS = (contents, add, remove, refresh, verify)

@@ -41,7 +41,7 @@ STANDARD_INPUT = "-"
     "--signature",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The signature of the list, if it is apart.",
+    help="The signature of the list, if it is apart; without --sums, of the image.",
 )
 @click.option(
     "--key",
@@ -136,10 +136,12 @@ def _say_origin(result: StoredResult, beside: Beside | None) -> None:
     if result.matched in _MATCHED:
         say(_(_MATCHED[result.matched]))
     if result.signed_by:
-        sums = clean(beside.sums_path.name) if beside is not None else ""
+        signed = _("The image")
+        if beside is not None and beside.sums_path is not None:
+            signed = clean(beside.sums_path.name)
         say(
             _("{sums} is signed by the key you gave: {fingerprint}").format(
-                sums=sums, fingerprint=clean(result.signed_by)
+                sums=signed, fingerprint=clean(result.signed_by)
             ),
             "green",
         )

@@ -15,7 +15,8 @@ from luxusb_cli.errors import ExitCode, UsageError
 from luxusb_cli.i18n import LANGUAGES, _, usual_language
 from luxusb_cli.params import certificate_option, consent_options, target_options, to_size, to_sizes
 from luxusb_cli.render import plan_text, say
-from luxusb_cli.runner import JobOptions, conclude, job_options, resolve_images, run_jobs, say_started
+from luxusb_cli.runner import JobOptions, job_options, resolve_images, run_jobs, say_started
+from luxusb_cli.several import conclude_shares, tell_shares
 from luxusb_cli.targets import TargetChoice
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def _stick_options(command: F) -> F:
         forget: bool,
         menu_language: str | None,
         allow_large: bool,
-        no_probe: bool,
+        probe: bool | None,
+        download_first: bool,
         **kwargs: Any,
     ) -> Any:
         from luxusb_cli.connection import Typed
@@ -76,13 +78,24 @@ def _stick_options(command: F) -> F:
             stick["language"] = Typed("s", language)
         if allow_large:
             stick["allow_large"] = Typed("b", True)
-        if no_probe:
-            stick["probe"] = Typed("b", False)
+        if probe is not None:
+            stick["probe"] = Typed("b", probe)
+        if download_first:
+            stick["download_first"] = Typed("b", True)
         return command(*args, stick=stick, **kwargs)
 
     decorated: Any = wrapper
     for option in (
-        click.option("--no-probe", is_flag=True, help="Do not look for counterfeit flash before the disk is erased."),
+        click.option(
+            "--download-first",
+            is_flag=True,
+            help="Erase the disk when all images are downloaded, instead of writing them while they come.",
+        ),
+        click.option(
+            "--probe/--no-probe",
+            default=None,
+            help="Look for counterfeit flash before the disk is erased, or do not; as it is configured if left out.",
+        ),
         click.option("--allow-large", is_flag=True, help="Erase even a disk larger than a stick, or a hard disk."),
         click.option(
             "--menu-language",
@@ -224,7 +237,8 @@ def create(
             jobs = await run_jobs(state, client, [partial(client.create, planned.token)], options, target)
             document: dict[str, object] = {"plan": planned, "job": jobs[0]}
             if options.wait:
-                conclude(jobs, document)
+                tell_shares(state, jobs[0])
+                conclude_shares(state, jobs[0], document)
             if state.json:
                 state.emit(document)
             elif options.wait:

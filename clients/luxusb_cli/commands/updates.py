@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,18 +17,21 @@ from luxusb_cli.params import consent_options, target_options
 from luxusb_cli.render import hardware, say, table
 from luxusb_cli.results import StickUpdateResult, UpdatedImage
 from luxusb_cli.runner import JobOptions, conclude, job_options, run_jobs, say_started
+from luxusb_cli.several import each_job
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
 if TYPE_CHECKING:
+    from luxusb_cli.calls import JobStart
     from luxusb_cli.client import Client
+    from luxusb_cli.connection import Typed
     from luxusb_cli.targets import Target
 
 
 @click.command(short_help="Replace the images of a stick by newer releases.")
 @click.argument("image_names", metavar="[IMAGE...]", nargs=-1, shell_complete=completion.stick_images)
-@target_options()
+@target_options(many=True)
 @click.option("--check", is_flag=True, help="Only say what would be done; exit code 6 when there is something.")
 @click.option("--one-at-a-time", is_flag=True, help="Write each new image and remove its old one before the next.")
 @click.option("--same-series", is_flag=True, help="Leave out other series, such as Debian 13 after 12.")
@@ -62,7 +65,7 @@ def update(
     \b
     Examples:
       luxusb update --device /dev/sdb --check
-      luxusb update --device /dev/sdb --same-series
+      luxusb update --device /dev/sdb --device /dev/sdc --same-series
       luxusb update --device /dev/sdb debian-live.iso
     """
     flags = {
@@ -81,18 +84,26 @@ def update(
         from luxusb_cli.references import find_stick_images
         from luxusb_cli.targets import open_targets
 
-        asked = {name: Typed("b", True) for name, given in flags.items() if given}
-        async with open_targets(client, choice) as (target,):
-            check_ids([target], device_ids)
-            if image_names:
-                found = find_stick_images(await client.contents(target.device.path), image_names)
-                asked["images"] = Typed("as", [image.name for image in found])
+        async with open_targets(client, choice) as targets:
+            check_ids(targets, device_ids)
+            asked: dict[str, dict[str, Typed]] = {}
+            for target in targets:
+                wishes = asked[target.name] = {name: Typed("b", True) for name, given in flags.items() if given}
+                if image_names:
+                    found = find_stick_images(await client.contents(target.device.path), image_names)
+                    wishes["images"] = Typed("as", [image.name for image in found])
             if asks and not yes:
-                _print_danger(target)
-                await ask_for_names([target], _("replace images"))
-            start = partial(client.work_on, target.device.path, Work.UPDATE, asked)
-            (job,) = await run_jobs(state, client, [start], options, target)
-            return _conclude(state, target, job, options, check=check)
+                for target in targets:
+                    _print_danger(target)
+                await ask_for_names(targets, _("replace images"))
+
+            def start(target: Target) -> JobStart:
+                return partial(client.work_on, target.device.path, Work.UPDATE, asked[target.name])
+
+            if len(targets) > 1:
+                return await _several(state, client, targets, start, options, check=check)
+            (job,) = await run_jobs(state, client, [start(targets[0])], options, targets[0])
+            return _conclude(state, targets[0], job, options, check=check)
 
     from luxusb_cli.consent import check_possible
 
@@ -100,6 +111,23 @@ def update(
     if asks:
         check_possible(state, yes=yes, device_ids=device_ids, disks=bool(choice.devices))
     return run(state, body)
+
+
+async def _several(
+    state: State,
+    client: Client,
+    targets: Sequence[Target],
+    start: Callable[[Target], JobStart],
+    options: JobOptions,
+    *,
+    check: bool,
+) -> ExitCode:
+    def show(target: Target, job: JobInfo) -> None:
+        _print(target, StickUpdateResult.from_wire(job.result), check=check)
+
+    jobs = await each_job(state, client, targets, start, options, show=show)
+    found = check and any(StickUpdateResult.from_wire(job.result).updates for job in jobs)
+    return ExitCode.UPDATES if found else ExitCode.DONE
 
 
 def _conclude(state: State, target: Target, job: JobInfo, options: JobOptions, *, check: bool) -> ExitCode:

@@ -17,17 +17,19 @@ from luxusb_cli.params import consent_options, target_options, to_size
 from luxusb_cli.render import say, size_or_unknown, table
 from luxusb_cli.results import RepairResult
 from luxusb_cli.runner import JobOptions, job_options, one_job
+from luxusb_cli.several import each_job
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
 
 if TYPE_CHECKING:
+    from luxusb_cli.calls import JobStart
     from luxusb_cli.client import Client
     from luxusb_cli.targets import Target
 
 
 @click.command(short_help="Mend a damaged stick.")
-@target_options()
+@target_options(many=True)
 @job_options
 @json_option
 @pass_state
@@ -48,9 +50,16 @@ def repair(state: State, choice: TargetChoice, options: JobOptions) -> ExitCode:
         from luxusb_cli.calls import Work
         from luxusb_cli.targets import open_targets
 
-        async with open_targets(client, choice) as (target,):
-            start = partial(client.work_on, target.device.path, Work.REPAIR)
-            return await one_job(state, client, target, start, options, partial(_print_repair, target))
+        async with open_targets(client, choice) as targets:
+
+            def start(target: Target) -> JobStart:
+                return partial(client.work_on, target.device.path, Work.REPAIR)
+
+            if len(targets) > 1:
+                await each_job(state, client, targets, start, options, show=_print_repair)
+                return ExitCode.DONE
+            (target,) = targets
+            return await one_job(state, client, target, start(target), options, partial(_print_repair, target))
 
     choice.check()
     return run(state, body)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from gi.repository import GLib, Gtk
 from luxusb_cli.i18n import _
-from luxusb_cli.model import JobInfo, JobState
+from luxusb_cli.model import DeviceShare, JobInfo, JobState
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_rate, format_size
 
@@ -15,7 +16,7 @@ from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.widgets.dialogs import ask
-from luxusb_gtk.widgets.parts import Page, copy, icon_button, name_for_readers, note, status
+from luxusb_gtk.widgets.parts import Page, copy, icon_button, name_for_readers, note, status, text_button
 
 EARLIER = 20
 """Jobs that have ended of which the page tells."""
@@ -95,6 +96,43 @@ class JobRow(Gtk.Box):
         self._copy.set_visible(job.state is JobState.FAILED)
 
 
+class ShareRow(Gtk.Box):
+    """One stick of a job on several: its name, its bar, and what it is at or why it failed."""
+
+    def __init__(self, share: DeviceShare, again: Callable[[], None] | None) -> None:
+        super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=3)
+        self._name = note("")
+        self._name.set_hexpand(True)
+        top = Gtk.Box(spacing=6)
+        top.append(self._name)
+        self._again = text_button(_("Try again"), again or (lambda: None), "flat")
+        self._again.update_property(
+            [Gtk.AccessibleProperty.LABEL], [_("Try {name} again").format(name=clean(share.name))]
+        )
+        self._can_again = again is not None
+        top.append(self._again)
+        self._bar = Gtk.ProgressBar()
+        name_for_readers(self._bar, clean(share.name))
+        self._line = note("", "caption")
+        for part in (top, self._bar, self._line):
+            self.append(part)
+
+    def show_share(self, share: DeviceShare, *, over: bool) -> None:
+        """Show its figures of now; `over` says that the job has ended."""
+        failed = share.state in (JobState.FAILED, JobState.CANCELLED)
+        self._name.set_label(ordered(clean(share.name)))
+        self._again.set_visible(over and failed and self._can_again)
+        self._bar.set_visible(not failed)
+        if share.state is JobState.SUCCEEDED:
+            self._bar.set_fraction(1)
+        elif share.bytes_total:
+            self._bar.set_fraction(min(1.0, share.bytes_done / share.bytes_total))
+        self._line.set_label(ordered(words.share_line(share)))
+        self._line.set_selectable(failed)
+        if share.state is JobState.FAILED:
+            self._line.add_css_class("error")
+
+
 class ProgressPage(Page):
     """All jobs of this user.
 
@@ -102,12 +140,23 @@ class ProgressPage(Page):
         model: what is known.
         back: goes back.
         failed: gets the error of a call.
+        again: gets a job on several sticks, and one of these that failed.
     """
 
-    def __init__(self, model: Model, *, back: Callable[[], None], failed: Callable[[ServiceError], None]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        back: Callable[[], None],
+        failed: Callable[[ServiceError], None],
+        again: Callable[[JobInfo, DeviceShare], None],
+    ) -> None:
         super().__init__(_("Progress"), back=back)
         self._model = model
         self._failed = failed
+        self._again = again
+        self.shares: dict[tuple[str, str], ShareRow] = {}
+        """By the path of the job and the id of the stick."""
         self._shown: tuple[str, ...] = ()
         self.rows: dict[str, JobRow] = {}
         self._cards: list[Gtk.Widget] = []
@@ -131,7 +180,7 @@ class ProgressPage(Page):
         self._shown = paths
         for old in self._cards:
             self.content.remove(old)
-        self._cards, self.rows = [], {}
+        self._cards, self.rows, self.shares = [], {}, {}
         for job in order:
             card = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=12)
             card.add_css_class("card")
@@ -141,14 +190,40 @@ class ProgressPage(Page):
                 made.set_margin_start(18 if one.parent else 0)
                 self.rows[one.path] = made
                 card.append(made)
+                self._add_shares(card, one)
             self._cards.append(card)
             self.content.append(card)
         self._none.set_visible(not order)
 
     def _progress(self, path: str) -> None:
         job, shown = self._model.jobs.get(path), self.rows.get(path)
-        if job is not None and shown is not None:
-            shown.show_job(job)
+        if job is None or shown is None:
+            return
+        shown.show_job(job)
+        if any((path, share.id) not in self.shares for share in job.shares):
+            # they were not told of yet when the card was made
+            self._add_shares(shown.get_parent(), job, after=shown)
+        for share in job.shares:
+            self.shares[path, share.id].show_share(share, over=job.state.finished)
+
+    def _add_shares(self, card: Gtk.Box, job: JobInfo, after: Gtk.Widget | None = None) -> None:
+        # what else is made of a disk than a new stick is not done again by a plan
+        again = job.operation == "create"
+        for share in job.shares:
+            made = ShareRow(share, partial(self._try_again, job.path, share) if again else None)
+            made.set_margin_start(18)
+            made.show_share(share, over=job.state.finished)
+            self.shares[job.path, share.id] = made
+            if after is None:
+                card.append(made)
+            else:
+                card.insert_child_after(made, after)
+                after = made
+
+    def _try_again(self, path: str, share: DeviceShare) -> None:
+        job = self._model.jobs.get(path)
+        if job is not None:
+            self._again(job, share)
 
     def _steer(self, job: JobInfo, method: str) -> None:
         if method == "Cancel":

@@ -117,6 +117,12 @@ class StickPage(OneStickPage):
         for title, says, label, method in (
             (_("Check"), _("Reads every image back and compares it"), _("Check now"), "VerifyStick"),
             (
+                _("Genuine?"),
+                _("Looks whether it has the room that it says, and puts back what was there"),
+                _("Find out"),
+                "ProbeCapacity",
+            ),
+            (
                 _("Boot files"),
                 device.boot_warning or _("Writes boot files and menu anew and keeps the systems"),
                 _("Renew"),

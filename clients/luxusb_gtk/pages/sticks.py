@@ -30,7 +30,7 @@ class SticksPage(Page):
     Args:
         model: what is known.
         back: goes back to the systems.
-        create: goes on with a disk that is to be erased.
+        create: goes on with disks that are to be erased, the smallest first.
         add: adds what is chosen to a LUXusb stick.
         manage: shows a LUXusb stick.
     """
@@ -40,7 +40,7 @@ class SticksPage(Page):
         model: Model,
         *,
         back: Callable[[], None],
-        create: Callable[[DeviceInfo], None],
+        create: Callable[[list[DeviceInfo]], None],
         add: Callable[[DeviceInfo], None],
         manage: Callable[[DeviceInfo], None],
     ) -> None:
@@ -49,7 +49,16 @@ class SticksPage(Page):
         self._create, self._add, self._manage = create, add, manage
         self.selected = ""
         """Path of the disk that is chosen."""
+        self.more: set[str] = set()
+        """Paths of those that are chosen besides, where several are to become the same."""
         self._list = group(_("Sticks and other disks"))
+        self.several = Gtk.ToggleButton(
+            label=_("Several at once"),
+            tooltip_text=_("Erase several sticks and write the same to all of them"),
+            valign=Gtk.Align.CENTER,
+        )
+        self.several.connect("toggled", lambda _button: self._mode_changed())
+        self._list.set_header_suffix(self.several)
         self._rows: list[Gtk.Widget] = []
         self._none = status(
             "drive-removable-media-symbolic",
@@ -76,18 +85,18 @@ class SticksPage(Page):
         for old in self._rows:
             self._list.remove(old)
         usable = [device for device in self._model.devices.values() if not device.blocked_reason]
-        if not self.selected and len(usable) == 1:
+        if not self.selected and len(usable) == 1 and not self.several.get_active():
             self.selected = usable[0].path
         devices = sorted(self._model.devices.values(), key=lambda device: (bool(device.blocked_reason), device.node))
         first: Gtk.CheckButton | None = None
         self._rows = []
         for device in devices:
             made = row(f"{words.device_name(device)} · {format_size(device.size)}", words.device_state(device))
-            choose = Gtk.CheckButton(valign=Gtk.Align.CENTER, group=first)
+            choose = Gtk.CheckButton(valign=Gtk.Align.CENTER, group=None if self.several.get_active() else first)
             first = first or choose
             name = _("Use {name}, {node}").format(name=words.device_name(device), node=device.node)
             choose.update_property([Gtk.AccessibleProperty.LABEL], [name])
-            choose.set_active(device.path == self.selected)
+            choose.set_active(device.path == self.selected or device.path in self.more)
             choose.connect("toggled", self._toggled, device.path)
             made.add_prefix(Gtk.Image(icon_name="drive-removable-media-symbolic"))
             made.add_prefix(choose)
@@ -116,19 +125,37 @@ class SticksPage(Page):
             self._list.add(made)
             self._rows.append(made)
         self._list.set_visible(bool(devices))
+        self.several.set_visible(len(usable) > 1)
         self._none.set_visible(not devices)
         self._measure()
 
     def _toggled(self, choose: Gtk.CheckButton, path: str) -> None:
-        if choose.get_active():
-            self.selected = path
-            self._measure()
+        if not self.several.get_active():
+            if choose.get_active():
+                self.selected = path
+                self._measure()
+            return
+        chosen = {device.path for device in self.chosen} - {path} | ({path} if choose.get_active() else set())
+        self.selected = min(chosen, default="")
+        self.more = chosen - {self.selected}
+        self._measure()
+
+    def _mode_changed(self) -> None:
+        # nothing is chosen by itself of what is to be erased together
+        self.selected, self.more = "", set()
+        self._fill()
+
+    @property
+    def chosen(self) -> list[DeviceInfo]:
+        """All disks that are chosen, are there and may be used; the smallest first, which has the least room."""
+        paths = {self.selected, *self.more}
+        found = [device for path, device in self._model.devices.items() if path in paths and not device.blocked_reason]
+        return sorted(found, key=lambda device: (device.size, device.path))
 
     @property
     def device(self) -> DeviceInfo | None:
-        """The disk that is chosen, while it is there and may be used."""
-        found = self._model.devices.get(self.selected)
-        return found if found is not None and not found.blocked_reason else None
+        """The disk that is chosen, while it is there and may be used; of several the smallest."""
+        return next(iter(self.chosen), None)
 
     def _measure(self) -> None:
         device = self.device
@@ -136,12 +163,15 @@ class SticksPage(Page):
         if device is None:
             return
         basket = self._model.basket
-        adds = device.state == "luxusb"
+        together = self.several.get_active()
+        adds = device.state == "luxusb" and not together
+        others = self.chosen[1:]
         planned, error, less_would_do = None, None, False
         if adds or not len(basket) or device.state == "damaged" or not self.get_mapped():
             self._planner.forget()
         else:
-            self._planner.ask(device, basket, self._model.for_stick, self._model.wishes.persistence)
+            wanted = self._model.for_stick
+            self._planner.ask(device, basket, wanted, self._model.wishes.persistence, others=others)
             planned, error = self._planner.planned, self._planner.error
         if planned is not None:
             space = space_of(planned.figures, planned.choices)
@@ -159,11 +189,16 @@ class SticksPage(Page):
         self.problem.set_label(ordered(str(error)) if error is not None else "")
         self.problem.set_visible(error is not None)
         self.action.set_label(_("Add to this stick") if adds else _("Review"))
-        ready = bool(len(basket)) and not device.current_job and device.state != "damaged"
+        chosen = self.chosen
+        ready = bool(len(basket)) and not any(each.current_job or each.state == "damaged" for each in chosen)
         # on the next page can be chosen what the plan complains of, and less room for changes
         self.action.set_sensitive(ready and (not space.too_much or less_would_do or error is not None))
 
     def _go(self) -> None:
         device = self.device
-        if device is not None:
-            (self._add if device.state == "luxusb" else self._create)(device)
+        if device is None:
+            return
+        if device.state == "luxusb" and not self.several.get_active():
+            self._add(device)
+        else:
+            self._create(self.chosen)

@@ -6,13 +6,13 @@ is pressed, and has to say the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from gi.repository import GLib, Gtk
 from luxusb_cli.errors import CliError
-from luxusb_cli.i18n import _
+from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.model import DeviceInfo
 from luxusb_cli.plans import PlanInfo, PlannedImage
 from luxusb_cli.units import format_size
@@ -51,6 +51,8 @@ class SummaryPage(Page):
         self._model = model
         self._created, self._refused = created, refused
         self._device: DeviceInfo | None = None
+        self._others: tuple[DeviceInfo, ...] = ()
+        """What is to become the same, none smaller than the device."""
         self._planner = DryPlanner(model.service, self._answered)
         self._shown: Planned | None = None
         """The plan that can be read at the moment."""
@@ -71,9 +73,10 @@ class SummaryPage(Page):
         model.connect("devices", lambda _model: self._device_changed())
         model.connect("chosen", lambda _model: self._plan())
 
-    def show_device(self, device: DeviceInfo) -> None:
-        """Plan what is chosen for a disk. The plan that comes last counts."""
-        self._device = device
+    def show_devices(self, devices: Sequence[DeviceInfo]) -> None:
+        """Plan what is chosen for disks, the smallest first. The plan that comes last counts."""
+        self._device, *others = devices
+        self._others = tuple(others)
         self._shown, self.plan = None, None
         self._show([status("content-loading-symbolic", _("Planning…"), "")], [])
         self.changes.show_choices((), (), ())
@@ -89,7 +92,8 @@ class SummaryPage(Page):
         if not len(model.basket):
             self._planner.forget()
             return
-        self._planner.ask(self._device, model.basket, model.for_stick, model.wishes.persistence, again=again)
+        preferred = model.wishes.persistence
+        self._planner.ask(self._device, model.basket, model.for_stick, preferred, again=again, others=self._others)
         self._show_ready()
 
     def _show_ready(self) -> None:
@@ -128,17 +132,24 @@ class SummaryPage(Page):
 
     def _show_plan(self, planned: Planned) -> None:
         self._shown = planned
-        plan, device = planned.plan, planned.device
-        target = plan.devices[0]
-        name = words.device_name(device)
-        stick = row(f"{name} · {format_size(device.size)}", device.node)
-        stick.add_prefix(Gtk.Image(icon_name="drive-removable-media-symbolic"))
-        losses = [row(lost) for lost in target.lost] or [row(_("Nothing that can be recognised"))]
+        plan = planned.plan
         boots = row(_("Starts on"), words.firmware(plan.firmware))
         notes = [_warning(text) for text in bootwords.general(plan)]
+        sticks = [_stick(each) for each in planned.devices]
+        if planned.others:
+            count = len(planned.devices)
+            where = ngettext("One stick", "{count} sticks", count).format(count=count)
+            losses = [
+                _lost(words.device_name(each) + f" · {each.node}" * bool(each.node), target.lost)
+                for each, target in zip(planned.devices, plan.devices, strict=True)
+            ]
+        else:
+            where = _("Stick")
+            lost = plan.devices[0].lost
+            losses = [row(one) for one in lost] or [row(_("Nothing that can be recognised"))]
         self._show(
             [
-                group(_("Stick"), [stick, boots]),
+                group(where, [*sticks, boots]),
                 group(_("Will be lost"), losses),
                 group(_("Will be written"), [_image(plan, image) for image in plan.images]),
             ],
@@ -147,16 +158,18 @@ class SummaryPage(Page):
         keeps = [image.keeps for image in planned.figures.images]
         self.changes.show_choices(planned.choices, planned.asked.persistence, keeps)
         self.bar.show_space(space_of(planned.figures, planned.choices))
-        self.erase.set_label(ordered(_("Erase {name} and write").format(name=name)))
+        self.erase.set_label(ordered(_("Erase {name} and write").format(name=_named(planned))))
         self.bottom.set_visible(True)
         self._show_ready()
 
     def _device_changed(self) -> None:
         if self._device is None:
             return
-        now = self._model.devices.get(self._device.path)
-        if now is not None:
-            self._device = now
+        now = [self._model.devices.get(device.path) for device in (self._device, *self._others)]
+        there = [device for device in now if device is not None]
+        if len(there) == len(now):
+            self._device, *others = there
+            self._others = tuple(others)
             self._plan()
             return
         self._device, self._shown, self.plan = None, None, None
@@ -185,22 +198,26 @@ class SummaryPage(Page):
                 return
             self.plan = made
             self._show_ready()
-            self._ask_erase(shown.device)
+            self._ask_erase(shown)
 
         def failed(error: ServiceError) -> None:
             if self._shown is shown:
                 self._show_problem(str(error))
 
-        planner.plan(self._model.service, shown.device, shown.asked, done, failed, dry_run=False)
+        planner.plan(self._model.service, shown.devices, shown.asked, done, failed, dry_run=False)
 
-    def _ask_erase(self, device: DeviceInfo) -> None:
-        name = words.device_name(device)
+    def _ask_erase(self, planned: Planned) -> None:
+        name = _named(planned)
+        lost = [
+            _("Everything on {name} ({node}, {size}) will be lost.").format(
+                name=words.device_name(device), node=device.node or _("image file"), size=format_size(device.size)
+            )
+            for device in planned.devices
+        ]
         ask(
             self.get_root(),
             _("Erase {name}?").format(name=name),
-            _("Everything on {name} ({node}, {size}) will be lost.").format(
-                name=name, node=device.node or _("image file"), size=format_size(device.size)
-            ),
+            "\n".join(lost),
             {CANCEL: _("Cancel"), "erase": _("Erase {name}").format(name=name)},
             lambda answer: self.carry_out() if answer == "erase" else None,
             destructive="erase",
@@ -217,6 +234,7 @@ class SummaryPage(Page):
         def done(answer: tuple[Any, ...]) -> None:
             self._device, self._shown = None, None
             self._planner.forget()
+            self._model.remember(answer[0])
             self._model.clear()
             self._created(answer[0])
 
@@ -227,6 +245,26 @@ class SummaryPage(Page):
                 self._plan(again=True)
 
         self._model.service.manager("CreateStick", GLib.Variant("(sa{sv})", (token, {})), done, failed)
+
+
+def _named(planned: Planned) -> str:
+    """What is erased, in a word or two."""
+    if not planned.others:
+        return words.device_name(planned.device)
+    count = len(planned.devices)
+    return ngettext("one stick", "{count} sticks", count).format(count=count)
+
+
+def _stick(device: DeviceInfo) -> Gtk.Widget:
+    made = row(f"{words.device_name(device)} · {format_size(device.size)}", device.node)
+    made.add_prefix(Gtk.Image(icon_name="drive-removable-media-symbolic"))
+    return made
+
+
+def _lost(name: str, lost: Sequence[str]) -> Gtk.Widget:
+    made = row(name, "\n".join(lost) or _("Nothing that can be recognised"))
+    made.set_subtitle_lines(0)
+    return made
 
 
 def _warning(text: str) -> Gtk.Widget:

@@ -1,0 +1,358 @@
+"""Images onto a stick while they are still being downloaded.
+
+All of them get their room first. Then the worker takes whatever has come of any of them, and reads back what it has
+written while it waits for more, so that almost nothing is left to do when the last byte has come. An image that is
+whole gets its name and its entry at once: a stick that is cut, or whose other downloads fail, starts those it has.
+
+What was copied is hashed on the way. When bytes are taken back, because a mirror sent wrong ones, the copying goes back
+with them; and where the hash of the whole is wrong, the image is copied once more from the finished file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from luxusbd.errors import (
+    AlreadyExistsError,
+    DeviceFailingError,
+    LuxusbError,
+    NotEnoughSpaceError,
+    VerificationError,
+    host_error,
+)
+from luxusbd.stick import beside, copying, layout, work
+from luxusbd.stick import manifest as manifests
+from luxusbd.stick.blockio import ALIGNMENT, CHUNK, MediumReader, finish, in_thread
+from luxusbd.stick.early import rows
+from luxusbd.stick.feeds import Feed, Feeds
+from luxusbd.stick.filesystem import DataFilesystem, Kind
+from luxusbd.stick.isofiles import PARTIAL, Piece, pieces
+from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage
+from luxusbd.stick.room import Sink
+from luxusbd.stick.session import Session
+from luxusbd.stick.trail import Trail
+from luxusbd.text import size_text
+
+TURN = 16 * 1024 * 1024
+"""Bytes of one image before another one may have its turn."""
+WORTH = 4 * 1024 * 1024
+"""Bytes for which it is worth beginning, while more are to come."""
+
+_T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """An image that did not get onto the stick."""
+
+    name: str
+    reason: LuxusbError
+
+
+@dataclass
+class _Stream:
+    """One image on its way."""
+
+    image: ManifestImage
+    feed: Feed
+    parts: tuple[Piece, ...] = ()
+    """Where its bytes lie on the data partition."""
+    sink: Sink | None = None
+    written: Trail = field(default_factory=Trail)
+    proven: Trail = field(default_factory=Trail)
+    """What was read back from the medium."""
+    again: bool = False
+    """Whether it was copied a second time because its hash was wrong."""
+
+    @property
+    def path(self) -> str:
+        return f"/iso/{self.image.name}{PARTIAL}"
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.feed.whole) and self.written.position == self.image.size
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and are not on the stick."""
+        return min(self.feed.available, self.image.size) - self.written.position
+
+    @property
+    def unproven(self) -> int:
+        return self.written.position - self.proven.position
+
+
+async def take(
+    session: Session, images: Sequence[ManifestImage], feeds: Feeds, sequence: Sequence[str]
+) -> Sequence[Lacking]:
+    """Write images whose bytes come by `feeds`, each with its entry in the menu as soon as it is whole.
+
+    Args:
+        session: on the stick, brought in order.
+        images: as far as they are known: name, size and sha256 have to be right.
+        feeds: what the core tells of them, in their order.
+        sequence: names of all new images in the order in which the menu is to have them.
+
+    Returns:
+        Those that did not come, with the reason; the others are there.
+
+    Raises:
+        LuxusbError: of the stick. What has an entry by then keeps it.
+    """
+    taker = _Taker(session, [_Stream(image, feeds.of(number)) for number, image in enumerate(images)], feeds, sequence)
+    return await taker.run()
+
+
+class _Taker:
+    def __init__(self, session: Session, streams: list[_Stream], feeds: Feeds, sequence: Sequence[str]) -> None:
+        self._session = session
+        self._open = streams
+        self._feeds = feeds
+        self._sequence = tuple(sequence)
+        self._lacking: list[Lacking] = []
+        self._stage = ("", "")
+        self._buffers = list(copying.buffers(2))
+
+    async def run(self) -> Sequence[Lacking]:
+        try:
+            await self._set_aside()
+            while self._open:
+                if not await self._step():
+                    self._tell("download", "")
+                    await self._feeds.wait()
+        except BaseException:
+            await finish(self._leave())
+            raise
+        return self._lacking
+
+    async def _set_aside(self) -> None:
+        """Give every image its room, so that what does not fit is known before the first byte."""
+        room = self._session.room
+        present = {name.lower() for name in await room.names("/iso")}
+        for stream in self._open:
+            if stream.image.name.lower() in present:
+                raise AlreadyExistsError(
+                    f"a file {stream.image.name} is on the stick already and does not belong to it; rename or delete"
+                    " it, or rescan the stick to give it an entry"
+                )
+        for stream in self._open:
+            await in_thread((await room.allocate(stream.path, stream.image.size)).close)
+        # only on the medium it can be seen where the bytes will lie
+        await room.checkpoint()
+        places = await in_thread(self._session.on_medium, self._places)
+        for stream in self._open:
+            stream.parts = places[stream.path]
+        self._session.after_step("streams-set-aside")
+
+    def _places(self, filesystem: DataFilesystem) -> dict[str, tuple[Piece, ...]]:
+        return {
+            stream.path: tuple(pieces(filesystem.extents(stream.path), filesystem.block_size, stream.image.size))
+            for stream in self._open
+        }
+
+    async def _step(self) -> bool:
+        """Do the most urgent thing; whether there was any."""
+        for stream in self._open:
+            if stream.feed.failure is not None:
+                await self._give_up(stream, stream.feed.failure)
+                return True
+            floor = stream.feed.take_floor()
+            if floor is not None:
+                self._back(stream, floor)
+        ready = next((stream for stream in self._open if stream.complete), None)
+        if ready is not None:
+            # an image that can be started is worth more than a part of another one
+            await (self._read_back(ready) if ready.unproven else self._finish(ready))
+            return True
+        fullest = max(self._open, key=lambda stream: stream.waiting)
+        if fullest.waiting >= WORTH or (fullest.waiting > 0 and fullest.feed.whole):
+            await self._copy(fullest)
+            return True
+        behind = max(self._open, key=lambda stream: stream.unproven)
+        if behind.unproven >= WORTH:
+            await self._read_back(behind)
+            return True
+        return False
+
+    async def _copy(self, stream: _Stream) -> None:
+        self._tell("write-image", stream.image.name)
+        if stream.sink is None:
+            stream.sink = await self._session.room.reopen(stream.path, stream.image.size)
+        sink, fd = stream.sink, stream.feed.fd
+        begin = at = stream.written.position
+        end = begin + min(TURN, stream.waiting)
+        if end < stream.image.size:
+            # whole pages go past the page cache
+            end = end // ALIGNMENT * ALIGNMENT
+        data = await in_thread(_read, fd, at, self._buffers[0][: min(CHUNK, end - at)])
+        while data:
+            self._buffers.reverse()
+            follows = at + len(data)
+            data = await _all_done(
+                in_thread(_read, fd, follows, self._buffers[0][: min(CHUNK, end - follows)]),
+                in_thread(sink.write, data, at),
+                in_thread(stream.written.update, data),
+            )
+            at = follows
+        if at < end:
+            # cut by the process that downloads; it tells of it, and the hash is proof
+            stream.feed.available = min(stream.feed.available, at)
+        await in_thread(sink.sync)
+        self._session.progress.advance(at - begin)
+        self._session.after_step(f"streamed {stream.image.name}")
+
+    async def _read_back(self, stream: _Stream) -> None:
+        self._tell("read-back", stream.image.name)
+        begin = stream.proven.position
+        end = begin + min(TURN, stream.unproven)
+        if end < stream.image.size:
+            # a sector that is only half written is not read
+            end = max(begin, end // ALIGNMENT * ALIGNMENT)
+        base = self._session.layout.partition(PartitionRole.DATA).start
+        with self._session.medium() as medium:
+            for part in stream.parts:
+                first, last = max(begin, part.offset), min(end, part.offset + part.length)
+                while first < last:
+                    count = min(CHUNK, last - first)
+                    await in_thread(_prove, stream.proven, medium, base, part, first, count)
+                    first += count
+        self._session.progress.advance(end - begin)
+
+    def _back(self, stream: _Stream, offset: int) -> None:
+        before = stream.written.position + stream.proven.position
+        stream.proven.back(stream.written.back(offset))
+        taken = before - stream.written.position - stream.proven.position
+        if taken:
+            log.info("%s: %d bytes are written again from byte %d on", stream.image.name, taken, offset)
+            self._session.progress.advance(-taken)
+
+    async def _finish(self, stream: _Stream) -> None:
+        source, *others = stream.feed.whole
+        digests = stream.written.digests()
+        if source.image.sha256 != stream.image.sha256 or source.image.size != stream.image.size:
+            error = VerificationError(f"{stream.image.name}: what was downloaded is not the image that was planned")
+            await self._give_up(stream, error)
+            return
+        if digests["sha256"] != source.image.sha256:
+            if not stream.again:
+                stream.again = True
+                self._back(stream, 0)
+                return
+            error = VerificationError(
+                f"{stream.image.name}: the file's sha256 is {digests['sha256']} and should be {source.image.sha256};"
+                " download it again"
+            )
+            await self._give_up(stream, error)
+            return
+        if stream.proven.digests() != digests:
+            raise VerificationError(
+                f"{stream.image.name} read back from the medium differs from what was written: the stick is defective "
+                "or smaller than it claims"
+            )
+        await self._close_sinks()
+        try:
+            await self._give_entry(stream, source, others)
+        except NotEnoughSpaceError as error:
+            # of what starts it, whose size was not known before
+            await self._give_up(stream, error)
+
+    async def _give_entry(self, stream: _Stream, source: SourceImage, others: Sequence[SourceImage]) -> None:
+        session = self._session
+        await session.room.checkpoint()
+        if rows((await in_thread(session.on_medium, self._places))[stream.path]) != rows(stream.parts):
+            raise DeviceFailingError(f"{stream.image.name} lies elsewhere on the medium than it was written")
+        manifest, _menus = await session.look()
+        extra = beside.to_write(manifest, others)
+        if extra:
+            needed = layout.bytes_needed([one.image.size for one in extra], Kind(manifest.options.filesystem))
+            if needed - layout.RESERVE // 2 > (free := await session.free_bytes()):
+                raise NotEnoughSpaceError(
+                    f"what starts {stream.image.name} needs {size_text(needed)} and the stick has {size_text(free)}"
+                    " left"
+                )
+            await session.add(extra)
+        added = (source, *extra)
+        await session.publish(added)
+        now = int(time.time())
+        new = tuple(dataclasses.replace(one.image, added=one.image.added or now) for one in added)
+        images = in_sequence((*manifest.images, *new), self._sequence)
+        await work.commit(session, dataclasses.replace(manifest, images=images), new)
+        await session.settle()
+        self._open.remove(stream)
+        session.after_step(f"stream-finished {stream.image.name}")
+
+    async def _give_up(self, stream: _Stream, reason: LuxusbError) -> None:
+        log.warning("%s does not get onto the stick: %s", stream.image.name, reason)
+        await self._close_sinks()
+        await self._session.room.remove(stream.path)
+        self._open.remove(stream)
+        self._lacking.append(Lacking(stream.image.name, reason))
+        self._session.after_step(f"stream-given-up {stream.image.name}")
+
+    async def _close_sinks(self) -> None:
+        """Let go of all files, so that a filesystem can be unmounted."""
+        for stream in self._open:
+            if stream.sink is not None:
+                sink, stream.sink = stream.sink, None
+                await in_thread(sink.close)
+
+    async def _leave(self) -> None:
+        try:
+            await self._close_sinks()
+            for stream in self._open:
+                await self._session.room.remove(stream.path)
+        except LuxusbError as error:
+            # what made the job fail is more telling; the next job clears away what is left
+            log.warning("partial images stay until the next job on the stick: %s", error)
+
+    def _tell(self, stage: str, note: str) -> None:
+        if self._stage != (stage, note):
+            # the note stands in the job's history, which images that take turns would fill
+            self._session.progress.stage(stage, note if stage == "write-image" else "")
+            self._stage = (stage, note)
+
+
+def in_sequence(images: Sequence[ManifestImage], sequence: Sequence[str]) -> tuple[ManifestImage, ...]:
+    """Images in the order of a menu: those without a place in `sequence` first, files that only start others last."""
+    places = {name: number for number, name in enumerate(sequence)}
+    last = len(places)
+    return tuple(sorted(images, key=lambda image: last if beside.is_beside(image) else places.get(image.name, -1)))
+
+
+def coming(manifest: Manifest, images: Sequence[ManifestImage], sequence: Sequence[str]) -> bytes:
+    """The manifest that a stick is to have which is being made of `images`, for `planned`."""
+    return manifests.encode(dataclasses.replace(manifest, images=in_sequence(images, sequence)))
+
+
+async def _all_done(first: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any, object]) -> _T:
+    """What `first` brings, when nothing of this goes on any more, also where one of them failed."""
+    done = await asyncio.gather(first, *others, return_exceptions=True)
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+    return cast("_T", done[0])
+
+
+def _read(fd: int, offset: int, target: memoryview) -> memoryview:
+    """Bytes of a file, in `target`; fewer at its end."""
+    done = 0
+    try:
+        while done < len(target) and (count := os.preadv(fd, [target[done:]], offset + done)):
+            done += count
+    except OSError as error:
+        raise host_error(error, "reading the image") from error
+    return target[:done]
+
+
+def _prove(trail: Trail, medium: MediumReader, base: int, part: Piece, offset: int, count: int) -> None:
+    place = part.place
+    trail.update(bytes(count) if place is None else medium.read_at(base + place + offset - part.offset, count))
