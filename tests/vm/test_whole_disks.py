@@ -50,6 +50,7 @@ async def refused(guest: Guest, device: dict[str, Any]) -> str:
     return str(json.loads(said.stdout)["error"]["name"])
 
 
+@pytest.mark.campaign
 async def test_a_stick_that_wraps_is_found_out_and_keeps_what_it_has(guest: Guest, tmp_path: Path) -> None:
     with lying(tmp_path / "liar", Lie.WRAPS, SIZE, REAL) as file:
         before = digest(tmp_path / "liar/disk", REAL)
