@@ -10,14 +10,11 @@ with them; and where the hash of the whole is wrong, the image is copied once mo
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
-import os
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
 
 from luxusbd.errors import (
     AlreadyExistsError,
@@ -25,11 +22,10 @@ from luxusbd.errors import (
     LuxusbError,
     NotEnoughSpaceError,
     VerificationError,
-    host_error,
 )
 from luxusbd.stick import beside, copying, layout, work
 from luxusbd.stick import manifest as manifests
-from luxusbd.stick.blockio import ALIGNMENT, CHUNK, MediumReader, finish, in_thread
+from luxusbd.stick.blockio import ALIGNMENT, finish, in_thread
 from luxusbd.stick.early import rows
 from luxusbd.stick.feeds import Feed, Feeds
 from luxusbd.stick.filesystem import DataFilesystem, Kind
@@ -40,12 +36,10 @@ from luxusbd.stick.session import Session
 from luxusbd.stick.trail import Trail
 from luxusbd.text import size_text
 
-TURN = 16 * 1024 * 1024
+TURN = 32 * 1024 * 1024
 """Bytes of one image before another one may have its turn."""
 WORTH = 4 * 1024 * 1024
 """Bytes for which it is worth beginning, while more are to come."""
-
-_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +113,10 @@ class _Taker:
         self._feeds = feeds
         self._sequence = tuple(sequence)
         self._lacking: list[Lacking] = []
+        self._beside: dict[str, SourceImage] = {}
+        """Files that start images, written and without an entry, by sha256."""
         self._stage = ("", "")
-        self._buffers = list(copying.buffers(2))
+        self._turns = copying.AtOnce(session.progress.advance)
 
     async def run(self) -> Sequence[Lacking]:
         try:
@@ -168,10 +164,11 @@ class _Taker:
             floor = stream.feed.take_floor()
             if floor is not None:
                 self._back(stream, floor)
-        ready = next((stream for stream in self._open if stream.complete), None)
-        if ready is not None:
-            # an image that can be started is worth more than a part of another one
-            await (self._read_back(ready) if ready.unproven else self._finish(ready))
+        ready = [stream for stream in self._open if stream.complete]
+        if ready:
+            # images that can be started are worth more than a part of another one
+            behind = next((stream for stream in ready if stream.unproven), None)
+            await (self._finish(ready) if behind is None else self._read_back(behind))
             return True
         fullest = max(self._open, key=lambda stream: stream.waiting)
         if fullest.waiting >= WORTH or (fullest.waiting > 0 and fullest.feed.whole):
@@ -187,27 +184,20 @@ class _Taker:
         self._tell("write-image", stream.image.name)
         if stream.sink is None:
             stream.sink = await self._session.room.reopen(stream.path, stream.image.size)
-        sink, fd = stream.sink, stream.feed.fd
-        begin = at = stream.written.position
+        begin = stream.written.position
         end = begin + min(TURN, stream.waiting)
         if end < stream.image.size:
             # whole pages go past the page cache
             end = end // ALIGNMENT * ALIGNMENT
-        data = await in_thread(_read, fd, at, self._buffers[0][: min(CHUNK, end - at)])
-        while data:
-            self._buffers.reverse()
-            follows = at + len(data)
-            data = await _all_done(
-                in_thread(_read, fd, follows, self._buffers[0][: min(CHUNK, end - follows)]),
-                in_thread(sink.write, data, at),
-                in_thread(stream.written.update, data),
-            )
-            at = follows
-        if at < end:
-            # cut by the process that downloads; it tells of it, and the hash is proof
-            stream.feed.available = min(stream.feed.available, at)
-        await in_thread(sink.sync)
-        self._session.progress.advance(at - begin)
+        source, hashers = copying.FileSource(stream.feed.fd), [stream.written.update]
+        try:
+            await copying.copy(source, stream.sink, [(begin, end - begin)], hashers, self._turns)
+        except VerificationError as error:
+            # cut by the process that downloads, which tells of it; a finished file is cut by nobody
+            stream.feed.available = min(stream.feed.available, begin)
+            self._back(stream, begin)
+            if stream.feed.whole:
+                await self._give_up(stream, error)
         self._session.after_step(f"streamed {stream.image.name}")
 
     async def _read_back(self, stream: _Stream) -> None:
@@ -219,13 +209,9 @@ class _Taker:
             end = max(begin, end // ALIGNMENT * ALIGNMENT)
         base = self._session.layout.partition(PartitionRole.DATA).start
         with self._session.medium() as medium:
-            for part in stream.parts:
-                first, last = max(begin, part.offset), min(end, part.offset + part.length)
-                while first < last:
-                    count = min(CHUNK, last - first)
-                    await in_thread(_prove, stream.proven, medium, base, part, first, count)
-                    first += count
-        self._session.progress.advance(end - begin)
+            await copying.look_through(
+                medium, base, _within(stream.parts, begin, end), stream.proven.update, self._turns
+            )
 
     def _back(self, stream: _Stream, offset: int) -> None:
         before = stream.written.position + stream.proven.position
@@ -235,60 +221,81 @@ class _Taker:
             log.info("%s: %d bytes are written again from byte %d on", stream.image.name, taken, offset)
             self._session.progress.advance(-taken)
 
-    async def _finish(self, stream: _Stream) -> None:
-        source, *others = stream.feed.whole
+    async def _finish(self, ready: Sequence[_Stream]) -> None:
+        """Give images that are whole their entries, with one commit for all of them."""
+        right = [stream for stream in ready if await self._is_right(stream)]
+        if right:
+            await self._close_sinks()
+            await self._give_entries([stream for stream in right if await self._has_what_starts_it(stream)])
+
+    async def _is_right(self, stream: _Stream) -> bool:
+        """Whether an image is what it should be; else it is copied once more, or left out.
+
+        Raises:
+            VerificationError: the medium gives back something else than it got.
+        """
+        source = stream.feed.whole[0]
         digests = stream.written.digests()
         if source.image.sha256 != stream.image.sha256 or source.image.size != stream.image.size:
             error = VerificationError(f"{stream.image.name}: what was downloaded is not the image that was planned")
             await self._give_up(stream, error)
-            return
+            return False
         if digests["sha256"] != source.image.sha256:
             if not stream.again:
                 stream.again = True
                 self._back(stream, 0)
-                return
+                return False
             error = VerificationError(
                 f"{stream.image.name}: the file's sha256 is {digests['sha256']} and should be {source.image.sha256};"
                 " download it again"
             )
             await self._give_up(stream, error)
-            return
+            return False
         if stream.proven.digests() != digests:
             raise VerificationError(
                 f"{stream.image.name} read back from the medium differs from what was written: the stick is defective "
                 "or smaller than it claims"
             )
-        await self._close_sinks()
-        try:
-            await self._give_entry(stream, source, others)
-        except NotEnoughSpaceError as error:
-            # of what starts it, whose size was not known before
-            await self._give_up(stream, error)
+        return True
 
-    async def _give_entry(self, stream: _Stream, source: SourceImage, others: Sequence[SourceImage]) -> None:
+    async def _has_what_starts_it(self, stream: _Stream) -> bool:
+        """Write the files that start an image, whose size was not known before; without room the image is left out."""
         session = self._session
-        await session.room.checkpoint()
-        if rows((await in_thread(session.on_medium, self._places))[stream.path]) != rows(stream.parts):
-            raise DeviceFailingError(f"{stream.image.name} lies elsewhere on the medium than it was written")
         manifest, _menus = await session.look()
-        extra = beside.to_write(manifest, others)
+        extra = [
+            one for one in beside.to_write(manifest, stream.feed.whole[1:]) if one.image.sha256 not in self._beside
+        ]
         if extra:
             needed = layout.bytes_needed([one.image.size for one in extra], Kind(manifest.options.filesystem))
             if needed - layout.RESERVE // 2 > (free := await session.free_bytes()):
-                raise NotEnoughSpaceError(
-                    f"what starts {stream.image.name} needs {size_text(needed)} and the stick has {size_text(free)}"
-                    " left"
-                )
+                what = f"what starts {stream.image.name} needs {size_text(needed)}"
+                await self._give_up(stream, NotEnoughSpaceError(f"{what} and the stick has {size_text(free)} left"))
+                return False
             await session.add(extra)
-        added = (source, *extra)
+            self._beside.update({one.image.sha256: one for one in extra})
+        return True
+
+    async def _give_entries(self, streams: Sequence[_Stream]) -> None:
+        session = self._session
+        if not streams:
+            return
+        await session.room.checkpoint()
+        places = await in_thread(session.on_medium, self._places)
+        for stream in streams:
+            if rows(places[stream.path]) != rows(stream.parts):
+                raise DeviceFailingError(f"{stream.image.name} lies elsewhere on the medium than it was written")
+        added = [*(stream.feed.whole[0] for stream in streams), *self._beside.values()]
+        manifest, _menus = await session.look()
         await session.publish(added)
+        self._beside.clear()
         now = int(time.time())
         new = tuple(dataclasses.replace(one.image, added=one.image.added or now) for one in added)
         images = in_sequence((*manifest.images, *new), self._sequence)
         await work.commit(session, dataclasses.replace(manifest, images=images), new)
         await session.settle()
-        self._open.remove(stream)
-        session.after_step(f"stream-finished {stream.image.name}")
+        for stream in streams:
+            self._open.remove(stream)
+            session.after_step(f"stream-finished {stream.image.name}")
 
     async def _give_up(self, stream: _Stream, reason: LuxusbError) -> None:
         log.warning("%s does not get onto the stick: %s", stream.image.name, reason)
@@ -308,8 +315,8 @@ class _Taker:
     async def _leave(self) -> None:
         try:
             await self._close_sinks()
-            for stream in self._open:
-                await self._session.room.remove(stream.path)
+            for path in (*(stream.path for stream in self._open), *map(_partial, self._beside.values())):
+                await self._session.room.remove(path)
         except LuxusbError as error:
             # what made the job fail is more telling; the next job clears away what is left
             log.warning("partial images stay until the next job on the stick: %s", error)
@@ -333,26 +340,16 @@ def coming(manifest: Manifest, images: Sequence[ManifestImage], sequence: Sequen
     return manifests.encode(dataclasses.replace(manifest, images=in_sequence(images, sequence)))
 
 
-async def _all_done(first: Coroutine[Any, Any, _T], *others: Coroutine[Any, Any, object]) -> _T:
-    """What `first` brings, when nothing of this goes on any more, also where one of them failed."""
-    done = await asyncio.gather(first, *others, return_exceptions=True)
-    for one in done:
-        if isinstance(one, BaseException):
-            raise one
-    return cast("_T", done[0])
+def _partial(source: SourceImage) -> str:
+    return f"/iso/{source.image.name}{PARTIAL}"
 
 
-def _read(fd: int, offset: int, target: memoryview) -> memoryview:
-    """Bytes of a file, in `target`; fewer at its end."""
-    done = 0
-    try:
-        while done < len(target) and (count := os.preadv(fd, [target[done:]], offset + done)):
-            done += count
-    except OSError as error:
-        raise host_error(error, "reading the image") from error
-    return target[:done]
-
-
-def _prove(trail: Trail, medium: MediumReader, base: int, part: Piece, offset: int, count: int) -> None:
-    place = part.place
-    trail.update(bytes(count) if place is None else medium.read_at(base + place + offset - part.offset, count))
+def _within(parts: Sequence[Piece], begin: int, end: int) -> tuple[Piece, ...]:
+    """Where the bytes from `begin` to `end` of a file lie."""
+    found = []
+    for part in parts:
+        first, last = max(begin, part.offset), min(end, part.offset + part.length)
+        if first < last:
+            place = None if part.place is None else part.place + first - part.offset
+            found.append(Piece(first, last - first, place, part.initialised))
+    return tuple(found)

@@ -17,6 +17,8 @@ from tests.daemon.leftovers import check_no_mounts
 from tests.harness.mirrors import Faults, Mirror, write_catalogue
 
 SLOW = 2 * MIB
+CRAWL = 128 * 1024
+"""Too slow to end before a test has looked."""
 
 
 @pytest.fixture
@@ -43,13 +45,23 @@ async def child_of(caller: Caller, path: str, image: str) -> JobInfo:
     return found
 
 
+async def first_part(caller: Caller, mirrors: Sequence[Mirror], path: str, image: str) -> JobInfo:
+    """Let a few MiB of an image come, and hardly more until the rate is set; its download once some is written."""
+    await caller.stage(path, "download", "write-image")
+    child = await child_of(caller, path, image)
+    await caller.progress(child.path, 5 * MIB)
+    for mirror in mirrors:
+        mirror.rate = CRAWL
+    await caller.stage(path, "write-image")
+    return await caller.client.job(child.path)
+
+
 async def test_a_stick_is_written_while_its_image_comes(
     caller: Caller, target: Target, mirror: Mirror, other: Mirror, images: Images
 ) -> None:
     mirror.rate = other.rate = SLOW
     path = await begin(caller, target, ["distro:large", "distro:beta"])
-    await caller.stage(path, "write-image")
-    child = await child_of(caller, path, "large")
+    child = await first_part(caller, (mirror, other), path, "large")
     assert child.state is JobState.RUNNING
     assert child.bytes_done < images.large.size
     mirror.rate = other.rate = 0
@@ -67,8 +79,7 @@ async def test_wrong_bytes_of_a_mirror_do_not_stay_on_the_stick(
     other.rate = SLOW
     target = Target(stick)
     path = await begin(caller, target, ["distro:large"])
-    await caller.stage(path, "write-image")
-    assert (await child_of(caller, path, "large")).state is JobState.RUNNING
+    assert (await first_part(caller, (other,), path, "large")).state is JobState.RUNNING
     other.rate = 0
     await caller.succeeded(path)
     assert sticks.check(target.file) == {"large.iso": images.large.sha256}
@@ -81,8 +92,7 @@ async def test_what_came_is_on_the_stick_when_another_image_does_not_come(
     mirror.rate = other.rate = SLOW
     target = Target(stick)
     path = await begin(caller, target, ["distro:beta", "distro:large"])
-    await caller.stage(path, "write-image")
-    await caller.client.cancel((await child_of(caller, path, "large")).path)
+    await caller.client.cancel((await first_part(caller, (mirror, other), path, "large")).path)
     mirror.rate = other.rate = 0
     job = await caller.failed(path)
     for word in ("large.iso", "cancelled", "starts beta.iso", "luxusb add"):
@@ -118,7 +128,7 @@ async def test_a_daemon_that_is_killed_meanwhile_leaves_a_stick_that_says_what_i
     async with Caller.connect(daemon.address) as caller:
         mirror.rate = other.rate = SLOW
         path = await begin(caller, target, ["distro:large"])
-        await caller.stage(path, "write-image")
+        await first_part(caller, (mirror, other), path, "large")
         await daemon.kill()
     check_no_mounts(daemon)
     assert "large.iso" in sticks.contents(target.file).damage
