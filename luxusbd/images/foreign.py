@@ -25,6 +25,7 @@ _COMPRESSED = {
     b"LZIP": "lzip",
     b"\x5d\0\0": "lzma",
 }
+_UNPACKED_ON_THE_WAY = ("gzip", "xz", "bzip2", "zstd", "lzma")
 _ARCHIVES = {
     b"PK\x03\x04": "zip",
     b"7z\xbc\xaf\x27\x1c": "7-zip",
@@ -64,7 +65,8 @@ def describe_foreign(reader: BoundedReader) -> str:
     head = reader.read(0, min(HEAD, reader.size))
     for magic, name in _COMPRESSED.items():
         if head.startswith(magic):
-            return f"the file is not an image but compressed with {name}; unpack it and take what is inside"
+            raw = ", or write that to a stick of its own: luxusb write-raw" if name in _UNPACKED_ON_THE_WAY else ""
+            return f"the file is not an image but compressed with {name}; unpack it and take what is inside{raw}"
     for magic, name in _ARCHIVES.items():
         if head.startswith(magic):
             return f"the file is not an image but a {name} archive; unpack it and take the image inside, if any"

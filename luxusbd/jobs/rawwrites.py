@@ -109,6 +109,10 @@ class RawWrites:
                 await self._unmounting.release(identity)
             except LuxusbError as error:
                 refused[identity.id] = error
+        if look.packing is None:
+            # what is unpacked is unpacked once, for all of them
+            names = {view.device.identity.id: name_of(view) for view in views}
+            overall.keep_in_step({key: name for key, name in names.items() if key not in refused}, look.size)
         async with self._unpacked(caller, stored, look, len(identities)) as going:
 
             async def write(identity: DeviceIdentity) -> Mapping[str, Any]:

@@ -29,7 +29,6 @@ from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, wait_for_children
-from luxusbd.jobs.lockstep import Pack
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import (
     Planner,
@@ -423,14 +422,9 @@ class Sticks:
                 except LuxusbError as error:
                     refused[identity.id] = error
 
-            making = [identity.id for identity in identities if identity.id not in refused]
-            if len(making) > 1 and sources:
-                nodes = {view.device.identity.id: name_of(view) for view in views}
-
-                def drops(device_id: str) -> None:
-                    context.note(f"{nodes[device_id]} is much slower than the others and reads the images for itself")
-
-                overall.pack = Pack.of(making, sum(image.size for image in sources), drops)
+            names = {view.device.identity.id: name_of(view) for view in views}
+            making = {key: name for key, name in names.items() if key not in refused}
+            overall.keep_in_step(making, sum(image.size for image in sources))
 
             async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
                 if (refusal := refused.get(identity.id)) is not None:

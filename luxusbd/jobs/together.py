@@ -43,6 +43,16 @@ class Overall:
             # they wait for the downloads, and are seen to
             self.context.shared_by(self.shares.now(time.monotonic()))
 
+    def keep_in_step(self, devices: Mapping[str, str], total: int) -> None:
+        """Have the workers of these devices, names by ids, read `total` bytes of images close together."""
+        if len(devices) < 2 or not total:
+            return
+
+        def drops(device_id: str) -> None:
+            self.context.note(f"{devices[device_id]} is much slower than the others and reads the images for itself")
+
+        self.pack = Pack.of(devices, total, drops)
+
     def on_pause(self, device_id: str, hook: Callable[[bool], None] | None) -> None:
         """Let `hook` stop and continue the worker of a device, from now on."""
         if hook is None:

@@ -48,11 +48,15 @@ class Unpacking:
         while self.writing:
             os.close(self.writing.pop())
 
+    def drop_all(self) -> None:
+        """Nobody wants more."""
+        for number in tuple(self._reading):
+            self.drop(number)
+
     def close(self) -> None:
         """Nothing is read or written any more."""
         self.end()
-        for number in tuple(self._reading):
-            self.drop(number)
+        self.drop_all()
 
 
 class Unpacker:
@@ -91,7 +95,7 @@ class Unpacker:
                     yield going
                 finally:
                     # with the last reader the process stops writing, and its answer comes
-                    going.close()
+                    going.drop_all()
                     await asyncio.wait([task])
 
 

@@ -26,7 +26,7 @@ from luxusbd.stick.room import Sink
 
 WRITES = 2
 """In flight at once, so that the device has the next one when it is done with one."""
-READS = 2
+READS = 4
 BUFFERS = WRITES + 3
 """One more is being filled, one hashed, and one waits."""
 FLUSH_EVERY = 64 * 1024 * 1024

@@ -21,6 +21,8 @@ PER_CHUNK = CHUNK // BLOCK
 PATIENCE = 8
 """Errors in a row after which what follows is taken for broken: the kernel tries each for up to half a minute."""
 _MOST_REGIONS = 256
+_FEW = 64
+"""Slow stretches that are read again; more of them are no chance."""
 
 
 class StoppedError(Exception):
@@ -96,11 +98,14 @@ class Prober:
     def slow(self, seconds: Mapping[tuple[int, int], float]) -> frozenset[int]:
         """Which of several stretches, (first block, blocks), are far slower to read than the others.
 
-        Those that seem so are read once more: a machine that had something else to do says nothing about the disk.
+        Those that seem so are read again, up to three times: a machine that had something else to do says nothing
+        about the disk.
         """
         again = dict(seconds)
-        for _look in range(2):
+        for _look in range(3):
             found = [place for place, slow in zip(again, capacity.slow([*again.values()]), strict=True) if slow]
+            if len(found) > _FEW:
+                break
             for place in found:
                 data, passed = self.timed(*place)
                 again[place] = min(again[place], passed) if data is not None else again[place]
@@ -153,7 +158,12 @@ class Prober:
 
     def findings(self, found: Sequence[Region], wraps: int) -> Findings:
         """What came of it; `wraps` is blocks after which the disk begins anew, where that was searched for."""
-        kind, holds = capacity.verdict(found, self.medium.size, (wraps or self.distance) * BLOCK)
+        if not wraps and self.distance:
+            # the whole disk begins anew after that; or a part of its end answers for the rest, and all before is good
+            good = next((index for index, region in enumerate(found) if not region.state.holds), len(found))
+            last = found[good].start if good < len(found) and found[good].state is State.WRAPPED else 0
+            wraps = max(self.distance, last // BLOCK)
+        kind, holds = capacity.verdict(found, self.medium.size, wraps * BLOCK)
         return Findings(
             verdict=kind,
             size=self.medium.size,

@@ -88,11 +88,14 @@ class _Quick:
         looked_at |= self._sample(capacity.spread(self._stretch, end, SAMPLES), end)
         self._write(early)
         looked_at |= self._read_start(late)
+        if not wraps and probe.distance:
+            wraps = self._find_window(looked_at)
+            looked_at = {number: state for number, state in looked_at.items() if number < wraps}
         while (gap := _gap(looked_at)) is not None:
             probe.progress.stage("probe", "where it ends")
             self._expect(BLOCK * self._stretch)
             self._expect_marks(NARROWING)
-            looked_at |= self._look(capacity.spread(gap[0] + 1, gap[1], NARROWING))
+            looked_at |= self._look(capacity.spread(gap[0] + 1, gap[1], NARROWING), lost=gap[1])
         found = list(capacity.regions(sorted(looked_at.items()), wraps * BLOCK or probe.medium.size))
         if wraps:
             found.append(Region(wraps * BLOCK, probe.medium.size - wraps * BLOCK, State.WRAPPED))
@@ -195,6 +198,24 @@ class _Quick:
                 return number - origin
         return 0
 
+    def _find_window(self, looked_at: Mapping[int, State]) -> int:
+        """The first block that another one overwrites, where a part of the end answers for all that follows."""
+        probe = self._probe
+        last, apart = probe.blocks - 1, probe.distance
+        first = min(number for number, state in looked_at.items() if state is State.WRAPPED)
+        good = max((number for number, state in looked_at.items() if number < first and state.holds), default=-1)
+        while first - good > 1:
+            probe.progress.stage("probe", "where it ends")
+            self._expect(BLOCK * self._stretch)
+            self._expect_marks(2 * NARROWING)
+            numbers = capacity.spread(good + 1, first, NARROWING)
+            # each with one far behind it that is in its place, if it has no place of its own
+            states = self._look(sorted({*numbers, *(number + (last - number) // apart * apart for number in numbers)}))
+            bad = [number for number in numbers if not states[number].holds]
+            first = min([first, *bad])
+            good = max([good, *(number for number in numbers if number < first)])
+        return first
+
     def _read_start(self, pieces: Sequence[tuple[int, int]]) -> dict[int, State]:
         probe = self._probe
         states: dict[int, State] = {}
@@ -231,8 +252,8 @@ class _Quick:
                 seconds[number, count] = passed
         return probe.slow(seconds)
 
-    def _look(self, numbers: Sequence[int]) -> dict[int, State]:
-        """Mark blocks and read them back."""
+    def _look(self, numbers: Sequence[int], lost: int | None = None) -> dict[int, State]:
+        """Mark blocks and read them back; `lost` is one that was found to hold nothing."""
         probe = self._probe
         before: dict[int, bytes] = {}
         states: dict[int, State] = {}
@@ -258,11 +279,22 @@ class _Quick:
                 states[number] = State.FAILED
                 del before[number]
         probe.flush()
-        self._write(self._pieces)
+        if lost is None or self._remembers(lost):
+            self._write(self._pieces)
         for number, old in before.items():
             states |= probe.judged(number, 1, probe.read(number), old)
             probe.progress.advance(BLOCK)
         return states
+
+    def _remembers(self, number: int) -> bool:
+        """Whether the disk tells a mark that it does not hold, while it is the last thing that was written."""
+        probe = self._probe
+        if self._saved is not None and number not in self._saved:
+            return True
+        if not probe.write(number, probe.marks.blocks(number, 1)) or not probe.flush():
+            return False
+        data = probe.read(number)
+        return data is not None and probe.marks.judge(number, data) is State.GOOD
 
 
 def _gap(looked_at: Mapping[int, State]) -> tuple[int, int] | None:

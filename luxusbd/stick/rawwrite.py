@@ -15,7 +15,7 @@ from luxusbd.errors import InternalError, LuxusbError, NotEnoughSpaceError, Veri
 from luxusbd.images.blockmap import segments
 from luxusbd.images.model import MappedRange
 from luxusbd.stick import partition, target, wholedisk
-from luxusbd.stick.blockio import ALIGNMENT, in_thread
+from luxusbd.stick.blockio import ALIGNMENT, CHUNK, in_thread
 from luxusbd.stick.directdisk import DirectDisk
 from luxusbd.stick.model import MIB, Layout, Probe, RawImage, SourceImage, StickOrder
 from luxusbd.stick.progress import Progress
@@ -67,7 +67,7 @@ async def write(order: StickOrder, progress: Progress, after_step: AfterStep) ->
         await in_thread(partition.wipe, order.fd, Layout(order.size, ()))
         after_step("wiped")
         try:
-            result = await _Writing(disk, source, raw, progress, after_step).run()
+            result = await _Writing(disk, order, source, raw, progress, after_step).run()
         except LuxusbError as error:
             raise type(error)(f"{error}; {ERASED}: write an image again, or make it a plain drive") from error
     if order.node:
@@ -87,9 +87,16 @@ class _Writing:
     """One image on its way to one disk."""
 
     def __init__(
-        self, disk: DirectDisk, source: SourceImage, raw: RawImage, progress: Progress, after_step: AfterStep
+        self,
+        disk: DirectDisk,
+        order: StickOrder,
+        source: SourceImage,
+        raw: RawImage,
+        progress: Progress,
+        after_step: AfterStep,
     ) -> None:
         self._disk = disk
+        self._pace = order.pace
         self._source = source
         self._raw = raw
         self._progress = progress
@@ -137,7 +144,10 @@ class _Writing:
         source = PipeSource(self._raw.pipe) if self._raw.packed else FileSource(self._source.fd)
         ahead = Ahead(source, sha512=bool(self._source.sha512))
         try:
-            while data := await ahead.read():
+            while True:
+                await self._pace.before(CHUNK)
+                if not (data := await ahead.read()):
+                    break
                 position, self._size = self._size, self._size + len(data)
                 self._check_fits()
                 if self._check is not None:

@@ -248,11 +248,12 @@ def slow_disk(memory: Path) -> Iterator[Disk]:
         with helpers.loop_device(point, "--direct-io=on") as node:
             yield Disk("A disk of 40 MB/s (writes) and 100 MB/s (reads)", node, image + BEYOND, image, 3)
     finally:
-        # not waited for: it ends when the last mount namespace that has it does, and others may have been made since
-        server.kill()
-        server.wait()
+        # the server is not waited for: it would end with the last mount namespace that has it, and others were made
+        # meanwhile; and where it is gone, nobody sees any more that something is mounted there
         if os.path.ismount(point):
             subprocess.run(["umount", "-l", point], check=True)
+        server.kill()
+        server.wait()
         for each in (path, log, point):
             each.unlink()
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from luxusb_cli.model import DeviceInfo, DeviceShare, JobDetails, JobInfo, JobState
 from luxusb_cli.results import StoredResult
 from luxusb_gtk.basket import Choice
 
@@ -146,3 +148,74 @@ async def test_show(
         await hand.sees(other.window, "The service is not running")
         await hand.picture(other.window, SHOTS / f"no-service-{look}.png")
     manager.set_color_scheme(Adw.ColorScheme.DEFAULT)
+
+
+def _stick(name: str, node: str, gib: int, state: str = "blank") -> DeviceInfo:
+    told = {
+        "Id": name,
+        "DeviceNode": node,
+        "Vendor": name.split("_", maxsplit=1)[0],
+        "Model": name.split("_")[1],
+        "Bus": "usb",
+    }
+    return DeviceInfo.from_wire(f"/org/luxusb/devices/{name}", {**told, "Size": gib << 30, "State": state})
+
+
+@pytest.mark.parametrize("look", ["light", "narrow"])
+async def test_show_several(app: Any, look: str) -> None:
+    """Three sticks at once, of which one was pulled; made up, since nobody here has them."""
+    from gi.repository import Adw
+
+    window, model = app.window, app.model
+    Adw.StyleManager.get_default().set_color_scheme(Adw.ColorScheme.FORCE_LIGHT)
+    window.set_default_size(*SIZES[look])
+
+    async def shoot(name: str) -> None:
+        await turn()
+        await hand.picture(window, SHOTS / f"{name}-{look}.png")
+
+    await until(lambda: model.systems, "systems")
+    sticks = [
+        _stick("Kingston_DataTraveler", "/dev/sdb", 32),
+        _stick("SanDisk_Ultra", "/dev/sdc", 32, "foreign"),
+        _stick("Intenso_Rainbow", "/dev/sdd", 16),
+    ]
+    model.devices = {stick.path: stick for stick in sticks}
+    model.emit("devices")
+    window.go("sticks")
+    await hand.press(window, "Several at once")
+    await until(window.sticks.several.get_active, "the mode")
+    for stick in sticks:
+        await hand.tick(window, f"{stick.vendor} {stick.model}")
+    await shoot("several-sticks")
+    pulled = "/dev/sdc (Ultra) went away during the job; plug it in again and leave it in: the stick is not complete:"
+    shares = [
+        DeviceShare("Kingston", "/dev/sdb", "Kingston DataTraveler", JobState.SUCCEEDED, "menu", 9, 9, 0, "", ""),
+        DeviceShare("SanDisk", "/dev/sdc", "SanDisk Ultra", JobState.FAILED, "write-image", 4, 9, 0, "", ""),
+        DeviceShare(
+            "Intenso",
+            "/dev/sdd",
+            "Intenso Rainbow",
+            JobState.RUNNING,
+            "read-back",
+            *(6 << 30, 9 << 30),
+            12 << 20,
+            "",
+            "",
+        ),
+    ]
+    shares[1] = replace(shares[1], error_message=f"{pulled} create it again")
+    details = JobDetails(title="Debian Live, Fedora on three sticks", devices=tuple(shares))
+    told = {"Operation": "create", "State": "running", "Stage": "read-back", "Progress": 0.8, "Rate": 12 << 20}
+    figures = {"BytesDone": 19 << 30, "BytesTotal": 22 << 30}
+    job = replace(JobInfo.from_wire("/org/luxusb/jobs/_7", {**told, **figures}), details=details)
+    model.jobs = {job.path: job}
+    model.emit("jobs")
+    window.go("progress")
+    await shoot("several-progress")
+    shares[2] = replace(shares[2], state=JobState.SUCCEEDED)
+    model.jobs = {
+        job.path: replace(job, state=JobState.FAILED, details=replace(details, devices=tuple(shares)), stage="")
+    }
+    model.emit("jobs")
+    await shoot("several-end")

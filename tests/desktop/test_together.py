@@ -66,6 +66,7 @@ async def test_three_at_once_of_which_one_fails_and_is_tried_again(
     await until(lambda: app.model.basket.references == ["distro:alpha@1.0"], "the same systems")
     await hand.press(window, "Erase second.img and write")
     assert nodes[1] in await hand.answer("erase")
+    await until(lambda: len(app.model.top_jobs()) == 2, "the other job")
     await ended(app, "create")
     assert list(grub_images(files[1]).values()) == [images.alpha.sha256]
 
@@ -74,7 +75,7 @@ async def test_three_at_once_of_which_one_fails_and_is_tried_again(
     ("state", "line"),
     [
         (JobState.QUEUED, "waiting"),
-        (JobState.RUNNING, "writing · 1.0 GiB of 2.0 GiB · 5.0 MiB/s"),
+        (JobState.RUNNING, "writing · 1 GiB of 2 GiB · 5 MiB/s"),
         (JobState.SUCCEEDED, "ready"),
         (JobState.FAILED, "failed · pulled; plug it in again"),
         (JobState.CANCELLED, "cancelled"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import shutil
 from pathlib import Path
@@ -36,13 +37,17 @@ async def built() -> Path:
         ToolFailedError: the build failed.
     """
     place = BUILD / f"tree-{content()}"
-    if (place / "complete").exists():
+    BUILD.mkdir(parents=True, exist_ok=True)
+    # tests run in several processes, and one build is enough
+    with (BUILD / "lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        if (place / "complete").exists():
+            return place
+        for old in BUILD.glob("tree-*"):
+            await asyncio.to_thread(shutil.rmtree, old)
+        await run([str(ROOT / "packaging" / "deb.sh"), str(place)], timeout=900)
+        (place / "complete").touch()
         return place
-    for old in BUILD.glob("tree-*"):
-        await asyncio.to_thread(shutil.rmtree, old)
-    await run([str(ROOT / "packaging" / "deb.sh"), str(place)], timeout=900)
-    (place / "complete").touch()
-    return place
 
 
 async def newer(packages: Path, target: Path) -> None:

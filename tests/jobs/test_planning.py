@@ -14,6 +14,7 @@ from luxusbd.catalog.catalog import Catalog, Sources
 from luxusbd.catalog.model import Trust
 from luxusbd.devices.model import DeviceIdentity, DeviceState
 from luxusbd.errors import (
+    DeviceMountedError,
     InvalidArgumentError,
     LargeDiskError,
     LimitExceededError,
@@ -176,6 +177,27 @@ def test_a_dry_run_is_not_kept_and_tells_what_is_missing(planner: Planner) -> No
         make(planner, devices=[identity(300 * MIB)])
     fits = make(planner, dry_run=True, devices=[identity(300 * MIB + device.bytes_missing + 64 * MIB)])
     assert fits.devices[0].bytes_missing == 0
+
+
+def test_of_several_sticks_the_one_that_is_refused_is_named(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stick(_registry: Registry, wanted: DeviceIdentity) -> DeviceView:
+        if wanted.id == "sdc" and wanted.disk_seq == 9:
+            raise DeviceMountedError("/dev/sdc is in use: mounted at /home; unmount it")
+        large = "a disk of 4 TB" if wanted.disk_seq == 8 else ""
+        return DeviceView(replace(plain_stick(wanted), node=f"/dev/{wanted.id}", large=large), DeviceState.BLANK)
+
+    monkeypatch.setattr(Registry, "check_writable", stick)
+    good = [DeviceIdentity(name, 7, 8 << 30) for name in ("sdb", "sdd")]
+    assert [device.view.device.node for device in make(planner, devices=good).devices] == ["/dev/sdb", "/dev/sdd"]
+    for bad, error in (
+        (DeviceIdentity("sdc", 7, 64 * MIB), NotEnoughSpaceError),
+        (DeviceIdentity("sdc", 8, 8 << 30), LargeDiskError),
+        (DeviceIdentity("sdc", 9, 8 << 30), DeviceMountedError),
+    ):
+        with pytest.raises(error, match="/dev/sdc") as refused:
+            make(planner, devices=[good[0], bad, good[1]])
+        assert "/dev/sdb" not in str(refused.value)
+        assert "/dev/sdd" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

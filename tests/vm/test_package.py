@@ -44,7 +44,7 @@ async def test_the_package_is_on_the_disk_as_it_was_built(guest: Guest) -> None:
 
 @pytest.mark.usefixtures("awake")
 async def test_an_upgrade_of_the_package_under_a_download_and_a_stick(guest: Guest, stick: Path) -> None:
-    await guest.plug("upgraded", stick, serial="LUX0040", rate=256 * 1024)
+    await guest.plug("upgraded", stick, serial="LUX0040", rate=2 * MIB)
     writing = await begun(guest, await guest.device("LUX0040"), "wide")
 
     async def is_writing() -> bool:
@@ -53,6 +53,8 @@ async def test_an_upgrade_of_the_package_under_a_download_and_a_stick(guest: Gue
         return bool(now["stage"] == "write-image")
 
     await guest.until(is_writing, timeout=240)
+    # for longer than the upgrade takes, however busy this machine is
+    await guest.set_rate("upgraded", 256 * 1024)
     await guest.luxusb("settings downloads.bandwidth=256KiB", user="root")
     fetching = int((await guest.luxusb("download big --no-wait"))["jobs"][0]["id"])
 

@@ -12,7 +12,7 @@ import pytest
 from tests.stick.fusedisk import RECORD
 from tests.stick.liars import Lie
 from tests.stick.lyingfile import lying
-from tests.vm.conftest import MIB, empty_stick
+from tests.vm.conftest import MIB
 from tests.vm.machine import Guest
 
 pytestmark = [
@@ -141,34 +141,40 @@ async def test_a_stick_becomes_a_plain_drive(guest: Guest, stick: Path, kind: st
     await guest.run(f"udisksctl unmount -b {part} && {'fsck.exfat' if kind == 'exfat' else 'fsck.fat'} -n {part}")
 
 
-async def test_a_stick_is_switched_off(guest: Guest, tmp_path: Path) -> None:
-    """Not while somebody uses it; then by udisks, and without udisks by us."""
-    for number, udisks in enumerate((True, False)):
-        file = empty_stick(tmp_path / f"{number}.img", 64 * MIB)
-        await guest.plug("off", file, serial="LUX5005")
-        node = (await guest.device("LUX5005", timeout=PATIENT))["node"]
-        name = node.removeprefix("/dev/")
-        if udisks:
-            await guest.run(f"mkfs.ext4 -q -F {node} && udevadm settle")
-            await guest.run(f"udisksctl mount -b {node}", user="alice")
-            where = (await guest.run(f"lsblk -nro MOUNTPOINT {node}")).stdout.strip()
-            busy = await guest.run(f"sleep 600 <{where}/lost+found & echo $!")
-            said = await guest.run(f"luxusb --json eject --device {node}", check=False, timeout=PATIENT)
-            assert json.loads(said.stdout)["error"]["name"] == "org.luxusb.Error.DeviceMounted"
-            await guest.run(f"kill {busy.stdout.strip()}; test -e /sys/block/{name}")
-        else:
-            await guest.run("systemctl stop udisks2 && systemctl mask --runtime udisks2")
-        try:
-            await guest.luxusb(f"eject --device {node}", user="root", timeout=PATIENT)
-        finally:
-            if not udisks:
-                await guest.run("systemctl unmask --runtime udisks2")
-        assert await _is_off(guest, name)
-        await guest.until(lambda: guest.gone("LUX5005"), timeout=PATIENT)
-        await guest.pull("off")
+@pytest.mark.campaign
+async def test_a_stick_is_switched_off_by_udisks(guest: Guest, stick: Path) -> None:
+    """Not while somebody uses it."""
+    await guest.plug("off", stick, serial="LUX5005")
+    node = (await guest.device("LUX5005", timeout=PATIENT))["node"]
+    await guest.run(f"mkfs.ext4 -q -F {node} && udevadm settle")
+    await guest.run(f"udisksctl mount -b {node}", user="alice")
+    where = (await guest.run(f"lsblk -nro MOUNTPOINT {node}")).stdout.strip()
+    user = (await guest.run(f"sleep 600 <{where}/lost+found >/dev/null 2>&1 & echo $!")).stdout.strip()
+    said = await guest.run(f"luxusb --json eject --device {node}", check=False, timeout=PATIENT)
+    assert json.loads(said.stdout)["error"]["name"] == "org.luxusb.Error.DeviceMounted"
+    await guest.run(f"kill {user}")
+    await switched_off(guest, node)
 
 
-async def _is_off(guest: Guest, name: str) -> bool:
-    """Whether the kernel has no such disk any more, or one without a medium."""
-    said = await guest.run(f"cat /sys/block/{name}/size", check=False)
-    return said.status != 0 or said.stdout.strip() == "0"
+@pytest.mark.campaign
+async def test_a_stick_is_switched_off_without_udisks(guest: Guest, stick: Path) -> None:
+    await guest.plug("off", stick, serial="LUX5005")
+    node = (await guest.device("LUX5005", timeout=PATIENT))["node"]
+    await guest.run("systemctl stop udisks2 && systemctl mask --runtime udisks2")
+    try:
+        await switched_off(guest, node)
+    finally:
+        await guest.run("systemctl unmask --runtime udisks2")
+
+
+async def switched_off(guest: Guest, node: str) -> None:
+    """Eject a disk: the kernel has no such one any more, or one without a medium, and the service shows none."""
+
+    async def off() -> bool:
+        said = await guest.run(f"cat /sys/block/{node.removeprefix('/dev/')}/size", check=False)
+        return said.status != 0 or said.stdout.strip() == "0"
+
+    await guest.luxusb(f"eject --device {node}", user="root", timeout=PATIENT)
+    await guest.until(off, timeout=PATIENT)
+    await guest.until(lambda: guest.gone("LUX5005"), timeout=PATIENT)
+    await guest.pull("off")
