@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+import aiofiles
+
 from luxusbd import process
 from luxusbd.errors import InternalError, ToolFailedError
 from luxusbd.images.model import Certificate
@@ -71,13 +73,13 @@ async def build(
     if style.remember:
         # first, so that its place is that of the first text of this kind; GRUB itself has one too
         environment = work / "grubenv"
-        environment.write_bytes(EMPTY_ENVIRONMENT)
+        await _write(environment, EMPTY_ENVIRONMENT)
         files.append(("boot/grub/grubenv", environment))
     for start in starts:
         files += await _programs(start, esp_serial, work)
     for certificate in certificates:
         source = work / certificate.file_name
-        source.write_bytes(certificate.der)
+        await _write(source, certificate.der)
         files.append((f"EFI/certificates/{certificate.file_name}", source))
     config = work / "grub.cfg"
     text = menu.stub(
@@ -87,12 +89,12 @@ async def build(
         hashes=all(start.loaders is None for start in starts),
         modules=_modules(kind),
     )
-    config.write_text(text, "ascii")
+    await _write(config, text.encode("ascii"))
     files.append(("boot/grub/grub.cfg", config))
     if font := grub.font():
         files.append(("boot/grub/fonts/unicode.pf2", font))
         large = work / "large.pf2"
-        large.write_bytes(menufont.enlarged(font.read_bytes()))
+        await _write(large, menufont.enlarged(font.read_bytes()))
         files.append(("boot/grub/fonts/large.pf2", large))
     if memdisk := _memdisk():
         files.append(("boot/grub/memdisk", memdisk))
@@ -107,12 +109,17 @@ async def build(
     return _used(image)
 
 
+async def _write(path: Path, data: bytes) -> None:
+    async with aiofiles.open(path, "wb") as file:
+        await file.write(data)
+
+
 async def _copy_theme(image: Path, work: Path, language: str) -> None:
     names: dict[str, list[str]] = {"": [], "/icons": []}
     for name, data in theme.files(Texts(language)).items():
         file = work / "theme" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
+        await _write(file, data)
         names["/icons" if name.startswith("icons/") else ""].append(str(file))
     made = ["::/boot/grub/themes", f"::/{theme.DIRECTORY}", f"::/{theme.DIRECTORY}/icons"]
     await process.run(["mmd", "-i", str(image), *made], env=_MTOOLS)
@@ -138,7 +145,7 @@ async def _programs(start: grub.Start, esp_serial: str, work: Path) -> list[tupl
     first = f"EFI/BOOT/BOOT{machine.upper()}.EFI"
     if start.loaders is None:
         program = work / f"grub{machine}.efi"
-        program.write_bytes(await grub.make_image(start.platform, grub.early_config(esp_serial), work))
+        await _write(program, await grub.make_image(start.platform, grub.early_config(esp_serial), work))
         return [(first, program)]
     # the names that shim asks for
     files = [(first, start.loaders.shim), (f"EFI/BOOT/grub{machine}.efi", start.loaders.grub)]
