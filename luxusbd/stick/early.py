@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from luxusbd.errors import DeviceFailingError, VerificationError
@@ -33,13 +33,21 @@ def differs(name: str) -> VerificationError:
     )
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A block that was read back."""
+
+    place: int
+    """Its first byte on the medium."""
+    digest: bytes
+
+
 @dataclass
 class _Proof:
     """An image that was read back."""
 
     parts: tuple[Piece, ...]
-    samples: list[tuple[int, bytes]] = field(default_factory=list)
-    """Places on the medium, and the hash of the block there."""
+    samples: list[Sample] = field(default_factory=list)
 
 
 class EarlyReading:
@@ -107,9 +115,7 @@ class EarlyReading:
                 for name, proof in self._proofs.items():
                     if rows(where[name]) != rows(proof.parts):
                         raise DeviceFailingError(f"{name} lies elsewhere on the medium than it was written")
-                    for place, digest in proof.samples:
-                        if _digest(medium.read_at(place, ALIGNMENT)) != digest:
-                            raise differs(name)
+                    check_samples(medium, name, proof.samples)
 
         await in_thread(look)
         return frozenset(self._proofs)
@@ -122,7 +128,7 @@ class EarlyReading:
             hasher.update(data)
             place, _count = next(places)
             if place is not None:
-                proof.samples += _samples(data, self._base + place)
+                proof.samples += samples(data, self._base + place)
 
         await copying.look_through(medium, self._base, proof.parts, look, self._duplex.reading)
         return hasher.hexdigest()
@@ -140,9 +146,22 @@ def rows(parts: Sequence[Piece]) -> list[tuple[int | None, int]]:
     return found
 
 
-def _samples(data: memoryview, place: int) -> Iterator[tuple[int, bytes]]:
+def samples(data: memoryview, place: int) -> Iterator[Sample]:
+    """One block of each `SAMPLE_EVERY` bytes of what was read from this place on the medium."""
     for at in range(0, len(data) - ALIGNMENT + 1, SAMPLE_EVERY):
-        yield place + at, _digest(data[at : at + ALIGNMENT])
+        yield Sample(place + at, _digest(data[at : at + ALIGNMENT]))
+
+
+def check_samples(medium: MediumReader, name: str, taken: Iterable[Sample]) -> None:
+    """Read blocks of an image once more; blocks.
+
+    Raises:
+        VerificationError: one is another now: what was written later went over it.
+        DeviceError: the medium cannot be read.
+    """
+    for sample in taken:
+        if _digest(medium.read_at(sample.place, ALIGNMENT)) != sample.digest:
+            raise differs(name)
 
 
 def _digest(data: bytes | memoryview) -> bytes:

@@ -26,7 +26,7 @@ from luxusbd.errors import (
 from luxusbd.stick import beside, copying, layout, work
 from luxusbd.stick import manifest as manifests
 from luxusbd.stick.blockio import ALIGNMENT, finish, in_thread
-from luxusbd.stick.early import rows
+from luxusbd.stick.early import Sample, check_samples, differs, rows, samples
 from luxusbd.stick.feeds import Feed, Feeds
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.isofiles import PARTIAL, Piece, pieces
@@ -64,6 +64,8 @@ class _Stream:
     written: Trail = field(default_factory=Trail)
     proven: Trail = field(default_factory=Trail)
     """What was read back from the medium."""
+    samples: list[tuple[int, Sample]] = field(default_factory=list)
+    """Blocks of what was read back, with the bytes of the image up to the end of each."""
     again: bool = False
     """Whether it was copied a second time because its hash was wrong."""
 
@@ -113,6 +115,8 @@ class _Taker:
         self._feeds = feeds
         self._sequence = tuple(sequence)
         self._lacking: list[Lacking] = []
+        self._there: list[_Stream] = []
+        """Those that have their entries."""
         self._beside: dict[str, SourceImage] = {}
         """Files that start images, written and without an entry, by sha256."""
         self._stage = ("", "")
@@ -125,6 +129,8 @@ class _Taker:
                 if not await self._step():
                     self._tell("download", "")
                     await self._feeds.wait()
+            # a stick that wraps wrote later bytes over earlier ones that were read back already
+            await in_thread(self._look_again)
         except BaseException:
             await finish(self._leave())
             raise
@@ -208,14 +214,30 @@ class _Taker:
             # a sector that is only half written is not read
             end = max(begin, end // ALIGNMENT * ALIGNMENT)
         base = self._session.layout.partition(PartitionRole.DATA).start
+        parts = _within(stream.parts, begin, end)
+        places = copying.chunks(parts)
+
+        def look(data: memoryview) -> None:
+            at = stream.proven.position
+            stream.proven.update(data)
+            place, _count = next(places)
+            if place is not None:
+                first = base + place
+                for sample in samples(data, first):
+                    stream.samples.append((at + sample.place - first + ALIGNMENT, sample))
+
         with self._session.medium() as medium:
-            await copying.look_through(
-                medium, base, _within(stream.parts, begin, end), stream.proven.update, self._turns
-            )
+            await copying.look_through(medium, base, parts, look, self._turns)
+
+    def _look_again(self) -> None:
+        with self._session.medium() as medium:
+            for stream in self._there:
+                check_samples(medium, stream.image.name, (sample for _end, sample in stream.samples))
 
     def _back(self, stream: _Stream, offset: int) -> None:
         before = stream.written.position + stream.proven.position
         stream.proven.back(stream.written.back(offset))
+        stream.samples = [each for each in stream.samples if each[0] <= stream.proven.position]
         taken = before - stream.written.position - stream.proven.position
         if taken:
             log.info("%s: %d bytes are written again from byte %d on", stream.image.name, taken, offset)
@@ -252,10 +274,7 @@ class _Taker:
             await self._give_up(stream, error)
             return False
         if stream.proven.digests() != digests:
-            raise VerificationError(
-                f"{stream.image.name} read back from the medium differs from what was written: the stick is defective "
-                "or smaller than it claims"
-            )
+            raise differs(stream.image.name)
         return True
 
     async def _has_what_starts_it(self, stream: _Stream) -> bool:
@@ -295,6 +314,7 @@ class _Taker:
         await session.settle()
         for stream in streams:
             self._open.remove(stream)
+            self._there.append(stream)
             session.after_step(f"stream-finished {stream.image.name}")
 
     async def _give_up(self, stream: _Stream, reason: LuxusbError) -> None:

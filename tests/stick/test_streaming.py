@@ -250,6 +250,22 @@ async def test_an_image_of_another_hash_than_planned_is_refused(bench: Bench) ->
     bench.check()
 
 
+async def test_an_image_that_is_overwritten_while_another_one_comes_is_found_out(bench: Bench) -> None:
+    """As by a stick that is smaller than it claims, after the image was read back and has its entry."""
+    one, two = bench.image("one.iso"), bench.image("two.iso")
+    one.finish(bench.feeds)
+
+    def wrap() -> None:
+        place = bench.medium.read_bytes().find(one.data[MIB : MIB + 4096])
+        assert place > 0
+        os.pwrite(bench.fd, bytes(1_200_000), place)
+        two.finish(bench.feeds)
+
+    bench.hooks["stream-finished one.iso"] = wrap
+    with pytest.raises(VerificationError, match=r"one\.iso .*defective or smaller than it claims"):
+        await bench.do()
+
+
 async def test_what_came_stays_when_another_download_fails(bench: Bench) -> None:
     one, two = bench.image("one.iso"), bench.image("two.iso")
     two.grow(bench.feeds, 0, 5 * MIB)
