@@ -110,7 +110,7 @@ class Arrivals:
         guest = fitting.Guest(image.name, stored.size, stored.recognition.filesystems)
         fitting.check(coming.kind, [guest], companion=False, planned=False)
         made = image.manifest_image(stored, 0)
-        return await self._startfiles.complete(coming.context, (made,), (stored,), coming.overall)
+        return await self._startfiles.complete(coming.context, (made,), (stored,), coming.overall, streamed=True)
 
     def report(self, coming: Coming) -> None:
         """Tell how far the downloads are."""

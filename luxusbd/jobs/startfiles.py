@@ -57,14 +57,17 @@ class StartFiles:
         images: Sequence[ManifestImage],
         stored: Sequence[StoredImage],
         overall: Overall,
+        *,
+        streamed: bool = False,
     ) -> tuple[ManifestImage, ...]:
         """Images for a stick with what starts them: the same ones, in their order, and behind them the files.
 
         Args:
-            context: of the job on the stick; nothing was erased yet.
+            context: of the job on the stick.
             images: for the stick.
             stored: the same ones in the store.
             overall: is told of the bytes that come.
+            streamed: whether the stick is being written already.
 
         Raises:
             LuxusbError: a file cannot be found, fetched or verified; the text names the image, and what to do.
@@ -82,8 +85,8 @@ class StartFiles:
                 raise from_name(
                     error.dbus_name,
                     f"{image.name} is started by a file that has to be fetched ({wanted.file}, from"
-                    f" {wanted.archives[0]}), and that failed: {error}. It was not written; try again, or leave the"
-                    " image out",
+                    f" {wanted.archives[0]}), and that failed: {error}."
+                    f" {'It was not' if streamed else 'Nothing was'} written; try again, or leave the image out",
                 ) from error
             made.append(started_by(image, file.sha256))
             beside[file.sha256] = _listed(file, image)

@@ -145,9 +145,8 @@ class MediumReader:
             self._direct = False
 
     def close(self) -> None:
-        """Give descriptor and buffer back."""
+        """Give the descriptor back; the buffer goes with its last view, which an error of a read may still hold."""
         os.close(self._fd)
-        self._buffer.close()
 
     def __enter__(self) -> MediumReader:
         return self

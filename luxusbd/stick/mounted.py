@@ -56,7 +56,9 @@ def hide_temporary_files() -> None:
     if not _private:
         raise InternalError("temporary files are hidden in a private mount namespace only")
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    _mount("luxusb", tempfile.gettempdir(), "tmpfs", flags, "mode=0700,size=256m")
+    # tempfile takes another directory than the one that is named when its filesystem is full, and that one is not ours
+    tempfile.tempdir = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    _mount("luxusb", tempfile.tempdir, "tmpfs", flags, "mode=0700,size=256m")
 
 
 def _open_directory(name: str, directory: int) -> int:

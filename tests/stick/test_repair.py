@@ -367,8 +367,9 @@ FULLY = ("table", "filesystem", "committed", "image-written two.iso")
 @pytest.mark.timeout(400)
 async def test_a_stick_that_was_cut_while_it_was_made(stick: Stick) -> None:
     """At every step it is shown as damaged; the repair makes it start, and keeps what was whole."""
-    stick.zero(0, 2 * MIB)
-    stick.zero(SIZE - MIB, MIB)
+    # the same images would lie in the same places, and what was there before would be as good as what is written
+    os.ftruncate(stick.fd, 0)
+    os.ftruncate(stick.fd, SIZE)
     snapshots = helpers.Snapshots(stick.path, stick.path.parent / "snapshots")
     sources = tuple(stick.sources.values())
     await stick.do(StickOperation.CREATE, add=sources, after_step=snapshots)

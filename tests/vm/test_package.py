@@ -42,6 +42,7 @@ async def test_the_package_is_on_the_disk_as_it_was_built(guest: Guest) -> None:
         await guest.run(f"gzip -t /usr/share/man/man{page[-1]}/{page}.gz")
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("awake")
 async def test_an_upgrade_of_the_package_under_a_download_and_a_stick(guest: Guest, stick: Path) -> None:
     await guest.plug("upgraded", stick, serial="LUX0040", rate=2 * MIB)
