@@ -49,7 +49,7 @@ async def test_download_in_a_process(process: Core, server: FaultServer, memory_
     assert (memory_path / "x.iso").stat().st_mode & 0o777 == 0o600
     last = progress_from_json(process.events[-1])
     assert process.events[-1]["job"] == 1
-    assert replace(last, sources=()) == DownloadProgress(DownloadStage.VERIFY, SIZE, SIZE, 0, "")
+    assert replace(last, sources=()) == DownloadProgress(DownloadStage.VERIFY, SIZE, SIZE, 0, "", prefix=SIZE)
     (share,) = last.sources
     assert (share.bytes_done, share.successes, share.failures) == (SIZE, 1, 0)
 
