@@ -58,7 +58,7 @@ def check_files(daemon: Daemon) -> None:
     assert sorted((daemon.state / "staging").rglob("*")) == []
     strange = [path.name for path in (daemon.state / "images").iterdir() if not STORED.fullmatch(path.name)]
     strange += [path.name for path in (daemon.state / "incoming").iterdir() if not UNFINISHED.fullmatch(path.name)]
-    assert strange == []
+    assert strange == [], strange
 
 
 def waiting_for_disks() -> str:
