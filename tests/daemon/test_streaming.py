@@ -78,12 +78,13 @@ async def test_wrong_bytes_of_a_mirror_do_not_stay_on_the_stick(
     other.faults = Faults(corrupt_at=MIB)
     other.rate = SLOW
     # or it would bring most of the image by itself
-    mirror.rate = CRAWL
+    mirror.faults = Faults(status=503)
     target = Target(stick)
     path = await begin(caller, target, ["distro:large"])
     assert (await first_part(caller, (other,), path, "large")).state is JobState.RUNNING
     assert any(one.sent > MIB for one in other.served)
-    mirror.rate = other.rate = 0
+    mirror.faults = Faults()
+    other.rate = 0
     await caller.succeeded(path)
     assert sticks.check(target.file) == {"large.iso": images.large.sha256}
 
