@@ -19,13 +19,13 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
 from luxusbd.jobs.downloads import REPORT_INTERVAL, Downloads, wait_for_children
 from luxusbd.jobs.model import Job, JobState
-from luxusbd.jobs.planning import Wanted
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.streams import Streamed, Streams
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.views import Caller
+from luxusbd.jobs.wanted import Wanted
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import ManifestImage
 

@@ -7,10 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from luxusbd.catalog.catalog import Catalog, reference_to
-from luxusbd.catalog.model import Distribution, Release, Trust
+from luxusbd.catalog.model import Distribution, Release
 from luxusbd.devices.describe import printable
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
@@ -19,23 +18,34 @@ from luxusbd.errors import (
     InvalidArgumentError,
     LargeDiskError,
     LimitExceededError,
-    NotBootableError,
     NotEnoughSpaceError,
     PlanExpiredError,
 )
-from luxusbd.images.model import SECURE, Firmware, Recognition, StoredImage
+from luxusbd.images.model import SECURE, StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import changes, fitting, planfirmware
-from luxusbd.jobs.changes import Asked
 from luxusbd.jobs.downloadwords import file_name, release_title
 from luxusbd.jobs.holds import PlanHold
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.trust import TrustPolicy
-from luxusbd.jobs.views import Caller, DeviceView, Plan, PlannedDevice, PlannedImage
+from luxusbd.jobs.views import Caller, DeviceView, Plan, PlannedDevice
+from luxusbd.jobs.wanted import (
+    Wanted,
+    check_bootable,
+    check_companion,
+    erased_early,
+    fetched_sizes,
+    planned_image,
+    recognised_title,
+    renamed,
+    room_for_changes,
+    streamable,
+    weaker,
+)
 from luxusbd.stick import grub
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.model import MIB, Layout, ManifestImage, PartitionRole, StickOptions
+from luxusbd.stick.model import MIB, Layout, PartitionRole, StickOptions
 from luxusbd.stick.text import sanitise_name
 from luxusbd.stick.tools import require_all
 from luxusbd.text import size_text
@@ -46,65 +56,6 @@ LIFETIME = 600
 MAX_PLANS_PER_UID = 32
 MAX_IMAGES = 100
 """Images on one stick, so that one message stays within the limits of bus and pipes."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One image that a caller named, resolved."""
-
-    reference: str
-    """`image:<sha256>` when it is stored, else the full `distro:` reference."""
-    content: str
-    """sha256 of a stored one; else the `Release.content` of what is to be downloaded."""
-    size: int
-    """Bytes; from the rounded hint of the catalogue when nothing better is known."""
-    exact: bool
-    """Whether `size` is exact."""
-    name: str
-    title: str
-    stored: StoredImage | None
-    trust: Trust
-    """Of a stored one; else what its download can reach at best."""
-    distribution: Distribution | None = None
-    release: Release | None = None
-    called: str = ""
-    """Its own name, where the one on the stick (`name`) may have had to be another."""
-    persistence: int = 0
-    """Bytes that its system is to have for changes."""
-
-    @property
-    def guest(self) -> fitting.Guest:
-        """What has to be known of it to choose a filesystem."""
-        return fitting.Guest(self.name, self.size, self.stored.recognition.filesystems if self.stored else ())
-
-    def manifest_image(self, stored: StoredImage, added: int) -> ManifestImage:
-        """The manifest's entry, once the image is stored; `added` is 0 until it is on the stick."""
-        recognition = stored.recognition
-        return ManifestImage(
-            name=self.name,
-            title=self.title,
-            sha256=stored.sha256,
-            size=stored.size,
-            source=stored.source,
-            recipe=recognition.recipe,
-            family=recognition.family,
-            version=recognition.version,
-            architecture=recognition.architecture,
-            volume_id=recognition.volume_id,
-            iso_uuid=recognition.iso_uuid,
-            added=added,
-            entries=recognition.entries,
-            trust=stored.trust,
-            persistence=recognition.persistence,
-        )
-
-    def changes(self, partition: PartitionRole) -> tuple[Asked, ...]:
-        """The room for changes that it is to get, where it goes onto this partition."""
-        if not self.persistence:
-            return ()
-        ways = self.stored.recognition.persistence if self.stored is not None else None
-        recipe = self.release.recipe if self.release is not None else ""
-        return (Asked(self.name, self.persistence, partition, ways, recipe),)
 
 
 @dataclass(frozen=True)
@@ -122,6 +73,11 @@ class StoredPlan:
     """What is known of the image of a raw plan, where it is stored."""
     unbootable: bool = False
     """Whether the image of a raw plan may be one that no firmware starts from a stick."""
+
+    @property
+    def identities(self) -> tuple[DeviceIdentity, ...]:
+        """Of its devices, in their order."""
+        return tuple(device.view.device.identity for device in self.plan.devices)
 
 
 class Planner:
@@ -218,12 +174,12 @@ class Planner:
         fitting.check(kind, [wanted.guest for wanted in images], companion=companion, planned=True)
         signed = grub.signed()
         shim = grub.vendor(grub.starts(kind)) if firmware & SECURE else ""
-        planned_images = tuple(_planned(wanted, firmware, options, shim) for wanted in images)
+        planned_images = tuple(planned_image(wanted, firmware, options, shim) for wanted in images)
         warnings = [f"{image.name}: {warning}" for image in planned_images for warning in image.warnings]
-        warnings += _renamed(images)
+        warnings += renamed(images)
         warnings += unmounted([view for view, _layout in layouts])
-        warnings += _weaker(kind, companion=companion)
-        warnings += _erased_early([wanted for wanted in images if stream and streamable(wanted, kind)])
+        warnings += weaker(kind, companion=companion)
+        warnings += erased_early([wanted for wanted in images if stream and streamable(wanted, kind)])
         warnings += planfirmware.of_stick(firmware, kind, signed)
         if options.certificates and not firmware & SECURE:
             warnings.append("the certificates are of no use: the stick will not start under Secure Boot")
@@ -291,6 +247,21 @@ class Planner:
         stored = self.get(caller, token)
         del self._plans[token]
         return stored
+
+    def take(self, caller: Caller, token: str, *, raw: bool) -> StoredPlan:
+        """Use a plan up, if its devices can be written now; else it stays.
+
+        Raises:
+            InvalidArgumentError: it was made for another call.
+            LuxusbError: as `get`, or a device cannot be written.
+        """
+        planned = self.get(caller, token)
+        if (planned.plan.raw is not None) != raw:
+            made, other = ("without", "CreateStick") if raw else ("with", "WriteRaw")
+            raise InvalidArgumentError(f"this plan was made {made} the option raw: carry it out with {other}")
+        for identity in planned.identities:
+            self._registry.check_writable(identity)
+        return self.use(caller, token)
 
     def plans(self) -> tuple[PlanHold, ...]:
         """The plans that can still be carried out, with the images that they count on."""
@@ -428,149 +399,3 @@ def check_large(view: DeviceView) -> None:
             f"{name_of(view)} is {view.device.large}, which may be somebody's archive and no stick; if it is to be"
             " erased, use the option allow_large (--allow-large)"
         )
-
-
-def fetched_sizes(images: Sequence[Wanted]) -> list[int]:
-    """Bytes, rounded, of the files that start images and have to be fetched, as far as images are there to say so."""
-    found = [image.stored.recognition.startfile for image in images if image.stored is not None]
-    return list({(one.archives, one.kernel_sha256): one.size for one in found if one is not None}.values())
-
-
-def check_bootable(stored: StoredImage) -> None:
-    """Refuse an image that cannot be started from a file.
-
-    Raises:
-        NotBootableError: with the reason and what to do instead.
-    """
-    if not stored.recognition.bootable:
-        raise NotBootableError(f"{stored.name} cannot be started from a stick: {why_not_bootable(stored.recognition)}")
-
-
-def why_not_bootable(recognition: Recognition) -> str:
-    """The reason, and what to do instead."""
-    reason = recognition.reason or "no way of starting it is known"
-    advice = f" {recognition.advice}" if recognition.advice else ""
-    return f"{reason}.{advice}".replace("..", ".")
-
-
-def recognised_title(recognition: Recognition, fallback: str) -> str:
-    """A name for people, from what the image says about itself."""
-    if recognition.version and recognition.version in recognition.system:
-        return recognition.system
-    return " ".join(part for part in (recognition.system, recognition.version) if part) or fallback
-
-
-def room_for_changes(images: Sequence[Wanted], options: StickOptions) -> Mapping[PartitionRole, int]:
-    """Bytes that the rooms for changes take on a new stick.
-
-    Raises:
-        InvalidArgumentError: one cannot be.
-    """
-    kind = Kind(options.filesystem)
-    asked = [
-        one
-        for wanted in images
-        for one in wanted.changes(fitting.home(kind, wanted.guest, companion=options.companion > 0))
-    ]
-    return changes.needed(asked, kind, partition=options.persistence > 0)
-
-
-def check_companion(name: str, sizes: Sequence[int], layout: Layout, *, changes: int = 0) -> None:
-    """Refuse images, and bytes for their changes, that do not fit onto the companion partition.
-
-    Raises:
-        NotEnoughSpaceError: with the figures.
-    """
-    needed = (stick_layout.bytes_needed(sizes) if sizes else 0) + changes
-    if needed > (capacity := stick_layout.companion_capacity(layout)):
-        raise NotEnoughSpaceError(
-            f"{name}: the images that go onto the companion partition need {size_text(needed)} and it has room for"
-            f" {size_text(capacity)}; plan with a larger one (option companion; --companion)"
-        )
-
-
-def _weaker(kind: Kind, *, companion: bool) -> list[str]:
-    """What a stick with this filesystem does less well than one with ext4."""
-    warnings: list[str] = []
-    if kind is Kind.EXFAT:
-        warnings.append(
-            "exfat: no signed GRUB reads it, so that the stick will not start under Secure Boot; choose fat32 or ext4"
-            " for that"
-        )
-    if kind is not Kind.EXT4 and not companion:
-        warnings.append(
-            f"{kind}: an image whose system cannot be started from it is refused, if need be after its download"
-        )
-    return warnings
-
-
-def streamable(image: Wanted, kind: Kind) -> bool:
-    """Whether an image may be written to a new stick before all of it is there.
-
-    Not where what it turns out to be decides whether it may be at all, and it can be refused before anything is erased:
-    room for changes is kept by some images only, and exFAT and FAT32 start some only.
-    """
-    return kind is Kind.EXT4 and not image.persistence and arriving(image)
-
-
-def arriving(image: Wanted) -> bool:
-    """Whether an image is still to be downloaded, and known by its sha256."""
-    return image.stored is None and image.release is not None and bool(image.release.sha256)
-
-
-def _erased_early(images: Sequence[Wanted]) -> list[str]:
-    """What is said of images that are written while they come."""
-    if not images:
-        return []
-    them = ", ".join(image.name for image in images)
-    text = f"{them}: written while downloaded, so that the disk is erased before all is there; what does not come is"
-    return [f"{text} left out. The option download_first (--download-first) downloads everything before"]
-
-
-def _renamed(images: Sequence[Wanted]) -> list[str]:
-    """What is said of images whose name another one has already."""
-    plain = [sanitise_name(image.called) for image in images]
-    return [
-        f"{image.called}: another image has that name too; on the stick this one is called {image.name}"
-        for image, name in zip(images, plain, strict=True)
-        if image.name != name
-    ]
-
-
-def _planned(wanted: Wanted, served: frozenset[Firmware], options: StickOptions, shim: str) -> PlannedImage:
-    warnings: list[str] = []
-    firmware: frozenset[Firmware] = frozenset()
-    if wanted.stored is not None:
-        firmware, warnings = planfirmware.of_image(
-            wanted.stored.recognition.entries, served, shim, options.certificates
-        )
-    if wanted.stored is not None and (file := wanted.stored.recognition.startfile) is not None:
-        warnings.append(
-            f"is started by a file that is fetched before the stick is written: {file.file}, at most"
-            f" {size_text(file.size)}, from {urlsplit(file.archives[0]).hostname}"
-        )
-    if not wanted.exact:
-        warnings.append("its exact size is not known before the download")
-    kind = Kind(options.filesystem)
-    home = fitting.home(kind, wanted.guest, companion=options.companion > 0)
-    if home is PartitionRole.COMPANION:
-        warnings.append(f"goes onto the ext4 companion partition: {fitting.obstacle(kind, wanted.guest)}")
-    return PlannedImage(
-        partition=home,
-        reference=wanted.reference,
-        name=wanted.name,
-        title=wanted.title,
-        size=wanted.size if wanted.exact else 0,
-        firmware=firmware,
-        warnings=tuple(warnings),
-        download=wanted.stored is None,
-        trust=wanted.trust,
-        persistence=wanted.persistence,
-        keeps=changes.keeps(
-            wanted.stored.recognition.persistence if wanted.stored is not None else None,
-            wanted.release.recipe if wanted.release is not None else "",
-            Kind.EXT4 if home is PartitionRole.COMPANION else kind,
-        ),
-        reckoned=wanted.size,
-        custom=wanted.stored.custom if wanted.stored is not None else bool(wanted.release and wanted.release.custom),
-    )

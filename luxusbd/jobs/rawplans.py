@@ -13,10 +13,11 @@ from luxusbd.errors import InvalidArgumentError, NotBootableError, NotEnoughSpac
 from luxusbd.images.model import StoredImage
 from luxusbd.images.startable import Starts
 from luxusbd.images.store import ImageStore
-from luxusbd.jobs.planning import LIFETIME, Planner, StoredPlan, Wanted, check_devices, check_large, unmounted
+from luxusbd.jobs.planning import LIFETIME, Planner, StoredPlan, check_devices, check_large, unmounted
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.unpacking import Unpacker
 from luxusbd.jobs.views import Caller, DeviceView, Plan, PlannedDevice, PlannedImage, RawPlan, RawWishes
+from luxusbd.jobs.wanted import Wanted
 from luxusbd.stick.model import Layout, StickOptions
 from luxusbd.text import size_text
 from luxusbd.transfer.rawmodel import RawLook

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from luxusbd.devices.model import DeviceIdentity
-from luxusbd.errors import InvalidArgumentError, LuxusbError, MalformedImageError
+from luxusbd.errors import MalformedImageError
 from luxusbd.images.model import StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.model import Job, Operation
-from luxusbd.jobs.planning import Planner, StoredPlan, Wanted
+from luxusbd.jobs.planning import Planner, StoredPlan
 from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.rawplans import RawPlans, check_room, check_starts
@@ -26,6 +26,7 @@ from luxusbd.jobs.together import Overall, make_each
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.unpacking import Unpacker, Unpacking
 from luxusbd.jobs.views import Caller
+from luxusbd.jobs.wanted import Wanted
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.model import RawImage, StickOperation
 from luxusbd.transfer.rawmodel import RawLook
@@ -68,13 +69,8 @@ class RawWrites:
             LuxusbError: the plan is gone or is none for this, or a disk cannot be written now.
         """
         self._queue.check_room(caller.uid)
-        planned = self._planner.get(caller, token)
-        if planned.plan.raw is None:
-            raise InvalidArgumentError("this plan was made without the option raw: carry it out with CreateStick")
-        identities = [device.view.device.identity for device in planned.plan.devices]
-        for identity in identities:
-            self._registry.check_writable(identity)
-        self._planner.use(caller, token)
+        planned = self._planner.take(caller, token, raw=True)
+        identities = planned.identities
         (wanted,) = planned.images
 
         async def run(context: JobContext) -> Mapping[str, Any]:
@@ -102,13 +98,8 @@ class RawWrites:
             check_room(device.view, look.size)
         overall.expected = 2 * (look.map.mapped if look.map is not None else look.size)
         image = wanted.manifest_image(stored, 0)
-        refused: dict[str, LuxusbError] = {}
-        for identity in identities:
-            # before the first worker starts, whose mount namespace begins as a copy of this machine's
-            try:
-                await self._unmounting.release(identity)
-            except LuxusbError as error:
-                refused[identity.id] = error
+        # before the first worker starts, whose mount namespace begins as a copy of this machine's
+        refused = await self._unmounting.release_all(identities)
         if look.packing is None:
             # what is unpacked is unpacked once, for all of them
             names = {view.device.identity.id: name_of(view) for view in views}

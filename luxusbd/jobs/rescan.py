@@ -24,8 +24,9 @@ from luxusbd.images.model import Recognition
 from luxusbd.jobs import fitting
 from luxusbd.jobs.comparison import Comparison, Fate, How, LostImage, Skipped
 from luxusbd.jobs.downloadwords import release_title
-from luxusbd.jobs.planning import MAX_IMAGES, recognised_title, why_not_bootable
+from luxusbd.jobs.planning import MAX_IMAGES
 from luxusbd.jobs.transfers import Transfers
+from luxusbd.jobs.wanted import recognised_title, why_not_bootable
 from luxusbd.stick.isofiles import PARTIAL, FileKind, FoundFile
 from luxusbd.stick.model import ManifestImage
 from luxusbd.stick.text import IMAGE_NAME, sanitise_name

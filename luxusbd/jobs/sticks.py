@@ -30,17 +30,7 @@ from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.model import Job, Operation
-from luxusbd.jobs.planning import (
-    Planner,
-    StoredPlan,
-    Wanted,
-    arriving,
-    check_bootable,
-    check_companion,
-    fetched_sizes,
-    room_for_changes,
-    streamable,
-)
+from luxusbd.jobs.planning import Planner, StoredPlan
 from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
@@ -54,6 +44,15 @@ from luxusbd.jobs.streams import check_lacking
 from luxusbd.jobs.together import Overall, make_each
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
+from luxusbd.jobs.wanted import (
+    Wanted,
+    arriving,
+    check_bootable,
+    check_companion,
+    fetched_sizes,
+    room_for_changes,
+    streamable,
+)
 from luxusbd.jobs.workshop import AGAIN, Workshop
 from luxusbd.stick import layout as stick_layout
 from luxusbd.stick.filesystem import Kind
@@ -105,13 +104,8 @@ class Sticks:
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
         self._queue.check_room(caller.uid)
-        planned = self._planner.get(caller, token)
-        if planned.plan.raw is not None:
-            raise InvalidArgumentError("this plan was made with the option raw: carry it out with WriteRaw")
-        identities = [device.view.device.identity for device in planned.plan.devices]
-        for identity in identities:
-            self._registry.check_writable(identity)
-        self._planner.use(caller, token)
+        planned = self._planner.take(caller, token, raw=False)
+        identities = planned.identities
 
         async def run(context: JobContext) -> Mapping[str, Any]:
             return await self._run_create(context, caller, identities, planned)
@@ -414,14 +408,8 @@ class Sticks:
             rooms = room_for_changes(first, options)
             coming_images = streams.images if streams is not None else ()
             self._check_capacity(identities, options, (*sources, *coming_images), rooms)
-            refused: dict[str, LuxusbError] = {}
-            for identity in identities:
-                # before the first worker starts, whose mount namespace begins as a copy of this machine's
-                try:
-                    await self._unmounting.release(identity)
-                except LuxusbError as error:
-                    refused[identity.id] = error
-
+            # before the first worker starts, whose mount namespace begins as a copy of this machine's
+            refused = await self._unmounting.release_all(identities)
             names = {view.device.identity.id: name_of(view) for view in views}
             making = {key: name for key, name in names.items() if key not in refused}
             overall.keep_in_step(making, sum(image.size for image in sources))

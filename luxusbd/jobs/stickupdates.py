@@ -17,13 +17,14 @@ from luxusbd.errors import (
     from_name,
 )
 from luxusbd.jobs import fitting
-from luxusbd.jobs.planning import Planner, Wanted
+from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.registry import name_of
 from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.stickcomparison import Found, StickComparer
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
+from luxusbd.jobs.wanted import Wanted
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick import beside
 from luxusbd.stick.layout import bytes_needed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from luxusbd.children.launch import Launcher
@@ -62,6 +62,16 @@ class Unmounting:
             except FailedError as error:
                 raise await self._refusal(mount, f"cannot be unmounted by udisks ({error})") from error
             log.info("%s was unmounted from %s", mount.node, mount.point)
+
+    async def release_all(self, identities: Iterable[DeviceIdentity]) -> Mapping[str, LuxusbError]:
+        """Unmount what is mounted of several disks; why some could not be had, by their ids, as `release` raises it."""
+        refused: dict[str, LuxusbError] = {}
+        for identity in identities:
+            try:
+                await self.release(identity)
+            except LuxusbError as error:
+                refused[identity.id] = error
+        return refused
 
     async def _refusal(self, mount: DesktopMount, why: str) -> DeviceMountedError:
         users = _names(await self._holders([mount.node], [mount.point]))

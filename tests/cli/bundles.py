@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from dbus_next.signature import Variant
+from luxusb_cli.bundles.directory import BAD
 from luxusb_cli.bundles.index import INDEX, BundleImage, Index, Part, index_document
+from luxusb_cli.errors import CliError
 
 from tests.cli import world
 from tests.cli.fake_daemon import FakeDaemon
@@ -79,3 +83,13 @@ def known_to(daemon: FakeDaemon) -> None:
             for release in distro["releases"].value:
                 release["sha256"] = Variant("s", world.IMAGE_SHA)
                 release["architecture"] = Variant("s", "amd64")
+
+
+@contextlib.contextmanager
+def refused(*words: str, name: str = BAD) -> Iterator[None]:
+    """The block is refused with this error, whose text has these words."""
+    with pytest.raises(CliError) as error:
+        yield
+    assert error.value.name == name
+    said = f"{error.value.what} {error.value.why} {error.value.todo}"
+    assert [word for word in words if word not in said] == [], said

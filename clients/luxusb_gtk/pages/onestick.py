@@ -34,5 +34,4 @@ class OneStickPage(Page):
         self._build()
 
     def _build(self) -> None:
-        """Make what this page has of its own; called once."""
-        raise NotImplementedError
+        """Make what a page has of its own, beside the title and the way back; called once."""
