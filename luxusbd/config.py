@@ -53,13 +53,13 @@ def _key(
 MAX_SIZE = 1 << 50
 
 
-def _size(default: int, doc: str, *, runtime: bool = False) -> Any:
+def _size(default: int, doc: str, *, low: int = 0, runtime: bool = False) -> Any:
     """A number of bytes, which the file may also give as a text with a unit."""
     return field(
         default=default,
         metadata={
             "doc": doc,
-            "low": 0,
+            "low": low,
             "high": MAX_SIZE,
             "choices": (),
             "unit": exact_size(MAX_SIZE),
@@ -225,6 +225,12 @@ class DownloadsConfig:
         "Whether all images of a new stick are downloaded and verified before the disk is erased, when the caller does"
         " not say. Else they are written while they come.",
         runtime=True,
+    )
+    window: int = _size(
+        256 * 1024 * 1024,
+        "Bytes that are here at a time of an image that the caller does not want to be kept on this machine. Of more,"
+        " more mirrors bring parts at once.",
+        low=16 * 1024 * 1024,
     )
     bandwidth: int = _size(0, "Bytes per second that all downloads may take together. 0: no limit.", runtime=True)
     connections_per_host: int = _key(

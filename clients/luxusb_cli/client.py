@@ -388,10 +388,11 @@ class Client:
             await self._manager("WriteRaw", "sa{sv}", token, NO_OPTIONS, what=_("Could not write the image"))
         )
 
-    async def add_images(self, device: str, images: Sequence[str]) -> str:
-        """Add images to a stick; the path of the job."""
+    async def add_images(self, device: str, images: Sequence[str], *, keep: bool = True) -> str:
+        """Add images to a stick; without `keep` downloads do not stay on the machine. The path of the job."""
         what = _("Could not add to the stick")
-        return only_path(await self._manager("AddImages", "oasa{sv}", device, list(images), NO_OPTIONS, what=what))
+        options = NO_OPTIONS if keep else {"keep_images": Typed("b", False)}
+        return only_path(await self._manager("AddImages", "oasa{sv}", device, list(images), options, what=what))
 
     async def remove_images(self, device: str, images: Sequence[str]) -> str:
         """Remove images from a stick; the path of the job."""

@@ -37,7 +37,7 @@ WORDS = (
     *(N_("queued"), N_("running"), N_("paused"), N_("succeeded"), N_("failed"), N_("cancelled"), N_("unknown")),
     *(N_("connect"), N_("transfer"), N_("verify"), N_("inspect"), N_("copy"), N_("download"), N_("partition")),
     *(N_("serving"), N_("waiting"), N_("given-up"), N_("banned"), N_("measure")),
-    *(N_("feeds"), N_("wait-for-network")),
+    *(N_("feeds"), N_("wait-for-network"), N_("wait-for-stick"), N_("wait-for-connection"), N_("hand-over")),
     *(N_("boot-files"), N_("filesystem"), N_("write-image"), N_("read-back"), N_("read-image"), N_("menu")),
     *(N_("persistence"), N_("probe"), N_("put-back"), N_("write-marks")),
 )

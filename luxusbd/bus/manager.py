@@ -277,6 +277,7 @@ class ManagerMethods:
             persistence=given[members.PERSISTENCE],
             probe=given[members.PROBE] if given.given(members.PROBE) else None,
             download_first=given[members.DOWNLOAD_FIRST] if given.given(members.DOWNLOAD_FIRST) else None,
+            keep=given[members.KEEP_IMAGES],
             dry_run=given[members.DRY_RUN],
             raw=_raw_wishes(given),
         )
@@ -301,7 +302,8 @@ class ManagerMethods:
         _check_count("images", references, MAX_IMAGES)
         view = self._device(call, path)
         await self._gate.authorise(call, given, device.details([view]))
-        return _job(await self._engine.add_images(call.caller, view.device.identity, references))
+        keep = given[members.KEEP_IMAGES]
+        return _job(await self._engine.add_images(call.caller, view.device.identity, references, keep=keep))
 
     async def _remove_images(self, call: Call, given: Options) -> Answer:
         path, names = call.args[:2]

@@ -77,6 +77,7 @@ CERTIFICATES = Option("certificates", "ah", _NO_FDS, maximum=MAX_CERTIFICATES)
 ALLOW_LARGE = Option("allow_large", "b", default=False)
 PROBE = Option("probe", "b", default=True)
 DOWNLOAD_FIRST = Option("download_first", "b", default=False)
+KEEP_IMAGES = Option("keep_images", "b", default=True)
 RAW = Option("raw", "b", default=False)
 BMAP = Option("bmap", "h", _NO_FD)
 UNBOOTABLE = Option("unbootable", "b", default=False)
@@ -149,13 +150,14 @@ RULES: Mapping[tuple[str, str], Rule] = {
             CERTIFICATES,
             PROBE,
             DOWNLOAD_FIRST,
+            KEEP_IMAGES,
             RAW,
             BMAP,
             UNBOOTABLE,
         ),
     ),
     (MANAGER, "CreateStick"): Rule(Action.WRITE_DEVICE),
-    (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE),
+    (MANAGER, "AddImages"): Rule(Action.WRITE_DEVICE, (KEEP_IMAGES,)),
     (MANAGER, "RemoveImages"): Rule(Action.WRITE_DEVICE),
     # A check writes nothing, and nobody is asked.
     (MANAGER, "UpdateStick"): Rule(

@@ -70,7 +70,7 @@ async def serve(sock: socket.socket) -> None:
             return await writer.execute(order, report, feeds=feeds)
 
     async def feed(params: Params, fds: Sequence[int]) -> Any:
-        feeds.take(params, fds)
+        return feeds.take(params, fds)
 
     def reading(at: int, wants: int) -> None:
         nonlocal read

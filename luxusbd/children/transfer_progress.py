@@ -40,7 +40,9 @@ class ProgressPump:
         notes = [one["note"] for one in (self._latest, report) if one is not None and one.get("note")]
         places = [one for one in (self._latest, report) if one is not None and one.get("prefix") is not None]
         if places:
-            report = {**report, "prefix": places[-1]["prefix"], "floor": min(one["floor"] for one in places)}
+            last = places[-1]
+            report = {**report, "prefix": last["prefix"], "epoch": last.get("epoch", 0)}
+            report["floor"] = min(one["floor"] for one in places)
         self._latest = {**report, "note": "; ".join(dict.fromkeys(notes))[-MAX_NOTE:]} if notes else report
         self._news.set()
 

@@ -204,6 +204,7 @@ class Engine(Protocol):
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
         download_first: bool | None = None,
+        keep: bool = True,
         dry_run: bool = False,
         raw: RawWishes | None = None,
     ) -> Plan:
@@ -219,6 +220,7 @@ class Engine(Protocol):
             certificates: files with keys to enrol, which stay the caller's.
             probe: whether the devices are probed before they are erased; None as it is configured.
             download_first: whether all images are downloaded before that; None as it is configured.
+            keep: whether images that are downloaded stay on this machine.
             dry_run: only the figures, also where there is no room; the plan cannot be used.
             raw: the one image is to be written byte for byte, and nothing that is said of a stick counts.
         """
@@ -232,8 +234,10 @@ class Engine(Protocol):
     def plan_devices(self, caller: Caller, token: str) -> tuple[DeviceView, ...]:
         """The devices of a plan, for the authorisation dialogue; `PlanExpiredError`."""
 
-    async def add_images(self, caller: Caller, device: DeviceIdentity, references: Sequence[str]) -> Job:
-        """Add images to a stick."""
+    async def add_images(
+        self, caller: Caller, device: DeviceIdentity, references: Sequence[str], *, keep: bool = True
+    ) -> Job:
+        """Add images to a stick; without `keep` those that are downloaded do not stay on this machine."""
 
     async def remove_images(self, caller: Caller, device: DeviceIdentity, names: Sequence[str]) -> Job:
         """Remove images, named by reference or file name."""

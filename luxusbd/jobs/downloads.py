@@ -18,6 +18,7 @@ from luxusbd.catalog.model import SHA512_KEY, Distribution, Mirror, Release, Tru
 from luxusbd.errors import (
     CancelledError,
     GoneError,
+    InterruptedJobError,
     JobStateError,
     LuxusbError,
     MalformedImageError,
@@ -34,6 +35,7 @@ from luxusbd.jobs.downloadwords import (
     further_digests,
     image_result,
     params_for,
+    passes,
     release_title,
     shown,
     source_of,
@@ -49,7 +51,14 @@ from luxusbd.jobs.room import Promise, Room
 from luxusbd.jobs.running import HeldError, JobContext, Lane
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.vouching import Makers, Verdict, Word
-from luxusbd.transfer.model import Digest, DownloadProgress, DownloadRequest, DownloadStage, SourceShare
+from luxusbd.transfer.model import (
+    Digest,
+    DownloadProgress,
+    DownloadRequest,
+    DownloadResult,
+    DownloadStage,
+    SourceShare,
+)
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +102,12 @@ class Downloads:
         parent: int | None = None,
         priority: int = 0,
         bandwidth: int = 0,
+        window: int = 0,
     ) -> Job:
         """Start a download; the same image asked for twice by one uid is one job.
+
+        With a `window` the image only passes through this machine: so many bytes of it are here at a time, for sticks
+        alone, and the job ends when they have all of it. It is that job unless one of the other kind is under way.
 
         Raises:
             NoMirrorError: preferences leave no mirror.
@@ -109,6 +122,7 @@ class Downloads:
                 job.operation is Operation.DOWNLOAD
                 and job.owner_uid == owner_uid
                 and not job.state.finished
+                and not passes(job.params)
                 and partials.content_of(job.params) == release.content
             ):
                 return job
@@ -120,12 +134,28 @@ class Downloads:
             Lane.DOWNLOAD,
             self.run_download,
             owner_uid=owner_uid,
-            params=params_for(distribution, release),
+            params={**params_for(distribution, release), **({"window": window} if window else {})},
             title=release_title(distribution, release),
             parent=parent,
             priority=priority,
             bandwidth=bandwidth,
         )
+
+    async def release(self, job: Job, upto: int, epoch: int) -> None:
+        """Give back what sticks have of an image that passes through."""
+        try:
+            await self._transfers.release(job.id, upto, epoch)
+        except JobStateError as error:
+            # it has ended, or stands still
+            log.debug("job %d: %s", job.id, error)
+
+    def handing_over(self, job: Job) -> bool:
+        """Whether all of an image that passes through is here, verified, and only waits for sticks."""
+        return job.state is JobState.SUCCEEDED or job.stage == DownloadStage.HAND_OVER.value
+
+    async def drop_passing(self, job: Job) -> None:
+        """Remove what is left of an image that passed through for a job that a restart cut."""
+        await partials.remove(self._incoming, partials.content_of(job.params))
 
     async def steer(self, job: Job, *, priority: int | None, bandwidth: int | None) -> None:
         """Pass on to a running download what was changed; None for what was not."""
@@ -218,6 +248,8 @@ class Downloads:
                 image = await asyncio.to_thread(self._store.request, context.job.owner_uid, content)
                 if image is None:
                     expected = int(params.get("expected", params["size"]))
+                    if passes(params):
+                        return await self._pass_through(context, content, expected, word)
                     async with self._promised(context, expected, content, begun=begun) as promise:
                         image, verdict = await self._fetch(context, content, promise, word)
                 else:
@@ -263,6 +295,7 @@ class Downloads:
             priority=context.job.priority,
             hints=choice.hints,
             digests=further_digests(params),
+            window=int(params.get("window", 0)),
         )
 
     async def discard(self, content: str) -> None:
@@ -326,9 +359,18 @@ class Downloads:
         word.check(replace(verdict, trust=image.trust))
         return image, verdict
 
-    async def _fetch(
-        self, context: JobContext, content: str, promise: Promise, word: Word
-    ) -> tuple[StoredImage, Verdict]:
+    async def _pass_through(self, context: JobContext, content: str, expected: int, word: Word) -> Mapping[str, Any]:
+        """Let sticks have the image, of which no more than its window is here at a time."""
+        params = context.job.params
+        window = int(params["window"])
+        async with self._promised(context, min(expected, window) or window, content, begun=False):
+            result = await self._run_transfer(context, content, word)
+        verdict = await word.verdict(None, (Digest("sha256", result.sha256), *result.digests))
+        word.check(verdict)
+        context.note(f"{result.size} bytes from {result.url}, which were not kept")
+        return {"name": str(params["name"]), "size": result.size, "trust": verdict.trust.value, **verdict.result()}
+
+    async def _run_transfer(self, context: JobContext, content: str, word: Word) -> DownloadResult:
         params = context.job.params
         context.report(context.job.bytes_done, int(params["size"]), stage=DownloadStage.CONNECT.value)
         found = await self._makers.directions(params)
@@ -345,7 +387,7 @@ class Downloads:
             nonlocal sources
             sources = now.sources or sources
             if now.prefix is not None:
-                self.growths.told(content, now.prefix, now.floor)
+                self.growths.told(content, now.prefix, now.floor, now.epoch)
             context.report(now.bytes_done, now.bytes_total, stage=now.stage.value, resumed=now.resumed_bytes)
             context.served_by(shown(() if now.stage is DownloadStage.VERIFY else now.sources, (*known, *further)))
             if now.note:
@@ -360,6 +402,7 @@ class Downloads:
                 )
             )
             verified = True
+            return result
         except NotEnoughSpaceError as error:
             # somebody else took the room that was promised
             raise _held(error) from error
@@ -367,6 +410,12 @@ class Downloads:
             self.growths.ended(content)
             if params.get("shared"):
                 self._mirrors.learn(request.urls, sources, verified=verified)
+
+    async def _fetch(
+        self, context: JobContext, content: str, promise: Promise, word: Word
+    ) -> tuple[StoredImage, Verdict]:
+        params = context.job.params
+        result = await self._run_transfer(context, content, word)
         # the path is ours, not the one that the process without privileges names
         path = self._incoming / content
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -405,6 +454,14 @@ class Downloads:
                 raise
 
         return await self._room.store(context, promise, size, moved), verdict
+
+
+def cut_passing(job: Job) -> LuxusbError:
+    """What is said of a download that a restart cut, and of which nothing was kept."""
+    return InterruptedJobError(
+        f"the daemon ended while {job.title} passed through to a stick, and nothing of it was kept; what is said of job"
+        f" {job.parent} tells how to go on"
+    )
 
 
 def _held(error: LuxusbError) -> HeldError:

@@ -67,6 +67,11 @@ def params_for(distribution: Distribution, release: Release) -> dict[str, Any]:
     }
 
 
+def passes(params: Mapping[str, Any]) -> bool:
+    """Whether the image of a download job only passes through this machine."""
+    return bool(params.get("window"))
+
+
 def further_digests(params: Mapping[str, Any]) -> tuple[Digest, ...]:
     """The hashes beside the sha256 that the image of a job has to have."""
     return tuple(digest for digest in digests_from_json(params.get("digests", [])) if digest.algorithm != "sha256")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from luxusbd.config import Value
 from luxusbd.devices.model import DeviceIdentity
-from luxusbd.errors import JobStateError
+from luxusbd.errors import InvalidArgumentError, JobStateError
 from luxusbd.images.details import Inspection
 from luxusbd.images.model import Certificate
 from luxusbd.images.recipelist import Recipes, listed
@@ -238,6 +238,7 @@ class LuxusbEngine:
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
         download_first: bool | None = None,
+        keep: bool = True,
         dry_run: bool = False,
         raw: RawWishes | None = None,
     ) -> Plan:
@@ -249,6 +250,11 @@ class LuxusbEngine:
                 caller, devices, references, raw, allow_large=allow_large, probe=probe, dry_run=dry_run
             )
         options = replace(options, certificates=await self._certificates(certificates))
+        if download_first and not keep:
+            raise InvalidArgumentError(
+                "download_first and keep_images=false contradict each other: what is all downloaded before the disk is"
+                " erased has to be kept meanwhile; leave one of them out"
+            )
         if download_first is None:
             download_first = self._parts.steering.config.downloads.before_erasing
         return self._parts.planner.make(
@@ -258,6 +264,7 @@ class LuxusbEngine:
             dry_run=dry_run,
             probe=probe,
             stream=not download_first,
+            keep=keep,
         )
 
     async def _certificates(self, files: Sequence[int]) -> tuple[Certificate, ...]:
@@ -277,10 +284,12 @@ class LuxusbEngine:
         """The devices of a plan."""
         return tuple(device.view for device in self._parts.planner.get(caller, token).plan.devices)
 
-    async def add_images(self, caller: Caller, device: DeviceIdentity, references: Sequence[str]) -> Job:
+    async def add_images(
+        self, caller: Caller, device: DeviceIdentity, references: Sequence[str], *, keep: bool = True
+    ) -> Job:
         """Add images to a stick."""
         await self._parts.registry.looked_at([device])
-        return await self._parts.sticks.add(caller, device, references)
+        return await self._parts.sticks.add(caller, device, references, keep=keep)
 
     async def remove_images(self, caller: Caller, device: DeviceIdentity, names: Sequence[str]) -> Job:
         """Remove images from a stick."""

@@ -40,16 +40,26 @@ class Growths:
     def __init__(self) -> None:
         self._watches: dict[str, list[Watch]] = {}
         self._known: dict[str, int] = {}
+        self._epochs: dict[str, int] = {}
+        self._runs: dict[str, int] = {}
 
-    def told(self, content: str, prefix: int, floor: int) -> None:
+    def told(self, content: str, prefix: int, floor: int, epoch: int = 0) -> None:
         """A download has `prefix` bytes, and had `floor` since it told of it before."""
         self._known[content] = prefix
+        self._epochs[content] = epoch
         for watch in self._watches.get(content, ()):
             watch.told(prefix, floor)
+
+    def epoch(self, content: str) -> tuple[int, int]:
+        """Which run of a download this is, and how often that has begun anew after bytes of it were given back."""
+        return self._runs.get(content, 0), self._epochs.get(content, 0)
 
     def ended(self, content: str) -> None:
         """A download ended, or stands still: what the next run says first counts from nothing."""
         self._known.pop(content, None)
+        self._epochs.pop(content, None)
+        if content in self._watches:
+            self._runs[content] = self._runs.get(content, 0) + 1
 
     @contextlib.contextmanager
     def watch(self, content: str) -> Iterator[Watch]:
@@ -65,3 +75,4 @@ class Growths:
             left.remove(made)
             if not left:
                 del self._watches[content]
+                self._runs.pop(content, None)

@@ -20,13 +20,15 @@ from luxusbd.images.recipebook import RecipeShelf
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import codec
 from luxusbd.jobs.api import Listener
+from luxusbd.jobs.arrivals import Arrivals
 from luxusbd.jobs.catalogrecipes import FILE_NAME, CatalogRecipes
 from luxusbd.jobs.catalogremote import CatalogRemotes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.certificates import AdminCertificates
 from luxusbd.jobs.checking import Checker
 from luxusbd.jobs.devicejobs import DeviceJobs
-from luxusbd.jobs.downloads import Downloads
+from luxusbd.jobs.downloads import Downloads, cut_passing
+from luxusbd.jobs.downloadwords import passes
 from luxusbd.jobs.feeds import Feeds
 from luxusbd.jobs.holds import Holds
 from luxusbd.jobs.imports import Imports
@@ -225,6 +227,7 @@ class Parts:
             unpacker=unpacker,
             probing=probing,
         )
+        startfiles = StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images)
         self.sticks = Sticks(
             self.queue,
             self.registry,
@@ -236,7 +239,17 @@ class Parts:
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
             probing=probing,
-            startfiles=StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images),
+            startfiles=startfiles,
+            arrivals=Arrivals(
+                self.queue,
+                self.downloads,
+                self.images,
+                startfiles,
+                self.planner.check_stored,
+                self.transfers,
+                incoming=incoming,
+                window=config.downloads.window,
+            ),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)
@@ -291,6 +304,9 @@ class Parts:
             if job is None:
                 # out of the way: its job cannot go on, and the next start need not stumble over it
                 await self.store.save(replace(row, finished=True))
+            elif job.operation is Operation.DOWNLOAD and passes(job.params):
+                await self.downloads.drop_passing(job)
+                await self.queue.restore_failed(job, cut_passing(job))
             elif job.operation is Operation.DOWNLOAD:
                 self.downloads.take_up(job, ask=ask)
             elif job.operation is Operation.UPDATE_CATALOG:

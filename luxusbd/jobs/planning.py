@@ -35,6 +35,8 @@ from luxusbd.jobs.wanted import (
     check_companion,
     erased_early,
     fetched_sizes,
+    passable,
+    passing_by,
     planned_image,
     recognised_title,
     renamed,
@@ -69,6 +71,8 @@ class StoredPlan:
     """Whether the disks are probed before they are erased; None where the caller does not say."""
     stream: bool = True
     """Whether images may be written while they are downloaded."""
+    keep: bool = True
+    """Whether images that are downloaded stay on this machine."""
     raw: RawLook | None = None
     """What is known of the image of a raw plan, where it is stored."""
     unbootable: bool = False
@@ -78,6 +82,19 @@ class StoredPlan:
     def identities(self) -> tuple[DeviceIdentity, ...]:
         """Of its devices, in their order."""
         return tuple(device.view.device.identity for device in self.plan.devices)
+
+
+def streams_of(planned: StoredPlan) -> list[Wanted]:
+    """The images of a plan that are written while they come."""
+    options = planned.plan.options
+    kind = Kind(options.filesystem)
+    passing = not planned.keep and not options.companion
+    return [
+        image
+        for image in planned.images
+        if (planned.stream and streamable(image, kind, companion=options.companion > 0))
+        or (passing and passable(image))
+    ]
 
 
 class Planner:
@@ -144,9 +161,13 @@ class Planner:
         persistence: Mapping[str, int] = MappingProxyType({}),
         probe: bool | None = None,
         stream: bool = True,
+        keep: bool = True,
         dry_run: bool = False,
     ) -> Plan:
         """A plan for a new stick on every device; `persistence` is bytes for changes by references of images.
+
+        `stream` says whether images may be written while they come, `keep` whether they stay on this machine: where
+        they do not, they are always written while they come.
 
         A dry run cannot be used and is not kept, and tells how much is missing where the images have no room.
 
@@ -179,7 +200,10 @@ class Planner:
         warnings += renamed(images)
         warnings += unmounted([view for view, _layout in layouts])
         warnings += weaker(kind, companion=companion)
-        warnings += erased_early([wanted for wanted in images if stream and streamable(wanted, kind)])
+        passing = [] if keep else [wanted for wanted in images if not companion and passable(wanted)]
+        warnings += [] if keep else passing_by(images, companion=companion)
+        early = [one for one in images if stream and streamable(one, kind, companion=companion)]
+        warnings += erased_early([one for one in early if one not in passing])
         warnings += planfirmware.of_stick(firmware, kind, signed)
         if options.certificates and not firmware & SECURE:
             warnings.append("the certificates are of no use: the stick will not start under Secure Boot")
@@ -196,7 +220,7 @@ class Planner:
             warnings=tuple(warnings),
         )
         if not dry_run:
-            self.keep(StoredPlan(plan, caller.uid, images, probe, stream))
+            self.keep(StoredPlan(plan, caller.uid, images, probe, stream, keep))
         return plan
 
     def check_count(self, caller: Caller) -> None:
@@ -222,6 +246,15 @@ class Planner:
             UntrustedError: it is.
         """
         self._policy.check_image(stored)
+
+    def check_stored(self, stored: StoredImage) -> None:
+        """Refuse to put an image onto a stick that starts nothing, or is less sure than the administrator demands.
+
+        Raises:
+            NotBootableError, UntrustedError: it is.
+        """
+        check_bootable(stored)
+        self.check_trust(stored)
 
     def get(self, caller: Caller, token: str) -> StoredPlan:
         """A plan of this caller.

@@ -30,7 +30,7 @@ from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, wait_for_children
 from luxusbd.jobs.model import Job, Operation
-from luxusbd.jobs.planning import Planner, StoredPlan
+from luxusbd.jobs.planning import Planner, StoredPlan, streams_of
 from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
@@ -40,18 +40,16 @@ from luxusbd.jobs.shares import shares_of
 from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
-from luxusbd.jobs.streams import check_lacking
+from luxusbd.jobs.streams import check_lacking, taken_by
 from luxusbd.jobs.together import Overall, make_each
 from luxusbd.jobs.unmounting import Unmounting
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
 from luxusbd.jobs.wanted import (
     Wanted,
     arriving,
-    check_bootable,
     check_companion,
     fetched_sizes,
     room_for_changes,
-    streamable,
 )
 from luxusbd.jobs.workshop import AGAIN, Workshop
 from luxusbd.stick import layout as stick_layout
@@ -85,6 +83,7 @@ class Sticks:
         updates: StickUpdates,
         startfiles: StartFiles,
         probing: Probing,
+        arrivals: Arrivals,
     ) -> None:
         self._jobs = jobs
         self._unmounting = unmounting
@@ -99,7 +98,7 @@ class Sticks:
         self._updates = updates
         self._startfiles = startfiles
         self._probing = probing
-        self._arrivals = Arrivals(queue, downloads, store, startfiles, self._stored, incoming=downloads.incoming)
+        self._arrivals = arrivals
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -116,11 +115,13 @@ class Sticks:
             identities,
             run,
             title=f"{_count(planned.images)} on {', '.join(name_of(each.view) for each in planned.plan.devices)}",
-            params={"images": [image.content for image in planned.images], "references": _references(planned.images)},
+            params={**_params(planned.images), "keep": planned.keep},
         )
 
-    async def add(self, caller: Caller, identity: DeviceIdentity, references: Sequence[str]) -> Job:
-        """Start adding images to a stick.
+    async def add(
+        self, caller: Caller, identity: DeviceIdentity, references: Sequence[str], *, keep: bool = True
+    ) -> Job:
+        """Start adding images to a stick; without `keep` they do not stay on this machine.
 
         Raises:
             LuxusbError: the stick is none or damaged, an image is there already, or there is no room.
@@ -145,20 +146,22 @@ class Sticks:
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
             # nothing is lost by it; on which of two partitions an image goes is known only of a whole one
             streamed = [image for image in images if not view.companion and arriving(image)]
-            async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
+            async with self._arrivals.begun(context, caller, streamed, overall, kind, keep=keep) as coming:
                 first = [image for image in images if image not in streamed]
                 sources = await self._fetch(context, caller, first, overall, kind, companion=view.companion)
-                return check_lacking(
-                    await self._workshop.work(
-                        context,
-                        identity,
-                        StickOperation.ADD,
-                        overall,
-                        images=sources,
-                        streams=await self._arrivals.ready(coming),
-                        sequence=tuple(image.name for image in images),
+                streams = await self._arrivals.ready(coming, [identity.id])
+                async with taken_by(streams, identity.id):
+                    return check_lacking(
+                        await self._workshop.work(
+                            context,
+                            identity,
+                            StickOperation.ADD,
+                            overall,
+                            images=sources,
+                            streams=streams,
+                            sequence=tuple(image.name for image in images),
+                        )
                     )
-                )
 
         return await self._jobs.submit(
             Operation.ADD,
@@ -166,7 +169,7 @@ class Sticks:
             [identity],
             run,
             title=f"{_count(images)} to {name_of(view)}",
-            params={"images": [image.content for image in images], "references": _references(images)},
+            params={**_params(images), "keep": keep},
         )
 
     async def remove(self, caller: Caller, identity: DeviceIdentity, names: Sequence[str]) -> Job:
@@ -236,7 +239,7 @@ class Sticks:
             [identity],
             run,
             title=f"{_count(images)} on {name_of(view)}" if images else title,
-            params={"images": [image.content for image in images], "references": _references(images)},
+            params=_params(images),
         )
 
     async def refresh(
@@ -362,6 +365,7 @@ class Sticks:
             + (
                 "; what was downloaded is kept"
                 if job.operation in (Operation.CREATE, Operation.ADD, Operation.UPDATE, Operation.WRITE_RAW)
+                and job.params.get("keep", True)
                 else ""
             )
         )
@@ -398,11 +402,11 @@ class Sticks:
         views = [device.view for device in planned.plan.devices]
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities), shares=shares_of(views))
         kind = Kind(options.filesystem)
-        streamed = [image for image in images if planned.stream and streamable(image, kind)]
-        async with self._arrivals.begun(context, caller, streamed, overall, kind) as coming:
+        streamed = streams_of(planned)
+        async with self._arrivals.begun(context, caller, streamed, overall, kind, keep=planned.keep) as coming:
             first = [image for image in images if image not in streamed]
             sources = await self._fetch(context, caller, first, overall, kind, companion=options.companion > 0)
-            streams = await self._arrivals.ready(coming)
+            streams = await self._arrivals.ready(coming, [identity.id for identity in identities])
             # what was downloaded meanwhile may keep no changes, or not here
             first = [replace(image, stored=self._stored(caller, image)) for image in first]
             rooms = room_for_changes(first, options)
@@ -415,22 +419,23 @@ class Sticks:
             overall.keep_in_step(making, sum(image.size for image in sources))
 
             async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
-                if (refusal := refused.get(identity.id)) is not None:
-                    raise refusal
-                return check_lacking(
-                    await self._workshop.work(
-                        context,
-                        identity,
-                        StickOperation.CREATE,
-                        overall,
-                        images=sources,
-                        options=options,
-                        probe=self._probing.first(self._registry.current(identity), planned.probe),
-                        persist=tuple((image.name, image.persistence) for image in images if image.persistence),
-                        streams=streams,
-                        sequence=tuple(image.name for image in images),
+                async with taken_by(streams, identity.id):
+                    if (refusal := refused.get(identity.id)) is not None:
+                        raise refusal
+                    return check_lacking(
+                        await self._workshop.work(
+                            context,
+                            identity,
+                            StickOperation.CREATE,
+                            overall,
+                            images=sources,
+                            options=options,
+                            probe=self._probing.first(self._registry.current(identity), planned.probe),
+                            persist=tuple((image.name, image.persistence) for image in images if image.persistence),
+                            streams=streams,
+                            sequence=tuple(image.name for image in images),
+                        )
                     )
-                )
 
             return await make_each(overall, identities, make)
 
@@ -490,8 +495,7 @@ class Sticks:
 
     def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
         stored = self._store.get(caller.uid, self._store.named(image.content))
-        check_bootable(stored)
-        self._planner.check_trust(stored)
+        self._planner.check_stored(stored)
         return stored
 
 
@@ -501,8 +505,8 @@ def _verdict(name: str, result: Mapping[str, Any]) -> str:
     return f"{name}: {', '.join(bad)}; repair the stick, remove and add the bad images again, or create it anew"
 
 
-def _references(images: Sequence[Wanted]) -> list[str]:
-    return [image.reference for image in images]
+def _params(images: Sequence[Wanted]) -> Mapping[str, Any]:
+    return {"images": [image.content for image in images], "references": [image.reference for image in images]}
 
 
 def _count(images: Sequence[object]) -> str:

@@ -1,15 +1,18 @@
 """Images that go onto sticks while they are downloaded: the core's end, which tells the workers what has come.
 
 The core reads none of it. It hands each worker a descriptor of the part file, says how many bytes of it are there
-without a hole, and at the end brings the image from the store, with what was recognised in it.
+without a hole, and at the end brings the image from the store, with what was recognised in it. Of an image that only
+passes through the machine it asks how far the worker is, and brings at the end what was recognised on a stick.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,8 @@ from luxusbd.children.protocol import Channel
 from luxusbd.errors import FailedError, LuxusbError, from_name, host_error, most_telling
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.growth import Growths, Watch
-from luxusbd.stick.feeds import FeedNews, news_to_json
+from luxusbd.jobs.passage import INTERVAL, Passage, Reader
+from luxusbd.stick.feeds import FeedNews, Standing, news_to_json, standing_from_json
 from luxusbd.stick.model import ManifestImage, SourceImage
 from luxusbd.transfer.partfile import PART
 
@@ -33,6 +37,8 @@ class Streamed:
     """`Release.content`, by which its files are called."""
     arrival: Callable[[], Awaitable[tuple[ManifestImage, ...]]]
     """Waits for its download; what it turned out to be, and behind it the files that start it. Raises why it failed."""
+    passage: Passage | None = None
+    """Where it only passes through this machine."""
 
 
 class Streams:
@@ -59,7 +65,19 @@ class Streams:
             arrival.cancel()
         await asyncio.gather(*self._arrivals, return_exceptions=True)
 
-    async def feed(self, channel: Channel) -> None:
+    def expect(self, name: str) -> None:
+        """Say that a stick gets them, before the first one does; `left` takes it back."""
+        for each in self._streamed:
+            if each.passage is not None:
+                each.passage.expect(name)
+
+    async def left(self, name: str) -> None:
+        """Say that a stick has all that it gets."""
+        for each in self._streamed:
+            if each.passage is not None:
+                await each.passage.left(name)
+
+    async def feed(self, to: Reader, channel: Channel) -> None:
         """Tell one worker of all images until the last one has come or failed.
 
         Raises:
@@ -68,20 +86,27 @@ class Streams:
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(len(self._streamed)):
-                    group.create_task(self._feed_one(channel, number))
+                    group.create_task(self._feed_one(to, channel, number))
         except BaseExceptionGroup as errors:
             raise most_telling(errors) from errors
 
-    async def _feed_one(self, channel: Channel, number: int) -> None:
-        arrival = self._arrivals[number]
+    async def _feed_one(self, to: Reader, channel: Channel, number: int) -> None:
+        arrival, passage = self._arrivals[number], self._streamed[number].passage
+        asks = INTERVAL if passage is not None else None
         with self._growths.watch(self._streamed[number].content) as watch:
             reader = _Reader(self._incoming / f"{self._streamed[number].content}{PART}", watch)
             news = asyncio.ensure_future(watch.news.wait())
             try:
                 while not arrival.done():
-                    await asyncio.wait({arrival, news}, return_when=asyncio.FIRST_COMPLETED)
-                    if news.done():
+                    await asyncio.wait({arrival, news}, timeout=asks, return_when=asyncio.FIRST_COMPLETED)
+                    if passage is not None:
+                        epoch = passage.epoch
+                        standing = await reader.tell(channel, number, ended=passage.ended)
+                        if standing is not None:
+                            await passage.told(to, standing, epoch)
+                    elif news.done():
                         await reader.tell(channel, number)
+                    if news.done():
                         news = asyncio.ensure_future(watch.news.wait())
             finally:
                 news.cancel()
@@ -90,12 +115,14 @@ class Streams:
     async def _tell_end(self, channel: Channel, number: int) -> None:
         fds: list[int] = []
         try:
-            sources = []
-            for image in self._arrivals[number].result():
+            images = self._arrivals[number].result()
+            passed = self._streamed[number].passage is not None and await self._unknown(images[0].sha256)
+            sources = [SourceImage(-1, images[0])] if passed else []
+            for image in images[len(sources) :]:
                 stored = await asyncio.to_thread(self._store.get, self._uid, image.sha256)
                 fds.append(await asyncio.to_thread(self._store.open, self._uid, image.sha256))
                 sources.append(SourceImage(-1, image, stored.sha512))
-            news = FeedNews(number, whole=tuple(sources))
+            news = FeedNews(number, whole=tuple(sources), passed=passed)
             await channel.request("feed", news_to_json(news), fds)
         except LuxusbError as error:
             if channel.closed:
@@ -104,6 +131,23 @@ class Streams:
         finally:
             for fd in fds:
                 os.close(fd)
+
+    async def _unknown(self, sha256: str) -> bool:
+        """Whether the store has no such image for this user; somebody else may have fetched it meanwhile."""
+        return await asyncio.to_thread(self._store.held, self._uid, sha256) is None
+
+
+def taken_by(streams: Streams | None, name: str) -> AbstractAsyncContextManager[None]:
+    """A stick that gets the images, which was expected, for the length of the block."""
+    return contextlib.nullcontext() if streams is None else _taken(streams, name)
+
+
+@contextlib.asynccontextmanager
+async def _taken(streams: Streams, name: str) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await streams.left(name)
 
 
 class _Reader:
@@ -115,21 +159,23 @@ class _Reader:
         self._known: tuple[int, int] | None = None
         """The file that the worker has, by device and inode."""
 
-    async def tell(self, channel: Channel, number: int) -> None:
+    async def tell(self, channel: Channel, number: int, *, ended: bool = False) -> Standing | None:
+        """Say what there is now; how far the worker is, None where nothing could be said."""
         available, floor = self._watch.take()
         fd = await asyncio.to_thread(_open, self._path)
         if fd is None:
             # whole by now, and in the store in a moment: that message brings it
-            return
+            return None
         try:
             status = os.fstat(fd)
             file = (status.st_dev, status.st_ino)
             fresh = file != self._known
             if fresh and self._known is not None:
                 floor = 0
-            news = FeedNews(number, min(available, status.st_size), floor)
-            await channel.request("feed", news_to_json(news), [fd] if fresh else [])
+            news = FeedNews(number, min(available, status.st_size), floor, ended=ended)
+            answer = await channel.request("feed", news_to_json(news), [fd] if fresh else [])
             self._known = file
+            return standing_from_json(answer)
         finally:
             os.close(fd)
 

@@ -143,6 +143,7 @@ class TransferLink:
                     sources=sources_of(params),
                     prefix=None if params.get("prefix") is None else integer_of(params, "prefix"),
                     floor=integer_of(params, "floor"),
+                    epoch=integer_of(params, "epoch"),
                 )
             )
 

@@ -183,11 +183,11 @@ class Word:
             doing.cancel()
             await asyncio.gather(doing, return_exceptions=True)
 
-    async def verdict(self, fd: int, digests: tuple[Digest, ...]) -> Verdict:
+    async def verdict(self, fd: int | None, digests: tuple[Digest, ...]) -> Verdict:
         """What the image behind `fd` is worth, which has the hash of the catalogue.
 
         Args:
-            fd: the image.
+            fd: the image; None for one that is not here any more, where `digests` have to do.
             digests: those of its hashes that were computed from its bytes.
 
         Raises:
@@ -198,14 +198,18 @@ class Word:
             return Verdict(Trust.SIGNED, signer)
         if self._claim is None:
             return Verdict(Trust.HASH, reason=NO_CLAIM)
-        if self._list is None:
+        if self._list is None and fd is None:
+            said = MakersWord(False, "its maker signed the image itself, which was not kept")
+        elif self._list is None:
             said = await self._makers.ask(self._claim, fd)
         else:
             said = await self._list
             if said.unreachable:
                 # the network was not there, perhaps; now it is
                 said = await self._makers.ask(self._claim)
-            if said.signed:
+            if said.signed and fd is None and not {one.algorithm for one in digests} & _kinds(said):
+                said = MakersWord(False, "its maker's list has hashes of another kind, and the image was not kept")
+            elif said.signed:
                 await self._compare(self._claim.names[0], fd, said, digests)
         if not said.signed:
             self._context.note(f"not signed: {said.reason}")
@@ -227,10 +231,10 @@ class Word:
         if not said.signed and not said.unreachable:
             self.check(Verdict(Trust.HASH, reason=said.reason))
 
-    async def _compare(self, name: str, fd: int, said: MakersWord, known: tuple[Digest, ...]) -> None:
+    async def _compare(self, name: str, fd: int | None, said: MakersWord, known: tuple[Digest, ...]) -> None:
         have = {digest.algorithm: digest.value for digest in known}
         missing = tuple(digest.algorithm for digest in said.digests if digest.algorithm not in have)
-        if missing and not any(digest.algorithm in have for digest in said.digests):
+        if fd is not None and missing and not any(digest.algorithm in have for digest in said.digests):
             have.update({one.algorithm: one.value for one in await self._makers.digests(fd, missing)})
         for digest in said.digests:
             if have.get(digest.algorithm, digest.value) != digest.value:
@@ -239,3 +243,7 @@ class Word:
                     f" {digest.value} (key {said.fingerprint}). The hash of the catalogue is right, so that it is the"
                     " catalogue that is out of date, or was forged; update it, then try again"
                 )
+
+
+def _kinds(said: MakersWord) -> frozenset[str]:
+    return frozenset(digest.algorithm for digest in said.digests)

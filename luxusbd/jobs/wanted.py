@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from luxusbd.catalog.model import Distribution, Release, Trust
 from luxusbd.errors import NotBootableError, NotEnoughSpaceError
+from luxusbd.images.fithints import expected_to_start
 from luxusbd.images.model import Firmware, Recognition, StoredImage
 from luxusbd.jobs import changes, fitting, planfirmware
 from luxusbd.jobs.changes import Asked
@@ -152,13 +153,48 @@ def weaker(kind: Kind, *, companion: bool) -> list[str]:
     return warnings
 
 
-def streamable(image: Wanted, kind: Kind) -> bool:
+def streamable(image: Wanted, kind: Kind, *, companion: bool) -> bool:
     """Whether an image may be written to a new stick before all of it is there.
 
     Not where what it turns out to be decides whether it may be at all, and it can be refused before anything is erased:
-    room for changes is kept by some images only, and exFAT and FAT32 start some only.
+    room for changes is kept by some images only, and exFAT and FAT32 start some only, by what is expected of its recipe;
+    the others may go onto a companion partition.
     """
-    return kind is Kind.EXT4 and not image.persistence and arriving(image)
+    if image.persistence or not arriving(image):
+        return False
+    if kind is Kind.EXT4:
+        return True
+    recipe = image.release.recipe if image.release is not None and not companion else ""
+    return not fitting.obstacle(kind, image.guest) and expected_to_start(recipe, kind)
+
+
+def passable(image: Wanted) -> bool:
+    """Whether an image may be written to sticks without being kept here.
+
+    Not where its room for changes depends on what it turns out to be before a disk is erased, and not where its maker
+    signed the image itself and nothing else, which is checked over all of it.
+    """
+    if image.release is None or not arriving(image) or image.persistence:
+        return False
+    return image.release.trust is not Trust.SIGNED or bool(image.release.sums_url)
+
+
+def passing_by(images: Sequence[Wanted], *, companion: bool) -> list[str]:
+    """What is said of images that are not to be kept here; on which of two partitions each goes is known too late."""
+    going = [image.name for image in images if not companion and passable(image)]
+    staying = [image.name for image in images if image.stored is None and image.name not in going]
+    warnings = []
+    if going:
+        warnings.append(
+            f"{', '.join(going)}: not kept on this machine; the disk is erased before all is there, what does not come"
+            " is left out, and another stick needs the whole download again"
+        )
+    if staying:
+        warnings.append(
+            f"{', '.join(staying)}: needs room on this machine all the same, since it cannot be checked without being"
+            " kept"
+        )
+    return warnings
 
 
 def arriving(image: Wanted) -> bool:

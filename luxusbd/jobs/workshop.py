@@ -20,6 +20,7 @@ from luxusbd.images.store import ImageStore
 from luxusbd.jobs import worker
 from luxusbd.jobs.comparison import Comparison, How
 from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.passage import Reader
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
 from luxusbd.jobs.running import JobContext
@@ -153,13 +154,14 @@ class Workshop:
             def on_pause(hook: Callable[[bool], None] | None) -> None:
                 overall.on_pause(identity.id, hook)
 
+            reader = Reader(identity.id, fds[0], identity.size)
             async with self._room(context.job) as directory:
                 return await worker.execute(
                     *(self._launcher, order, fds),
                     directory=directory,
                     progress=progress,
                     on_pause=on_pause,
-                    feed=streams.feed if streams is not None else None,
+                    feed=functools.partial(streams.feed, reader) if streams is not None else None,
                     pack=overall.pack,
                     name=identity.id,
                 )

@@ -10,6 +10,7 @@ with them; and where the hash of the whole is wrong, the image is copied once mo
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import time
@@ -40,6 +41,8 @@ TURN = 32 * 1024 * 1024
 """Bytes of one image before another one may have its turn."""
 WORTH = 4 * 1024 * 1024
 """Bytes for which it is worth beginning, while more are to come."""
+PATIENCE = 1.0
+"""Seconds without anything to do after which it is said that the download is what is waited for."""
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,12 @@ class _Stream:
     @property
     def complete(self) -> bool:
         return bool(self.feed.whole) and self.written.position == self.image.size
+
+    @property
+    def landing(self) -> bool:
+        """Whether it is all here, and is to be looked at on the medium before it is known what it is."""
+        feed = self.feed
+        return feed.ended and not feed.whole and not feed.landed and self.written.position == self.image.size
 
     @property
     def waiting(self) -> int:
@@ -127,14 +136,21 @@ class _Taker:
             await self._set_aside()
             while self._open:
                 if not await self._step():
-                    self._tell("download", "")
-                    await self._feeds.wait()
+                    await self._wait()
             # a stick that wraps wrote later bytes over earlier ones that were read back already
             await in_thread(self._look_again)
         except BaseException:
             await finish(self._leave())
             raise
         return self._lacking
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._feeds.wait()
+        except TimeoutError:
+            self._tell("download", "")
+            await self._feeds.wait()
 
     async def _set_aside(self) -> None:
         """Give every image its room, so that what does not fit is known before the first byte."""
@@ -171,13 +187,17 @@ class _Taker:
             if floor is not None:
                 self._back(stream, floor)
         ready = [stream for stream in self._open if stream.complete]
-        if ready:
+        landing = [stream for stream in self._open if stream.landing]
+        if ready or landing:
             # images that can be started are worth more than a part of another one
-            behind = next((stream for stream in ready if stream.unproven), None)
-            await (self._finish(ready) if behind is None else self._read_back(behind))
+            behind = next((stream for stream in (*ready, *landing) if stream.unproven), None)
+            if behind is not None:
+                await self._read_back(behind)
+            else:
+                await (self._finish(ready) if ready else self._land(landing))
             return True
         fullest = max(self._open, key=lambda stream: stream.waiting)
-        if fullest.waiting >= WORTH or (fullest.waiting > 0 and fullest.feed.whole):
+        if fullest.waiting >= WORTH or (fullest.waiting > 0 and (fullest.feed.whole or fullest.feed.ended)):
             await self._copy(fullest)
             return True
         behind = max(self._open, key=lambda stream: stream.unproven)
@@ -202,12 +222,16 @@ class _Taker:
             # cut by the process that downloads, which tells of it; a finished file is cut by nobody
             stream.feed.available = min(stream.feed.available, begin)
             self._back(stream, begin)
-            if stream.feed.whole:
+            if stream.feed.whole or stream.feed.ended:
                 await self._give_up(stream, error)
+                return
+        self._reached(stream)
         self._session.after_step(f"streamed {stream.image.name}")
 
     async def _read_back(self, stream: _Stream) -> None:
-        self._tell("read-back", stream.image.name)
+        if stream.complete or stream.landing:
+            # in between it takes turns with the writing, many times a second
+            self._tell("read-back", stream.image.name)
         begin = stream.proven.position
         end = begin + min(TURN, stream.unproven)
         if end < stream.image.size:
@@ -238,10 +262,23 @@ class _Taker:
         before = stream.written.position + stream.proven.position
         stream.proven.back(stream.written.back(offset))
         stream.samples = [each for each in stream.samples if each[0] <= stream.proven.position]
+        self._reached(stream)
         taken = before - stream.written.position - stream.proven.position
         if taken:
             log.info("%s: %d bytes are written again from byte %d on", stream.image.name, taken, offset)
             self._session.progress.advance(-taken)
+
+    def _reached(self, stream: _Stream) -> None:
+        whole = stream.written.position == stream.image.size
+        stream.feed.reached(stream.image.size if whole else stream.written.mark)
+
+    async def _land(self, landing: Sequence[_Stream]) -> None:
+        """Bring images that passed through to the medium, where they can be looked at."""
+        await self._close_sinks()
+        await self._session.room.checkpoint()
+        for stream in landing:
+            stream.feed.land()
+            self._session.after_step(f"stream-landed {stream.image.name}")
 
     async def _finish(self, ready: Sequence[_Stream]) -> None:
         """Give images that are whole their entries, with one commit for all of them."""
@@ -263,7 +300,7 @@ class _Taker:
             await self._give_up(stream, error)
             return False
         if digests["sha256"] != source.image.sha256:
-            if not stream.again:
+            if not stream.again and source.fd >= 0:
                 stream.again = True
                 self._back(stream, 0)
                 return False

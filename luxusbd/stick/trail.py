@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-STEP = 64 * 1024 * 1024
-"""Bytes between two marks; a way back costs at most so much beyond what has changed."""
+STEP = 4 * 1024 * 1024
+"""Bytes between two marks; a way back costs at most so much beyond what has changed. The marks lie at its multiples, so
+that all who read the same file have the same ones."""
 
 
 class Trail:
@@ -22,11 +23,20 @@ class Trail:
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the bytes at `position`."""
-        for running in self._running.values():
-            running.update(data)
-        self.position += len(data)
-        if self.position - self._marks[-1][0] >= self._step:
-            self._marks.append((self.position, self._copied()))
+        rest = memoryview(data)
+        while rest:
+            part = rest[: self._step - self.position % self._step]
+            for running in self._running.values():
+                running.update(part)
+            self.position += len(part)
+            if self.position % self._step == 0:
+                self._marks.append((self.position, self._copied()))
+            rest = rest[len(part) :]
+
+    @property
+    def mark(self) -> int:
+        """The last place to go back to: whoever goes back to a place behind it needs no byte before it again."""
+        return self._marks[-1][0]
 
     def back(self, offset: int) -> int:
         """Forget the bytes from `offset` on, and as many before it as have to go with them; the new position."""

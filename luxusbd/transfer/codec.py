@@ -146,6 +146,7 @@ def progress_from_json(value: Mapping[str, Any]) -> DownloadProgress:
         sources=sources_from_json(value.get("sources", [])),
         prefix=None if value.get("prefix") is None else _typed(value.get("prefix"), int, "prefix"),
         floor=_typed(value.get("floor", 0), int, "floor"),
+        epoch=_typed(value.get("epoch", 0), int, "epoch"),
     )
 
 

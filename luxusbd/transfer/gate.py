@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -46,13 +46,17 @@ class HostGate:
         self._number = 0
 
     @asynccontextmanager
-    async def slot(self, host: str, claimant: Claimant | None = None) -> AsyncIterator[None]:
-        """Hold one connection to `host`."""
+    async def slot(
+        self, host: str, claimant: Claimant | None = None, waits: Callable[[], None] | None = None
+    ) -> AsyncIterator[None]:
+        """Hold one connection to `host`; `waits` is called where it is not to be had at once."""
         claimant = claimant or Claimant()
         self._number += 1
         waiting = _Waiting(host, claimant, self._number, asyncio.Event())
         self._queue.append(waiting)
         self._admit()
+        if waits is not None and not waiting.granted.is_set():
+            waits()
         try:
             await waiting.granted.wait()
             yield

@@ -153,7 +153,13 @@ class DownloadStage(StrEnum):
     """What a download is doing."""
 
     CONNECT = "connect"
+    QUEUE = "wait-for-connection"
+    """All connections that may be are taken by other downloads."""
     TRANSFER = "transfer"
+    WAIT_FOR_STICK = "wait-for-stick"
+    """Its window is full."""
+    HAND_OVER = "hand-over"
+    """All of it is there and verified, and waits until it was taken out of its window."""
     WAIT = "wait-for-network"
     VERIFY = "verify"
 
@@ -218,6 +224,8 @@ class DownloadProgress:
     """Bytes written without a hole from the start on; None where nothing is said of them."""
     floor: int = 0
     """With `prefix`: the fewest there were since the report before; from there on other bytes may have come."""
+    epoch: int = 0
+    """With `prefix`: how often it was begun anew after bytes of it were given back."""
 
 
 @dataclass(frozen=True)

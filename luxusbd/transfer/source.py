@@ -64,6 +64,8 @@ class Ticket:
     """Stands still while the request waits for its turn."""
     header_timeout: float = 0.0
     """Seconds, 0 for the usual."""
+    waits: Callable[[], None] | None = None
+    """Called when there are as many connections as may be, and it waits for one of them to end."""
 
 
 class Body:
@@ -208,7 +210,7 @@ class HttpSource:
     async def _slot(self, address: URL, ticket: Ticket) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             with ticket.meter.hold() if ticket.meter is not None else nullcontext():
-                await stack.enter_async_context(self._gate.slot(_host_key(address), ticket.claimant))
+                await stack.enter_async_context(self._gate.slot(_host_key(address), ticket.claimant, ticket.waits))
             yield
 
     def _judged(self, response: aiohttp.ClientResponse, asked: Asked, address: URL, *, redirected: bool) -> Answer:

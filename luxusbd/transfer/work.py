@@ -63,7 +63,11 @@ class Work:
 
     def ticket(self, meter: RateMeter, header_timeout: float = 0.0) -> Ticket:
         """To ask a mirror with."""
-        return Ticket(self.control.claimant, meter, header_timeout)
+        return Ticket(self.control.claimant, meter, header_timeout, self._waits)
+
+    def _waits(self) -> None:
+        if not self.control.claimant.held:
+            self.tell(DownloadStage.QUEUE)
 
     @property
     def bandwidth(self) -> int:

@@ -394,10 +394,11 @@ class FakeEngine:
         persistence: Mapping[str, int] | None = None,
         probe: bool | None = None,
         download_first: bool | None = None,
+        keep: bool = True,
         dry_run: bool = False,
         raw: RawWishes | None = None,
     ) -> Plan:
-        self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence))
+        self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence, keep))
         shown = tuple(self.views[identity.id] for identity in devices)
         self.plans["token"] = shown
         layout = Layout(8 << 30, (PlannedPartition(1, PartitionRole.DATA, "LUXDATA", "guid", 1 << 20, 7 << 30),))
@@ -430,8 +431,10 @@ class FakeEngine:
             raise PlanExpiredError("no such plan")
         return self.plans[token]
 
-    async def add_images(self, caller: Caller, device: DeviceIdentity, references: Sequence[str]) -> Job:
-        self.calls.append(("add_images", device, tuple(references)))
+    async def add_images(
+        self, caller: Caller, device: DeviceIdentity, references: Sequence[str], *, keep: bool = True
+    ) -> Job:
+        self.calls.append(("add_images", device, tuple(references), keep))
         self._same([device])
         return self.new_job(caller, Operation.ADD, device.id)
 

@@ -72,6 +72,24 @@ async def test_a_stick_is_written_while_its_image_comes(
     assert sticks.names(target.file) == ["large.iso", "beta.iso"]
 
 
+@pytest.mark.parametrize("settings", ["[downloads]\nconnections_per_host = 1\n"])
+async def test_an_image_that_waits_for_a_connection_does_not_hold_up_the_others(
+    caller: Caller, stick: Path, mirror: Mirror, other: Mirror, images: Images
+) -> None:
+    """Its turn comes when the others have come, and until then it cannot be answered."""
+    # the address of the other one names the same host
+    mirror.rate = other.rate = SLOW
+    target = Target(stick)
+    path = await begin(caller, target, ["distro:large", "distro:huge"])
+    first = await first_part(caller, (mirror, other), path, "large")
+    assert first.bytes_done < images.large.size
+    waiting = await child_of(caller, path, "huge")
+    assert (waiting.state, waiting.stage, waiting.bytes_done) == (JobState.RUNNING, "wait-for-connection", 0)
+    mirror.rate = other.rate = 0
+    await caller.succeeded(path)
+    assert sticks.names(target.file) == ["large.iso", "huge.iso"]
+
+
 async def test_wrong_bytes_of_a_mirror_do_not_stay_on_the_stick(
     caller: Caller, stick: Path, mirror: Mirror, other: Mirror, images: Images
 ) -> None:

@@ -16,6 +16,7 @@ from luxusbd.children.transfer_progress import ProgressPump
 from luxusbd.errors import FailedError, InterruptedJobError, NetworkError
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.growth import Growths, Watch
+from luxusbd.jobs.passage import Reader
 from luxusbd.jobs.streams import Streamed, Streams, check_lacking
 from luxusbd.stick.model import ManifestImage
 from tests.stick import helpers
@@ -34,13 +35,14 @@ class Worker:
         self.read: list[bytes] = []
         self.news = asyncio.Event()
 
-    async def request(self, method: str, params: Params, fds: Sequence[int] = ()) -> None:
+    async def request(self, method: str, params: Params, fds: Sequence[int] = ()) -> Params:
         assert method == "feed"
         if self.closed:
             raise InterruptedJobError("gone")
         self.told.append(dict(params))
         self.read += [os.pread(fd, 100, 0) for fd in fds]
         self.news.set()
+        return {"safe": 0, "landed": False}
 
     async def heard(self, count: int) -> dict[str, Any]:
         while len(self.told) < count:
@@ -81,7 +83,7 @@ class Coming:
         return await self.end
 
     def feed(self, worker: Worker) -> asyncio.Task[None]:
-        return asyncio.ensure_future(self.streams.feed(cast("Channel", worker)))
+        return asyncio.ensure_future(self.streams.feed(Reader("usb-a", -1, 0), cast("Channel", worker)))
 
 
 @pytest.fixture

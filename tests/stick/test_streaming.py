@@ -60,6 +60,18 @@ class Coming:
         source = SourceImage(-1, dataclasses.replace(self.image, **changes))
         feeds.take(news_to_json(FeedNews(self.number, whole=(source,))), [self.fd])
 
+    def hand_over(self, feeds: Feeds) -> None:
+        """Say that all is there, of an image that is not kept."""
+        feeds.take(news_to_json(FeedNews(self.number, len(self.data), ended=True)), [])
+
+    def finish_without_file(self, feeds: Feeds, **changes: Any) -> None:
+        source = SourceImage(-1, dataclasses.replace(self.image, **changes))
+        feeds.take(news_to_json(FeedNews(self.number, whole=(source,), passed=True)), [])
+
+    def forget(self, end: int) -> None:
+        """Give back what the worker said it needs no more."""
+        os.pwrite(self.fd, bytes(end), 0)
+
     def fail(self, feeds: Feeds, reason: LuxusbError) -> None:
         feeds.take(news_to_json(FeedNews(self.number, failure=reason)), [])
 
@@ -144,8 +156,8 @@ def test_a_trail_goes_back_to_a_mark_and_on_again() -> None:
     for start in range(0, 900, 90):
         trail.update(data[start : start + 90])
     assert trail.back(900) == trail.position == 900
-    assert trail.back(500) == 360, "the last mark at or before the place"
-    trail.update(data[360:])
+    assert trail.back(550) == trail.mark == 500, "the last mark at or before the place, whatever came at a time"
+    trail.update(data[500:])
     assert trail.digests() == {name: hashlib.new(name, data).hexdigest() for name in ("sha256", "sha512")}
     assert trail.back(0) == 0
     assert trail.digests()["sha256"] == hashlib.sha256().hexdigest()
@@ -372,3 +384,56 @@ async def test_on_a_disk(tmp_path: Path, kind: str) -> None:
             bench.check("one.iso", "two.iso")
         finally:
             bench.close()
+
+
+async def test_an_image_that_is_not_kept_passes_through(bench: Bench) -> None:
+    """What the worker says it needs no more is gone while it goes on, also when the rest is taken back meanwhile."""
+    image, other = bench.image("a.iso", 40 * MIB), bench.image("b.iso")
+    feed = bench.feeds.of(0)
+    gone: list[int] = []
+
+    def give_back() -> None:
+        gone.append(feed.safe)
+        image.forget(feed.safe)
+
+    def wrong() -> None:
+        give_back()
+        image.put(gone[-1], 30 * MIB)
+        image.tell(bench.feeds, 30 * MIB, floor=gone[-1] + 100)
+        assert feed.safe == 0, "until the worker has gone back"
+        bench.hooks["streamed a.iso"] = rest
+
+    def rest() -> None:
+        give_back()
+        image.put(30 * MIB, 40 * MIB)
+        image.hand_over(bench.feeds)
+
+    def landed() -> None:
+        assert feed.landed
+        assert feed.safe == len(image.data)
+        give_back()
+        image.finish_without_file(bench.feeds)
+        other.finish(bench.feeds)
+
+    image.put(0, 20 * MIB)
+    image.put(20 * MIB, 22 * MIB, wrong=True)
+    image.tell(bench.feeds, 22 * MIB + 1000)
+    bench.hooks["streamed a.iso"] = wrong
+    bench.hooks["stream-landed a.iso"] = landed
+    made = await bench.do()
+    assert not made["lacking"]
+    assert gone == [20 * MIB, 28 * MIB, 40 * MIB]
+    bench.check("a.iso", "b.iso")
+
+
+async def test_an_image_that_is_not_kept_and_was_read_wrongly_is_left_out(bench: Bench) -> None:
+    """It cannot be copied once more."""
+    image = bench.image("a.iso")
+    image.put(0, SIZE, wrong=True)
+    image.tell(bench.feeds, SIZE)
+    image.hand_over(bench.feeds)
+    bench.hooks["stream-landed a.iso"] = lambda: image.finish_without_file(bench.feeds)
+    made = await bench.do()
+    (lacking,) = made["lacking"]
+    assert lacking["error"] == VerificationError.dbus_name
+    bench.check()

@@ -309,3 +309,20 @@ def test_meter_knows_nothing_at_first() -> None:
     assert (meter.current(), meter.age) == (0, 0)
     clock.now += 0.1
     assert (meter.current(), meter.rate(30)) == (0, 0)
+
+
+async def test_who_waits_for_a_connection_is_told_so() -> None:
+    gate, told = HostGate(1, 8), asyncio.Event()
+    async with gate.slot("a", waits=told.set):
+        assert not told.is_set()
+        async with gate.slot("b", waits=told.set):
+            assert not told.is_set(), "it is another host"
+
+        async def second() -> None:
+            async with gate.slot("a", waits=told.set):
+                pass
+
+        waiting = asyncio.create_task(second())
+        await told.wait()
+        assert not waiting.done()
+    await waiting

@@ -120,11 +120,14 @@ def _row(image: StickImage) -> tuple[str, ...]:
 
 @click.command(short_help="Add images to a stick.")
 @click.argument("image_arguments", metavar="IMAGE...", nargs=-1, required=True, shell_complete=completion.images)
+@click.option("--no-keep", is_flag=True, help="Do not keep what is downloaded on this machine, which needs less room.")
 @target_options(many=True)
 @job_options
 @json_option
 @pass_state
-def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, options: JobOptions) -> ExitCode:
+def add(
+    state: State, image_arguments: Sequence[str], no_keep: bool, choice: TargetChoice, options: JobOptions
+) -> ExitCode:
     """Add every IMAGE to a stick; what is on it stays.
 
     IMAGE is a name of the catalogue (debian-live, ubuntu@24.04, fedora/workstation), image:SHA256 (also its first
@@ -147,7 +150,7 @@ def add(state: State, image_arguments: Sequence[str], choice: TargetChoice, opti
             references = await resolve_images(state, client, image_arguments, options)
 
             def start(target: Target) -> JobStart:
-                return partial(client.add_images, target.device.path, references)
+                return partial(client.add_images, target.device.path, references, keep=not no_keep)
 
             return await jobs_on(state, client, targets, start, options, _("Added to {target}."))
 

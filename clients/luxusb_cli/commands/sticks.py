@@ -48,6 +48,7 @@ def _stick_options(command: F) -> F:
         allow_large: bool,
         probe: bool | None,
         download_first: bool,
+        no_keep: bool,
         **kwargs: Any,
     ) -> Any:
         from luxusb_cli.connection import Typed
@@ -82,10 +83,17 @@ def _stick_options(command: F) -> F:
             stick["probe"] = Typed("b", probe)
         if download_first:
             stick["download_first"] = Typed("b", True)
+        if no_keep:
+            stick["keep_images"] = Typed("b", False)
         return command(*args, stick=stick, **kwargs)
 
     decorated: Any = wrapper
     for option in (
+        click.option(
+            "--no-keep",
+            is_flag=True,
+            help="Do not keep what is downloaded on this machine: it passes through to the stick in a small window.",
+        ),
         click.option(
             "--download-first",
             is_flag=True,

@@ -1,0 +1,56 @@
+"""From which filesystems a release's system is expected to start, by its boot recipe, before its image is there.
+
+As in `hints`, only these few fields are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from luxusbd import resources
+from luxusbd.errors import CatalogError
+
+Choices = tuple[frozenset[str], ...]
+"""What the recipe says of its family and of each system of it that has a word of its own; an empty set is all."""
+
+
+def expected_to_start(recipe: str, filesystem: str) -> bool:
+    """Whether every system for which this recipe is made starts from a filesystem; not where nobody knows the recipe.
+
+    Raises:
+        CatalogError: a packaged recipe cannot be read.
+    """
+    choices = expected_filesystems().get(recipe)
+    return choices is not None and all(not one or filesystem in one for one in choices)
+
+
+@cache
+def expected_filesystems() -> Mapping[str, Choices]:
+    """By the ids of the recipes that came with the program. Reads them the first time.
+
+    Raises:
+        CatalogError: one of them cannot be read.
+    """
+    return read_filesystems(resources.data("recipes"))
+
+
+def read_filesystems(directory: Path) -> Mapping[str, Choices]:
+    """By the ids of the recipes in a directory.
+
+    Raises:
+        CatalogError: one of them cannot be read.
+    """
+    found: dict[str, Choices] = {}
+    for path in sorted(directory.glob("*.json")):
+        try:
+            document = json.loads(path.read_bytes())
+            systems = [system["filesystems"] for system in document.get("systems", ()) if "filesystems" in system]
+            found[document["id"]] = tuple(frozenset(one) for one in (document.get("filesystems", ()), *systems))
+        except OSError as error:
+            raise CatalogError(f"{path}: {error.strerror}") from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CatalogError(f"{path}: not a recipe: {error}") from error
+    return found
