@@ -101,10 +101,11 @@ class DownloadRequests:
         return asdict(found)
 
     async def control(self, params: Params, _fds: Sequence[int]) -> None:
-        """Pause, resume, slow down or favour one job, or the first three with all."""
+        """Pause, resume, slow down or favour one job, or the first three with all; or tell how far its readers are."""
         job = integer(params, "job")
         bandwidth = integer(params, "bandwidth") if "bandwidth" in params else None
         priority = integer(params, "priority") if "priority" in params else None
+        released = integer(params, "released") if "released" in params else None
         paused = params.get("paused")
         if bandwidth is not None and bandwidth < 0:
             raise InvalidArgumentError("a bandwidth cannot be negative")
@@ -125,6 +126,8 @@ class DownloadRequests:
             control.set_bandwidth(bandwidth)
         if priority is not None:
             control.set_priority(priority)
+        if released is not None:
+            control.release(released)
         if paused is not None:
             if paused:
                 control.pause()

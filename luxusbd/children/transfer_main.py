@@ -11,8 +11,9 @@ race        as download                                sources, as in the progre
 configure   bandwidth (of all), host_connections,      null; before the first download
             connections, network; optional recipes
             and catalog_recipes, which are paths
-control     job, optional paused, bandwidth, priority  null; job 0 means all jobs together (no priority), and with
-                                                       `paused` the answer comes when their bytes are on the disk
+control     job, optional paused, bandwidth,           null; job 0 means all jobs together (only the first two), and
+            priority, released (bytes of a download    with `paused` the answer comes when their bytes are on the
+            with a window that its readers have)       disk
 claims      directory, name                            total, done: bytes that a partial file claims
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition

@@ -14,7 +14,14 @@ from luxusbd.catalog.feeds.codec import keys_from_json, outcome_from_json
 from luxusbd.catalog.feeds.model import Description, Outcome
 from luxusbd.catalog.own import MAX_OWN
 from luxusbd.children.protocol import Params
-from luxusbd.errors import InterruptedJobError, InvalidArgumentError, LuxusbError, MalformedImageError, NoLogoError
+from luxusbd.errors import (
+    InterruptedJobError,
+    InvalidArgumentError,
+    JobStateError,
+    LuxusbError,
+    MalformedImageError,
+    NoLogoError,
+)
 from luxusbd.images import certificate as certificates
 from luxusbd.images.codec import recognition_from_json
 from luxusbd.images.details import Inspection
@@ -126,6 +133,16 @@ class Transfers(TransferLink):
         wanted = {"priority": priority, "bandwidth": bandwidth}
         changes = {name: value for name, value in wanted.items() if value is not None}
         await self.supervisor.request("control", {"job": job_id, **changes})
+
+    async def release(self, job_id: int, upto: int) -> None:
+        """Tell a running download with a window that all who read its part are safe up to the byte `upto`.
+
+        Where no such download runs any more nothing happens: its part is gone, or on its way to be.
+        """
+        try:
+            await self.supervisor.request("control", {"job": job_id, "released": upto})
+        except (JobStateError, InterruptedJobError) as error:
+            log.debug("nobody hears that %d bytes of job %d are released: %s", upto, job_id, error)
 
     async def discard(self, directory: str, name: str) -> None:
         """Delete the partial of a download."""

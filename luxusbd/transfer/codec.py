@@ -56,6 +56,7 @@ def request_from_json(value: Mapping[str, Any]) -> DownloadRequest:
         also=tuple(_algorithm(each) for each in _list(value.get("also", []), "also")),
         older=tuple(_typed(each, int, "older") for each in _list(value.get("older", []), "older")),
         hints=tuple(_hint(each) for each in _objects(value.get("hints", []), "hints")),
+        window=_typed(value.get("window", 0), int, "window"),
     )
 
 

@@ -201,8 +201,7 @@ class Crew:
         ]
 
     def _missing(self) -> SpanSet:
-        assert self._keeper.total is not None
-        return self._keeper.written.missing(self._keeper.total)
+        return self._keeper.fetchable
 
     def _mean(self) -> float:
         rates = [rate for worker in self._workers.values() if (rate := worker.meter.current()) > 0]

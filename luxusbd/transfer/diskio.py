@@ -31,6 +31,13 @@ _fallocate = _libc.fallocate64 if hasattr(_libc, "fallocate64") else _libc.fallo
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _fallocate.restype = ctypes.c_int
 
+FALLOC_FL_KEEP_SIZE = 1
+FALLOC_FL_PUNCH_HOLE = 2
+HOLE_ALIGN = 1 * MIB
+"""A hole begins at a multiple of it: a block is given back only by a hole that covers all of it, also where the blocks
+are large (bigalloc of ext4, clusters of ntfs3)."""
+NO_HOLES = (errno.EOPNOTSUPP, errno.ENOSYS)
+
 _R = TypeVar("_R")
 
 
@@ -121,6 +128,21 @@ def allocate(fd: int, size: int) -> bool:
             return False
         raise OSError(code, os.strerror(code))
     return True
+
+
+def punch(fd: int, start: int, end: int) -> None:
+    """Give the bytes [start, end) of a file back to the filesystem; they read as zeros, and its length stays.
+
+    Of the blocks at both ends the rest is kept: whoever punches a file bit by bit from its start on begins each time at
+    the last end, rounded down by `HOLE_ALIGN`.
+
+    Raises:
+        OSError: one of `NO_HOLES` where the filesystem cannot do it; everything else.
+    """
+    while _fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, end - start) != 0:
+        code = ctypes.get_errno()
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
 
 
 def write_all(fd: int, chunks: Sequence[bytes | memoryview], offset: int) -> int:

@@ -79,7 +79,10 @@ class Downloader:
     ) -> DownloadResult:
         """Fetch one file, going on from what an earlier run left.
 
-        Cancelling puts everything on the disk first and keeps the part.
+        Cancelling puts everything on the disk first and keeps the part. With a window (`DownloadRequest.window`) the
+        bytes are for those who read the part meanwhile: it is gone at the end, in any case once the first of its bytes
+        were given back, and nothing gets the final name. A file that has this name already is taken all the same, as
+        without a window; it stays.
 
         Raises:
             InvalidArgumentError: the request makes no sense.
@@ -87,7 +90,8 @@ class Downloader:
             VerificationError: the mirrors gave another file; the part is gone.
             NotEnoughSpaceError: it does not fit; the part is kept.
             PartBusyError: the same file is being downloaded already.
-            FailedError: the directory or the disk failed.
+            FailedError: the directory or the disk failed; with a window also, if the filesystem cannot take back parts
+                of a file.
         """
         _check(request)
         control = control or Control(request.bandwidth, request.priority)
@@ -120,7 +124,8 @@ class Downloader:
         """Measure every address of the request by a few MiB of the file each, three at a time.
 
         Where a part is there that lacks bytes, they are what is fetched, and kept; else the bytes are dropped, and
-        nothing is left behind. A mirror that fails is a result, too: its state and reason tell.
+        nothing is left behind. With a window they are always dropped. A mirror that fails is a result, too: its state
+        and reason tell.
 
         Raises:
             InvalidArgumentError: the request makes no sense.
@@ -135,7 +140,8 @@ class Downloader:
         try:
             keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
             await keeper.load()
-            kept = keeper if request.hashed and keeper.loaded and keeper.total and not keeper.complete else None
+            wanted = request.hashed and not request.window and keeper.loaded
+            kept = keeper if wanted and keeper.total and not keeper.complete else None
             if kept is not None:
                 await kept.begin()
             try:
@@ -186,6 +192,8 @@ class Downloader:
         return HttpSource(self._session, self._gate, self._limits, self._network)
 
     async def _drop(self, part: PartFile) -> None:
+        if part.finished:
+            return  # somebody else may have begun one of the same name
         try:
             await in_thread(self._disk, part.discard)
         except OSError as error:
@@ -205,7 +213,9 @@ class Downloader:
     async def _fetch(
         self, part: PartFile, request: DownloadRequest, progress: Callable[[DownloadProgress], None], control: Control
     ) -> DownloadResult:
-        keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher)
+        if request.window:
+            await in_thread(self._disk, part.check_holes)
+        keeper = PartKeeper(part, request, self._limits, self._disk, self._hasher, control.window)
         means = self._means()
         work = Work(request, keeper, means, control, progress)
         note = await self._prepare(part, keeper, request)
@@ -228,6 +238,8 @@ class Downloader:
             # whoever keeps statistics of mirrors reads them from the last picture, however the download ended
             work.host = ""
             work.tell(stage, final=True)
+            if keeper.window.holed:
+                await self._drop(part)
         assert keeper.total is not None
         return DownloadResult(part.path, keeper.total, digest, keeper.url, work.resumed, keeper.digests)
 
@@ -294,8 +306,8 @@ def _check(request: DownloadRequest) -> None:
         raise InvalidArgumentError(f"there is no address to download {request.name} from")
     if request.sha256 and not _SHA256.match(request.sha256):
         raise InvalidArgumentError(f"{request.sha256!r} is no sha256: 64 hexadecimal digits are needed")
-    if request.size < 0 or request.bandwidth < 0:
-        raise InvalidArgumentError("neither a size nor a bandwidth can be negative")
+    if request.size < 0 or request.bandwidth < 0 or request.window < 0:
+        raise InvalidArgumentError("neither a size nor a bandwidth nor a window can be negative")
     if not Path(request.directory).is_absolute():
         raise InvalidArgumentError(f"{request.directory!r} is no absolute path")
 

@@ -11,17 +11,29 @@ from datetime import UTC, datetime
 from functools import partial
 
 from luxusbd.errors import VerificationError
-from luxusbd.transfer.diskio import Placed, allocated, crc_of, disk_error, forget_cached, in_thread, place_all, settled
+from luxusbd.transfer.diskio import (
+    Placed,
+    allocated,
+    crc_of,
+    disk_error,
+    first_difference,
+    forget_cached,
+    in_thread,
+    place_all,
+    settled,
+)
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import Digest, DownloadRequest
 from luxusbd.transfer.partfile import PartFile
 from luxusbd.transfer.partstate import PartState, SourceRecord, Validators
 from luxusbd.transfer.segments import Span, SpanSet
+from luxusbd.transfer.verdict import check_digests, foreign
 from luxusbd.transfer.verifier import FurtherHashes, HashFollower
+from luxusbd.transfer.window import Window
 
 
-class ContradictionError(VerificationError):
-    """The file has one of the hashes that it has to have and not another one: no mirror can have it."""
+class LostBytesError(VerificationError):
+    """What is there can only be made right with bytes that were given back: all of it has to come again."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +49,22 @@ class PartKeeper:
     """Keeps three sets apart: bytes written, bytes synced, bytes claimed; each one lies within the one before."""
 
     def __init__(
-        self, part: PartFile, request: DownloadRequest, limits: TransferLimits, disk: Executor, hasher: Executor
+        self,
+        part: PartFile,
+        request: DownloadRequest,
+        limits: TransferLimits,
+        disk: Executor,
+        hasher: Executor,
+        window: Window | None = None,
     ) -> None:
         self.part = part
+        self.window = window or Window()
+        """How much of the file may lie on the disk; it is opened here, as wide as the request says."""
+        self.window.open(request.window)
+        self.window.patience = limits.window_patience
+        self.window.file = lambda: (self.written.prefix, self.total or 0)
+        self.checked: Callable[[], int] = lambda: self.written.prefix
+        """Bytes from the start on of which nobody else still wants to find out anything before they are given back."""
         self.total: int | None = request.size or None
         """Bytes of the whole file, None while nobody told."""
         self.written = SpanSet()
@@ -81,6 +106,12 @@ class PartKeeper:
         return self.total is not None and not self.written.missing(self.total)
 
     @property
+    def fetchable(self) -> SpanSet:
+        """What is missing and may be written now."""
+        limit = self.window.limit
+        return self.written.missing(limit if self.total is None else min(self.total, limit))
+
+    @property
     def contributors(self) -> tuple[str, ...]:
         """The addresses whose bytes are in the file, most bytes first."""
         having = [record for record in self._sources.values() if record.spans]
@@ -93,8 +124,8 @@ class PartKeeper:
             FailedError: the part cannot be read.
         """
         state, note = await in_thread(self._disk, self.part.load)
-        if state is not None and (foreign := self._foreign(state)):
-            state, note = None, foreign
+        if state is not None and (reason := foreign(self._request, state)):
+            state, note = None, reason
         if state is not None:
             stop = threading.Event()
             try:
@@ -111,6 +142,9 @@ class PartKeeper:
         self.total = state.total_size or self.total
         self.written = self._claimed = self.fresh = state.done
         self._lowest = state.done.prefix
+        if self.window.size:
+            # before these bytes are given back somebody has to look at them
+            self.news.set()
         self.url = state.url
         self._sources = {record.url: record for record in state.sources}
         return note
@@ -134,7 +168,8 @@ class PartKeeper:
         return digest
 
     async def begin(self) -> None:
-        """Set the space aside for a file whose size is known now, and save that.
+        """Set the space aside for a file whose size is known now, and save that; with a window only see to it that
+        there is space for that.
 
         Raises:
             NotEnoughSpaceError: it does not fit.
@@ -144,7 +179,12 @@ class PartKeeper:
             return
         self._saved_total = self.total
         async with self._saving:
-            await in_thread(self._disk, self.part.make_room, self.total, self._limits.space_reserve)
+            reserve = self._limits.space_reserve
+            if self.window.size:
+                size = min(self.total, self.window.size)
+                await in_thread(self._disk, self.part.make_window, size, reserve, self.written)
+            else:
+                await in_thread(self._disk, self.part.make_room, self.total, reserve)
             await self._sync_and_save(keep_old=True)
 
     def validators(self, url: str) -> Validators | None:
@@ -220,14 +260,22 @@ class PartKeeper:
 
     async def wait_for_disk(self) -> None:
         """Return once not too many bytes would be lost by a power cut."""
-        while self.written.total + self.waiting - self._claimed.total >= self._limits.unsafe_limit:
+        while (
+            not self.window.holed
+            and self.written.total + self.waiting - self._claimed.total >= self._limits.unsafe_limit
+        ):
             self._due.set()
             await self._saved.wait()
 
     async def run(self) -> None:
-        """Save a checkpoint when enough bytes or seconds have passed, and hash meanwhile; runs until cancelled."""
+        """Save a checkpoint when enough bytes or seconds have passed, and hash meanwhile; runs until cancelled.
+
+        With a window, what the readers have is given back as well.
+        """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._further.follow(lambda: self.written.prefix))
+            group.create_task(self._further.follow(lambda: self._hashable))
+            if self.window.size:
+                group.create_task(self._give_back_behind())
             await self._checkpoints()
 
     async def _checkpoints(self) -> None:
@@ -239,6 +287,64 @@ class PartKeeper:
             except TimeoutError:
                 pass  # time alone is reason enough
             await self.checkpoint()
+
+    @property
+    def _hashable(self) -> int:
+        """How far the hashes may be. Behind the first hole they do not run ahead of it: bytes that were hashed cannot
+        come in another way any more, since there is nothing to hash them anew from."""
+        if self.window.holed:
+            return self.window.punched
+        return self.checked() if self.window.size else self.written.prefix
+
+    @property
+    def _hashed(self) -> int:
+        return max(self._follower.position, self._further.reads_to)
+
+    async def _give_back_behind(self) -> None:
+        while True:
+            await self.window.news.wait()
+            self.window.news.clear()
+            await self.give_back()
+
+    async def give_back(self) -> None:
+        """Give back what lies before the furthest mark of the readers up to which everything is hashed and checked.
+
+        From the first time on nothing is claimed any more. A complete file is left as it is: if it turns out wrong, its
+        bytes tell why.
+
+        Raises:
+            FailedError: the disk failed.
+        """
+        window = self.window
+        async with self._saving:
+            checked = self.checked()
+            mark = window.due(checked)
+            if not mark or self.complete or (not window.holed and self._hashed > checked):
+                return
+            await self._follower.advance(mark)
+            await self._further.advance(mark)
+            try:
+                if not window.holed:
+                    window.holed = True
+                    self._settle()
+                    self._wake()
+                    await in_thread(self._disk, self.part.forget)
+                await in_thread(self._disk, self.part.give_back, window.punched, mark)
+            except OSError as error:
+                raise disk_error(error, self.part.path) from error
+            window.gone(mark)
+
+    async def difference(self, data: bytes, start: int) -> int | None:
+        """Index of the first byte of `data` that differs from the file at `start`, None when all are equal.
+
+        What was given back cannot be compared, and counts as equal.
+        """
+        if not self.window.size:
+            return await in_thread(self._disk, first_difference, self.part.fd, data, start)
+        async with self._saving:
+            gone = min(len(data), max(0, self.window.punched - start))
+            at = await in_thread(self._disk, first_difference, self.part.fd, data[gone:], start + gone)
+        return gone + at if at is not None else None
 
     async def checkpoint(self) -> None:
         """Make everything written so far safe and claim it.
@@ -256,13 +362,13 @@ class PartKeeper:
                 self._wake()
 
     async def drop_from(self, offset: int) -> None:
-        """Withdraw all claims to bytes at and beyond `offset`, before they are written anew."""
+        """Withdraw all claims to bytes at and beyond `offset`, before they are written anew; raises as `drop`."""
         end = self.written.end
         if offset < end:
             await self.drop(SpanSet((Span(offset, end),)))
 
     async def drop_source(self, url: str) -> int:
-        """Withdraw the claims to all bytes that came from `url`; how many there were."""
+        """Withdraw the claims to all bytes that came from `url`; how many there were. Raises as `drop`."""
         record = self._sources.get(url)
         if record is None or not record.spans:
             return 0
@@ -274,6 +380,9 @@ class PartKeeper:
         """Withdraw the claims to the bytes of `spans`, before they are written anew.
 
         Also when cancelled meanwhile: else what is saved would go on claiming bytes that somebody overwrites.
+
+        Raises:
+            LostBytesError: some of them were given back, or hashed together with such; nothing was withdrawn.
         """
         withdrawing = asyncio.ensure_future(self._withdraw(spans))
         try:
@@ -284,7 +393,11 @@ class PartKeeper:
 
     async def _withdraw(self, spans: SpanSet) -> None:
         async with self._saving:
-            self.written = self.written.subtract(spans)
+            left = self.written.subtract(spans)
+            if self.window.holed and left.prefix < max(self.window.punched, self._hashed):
+                raise LostBytesError(f"{spans.total} bytes turned out wrong, of which some are gone from the disk")
+            self.written = left
+            self.window.news.set()
             self._lowest = min(self._lowest, self.written.prefix)
             self._sources = {
                 url: replace(record, spans=record.spans.subtract(spans)) for url, record in self._sources.items()
@@ -307,6 +420,7 @@ class PartKeeper:
             self._wake()
             self._follower.reset()
             self._further.withdraw(0)
+            self.window.open(self._request.window)
             self.total = self._request.size or None
             self._saved_total = None
             try:
@@ -318,6 +432,8 @@ class PartKeeper:
     async def finish(self, report: Callable[[int], None]) -> str:
         """Sync and hash the complete file and give it its name if the hash is right; the hash.
 
+        With a window it gets no name: it is removed, and those who have it open go on reading.
+
         Raises:
             VerificationError: it is not what was expected; everything stays as it is. A `ContradictionError` when one
                 hash is right and another is not.
@@ -326,11 +442,14 @@ class PartKeeper:
         assert self.total is not None
         async with self._saving:
             try:
-                await in_thread(self._disk, self.part.sync)
+                if not self.window.size:
+                    await in_thread(self._disk, self.part.sync)
                 digest = await self._follower.advance(self.total, report)
-                if self._request.sha256 and digest != self._request.sha256.lower():
-                    raise VerificationError(f"its sha256 is {digest}, expected {self._request.sha256.lower()}")
-                await self._check_further(digest)
+                self.digests = await self._further.finish(self.total)
+                check_digests(self._request, digest, self.digests)
+                if self.window.size:
+                    await in_thread(self._disk, self.part.discard)
+                    return digest
                 if not self._request.hashed:
                     # a crash after the rename leaves this as the only proof that the file is complete
                     await self._save(keep_old=True)
@@ -339,28 +458,10 @@ class PartKeeper:
                 raise disk_error(error, self.part.path) from error
         return digest
 
-    async def _check_further(self, sha256: str) -> None:
-        assert self.total is not None
-        self.digests = await self._further.finish(self.total)
-        found = {"sha256": sha256, **{digest.algorithm: digest.value for digest in self.digests}}
-        right = ["sha256"] if self._request.sha256 else []
-        wrong = ""
-        for expected in self._request.digests:
-            if found[expected.algorithm] == expected.value:
-                right.append(expected.algorithm)
-            else:
-                wrong = f"its {expected.algorithm} is {found[expected.algorithm]}, expected {expected.value}"
-        if wrong and right:
-            raise ContradictionError(
-                f"{self._request.name} is not the expected file: {wrong}, although its {' and '.join(right)} is right."
-                " The hashes that it was to have contradict each other: the catalogue is wrong"
-            )
-        if wrong:
-            raise VerificationError(wrong)
-
     def disk_failure(self, error: OSError) -> Exception:
         """The failure to show for an error while writing, with how much space is missing."""
-        missing = 0 if self.total is None else max(0, self.total - allocated(self.part.fd))
+        whole = min(self.total or 0, self.window.size or self.total or 0)
+        missing = max(0, whole - allocated(self.part.fd))
         return disk_error(error, self.part.path, missing)
 
     def _settle(self) -> None:
@@ -381,7 +482,16 @@ class PartKeeper:
 
     async def _save(self, *, keep_old: bool) -> None:
         # bytes that are written while we sync are claimed by the next checkpoint
-        done, sources, url = self.written, tuple(self._sources.values()), self.url
+        written, sources, url = self.written, tuple(self._sources.values()), self.url
+        if self.window.holed:
+            # a file with holes can be taken up by nobody
+            self._claimed = written
+            self._wake()
+            return
+        done = written
+        if self.window.size and (hashable := max(self._follower.position, self._hashable)) < done.prefix:
+            # a claim needs the hash of all bytes up to its first hole
+            done = done.before(hashable)
         await in_thread(self._disk, self.part.sync)
         state = PartState(
             url=url,
@@ -394,15 +504,5 @@ class PartKeeper:
             sources=sources,
         )
         await in_thread(self._disk, lambda: self.part.save(state, keep_old=keep_old))
-        self._claimed = done
+        self._claimed = written
         self._wake()
-
-    def _foreign(self, state: PartState) -> str:
-        request = self._request
-        if state.expected != request.identity:
-            return "the partial file belongs to another version of this file"
-        if request.size and state.total_size and state.total_size != request.size:
-            return "the partial file belongs to a file of another size"
-        if not request.hashed and state.url not in request.urls:
-            return "the partial file came from another address, and there is no checksum to mix them by"
-        return ""

@@ -102,6 +102,9 @@ class TransferLimits:
     """Bytes that a power cut costs at most. Syncing begins at half of it; a slower disk then holds the reading up."""
     checkpoint_age: float = 10.0
     """Seconds that it costs at most."""
+    window_patience: float = 5.0
+    """How long a download that may keep only a part of its file waits for the readers to be done with a quarter of that
+    part; after that it goes on with less."""
     space_reserve: int = 16 * MIB
     """Left free on the filesystem."""
 

@@ -135,6 +135,9 @@ class DownloadRequest:
     """Sizes of older versions of the file; a mirror that has one of them lags behind."""
     hints: tuple[SourceHint, ...] = ()
     """About some of `urls`."""
+    window: int = 0
+    """Bytes of the file that may lie on the disk at a time, 0 for all of it. With a window nothing is left of it at the
+    end: whoever wants the bytes reads the growing part and tells how far it is (`Control.release`)."""
 
     @property
     def hashed(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from luxusbd.transfer.gate import Claimant
+from luxusbd.transfer.window import Window
 
 BUCKET_DEPTH = 0.1
 """Seconds of the allowed rate that may pass at once."""
@@ -83,12 +84,17 @@ class Turn:
 
 
 class Control:
-    """The handle by which a running download is paused, resumed and slowed down. Belongs to one event loop."""
+    """The handle by which a running download is paused, resumed, slowed down and told of its readers.
+
+    Belongs to one event loop and one download.
+    """
 
     def __init__(self, bandwidth: int = 0, priority: int = 0) -> None:
         self.bucket = TokenBucket(bandwidth)
         self.claimant = Claimant(priority)
         """By which its connections are counted."""
+        self.window = Window()
+        """Opened by the download that this handle is given to."""
         self._running = asyncio.Event()
         self._running.set()
         self._pausing = asyncio.Event()
@@ -115,6 +121,10 @@ class Control:
     def set_priority(self, priority: int) -> None:
         """Who gets the next free connection first, -10 to 10; those that it has stay."""
         self.claimant.priority = priority
+
+    def release(self, upto: int) -> None:
+        """Whoever reads the growing file is safe up to `upto`; see `Window.release`."""
+        self.window.release(upto)
 
     async def wait_paused(self) -> None:
         """Return once it is paused."""

@@ -19,8 +19,20 @@ from pathlib import Path
 
 from luxusbd.errors import FailedError, InvalidArgumentError, NotEnoughSpaceError
 from luxusbd.text import size_text
-from luxusbd.transfer.diskio import HASH_STEP, Hash, allocate, allocated, disk_error, free_space, hash_span
+from luxusbd.transfer.diskio import (
+    HASH_STEP,
+    HOLE_ALIGN,
+    NO_HOLES,
+    Hash,
+    allocate,
+    allocated,
+    disk_error,
+    free_space,
+    hash_span,
+    punch,
+)
 from luxusbd.transfer.partstate import STATE_LIMIT, PartState, PartStateError, decode, encode
+from luxusbd.transfer.segments import SpanSet
 
 PART = ".part"
 STATE = ".part.json"
@@ -136,16 +148,54 @@ class PartFile:
             FailedError: the disk failed.
         """
         try:
-            needed = max(0, total - allocated(self.fd))
-            lacking = needed + reserve - free_space(self.fd)
-            if needed > 0 and lacking > 0:
-                raise NotEnoughSpaceError(
-                    f"{self.name} needs {size_text(needed)} more in {self.directory},"
-                    f" and {size_text(lacking)} too little are free: free some space, then resume the job"
-                )
+            self._check_room(total, reserve)
             self.reserved = allocate(self.fd, total)
         except OSError as error:
             raise disk_error(error, self.path, max(0, total - allocated(self.fd))) from error
+
+    def make_window(self, size: int, reserve: int, written: SpanSet) -> None:
+        """Have the part occupy no more than the bytes that are `written`, and check that `size` bytes of it fit.
+
+        Nothing is set aside: what is given back meanwhile would have to be set aside again.
+
+        Raises:
+            NotEnoughSpaceError: they do not fit; the text says how much is missing.
+            FailedError: the disk failed.
+        """
+        try:
+            os.ftruncate(self.fd, written.end)
+            for gap in written.missing(written.end):
+                punch(self.fd, gap.start, gap.end)
+            self.reserved = False
+            self._check_room(size, reserve)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    def check_holes(self) -> None:
+        """Find out whether the filesystem takes back parts of a file; no byte of the part changes.
+
+        Raises:
+            FailedError: it does not, or the disk failed.
+        """
+        end = os.fstat(self.fd).st_size
+        try:
+            punch(self.fd, end, end + HOLE_ALIGN)
+        except OSError as error:
+            if error.errno not in NO_HOLES:
+                raise disk_error(error, self.path) from error
+            raise FailedError(
+                f"the filesystem of {self.directory} cannot take back parts of a file ({error.strerror}), so that"
+                f" {self.name} cannot pass through it: leave the image on the host instead"
+            ) from error
+
+    def _check_room(self, size: int, reserve: int) -> None:
+        needed = max(0, size - allocated(self.fd))
+        lacking = needed + reserve - free_space(self.fd)
+        if needed > 0 and lacking > 0:
+            raise NotEnoughSpaceError(
+                f"{self.name} needs {size_text(needed)} more in {self.directory},"
+                f" and {size_text(lacking)} too little are free: free some space, then resume the job"
+            )
 
     def sync(self) -> None:
         """fdatasync: what was written before this call survives a power cut once it returned."""
@@ -167,11 +217,25 @@ class PartFile:
 
     def clear(self) -> None:
         """Forget everything: no claims, no bytes."""
+        self.forget()
+        os.ftruncate(self.fd, 0)
+        self.reserved = False
+
+    def forget(self) -> None:
+        """Remove all claims; they do not come back with a power cut."""
         for suffix in (OLD_STATE, STATE, NEW_STATE):
             self._unlink(suffix)
         self._sync_directory()
-        os.ftruncate(self.fd, 0)
-        self.reserved = False
+
+    def give_back(self, start: int, end: int) -> None:
+        """Give the bytes [start, end) back to the filesystem; all before `start` were given back already.
+
+        The claims must be gone, see `forget`.
+
+        Raises:
+            OSError: from fallocate(2).
+        """
+        punch(self.fd, start - start % HOLE_ALIGN, end)
 
     def finish(self, size: int) -> None:
         """Give the part its final name, replacing an older file of that name. It must be complete and synced."""

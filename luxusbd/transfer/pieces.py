@@ -24,6 +24,8 @@ class PieceCheck:
         self._wrong: dict[int, list[tuple[str, str]]] = {}
         """For each piece that was wrong, the (mirror or empty, hash) of each time."""
         self._looking = asyncio.Lock()
+        self._right = SpanSet()
+        """The pieces that were right when they were checked last."""
         self.refetched = 0
         """Bytes that were thrown away."""
 
@@ -38,6 +40,15 @@ class PieceCheck:
             self._keeper.news.clear()
             await self.look()
 
+    @property
+    def checked(self) -> int:
+        """Bytes from the start on of which nothing more is to be found out: all that are there, without hashes."""
+        keeper = self._keeper
+        if not self._usable():
+            return keeper.written.prefix
+        # of what came meanwhile nobody knows whether it is what the piece had before
+        return min(keeper.written.prefix, self._right.subtract(keeper.fresh).prefix)
+
     async def look(self) -> None:
         """Check every piece that became complete. Wrong ones are withdrawn, so that they are missing again.
 
@@ -50,9 +61,11 @@ class PieceCheck:
                 return
             length = self._pieces.length
             touched = {index for span in fresh for index in range(span.start // length, -(-span.end // length))}
+            self._right = self._right.subtract(SpanSet.of(map(self._span, touched)))
             for index in sorted(touched):
                 if self._usable() and self._keeper.written.covers(self._span(index)):
                     await self._check(index)
+            self._keeper.window.news.set()
 
     def _usable(self) -> bool:
         pieces, total = self._pieces, self._keeper.total
@@ -73,6 +86,7 @@ class PieceCheck:
         await in_thread(self._work.means.hasher, hash_span, fd, running, span.start, span.end)
         digest = running.hexdigest()
         if digest == self._pieces.values[index].lower():
+            self._right = self._right.add(span)
             self._convict(index)
         else:
             await self._refuse(index, span, digest)

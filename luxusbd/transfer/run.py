@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from luxusbd.errors import GoneError, NetworkError, VerificationError
+from luxusbd.errors import GoneError, NetworkError, VerificationError, most_telling
 from luxusbd.transfer.answers import FailureKind, SourceError
 from luxusbd.transfer.blame import Blame, names
 from luxusbd.transfer.crew import Crew
 from luxusbd.transfer.diskio import settled
-from luxusbd.transfer.keeper import ContradictionError
+from luxusbd.transfer.keeper import LostBytesError
 from luxusbd.transfer.mirrors import Mirror
 from luxusbd.transfer.model import DownloadStage
 from luxusbd.transfer.online import wait_for_route
 from luxusbd.transfer.pieces import PieceCheck
 from luxusbd.transfer.solo import Solo
+from luxusbd.transfer.verdict import ContradictionError
 from luxusbd.transfer.work import Work, host_of
 
 
@@ -33,6 +34,7 @@ class DownloadRun:
         self._crew = Crew(work)
         self._blame = Blame(work)
         self.pieces = PieceCheck(work)
+        self._keeper.checked = lambda: self.pieces.checked
         self._restarted_for_hash = False
         self._restarted_for_size = False
         self._blamed: list[str] = []
@@ -51,26 +53,41 @@ class DownloadRun:
         work.answers = 1 if work.resumed else 0
         if self._keeper.total is not None:
             await self._keeper.begin()
-        while True:
-            while not self._keeper.complete:
-                await self._step()
-            await self.pieces.look()
-            if not self._keeper.complete:
-                continue
-            work.tell(DownloadStage.VERIFY)
+        digest = ""
+        while not digest:
+            lost: BaseException | None = None
             try:
-                digest = await self._keeper.finish(lambda _position: None)
-            except ContradictionError:
-                raise
-            except VerificationError as error:
-                await self._mismatch(str(error))
-            else:
-                self._blame.proven()
-                return digest
+                digest = await self._try()
+            except* LostBytesError as errors:
+                lost = most_telling(errors)
+            if lost is not None:
+                await self._lost(str(lost))
+        return digest
+
+    async def _try(self) -> str:
+        """The sha256 of the file once it is right, empty when there is more to be done for that."""
+        while not self._keeper.complete:
+            await self._step()
+        await self.pieces.look()
+        if not self._keeper.complete:
+            return ""
+        self._work.tell(DownloadStage.VERIFY)
+        try:
+            digest = await self._keeper.finish(lambda _position: None)
+        except ContradictionError:
+            raise
+        except VerificationError as error:
+            await self._mismatch(str(error))
+            return ""
+        self._blame.proven()
+        return digest
 
     async def _step(self) -> None:
         if self._control.paused:
             await self._stand_still()
+        if not self._keeper.fetchable:
+            await self._unless_paused(self._keeper.window.wait(self._keeper.window.limit))
+            return
         mirror = await self._next_mirror()
         if mirror is None:
             return
@@ -151,7 +168,9 @@ class DownloadRun:
         for mirror in self._book.mirrors:
             if mirror.url in contributors:
                 mirror.did(f"took part in a file with wrong bytes ({found})")
-        if self._request.hashed and (verdict := await self._search()):
+        # what was given back cannot be compared with what others send
+        search = self._request.hashed and not self._keeper.window.holed
+        if search and (verdict := await self._search()):
             self._work.tell(DownloadStage.CONNECT, f"{verdict} ({found})")
             return
         if not self._restarted_for_hash and not self._blame.agreeing:
@@ -171,6 +190,20 @@ class DownloadRun:
             f"it came from {names(self._blamed)}{others}. The bytes were removed. Try again later, or with another "
             "mirror"
         )
+
+    async def _lost(self, why: str) -> None:
+        """Bytes that were given back are wanted again: everything has to come once more, and only once."""
+        keeper = self._keeper
+        came_from = names(keeper.contributors)
+        if self._restarted_for_hash:
+            await keeper.clear()
+            raise VerificationError(
+                f"{self._request.name} could not pass through: {why}, again; it came from {came_from}. The bytes were"
+                " removed. Try again later, with another mirror, or leave the image on the host"
+            )
+        self._restarted_for_hash = True
+        self._work.tell(DownloadStage.CONNECT, f"{why} (from {came_from}): once more from the start")
+        await self._restart(self._avoidable(keeper.contributors) or frozenset())
 
     async def _search(self) -> str:
         """What `Blame` finds, or empty; a pause stops it, and it begins anew after that."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luxusbd.transfer.answers import Answer, AnswerKind, Asked, Delimiter, FailureKind, SourceError
-from luxusbd.transfer.diskio import first_difference, in_thread
+from luxusbd.transfer.keeper import LostBytesError
 from luxusbd.transfer.mirrors import Mirror
 from luxusbd.transfer.model import DownloadStage
 from luxusbd.transfer.pace import RateMeter
@@ -66,12 +66,15 @@ class Solo:
         keeper = self._keeper
         if keeper.total is None:
             start, end = keeper.written.prefix, None
-            if self._request.hashed and len(self._book.mirrors) > 1 and not mirror.without_range:
+            if self._request.hashed and not mirror.without_range:
+                limit = keeper.window.limit if keeper.window.size else None
                 # enough to learn the size: if the file is large, the mirrors share the rest
-                end = start + self._limits.race_span
+                end = start + self._limits.race_span if len(self._book.mirrors) > 1 else limit
+                end = min(end, limit) if end is not None and limit is not None else end
         else:
-            gap = keeper.written.missing(keeper.total).spans[0]
-            start, end = gap.start, gap.end
+            # without a hash every further request may mean to begin anew: such an answer is not cut by the window
+            missing = keeper.fetchable if self._request.hashed else keeper.written.missing(keeper.total)
+            start, end = missing.spans[0].start, missing.spans[0].end
         known = keeper.validators(mirror.url) if start > 0 and not mirror.etag_unreliable else None
         return Asked(
             start=start,
@@ -109,6 +112,8 @@ class Solo:
             and known.identity == new.identity
         ):
             return
+        if self._keeper.window.holed:
+            raise LostBytesError("no mirror can prove that its file is still the same")
         await self._keeper.clear()
         self._work.answers = 0
         if answer.start > 0 or answer.kind is AnswerKind.COMPLETE:
@@ -128,7 +133,14 @@ class Solo:
         try:
             while needed_end is None or body.position < needed_end:
                 position = body.position
-                chunk = await work.take(mirror, body, meter)
+                try:
+                    chunk = await work.take(mirror, body, meter)
+                except SourceError as error:
+                    if not writer.held_up:
+                        raise
+                    # who is kept waiting long enough hangs up
+                    why = "was kept waiting for the stick, and the connection broke"
+                    raise SourceError(FailureKind.TRANSIENT, why, weight=0) from error
                 if not chunk:
                     break
                 if keeper.total is not None and position + len(chunk) > keeper.total:
@@ -157,7 +169,7 @@ class Solo:
         known = self._keeper.written.within(here)
         for span in known:
             data = chunk[span.start - position : span.end - position]
-            at = await in_thread(self._work.means.disk, first_difference, self._keeper.part.fd, data, span.start)
+            at = await self._keeper.difference(data, span.start)
             if at is None:
                 continue
             if self._book.others(mirror) or body.answer.total is None:

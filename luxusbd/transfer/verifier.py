@@ -95,6 +95,20 @@ class FurtherHashes:
             found.append(Digest(algorithm, self._hashes[algorithm].running.hexdigest()))
         return tuple(found)
 
+    async def advance(self, end: int) -> None:
+        """Bring all of them to `end` at least, one after the other.
+
+        Raises:
+            FailedError: the file is shorter than that.
+        """
+        for algorithm in self._hashes:
+            await self._advance(algorithm, end)
+
+    @property
+    def reads_to(self) -> int:
+        """Up to where bytes were read, or are being read, by any of them."""
+        return max((place.reads_to for place in self._hashes.values()), default=0)
+
     def withdraw(self, start: int) -> None:
         """The bytes from `start` on are going to change."""
         for algorithm, place in self._hashes.items():

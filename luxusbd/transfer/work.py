@@ -56,6 +56,7 @@ class Work:
         self._report = report
         self._measured = 0.0
         self._turn = Turn(means.bucket)
+        keeper.window.waits = self._tell_of_readers
 
     def meter(self) -> RateMeter:
         """A new one for one connection to a mirror."""
@@ -113,6 +114,11 @@ class Work:
             for_good=mirror.dead or (not self.book.alive(mirror) and mirror.absent_until <= self.clock()),
         )
         self.tell(DownloadStage.CONNECT, f"{host_of(mirror.url)} {error}")
+
+    def _tell_of_readers(self) -> None:
+        # a pause has its own words for standing still, once the bytes are on the disk
+        if not self.control.paused:
+            self.tell(DownloadStage.WAIT, "waiting for the stick")
 
     def tell(self, stage: DownloadStage, note: str = "", *, final: bool = False) -> None:
         """Send a progress; with `final` its picture of the mirrors is not an old one."""

@@ -25,14 +25,29 @@ class BatchWriter:
         self._inflight: asyncio.Future[tuple[int, ...]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
+        self.held_up = False
+        """Whether an answer stood still here because readers of the file had to go on first."""
 
     async def add(self, chunk: bytes, offset: int) -> None:
-        """Take `chunk` for the place `offset`; waits only when the disk is far behind.
+        """Take `chunk` for the place `offset`; waits when the disk is far behind, and where the window ends.
 
         Raises:
             NotEnoughSpaceError: the disk is full.
             FailedError: the disk failed.
         """
+        window = self._keeper.window
+        while offset + len(chunk) > window.limit:
+            room = max(0, window.limit - offset)
+            if room:
+                await self._take(chunk[:room], offset)
+                chunk, offset = chunk[room:], offset + room
+            # the readers can only go on with what is in the file
+            await self.flush()
+            self.held_up = True
+            await window.wait(offset)
+        await self._take(chunk, offset)
+
+    async def _take(self, chunk: bytes, offset: int) -> None:
         await self._keeper.wait_for_disk()
         if self._chunks and offset != self._offset + self._size:
             await self.flush()
