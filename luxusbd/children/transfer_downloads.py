@@ -127,7 +127,7 @@ class DownloadRequests:
         if priority is not None:
             control.set_priority(priority)
         if released is not None:
-            control.release(released)
+            control.release(released, integer(params, "epoch"))
         if paused is not None:
             if paused:
                 control.pause()

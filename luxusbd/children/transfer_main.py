@@ -12,8 +12,8 @@ configure   bandwidth (of all), host_connections,      null; before the first do
             connections, network; optional recipes
             and catalog_recipes, which are paths
 control     job, optional paused, bandwidth,           null; job 0 means all jobs together (only the first two), and
-            priority, released (bytes of a download    with `paused` the answer comes when their bytes are on the
-            with a window that its readers have)       disk
+            priority, released, epoch (of a download   with `paused` the answer comes when their bytes are on the
+            with a window, what its readers have)      disk
 claims      directory, name                            total, done: bytes that a partial file claims
 discard     directory, name                            null
 inspect     (a regular file)                           Recognition

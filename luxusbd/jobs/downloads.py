@@ -62,6 +62,8 @@ from luxusbd.transfer.model import (
 
 log = logging.getLogger(__name__)
 
+WINDOW_SLACK = 16 * 1024 * 1024
+"""Bytes beyond the window of an image that passes through, until they are hashed and given back."""
 REPORT_INTERVAL = 0.25
 """Seconds between two looks at the downloads of a stick."""
 
@@ -143,15 +145,14 @@ class Downloads:
 
     async def release(self, job: Job, upto: int, epoch: int) -> None:
         """Give back what sticks have of an image that passes through."""
-        try:
-            await self._transfers.release(job.id, upto, epoch)
-        except JobStateError as error:
-            # it has ended, or stands still
-            log.debug("job %d: %s", job.id, error)
+        await self._transfers.release(job.id, upto, epoch)
 
     def handing_over(self, job: Job) -> bool:
         """Whether all of an image that passes through is here, verified, and only waits for sticks."""
-        return job.state is JobState.SUCCEEDED or job.stage == DownloadStage.HAND_OVER.value
+        if job.state is JobState.SUCCEEDED:
+            # one that came into the store meanwhile comes from there
+            return "image" not in job.result
+        return job.stage == DownloadStage.HAND_OVER.value
 
     async def drop_passing(self, job: Job) -> None:
         """Remove what is left of an image that passed through for a job that a restart cut."""
@@ -248,7 +249,7 @@ class Downloads:
                 image = await asyncio.to_thread(self._store.request, context.job.owner_uid, content)
                 if image is None:
                     expected = int(params.get("expected", params["size"]))
-                    if passes(params):
+                    if passes(params) and not await asyncio.to_thread((self._incoming / content).exists):
                         return await self._pass_through(context, content, expected, word)
                     async with self._promised(context, expected, content, begun=begun) as promise:
                         image, verdict = await self._fetch(context, content, promise, word)
@@ -362,8 +363,9 @@ class Downloads:
     async def _pass_through(self, context: JobContext, content: str, expected: int, word: Word) -> Mapping[str, Any]:
         """Let sticks have the image, of which no more than its window is here at a time."""
         params = context.job.params
-        window = int(params["window"])
-        async with self._promised(context, min(expected, window) or window, content, begun=False):
+        # what was hashed, and said to be on the sticks, is given back a moment later
+        most = int(params["window"]) + WINDOW_SLACK
+        async with self._promised(context, min(expected, most) or most, content, begun=False):
             result = await self._run_transfer(context, content, word)
         verdict = await word.verdict(None, (Digest("sha256", result.sha256), *result.digests))
         word.check(verdict)

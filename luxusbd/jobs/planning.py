@@ -88,12 +88,12 @@ def streams_of(planned: StoredPlan) -> list[Wanted]:
     """The images of a plan that are written while they come."""
     options = planned.plan.options
     kind = Kind(options.filesystem)
-    passing = not planned.keep and not options.companion
+    companion = options.companion > 0
+    passing = not planned.keep and not companion
     return [
         image
         for image in planned.images
-        if (planned.stream and streamable(image, kind, companion=options.companion > 0))
-        or (passing and passable(image))
+        if (planned.stream and streamable(image, kind, companion=companion)) or (passing and passable(image))
     ]
 
 

@@ -94,7 +94,8 @@ class Streams:
         arrival, passage = self._arrivals[number], self._streamed[number].passage
         asks = INTERVAL if passage is not None else None
         with self._growths.watch(self._streamed[number].content) as watch:
-            reader = _Reader(self._incoming / f"{self._streamed[number].content}{PART}", watch)
+            path = self._incoming / f"{self._streamed[number].content}{PART}"
+            reader = _Reader(path, watch, self._streamed[number].image.size)
             news = asyncio.ensure_future(watch.news.wait())
             try:
                 while not arrival.done():
@@ -153,9 +154,10 @@ async def _taken(streams: Streams, name: str) -> AsyncIterator[None]:
 class _Reader:
     """What one worker knows of one part file."""
 
-    def __init__(self, path: Path, watch: Watch) -> None:
+    def __init__(self, path: Path, watch: Watch, size: int) -> None:
         self._path = path
         self._watch = watch
+        self._size = size
         self._known: tuple[int, int] | None = None
         """The file that the worker has, by device and inode."""
 
@@ -164,6 +166,10 @@ class _Reader:
         available, floor = self._watch.take()
         fd = await asyncio.to_thread(_open, self._path)
         if fd is None:
+            if ended and self._known is not None:
+                # it has all of it, and is not done with the medium
+                answer = await channel.request("feed", news_to_json(FeedNews(number, self._size, ended=True)))
+                return standing_from_json(answer)
             # whole by now, and in the store in a moment: that message brings it
             return None
         try:
@@ -207,5 +213,5 @@ def check_lacking(made: Mapping[str, Any]) -> Mapping[str, Any]:
     them = "it" if len(lacking) == 1 else "them"
     raise from_name(
         lacking[0]["error"],
-        f"{reasons}. The stick is in order and starts {there}; add {them} when {them} can be had (luxusb add)",
+        f"{reasons}. The stick is in order and starts {there}; add {them} another time (luxusb add)",
     )

@@ -134,13 +134,15 @@ class Transfers(TransferLink):
         changes = {name: value for name, value in wanted.items() if value is not None}
         await self.supervisor.request("control", {"job": job_id, **changes})
 
-    async def release(self, job_id: int, upto: int) -> None:
+    async def release(self, job_id: int, upto: int, epoch: int) -> None:
         """Tell a running download with a window that all who read its part are safe up to the byte `upto`.
+
+        `epoch` is that of the progress by which they know the part.
 
         Where no such download runs any more nothing happens: its part is gone, or on its way to be.
         """
         try:
-            await self.supervisor.request("control", {"job": job_id, "released": upto})
+            await self.supervisor.request("control", {"job": job_id, "released": upto, "epoch": epoch})
         except (JobStateError, InterruptedJobError) as error:
             log.debug("nobody hears that %d bytes of job %d are released: %s", upto, job_id, error)
 

@@ -157,8 +157,8 @@ def streamable(image: Wanted, kind: Kind, *, companion: bool) -> bool:
     """Whether an image may be written to a new stick before all of it is there.
 
     Not where what it turns out to be decides whether it may be at all, and it can be refused before anything is erased:
-    room for changes is kept by some images only, and exFAT and FAT32 start some only, by what is expected of its recipe;
-    the others may go onto a companion partition.
+    room for changes is kept by some images only, and exFAT and FAT32 start some only, by what is expected of their
+    recipes; the others may go onto a companion partition.
     """
     if image.persistence or not arriving(image):
         return False

@@ -128,6 +128,17 @@ class ClusterRoom:
 
         return _RunSink(self._fd, self._part.start, self._writer, await in_thread(runs), size)
 
+    async def complete(self, path: str) -> None:
+        """Say that all bytes of it are written, which exFAT keeps beside the size."""
+
+        def write() -> None:
+            entry = self._writer.fs.lookup(path)
+            if entry is not None and entry.valid < entry.size:
+                # a name that is written anew says so
+                self._writer.publish(path, path)
+
+        await in_thread(write)
+
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file, over one that may be there."""
         await in_thread(self._writer.publish, old, new)

@@ -142,14 +142,27 @@ class FileRoom:
         extents = await in_thread(filesystem.extents, path)
         return _ExtentSink(self._fd, self._part.start, filesystem.block_size, extents, size)
 
+    async def complete(self, path: str) -> None:
+        """Mark the blocks as written."""
+        if commands := await self._marking(path):
+            await self._debugfs(*commands)
+
     async def publish(self, old: str, new: str) -> None:
         """Mark the blocks as written and rename."""
-        _checked(old)
+        commands = await self._marking(old)
+        if await in_thread(self._exists, new):
+            commands.append(f"rm {_checked(new)}")
+        # debugfs's ln and unlink leave the link count alone, so that it stays 1
+        await self._debugfs(*commands, f"ln {old} {_checked(new)}", f"unlink {old}")
+        await self.checkpoint()
+
+    async def _marking(self, path: str) -> list[str]:
+        _checked(path)
         filesystem = await in_thread(self._filesystem)
-        extents = await in_thread(filesystem.extents, old)
+        extents = await in_thread(filesystem.extents, path)
         commands: list[str] = []
         if any(not extent.initialised for extent in extents):
-            commands.append(f"extent_open {old}")
+            commands.append(f"extent_open {path}")
             for extent in extents:
                 if not extent.initialised:
                     commands += [
@@ -157,11 +170,7 @@ class FileRoom:
                         f"replace_node {extent.logical} {extent.length} {extent.physical}",
                     ]
             commands.append("extent_close")
-        if await in_thread(self._exists, new):
-            commands.append(f"rm {_checked(new)}")
-        # debugfs's ln and unlink leave the link count alone, so that it stays 1
-        await self._debugfs(*commands, f"ln {old} {_checked(new)}", f"unlink {old}")
-        await self.checkpoint()
+        return commands
 
     async def remove(self, path: str) -> None:
         """Remove a file if it is there."""

@@ -213,6 +213,10 @@ class PairRoom:
         """Go on with a file where it is."""
         return await (await self._home(path)).reopen(path, size)
 
+    async def complete(self, path: str) -> None:
+        """Let a finished file be read on the partition that has it."""
+        await (await self._home(path)).complete(path)
+
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file on the partition that has it."""
         home = await self._home(old)

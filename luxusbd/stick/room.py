@@ -101,6 +101,9 @@ class DataRoom(Protocol):
     async def reopen(self, path: str, size: int) -> Sink:
         """Go on with a file that was allocated with `size` bytes and closed before a checkpoint."""
 
+    async def complete(self, path: str) -> None:
+        """Let a file whose bytes are all written be read as such before it is published."""
+
     async def publish(self, old: str, new: str) -> None:
         """Rename a finished file, over one that may be there."""
 

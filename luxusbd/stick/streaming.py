@@ -275,6 +275,8 @@ class _Taker:
     async def _land(self, landing: Sequence[_Stream]) -> None:
         """Bring images that passed through to the medium, where they can be looked at."""
         await self._close_sinks()
+        for stream in landing:
+            await self._session.room.complete(stream.path)
         await self._session.room.checkpoint()
         for stream in landing:
             stream.feed.land()

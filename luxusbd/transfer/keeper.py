@@ -432,7 +432,7 @@ class PartKeeper:
     async def finish(self, report: Callable[[int], None]) -> str:
         """Sync and hash the complete file and give it its name if the hash is right; the hash.
 
-        With a window it gets no name: it is removed, and those who have it open go on reading.
+        With a window it gets no name, and `hand_over` is what comes next.
 
         Raises:
             VerificationError: it is not what was expected; everything stays as it is. A `ContradictionError` when one
@@ -448,7 +448,6 @@ class PartKeeper:
                 self.digests = await self._further.finish(self.total)
                 check_digests(self._request, digest, self.digests)
                 if self.window.size:
-                    await in_thread(self._disk, self.part.discard)
                     return digest
                 if not self._request.hashed:
                     # a crash after the rename leaves this as the only proof that the file is complete
@@ -457,6 +456,19 @@ class PartKeeper:
             except OSError as error:
                 raise disk_error(error, self.part.path) from error
         return digest
+
+    async def hand_over(self) -> None:
+        """Wait until the readers have all of the complete file, then remove it.
+
+        Raises:
+            FailedError: the disk failed.
+        """
+        assert self.total is not None
+        await self.window.wait_released(self.total)
+        try:
+            await in_thread(self._disk, self.part.discard)
+        except OSError as error:
+            raise disk_error(error, self.part.path) from error
 
     def disk_failure(self, error: OSError) -> Exception:
         """The failure to show for an error while writing, with how much space is missing."""

@@ -122,9 +122,9 @@ class Control:
         """Who gets the next free connection first, -10 to 10; those that it has stay."""
         self.claimant.priority = priority
 
-    def release(self, upto: int) -> None:
+    def release(self, upto: int, epoch: int) -> None:
         """Whoever reads the growing file is safe up to `upto`; see `Window.release`."""
-        self.window.release(upto)
+        self.window.release(upto, epoch)
 
     async def wait_paused(self) -> None:
         """Return once it is paused."""

@@ -62,6 +62,9 @@ class DownloadRun:
                 lost = most_telling(errors)
             if lost is not None:
                 await self._lost(str(lost))
+        if self._keeper.window.size:
+            work.tell(DownloadStage.HAND_OVER)
+            await self._keeper.hand_over()
         return digest
 
     async def _try(self) -> str:

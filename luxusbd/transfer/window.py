@@ -23,6 +23,8 @@ class Window:
         """The last mark that counts."""
         self.punched = 0
         """The bytes before it are gone from the disk."""
+        self.epoch = -1
+        """How often it was opened anew: a mark of an earlier time is one of bytes that were thrown away."""
         self.holed = False
         """Whether any were ever given back, be it in a try before this one."""
         self.patience = 5.0
@@ -40,6 +42,7 @@ class Window:
     def open(self, size: int) -> None:
         """Begin with a window of `size` bytes at the start of the file; the marks so far do not count any more."""
         self.size = size
+        self.epoch += 1
         self.released = self.punched = 0
         self._marks = []
         self._limit = size or NO_LIMIT
@@ -50,19 +53,26 @@ class Window:
         """No byte is to be written at or beyond this place."""
         return self._limit
 
-    def release(self, upto: int) -> None:
-        """All readers are safe up to `upto`.
+    def release(self, upto: int, epoch: int) -> None:
+        """All readers are safe up to `upto`, as they knew the file in `epoch`.
 
         A mark that lies beyond what is there is one of a try before this one, whose bytes were thrown away; neither
         that nor one that was passed already changes anything.
         """
         present, _total = self.file()
-        if not self.size or not self.released < upto <= present:
+        if not self.size or epoch != self.epoch or not self.released < upto <= present:
             return
         self.released = upto
         self._marks.append(upto)
         self.news.set()
         self._widen(max(1, self.size // STEP))
+        self._notify()
+
+    async def wait_released(self, place: int) -> None:
+        """Return once all readers are safe up to `place`."""
+        while self.released < place:
+            opened = self._opened
+            await opened.wait()
 
     def due(self, upto: int) -> int:
         """The furthest mark that is not beyond `upto` and not given back yet; 0 without one."""

@@ -118,7 +118,7 @@ class Work:
     def _tell_of_readers(self) -> None:
         # a pause has its own words for standing still, once the bytes are on the disk
         if not self.control.paused:
-            self.tell(DownloadStage.WAIT, "waiting for the stick")
+            self.tell(DownloadStage.WAIT_FOR_STICK)
 
     def tell(self, stage: DownloadStage, note: str = "", *, final: bool = False) -> None:
         """Send a progress; with `final` its picture of the mirrors is not an old one."""
@@ -134,6 +134,7 @@ class Work:
                 sources=self.shares.picture(now=final),
                 prefix=prefix,
                 floor=floor,
+                epoch=self.keeper.window.epoch,
             )
         )
 
