@@ -20,7 +20,8 @@ class Window:
 
     def __init__(self, size: int = 0) -> None:
         self.released = 0
-        """The last mark that counts."""
+        """The furthest mark that counts."""
+        self._settled = 0
         self.punched = 0
         """The bytes before it are gone from the disk."""
         self.holed = False
@@ -33,15 +34,15 @@ class Window:
         """Called when somebody begins to wait for the readers."""
         self.news = asyncio.Event()
         """Set when there may be something to give back; whoever waits for it clears it."""
-        self._marks: list[int] = []
+        self._marks: set[int] = set()
         self._opened = asyncio.Event()
         self.open(size)
 
     def open(self, size: int) -> None:
         """Begin with a window of `size` bytes at the start of the file; the marks so far do not count any more."""
         self.size = size
-        self.released = self.punched = 0
-        self._marks = []
+        self.released = self.punched = self._settled = 0
+        self._marks = set()
         self._limit = size or NO_LIMIT
         self._notify()
 
@@ -54,15 +55,14 @@ class Window:
         """All readers are safe up to `upto`.
 
         A mark that lies beyond what is there is one of a try before this one, whose bytes were thrown away; neither
-        that nor one that was passed already changes anything.
+        that nor one before which all is given back already changes anything.
         """
         present, _total = self.file()
-        if not self.size or not self.released < upto <= present:
+        if not self.size or not self.punched < upto <= present:
             return
-        self.released = upto
-        self._marks.append(upto)
+        self.released = max(self.released, upto)
+        self._marks.add(upto)
         self.news.set()
-        self._widen(max(1, self.size // STEP))
 
     def due(self, upto: int) -> int:
         """The furthest mark that is not beyond `upto` and not given back yet; 0 without one."""
@@ -71,7 +71,25 @@ class Window:
     def gone(self, mark: int) -> None:
         """The bytes before `mark` were given back."""
         self.punched = mark
-        self._marks = [one for one in self._marks if one > mark]
+        self._marks = {one for one in self._marks if one > mark}
+
+    def withdraw(self, start: int) -> None:
+        """The bytes from `start` on, none of which were given back, will come anew: marks beyond it are void.
+
+        The window stays as far open as it is, since writes may be on their way into it.
+        """
+        self._marks = {one for one in self._marks if one <= start}
+        self.released = min(self.released, max([self.punched, *self._marks]))
+        self.news.set()
+
+    def settle(self, mark: int) -> None:
+        """Whatever can be given back up to `mark`, which was told, has been: the window may move there.
+
+        What cannot be given back yet (a piece that is checked as a whole) does not keep the window where it is: with a
+        piece larger than the window nobody would go on.
+        """
+        self._settled = max(self._settled, min(mark, self.released))
+        self._widen(max(1, self.size // STEP))
 
     async def wait(self, place: int) -> None:
         """Return once the byte at `place` may be written, which readers decide on."""
@@ -89,7 +107,7 @@ class Window:
 
     def _widen(self, least: int) -> None:
         _present, total = self.file()
-        new = self.released + self.size
+        new = self._settled + self.size
         if new - self._limit >= least or 0 < total <= new:
             self._limit = max(self._limit, new)
             self._notify()
