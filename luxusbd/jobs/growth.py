@@ -51,7 +51,7 @@ class Growths:
             watch.told(prefix, floor)
 
     def epoch(self, content: str) -> tuple[int, int]:
-        """Which run of a download this is, and how often that has begun anew after bytes of it were given back."""
+        """Which run of a download this is, and how often bytes of it had to come anew; see `Window.epoch`."""
         return self._runs.get(content, 0), self._epochs.get(content, 0)
 
     def ended(self, content: str) -> None:

@@ -304,7 +304,9 @@ class PartKeeper:
         while True:
             await self.window.news.wait()
             self.window.news.clear()
+            released = self.window.released
             await self.give_back()
+            self.window.settle(released)
 
     async def give_back(self) -> None:
         """Give back what lies before the furthest mark of the readers up to which everything is hashed and checked.
@@ -397,7 +399,7 @@ class PartKeeper:
             if self.window.holed and left.prefix < max(self.window.punched, self._hashed):
                 raise LostBytesError(f"{spans.total} bytes turned out wrong, of which some are gone from the disk")
             self.written = left
-            self.window.news.set()
+            self.window.withdraw(left.prefix)
             self._lowest = min(self._lowest, self.written.prefix)
             self._sources = {
                 url: replace(record, spans=record.spans.subtract(spans)) for url, record in self._sources.items()

@@ -228,7 +228,7 @@ class DownloadProgress:
     floor: int = 0
     """With `prefix`: the fewest there were since the report before; from there on other bytes may have come."""
     epoch: int = 0
-    """With `prefix`: how often it was begun anew after bytes of it were given back."""
+    """With `prefix`: how often bytes of a download with a window had to come anew."""
 
 
 @dataclass(frozen=True)

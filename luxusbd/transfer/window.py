@@ -20,11 +20,12 @@ class Window:
 
     def __init__(self, size: int = 0) -> None:
         self.released = 0
-        """The last mark that counts."""
+        """The furthest mark that counts."""
+        self._settled = 0
         self.punched = 0
         """The bytes before it are gone from the disk."""
         self.epoch = -1
-        """How often it was opened anew: a mark of an earlier time is one of bytes that were thrown away."""
+        """How often bytes had to come anew: a mark of an earlier time may be one of those that were thrown away."""
         self.holed = False
         """Whether any were ever given back, be it in a try before this one."""
         self.patience = 5.0
@@ -35,7 +36,7 @@ class Window:
         """Called when somebody begins to wait for the readers."""
         self.news = asyncio.Event()
         """Set when there may be something to give back; whoever waits for it clears it."""
-        self._marks: list[int] = []
+        self._marks: set[int] = set()
         self._opened = asyncio.Event()
         self.open(size)
 
@@ -43,8 +44,8 @@ class Window:
         """Begin with a window of `size` bytes at the start of the file; the marks so far do not count any more."""
         self.size = size
         self.epoch += 1
-        self.released = self.punched = 0
-        self._marks = []
+        self.released = self.punched = self._settled = 0
+        self._marks = set()
         self._limit = size or NO_LIMIT
         self._notify()
 
@@ -57,15 +58,14 @@ class Window:
         """All readers are safe up to `upto`, as they knew the file in `epoch`.
 
         A mark that lies beyond what is there is one of a try before this one, whose bytes were thrown away; neither
-        that nor one that was passed already changes anything.
+        that nor one before which all is given back already changes anything.
         """
         present, _total = self.file()
-        if not self.size or epoch != self.epoch or not self.released < upto <= present:
+        if not self.size or epoch != self.epoch or not self.punched < upto <= present:
             return
-        self.released = upto
-        self._marks.append(upto)
+        self.released = max(self.released, upto)
+        self._marks.add(upto)
         self.news.set()
-        self._widen(max(1, self.size // STEP))
         self._notify()
 
     async def wait_released(self, place: int) -> None:
@@ -81,7 +81,27 @@ class Window:
     def gone(self, mark: int) -> None:
         """The bytes before `mark` were given back."""
         self.punched = mark
-        self._marks = [one for one in self._marks if one > mark]
+        self._marks = {one for one in self._marks if one > mark}
+
+    def withdraw(self, start: int) -> None:
+        """The bytes from `start` on, none of which were given back, will come anew: marks beyond it are void.
+
+        The window stays as far open as it is, since writes may be on their way into it.
+        """
+        # one that is on its way was told by a reader who knows nothing of it
+        self.epoch += 1
+        self._marks = {one for one in self._marks if one <= start}
+        self.released = min(self.released, max([self.punched, *self._marks]))
+        self.news.set()
+
+    def settle(self, mark: int) -> None:
+        """Whatever can be given back up to `mark`, which was told, has been: the window may move there.
+
+        What cannot be given back yet (a piece that is checked as a whole) does not keep the window where it is: with a
+        piece larger than the window nobody would go on.
+        """
+        self._settled = max(self._settled, min(mark, self.released))
+        self._widen(max(1, self.size // STEP))
 
     async def wait(self, place: int) -> None:
         """Return once the byte at `place` may be written, which readers decide on."""
@@ -99,7 +119,7 @@ class Window:
 
     def _widen(self, least: int) -> None:
         _present, total = self.file()
-        new = self.released + self.size
+        new = self._settled + self.size
         if new - self._limit >= least or 0 < total <= new:
             self._limit = max(self._limit, new)
             self._notify()

@@ -9,8 +9,10 @@ import ssl
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -29,6 +31,10 @@ from tests.harness.tls import Authority, make_authority
 from tests.transfer.child import Core, connected
 from tests.transfer.fault_server import FaultServer
 from tests.transfer.keys import Keys, made
+from tests.transfer.passing import Reader
+
+if TYPE_CHECKING:
+    from tests.transfer.mirrored import Mirrors
 
 # the machine may be busy: how long one example takes says nothing
 settings.register_profile("transfer", deadline=None)
@@ -132,6 +138,22 @@ def memory_path(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def client(memory_path: Path) -> Client:
     return Client(memory_path)
+
+
+@pytest.fixture
+async def mirrors() -> AsyncIterator[Mirrors]:
+    from tests.transfer import mirrored  # which takes its limits from here
+
+    async with AsyncExitStack() as stack:
+        servers = [FaultServer(mirrored.DATA, address=f"127.0.0.{host}") for host in range(2, 10)]
+        yield mirrored.Mirrors([await stack.enter_async_context(server) for server in servers])
+
+
+@pytest.fixture
+def reader(memory_path: Path) -> Iterator[Reader]:
+    made = Reader(memory_path, 64 * 1024)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Downloads in forked processes that are killed at a chosen step; run as a program by test_crash.
 
-A line on standard input is a JSON object (urls, sha256, size, directory, kill_at); the answer is one too: written
-(bytes that the download had reported), steps (calls that change the disk), killed. Steps are counted from 1; 0 kills
-nobody.
+A line on standard input is a JSON object (urls, sha256, size, directory, window, kill_at); the answer is one too:
+written (bytes that the download had reported), steps (calls that change the disk), killed. Steps are counted from 1; 0
+kills nobody. What passes through a window is read at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from luxusbd.transfer import diskio, partfile
 from luxusbd.transfer.engine import Downloader
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import DownloadProgress, DownloadRequest
+from luxusbd.transfer.pace import Control
 from luxusbd.transfer.source import default_session
 
 TLS = ssl.create_default_context()
@@ -108,17 +109,27 @@ def lay_mines(counter: Counter, kill_at: int) -> None:
         return real(fd, size)
 
     vars(partfile)["allocate"] = allocate
+    vars(partfile)["punch"] = mined(diskio.punch, "punch")
 
 
 async def download(order: dict[str, Any], counter: Counter) -> None:
+    control = Control()
+    window = order["window"]
+
     def report(progress: DownloadProgress) -> None:
         counter.wrote(progress.bytes_done)
+        if window:
+            prefix = progress.prefix or 0
+            mark = prefix if prefix == progress.bytes_total else prefix // window * window
+            control.release(mark, progress.epoch)
 
     urls = tuple(order["urls"])
     downloader = Downloader(lambda: default_session(TLS), SHARING if len(urls) > 1 else LIMITS)
     # a limit, however high, makes it read in portions of `read_buffer`: the intervals of this test are tiny
     request = DownloadRequest(urls, order["sha256"], order["size"], order["directory"], "file.iso", 10**9)
-    await downloader.download(request, report)
+    request = replace(request, window=window)
+    control.set_bandwidth(request.bandwidth)
+    await downloader.download(request, report, control=control)
     await downloader.close()
 
 

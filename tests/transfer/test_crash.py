@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import random
@@ -32,11 +33,11 @@ class Downloads:
         self.urls = [server.route("/a", file())]
         self.size = 0
 
-    async def run(self, kill_at: int) -> tuple[int, int, bool]:
+    async def run(self, kill_at: int, window: int = 0) -> tuple[int, int, bool]:
         """Steps, bytes written and whether it was killed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = {"urls": self.urls, "size": self.size, "sha256": SHA256}
+        order = {"urls": self.urls, "size": self.size, "sha256": SHA256, "window": window}
         order |= {"directory": str(self.directory), "kill_at": kill_at}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         answer = json.loads(await self._process.stdout.readline())
@@ -64,20 +65,26 @@ class Downloads:
         assert [path.name for path in self.directory.iterdir()] == ["file.iso"]
 
 
-@pytest.fixture
-async def downloads(memory_path: Path) -> AsyncIterator[Downloads]:
+@contextlib.asynccontextmanager
+async def downloads_in(directory: Path, server: FaultServer) -> AsyncIterator[Downloads]:
+    """Ends the process that forks them at the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.transfer.crash_child"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        async with FaultServer(DATA) as server:
-            yield Downloads(process, server, memory_path)
+        yield Downloads(process, server, directory)
     finally:
         assert process.stdin is not None
         process.stdin.close()
         assert await process.wait() == 0
+
+
+@pytest.fixture
+async def downloads(memory_path: Path) -> AsyncIterator[Downloads]:
+    async with FaultServer(DATA) as server, downloads_in(memory_path, server) as made:
+        yield made
 
 
 async def test_killed_at_every_step(downloads: Downloads) -> None:
