@@ -48,7 +48,7 @@ class Blame:
         for mirror in self._book.release():
             self._work.shares.cleared(mirror.url)
         self.agreeing = ()
-        sources = self._keeper.sources()
+        sources = self._keeper.origins.spans()
         contributors = sorted((url for url in sources if url not in self._replaced), key=lambda url: sources[url].total)
         for places in (self._samples, lambda spans: spans):
             for url in contributors:
@@ -105,7 +105,7 @@ class Blame:
 
     def _witnesses(self, url: str) -> list[Mirror]:
         """Who may be asked about the bytes of `url`: those who brought nothing themselves first."""
-        sources = self._keeper.sources()
+        sources = self._keeper.origins.spans()
         able = [mirror for mirror in self._book.ready() if mirror.url != url]
         return sorted(able, key=lambda mirror: mirror.url in sources)
 
@@ -121,7 +121,11 @@ class Blame:
                 continue
             if with_disk:
                 self._ban(witness, "two other mirrors agree on other bytes")
-                return await self._replace(witness.url) if witness.url in self._keeper.sources() else await self.judge()
+                return (
+                    await self._replace(witness.url)
+                    if witness.url in self._keeper.origins.spans()
+                    else await self.judge()
+                )
             if accused is not None:
                 accused.suspected = True
             return await self._replace(url)

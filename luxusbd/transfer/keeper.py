@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,16 +16,17 @@ from luxusbd.transfer.diskio import (
     allocated,
     crc_of,
     disk_error,
-    first_difference,
     forget_cached,
     in_thread,
     place_all,
     settled,
 )
+from luxusbd.transfer.giveback import GiveBack
 from luxusbd.transfer.limits import TransferLimits
 from luxusbd.transfer.model import Digest, DownloadRequest
+from luxusbd.transfer.origins import Origins
 from luxusbd.transfer.partfile import PartFile
-from luxusbd.transfer.partstate import PartState, SourceRecord, Validators
+from luxusbd.transfer.partstate import PartState
 from luxusbd.transfer.segments import Span, SpanSet
 from luxusbd.transfer.verdict import check_digests, foreign
 from luxusbd.transfer.verifier import FurtherHashes, HashFollower
@@ -68,6 +69,7 @@ class PartKeeper:
         self.total: int | None = request.size or None
         """Bytes of the whole file, None while nobody told."""
         self.written = SpanSet()
+        self.origins = Origins()
         self.url = ""
         self.digests: tuple[Digest, ...] = ()
         """The further hashes that were asked for, once the file is finished."""
@@ -76,13 +78,13 @@ class PartKeeper:
         self._request = request
         self._limits = limits
         self._disk = disk
-        self._sources: dict[str, SourceRecord] = {}
         self._claimed = SpanSet()
         self._lowest = 0
         self._saved_total: int | None = None
         self._follower = HashFollower(part.fd, hasher)
         further = [*(digest.algorithm for digest in request.digests), *request.also]
         self._further = FurtherHashes(part.fd, [name for name in further if name != "sha256"], hasher)
+        self._behind = GiveBack(part, self.window, self._follower, self._further, disk)
         self._saving = asyncio.Lock()
         self._dirty = asyncio.Event()
         self._due = asyncio.Event()
@@ -93,8 +95,6 @@ class PartKeeper:
         """Bytes that were received and are not written yet; whoever takes some counts them here."""
         self._summed = request.hashed and len(set(request.urls)) > 1
         """Whether it can come to the question whose fault wrong bytes are."""
-        self._sums: list[tuple[Span, int]] = []
-        """CRC-32 of what was written in this run, batch by batch."""
         self.news = asyncio.Event()
         """Set when bytes were written; whoever waits for it clears it."""
         self.fresh = SpanSet()
@@ -110,12 +110,6 @@ class PartKeeper:
         """What is missing and may be written now."""
         limit = self.window.limit
         return self.written.missing(limit if self.total is None else min(self.total, limit))
-
-    @property
-    def contributors(self) -> tuple[str, ...]:
-        """The addresses whose bytes are in the file, most bytes first."""
-        having = [record for record in self._sources.values() if record.spans]
-        return tuple(record.url for record in sorted(having, key=lambda record: -record.spans.total))
 
     async def load(self) -> str:
         """Take over what an earlier run left, as far as its bytes can be proven; a note on what was lost, or empty.
@@ -146,7 +140,7 @@ class PartKeeper:
             # before these bytes are given back somebody has to look at them
             self.news.set()
         self.url = state.url
-        self._sources = {record.url: record for record in state.sources}
+        self.origins.take_over(state.sources)
         return note
 
     def take_prefix(self) -> tuple[int, int]:
@@ -187,16 +181,6 @@ class PartKeeper:
                 await in_thread(self._disk, self.part.make_room, self.total, reserve)
             await self._sync_and_save(keep_old=True)
 
-    def validators(self, url: str) -> Validators | None:
-        """The version of the file from which the bytes of `url` came; None without such bytes."""
-        record = self._sources.get(url)
-        return record.validators if record is not None and record.spans else None
-
-    def set_validators(self, url: str, validators: Validators) -> None:
-        """The bytes that `url` sends from now on are of this version."""
-        record = self._sources.get(url)
-        self._sources[url] = replace(record, validators=validators) if record else SourceRecord(url, validators)
-
     def submit(self, url: str, chunks: Sequence[bytes], span: Span) -> Write:
         """Begin to write bytes from `url`; the caller awaits `Write.future` and then calls `wrote`.
 
@@ -216,14 +200,10 @@ class PartKeeper:
     def wrote(self, write: Write) -> None:
         """The bytes of `write` are in the file."""
         self._in_flight = self._in_flight.subtract(write.spans)
-        record = self._sources[write.url]
-        spans = record.spans
         for span in write.spans:
             self.written = self.written.add(span)
             self.fresh = self.fresh.add(span)
-            spans = spans.add(span)
-        self._sums.extend(zip(write.spans, write.future.result(), strict=False))
-        self._sources[write.url] = replace(record, spans=spans)
+        self.origins.wrote(write.url, write.spans, write.future.result())
         self.url = write.url
         self._unsynced += write.spans.total
         self._dirty.set()
@@ -235,10 +215,6 @@ class PartKeeper:
         """The bytes of `write` did not get into the file."""
         self._in_flight = self._in_flight.subtract(write.spans)
 
-    def sources(self) -> Mapping[str, SpanSet]:
-        """Which bytes came from which address."""
-        return {record.url: record.spans for record in self._sources.values() if record.spans}
-
     async def spoiled(self) -> SpanSet:
         """The bytes that read from the disk otherwise than they were written in this run.
 
@@ -247,7 +223,7 @@ class PartKeeper:
         """
         await self.checkpoint()
         stop = threading.Event()
-        sums = [(span, crc) for span, crc in self._sums if self.written.covers(span)]
+        sums = self.origins.sums(self.written)
 
         def look() -> SpanSet:
             forget_cached(self.part.fd)
@@ -273,7 +249,7 @@ class PartKeeper:
         With a window, what the readers have is given back as well.
         """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._further.follow(lambda: self._hashable))
+            group.create_task(self._further.follow(lambda: self._behind.hashable(self.checked())))
             if self.window.size:
                 group.create_task(self._give_back_behind())
             await self._checkpoints()
@@ -287,18 +263,6 @@ class PartKeeper:
             except TimeoutError:
                 pass  # time alone is reason enough
             await self.checkpoint()
-
-    @property
-    def _hashable(self) -> int:
-        """How far the hashes may be. Behind the first hole they do not run ahead of it: bytes that were hashed cannot
-        come in another way any more, since there is nothing to hash them anew from."""
-        if self.window.holed:
-            return self.window.punched
-        return self.checked() if self.window.size else self.written.prefix
-
-    @property
-    def _hashed(self) -> int:
-        return max(self._follower.position, self._further.reads_to)
 
     async def _give_back_behind(self) -> None:
         while True:
@@ -317,36 +281,17 @@ class PartKeeper:
         Raises:
             FailedError: the disk failed.
         """
-        window = self.window
         async with self._saving:
-            checked = self.checked()
-            mark = window.due(checked)
-            if not mark or self.complete or (not window.holed and self._hashed > checked):
-                return
-            await self._follower.advance(mark)
-            await self._further.advance(mark)
-            try:
-                if not window.holed:
-                    window.holed = True
-                    self._settle()
-                    self._wake()
-                    await in_thread(self._disk, self.part.forget)
-                await in_thread(self._disk, self.part.give_back, window.punched, mark)
-            except OSError as error:
-                raise disk_error(error, self.part.path) from error
-            window.gone(mark)
+            mark = self._behind.due(self.checked())
+            if mark and not self.complete:
+                await self._behind.upto(mark)
+                self._settle()
+                self._wake()
 
     async def difference(self, data: bytes, start: int) -> int | None:
-        """Index of the first byte of `data` that differs from the file at `start`, None when all are equal.
-
-        What was given back cannot be compared, and counts as equal.
-        """
-        if not self.window.size:
-            return await in_thread(self._disk, first_difference, self.part.fd, data, start)
+        """As `GiveBack.difference`."""
         async with self._saving:
-            gone = min(len(data), max(0, self.window.punched - start))
-            at = await in_thread(self._disk, first_difference, self.part.fd, data[gone:], start + gone)
-        return gone + at if at is not None else None
+            return await self._behind.difference(data, start)
 
     async def checkpoint(self) -> None:
         """Make everything written so far safe and claim it.
@@ -371,12 +316,12 @@ class PartKeeper:
 
     async def drop_source(self, url: str) -> int:
         """Withdraw the claims to all bytes that came from `url`; how many there were. Raises as `drop`."""
-        record = self._sources.get(url)
-        if record is None or not record.spans:
+        spans = self.origins.spans().get(url)
+        if spans is None:
             return 0
-        await self.drop(record.spans)
-        self._sources.pop(url, None)
-        return record.spans.total
+        await self.drop(spans)
+        self.origins.forget(url)
+        return spans.total
 
     async def drop(self, spans: SpanSet) -> None:
         """Withdraw the claims to the bytes of `spans`, before they are written anew.
@@ -396,15 +341,12 @@ class PartKeeper:
     async def _withdraw(self, spans: SpanSet) -> None:
         async with self._saving:
             left = self.written.subtract(spans)
-            if self.window.holed and left.prefix < max(self.window.punched, self._hashed):
+            if self.window.holed and left.prefix < self._behind.needed_from:
                 raise LostBytesError(f"{spans.total} bytes turned out wrong, of which some are gone from the disk")
             self.written = left
             self.window.withdraw(left.prefix)
             self._lowest = min(self._lowest, self.written.prefix)
-            self._sources = {
-                url: replace(record, spans=record.spans.subtract(spans)) for url, record in self._sources.items()
-            }
-            self._sums = [(span, crc) for span, crc in self._sums if self.written.covers(span)]
+            self.origins.withdraw(spans, left)
             if self._follower.position > self.written.prefix:
                 self._follower.reset()
             self._further.withdraw(self.written.prefix)
@@ -415,8 +357,7 @@ class PartKeeper:
         async with self._saving:
             self.written = self._claimed = SpanSet()
             self._lowest = 0
-            self._sources = {}
-            self._sums = []
+            self.origins.clear()
             self.url = ""
             self._settle()
             self._wake()
@@ -496,14 +437,15 @@ class PartKeeper:
 
     async def _save(self, *, keep_old: bool) -> None:
         # bytes that are written while we sync are claimed by the next checkpoint
-        written, sources, url = self.written, tuple(self._sources.values()), self.url
+        written, sources, url = self.written, self.origins.records, self.url
         if self.window.holed:
             # a file with holes can be taken up by nobody
             self._claimed = written
             self._wake()
             return
         done = written
-        if self.window.size and (hashable := max(self._follower.position, self._hashable)) < done.prefix:
+        hashable = max(self._follower.position, self._behind.hashable(self.checked()))
+        if self.window.size and hashable < done.prefix:
             # a claim needs the hash of all bytes up to its first hole
             done = done.before(hashable)
         await in_thread(self._disk, self.part.sync)

@@ -93,7 +93,7 @@ class PieceCheck:
 
     async def _refuse(self, index: int, span: Span, digest: str) -> None:
         work = self._work
-        givers = [url for url, spans in self._keeper.sources().items() if spans.within(span)]
+        givers = [url for url, spans in self._keeper.origins.spans().items() if spans.within(span)]
         giver = givers[0] if len(givers) == 1 else ""
         before = self._wrong.setdefault(index, [])
         agreed = any(other != giver and known == digest for other, known in before if giver and other)

@@ -131,10 +131,10 @@ class Race:
         keeper = self._keeper
         if keeper is None or body.answer.start != span.start or body.answer.kind is AnswerKind.COMPLETE:
             return None
-        known = keeper.validators(url)
+        known = keeper.origins.validators(url)
         if known is not None and compare(known, body.answer.validators) is not Change.SAME:
             return None  # whose version is right is for the download to find out
-        keeper.set_validators(url, body.answer.validators)
+        keeper.origins.set_validators(url, body.answer.validators)
         return BatchWriter(keeper, self._limits, url, self._tell)
 
     def _tell(self, *, now: bool = False) -> None:

@@ -34,7 +34,8 @@ class DownloadRun:
         self._crew = Crew(work)
         self._blame = Blame(work)
         self.pieces = PieceCheck(work)
-        self._keeper.checked = lambda: self.pieces.checked
+        if self._request.window:
+            self._keeper.checked = lambda: self.pieces.checked
         self._restarted_for_hash = False
         self._restarted_for_size = False
         self._blamed: list[str] = []
@@ -145,7 +146,7 @@ class DownloadRun:
         if not self._request.size and other_size and not self._restarted_for_size:
             # nobody but the first mirror vouches for the size, and it could not finish: the others may be right
             self._restarted_for_size = True
-            await self._restart(frozenset(self._keeper.contributors))
+            await self._restart(frozenset(self._keeper.origins.urls))
             return
         released = self._book.release()
         if released:
@@ -159,7 +160,7 @@ class DownloadRun:
 
     async def _mismatch(self, found: str) -> None:
         keeper = self._keeper
-        contributors = keeper.contributors
+        contributors = keeper.origins.urls
         if self._solo.told_by_close is not None:
             # the size was a guess from a closed connection: the bytes may be right and too few
             mirror, self._solo.told_by_close = self._solo.told_by_close, None
@@ -197,7 +198,7 @@ class DownloadRun:
     async def _lost(self, why: str) -> None:
         """Bytes that were given back are wanted again: everything has to come once more, and only once."""
         keeper = self._keeper
-        came_from = names(keeper.contributors)
+        came_from = names(keeper.origins.urls)
         if self._restarted_for_hash:
             await keeper.clear()
             raise VerificationError(
@@ -206,7 +207,7 @@ class DownloadRun:
             )
         self._restarted_for_hash = True
         self._work.tell(DownloadStage.CONNECT, f"{why} (from {came_from}): once more from the start")
-        await self._restart(self._avoidable(keeper.contributors) or frozenset())
+        await self._restart(self._avoidable(keeper.origins.urls) or frozenset())
 
     async def _search(self) -> str:
         """What `Blame` finds, or empty; a pause stops it, and it begins anew after that."""

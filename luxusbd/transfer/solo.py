@@ -47,7 +47,7 @@ class Solo:
             work.shares.answered(mirror.url, body.host, body.latency)
             await self._check_version(mirror, asked, answer)
             work.host = body.host
-            self._keeper.set_validators(mirror.url, answer.validators)
+            self._keeper.origins.set_validators(mirror.url, answer.validators)
             if answer.total is not None and self._keeper.total is None:
                 self._keeper.total = answer.total
                 self.told_by_close = None
@@ -75,7 +75,7 @@ class Solo:
             # without a hash every further request may mean to begin anew: such an answer is not cut by the window
             missing = keeper.fetchable if self._request.hashed else keeper.written.missing(keeper.total)
             start, end = missing.spans[0].start, missing.spans[0].end
-        known = keeper.validators(mirror.url) if start > 0 and not mirror.etag_unreliable else None
+        known = keeper.origins.validators(mirror.url) if start > 0 and not mirror.etag_unreliable else None
         return Asked(
             start=start,
             end=end,
@@ -103,7 +103,7 @@ class Solo:
 
     async def _check_single_origin(self, mirror: Mirror, answer: Answer) -> None:
         # without a checksum only one version from one server may be in the file, and only a strong ETag proves it
-        known = self._keeper.validators(mirror.url)
+        known = self._keeper.origins.validators(mirror.url)
         new = answer.validators
         if (
             known is not None

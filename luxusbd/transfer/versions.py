@@ -13,7 +13,7 @@ async def check_version(work: Work, mirror: Mirror, answer: Answer) -> None:
     Raises:
         SourceError: the answer cannot be used.
     """
-    known = work.keeper.validators(mirror.url)
+    known = work.keeper.origins.validators(mirror.url)
     if known is None or known.identity != answer.validators.identity or mirror.etag_unreliable:
         return
     change = compare(known, answer.validators)

@@ -43,7 +43,7 @@ class Window:
     def open(self, size: int) -> None:
         """Begin with a window of `size` bytes at the start of the file; the marks so far do not count any more."""
         self.size = size
-        self.epoch += 1
+        self.epoch += 1 if size else 0
         self.released = self.punched = self._settled = 0
         self._marks = set()
         self._limit = size or NO_LIMIT

@@ -134,7 +134,7 @@ class Work:
                 sources=self.shares.picture(now=final),
                 prefix=prefix,
                 floor=floor,
-                epoch=self.keeper.window.epoch,
+                epoch=max(0, self.keeper.window.epoch),
             )
         )
 

@@ -97,7 +97,7 @@ class Worker:
             if body.answer.kind is AnswerKind.WHOLE and hold.position > 0:
                 mirror.without_range = True
                 raise SourceError(FailureKind.NO_RANGE, "sends the whole file instead of a part (no ranges)")
-            work.keeper.set_validators(mirror.url, body.answer.validators)
+            work.keeper.origins.set_validators(mirror.url, body.answer.validators)
             work.answers += 1
             work.host = body.host
             self.meter.begin()

@@ -194,7 +194,7 @@ async def test_a_stick_from_plan_to_job(client: Client, engine: FakeEngine) -> N
     plan: dict[str, Any] = await client.call("PlanStick", "aoasa{sv}", [DEVICE], ["distro:debian"], options)
     style = MenuStyle(Theme.NONE, remember=False, language="de")
     wanted = StickOptions(filesystem="ext4", label="MINE", timeout=30, serial_console=True, menu=style)
-    assert engine.calls[-1] == ("plan_stick", (IDENTITY,), ("distro:debian",), wanted, True, {})
+    assert engine.calls[-1] == ("plan_stick", (IDENTITY,), ("distro:debian",), wanted, True, {}, True)
     assert plan["devices"][0]["path"] == DEVICE
     assert plan["devices"][0]["lost"] == ["everything"]
     assert plan["layout"][0] == {"number": 1, "name": "LUXDATA", "type": "guid", "start": 1 << 20, "size": 7 << 30}

@@ -189,6 +189,33 @@ async def test_pause_and_resume(core: Core, server: FaultServer, memory_path: Pa
     assert (await asking)["size"] == SIZE
 
 
+async def test_what_readers_have_is_told_by_control(core: Core, server: FaultServer, memory_path: Path) -> None:
+    asking = asyncio.create_task(
+        core.channel.request("download", order(memory_path, server.route("/a", file()), job=7, window=100_000))
+    )
+    await core.seen(lambda one: one["stage"] == "wait-for-stick")
+    assert core.events[-1]["prefix"] == 100_000
+    part = (memory_path / "x.iso.part").open("rb")
+    content = b""
+    with part:
+        while len(content) < SIZE:
+            had = len(content)
+            await core.seen(lambda one, had=had: one["prefix"] > had)  # type: ignore[misc]
+            content += part.read(core.events[-1]["prefix"] - len(content))
+            now = core.events[-1]["epoch"]
+            if len(content) == SIZE:
+                await core.seen(lambda one: one["stage"] == "hand-over")
+                assert not asking.done(), "it waits for its readers"
+            await core.channel.request("control", {"job": 7, "released": len(content), "epoch": now})
+        result = result_from_json(await asking)
+    assert content == DATA
+    assert (result.sha256, result.path) == (SHA256, str(memory_path / "x.iso"))
+    assert core.events[-1]["prefix"] == SIZE
+    assert list(memory_path.iterdir()) == []
+    with pytest.raises(JobStateError, match="not being downloaded"):
+        await core.channel.request("control", {"job": 7, "released": SIZE, "epoch": 0})
+
+
 async def test_bandwidth_of_all_jobs(core: Core, server: FaultServer, memory_path: Path) -> None:
     await core.channel.request("control", {"job": 0, "bandwidth": 40_000})
     asking = asyncio.create_task(core.channel.request("download", order(memory_path, server.route("/a", file()))))
@@ -313,6 +340,8 @@ async def test_errors_keep_their_class_and_the_last_progress_comes_first(
         ),
         ("control", {"job": 5, "paused": True}, JobStateError, "not being downloaded"),
         ("control", {"job": 5, "bandwidth": -1}, InvalidArgumentError, "negative"),
+        ("control", {"job": 5, "released": 1, "epoch": 0}, JobStateError, "not being downloaded"),
+        ("control", {"job": 5, "released": "1"}, InvalidArgumentError, "whole number"),
         ("control", {"job": 5, "paused": 1}, InvalidArgumentError, "true or false"),
         ("discard", {"directory": 1}, InvalidArgumentError, "discard needs"),
         ("configure", {**SETUP, "connections": 0}, InvalidArgumentError, "at least 1"),

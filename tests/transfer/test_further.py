@@ -140,10 +140,11 @@ async def test_a_mirror_that_lags_behind_is_no_liar(client: Client, server: Faul
 def test_the_request_as_json() -> None:
     request = DownloadRequest(
         ("https://a.example/x",), SHA256, 5, "/d", "n", digests=RIGHT, also=("sha512",), older=(3, 4),
-        pieces=PieceHashes("sha1", 65536, ("00" * 20,)),
+        pieces=PieceHashes("sha1", 65536, ("00" * 20,)), window=7,
     )  # fmt: skip
     value = request_to_json(request)
     assert request_from_json(value) == request
+    assert request_from_json({key: one for key, one in value.items() if key != "window"}).window == 0
     for changed in (
         {"digests": [{"algorithm": "md5", "value": "00" * 16}]},
         {"digests": [{"algorithm": "sha512", "value": "00" * 32}]},
@@ -151,6 +152,7 @@ def test_the_request_as_json() -> None:
         {"also": ["md5"]},
         {"also": "sha512"},
         {"older": ["1"]},
+        {"window": "7"},
     ):
         with pytest.raises(InvalidArgumentError):
             request_from_json({**value, **changed})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from luxusbd.errors import VerificationError
-from luxusbd.transfer.model import Digest, PieceHashes, SourceHint
+from luxusbd.transfer.model import Digest, DownloadStage, PieceHashes, SourceHint
 from tests.transfer.conftest import Client
 from tests.transfer.fault_server import LATER, FaultServer, Move, file, flip, other
 from tests.transfer.mirrored import DATA, KIB, SHA256, SIZE, SMALL, Mirrors, steady
@@ -134,17 +135,18 @@ async def test_nothing_proves_that_the_rest_is_of_the_same_file(
 
 async def test_a_mark_of_the_try_before_is_ignored(reader: Reader, mirrors: Mirrors) -> None:
     urls = mirrors.route(steady(9_000_000, change=other), steady(9_000_000))
-    watch = reader.watch
-
-    def late(progress: object) -> None:
-        watch(progress)  # type: ignore[arg-type]
-        if reader.backs and len(reader.content) < SIZE:
-            reader.control.release(SIZE, reader.seen[-1].epoch)
-            reader.control.release(len(reader.content), reader.seen[-1].epoch - 1)
-
-    reader.watch = late  # type: ignore[method-assign]
-    outcome = await passed(reader, urls, ALONE, **ORDER)
-    came_through(reader, outcome)
+    task = asyncio.create_task(passed(reader, urls, ALONE, **ORDER))
+    await reader.until(lambda one: "once more from the start" in one.note)
+    reader.telling = False
+    await reader.until(lambda one: bool(reader.backs) and bool(one.prefix))
+    now = reader.seen[-1].epoch
+    reader.control.release(SIZE, now)
+    reader.control.release(len(reader.content), now - 1)
+    await reader.until(lambda one: one.stage is DownloadStage.WAIT_FOR_STICK)
+    assert reader.seen[-1].prefix == WINDOW
+    reader.telling = True
+    reader.tell(SIZE)
+    came_through(reader, await task)
     assert reader.backs == [0]
 
 
