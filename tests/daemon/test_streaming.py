@@ -81,7 +81,7 @@ async def test_an_image_that_waits_for_a_connection_does_not_hold_up_the_others(
     mirror.rate = other.rate = SLOW
     target = Target(stick)
     path = await begin(caller, target, ["distro:large", "distro:huge"])
-    await caller.stage(path, "download", "write-image")
+    await caller.stage(path, "write-image")
     children = [await child_of(caller, path, name) for name in ("large", "huge")]
     waiting, coming = sorted(children, key=lambda child: child.bytes_done)
     assert (waiting.state, waiting.stage, waiting.bytes_done) == (JobState.RUNNING, "wait-for-connection", 0)
