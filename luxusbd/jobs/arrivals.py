@@ -18,7 +18,8 @@ from luxusbd.errors import CancelledError, from_name
 from luxusbd.images.model import StoredImage
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import fitting
-from luxusbd.jobs.downloads import REPORT_INTERVAL, Downloads, wait_for_children
+from luxusbd.jobs.childjobs import REPORT_INTERVAL, wait_for_children
+from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.downloadwords import passes, source_of
 from luxusbd.jobs.model import Job, JobState
 from luxusbd.jobs.passage import Passage

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 from luxusbd.catalog.catalog import parse_reference
 from luxusbd.catalog.model import SHA512_KEY, Distribution, Mirror, Release, Trust
 from luxusbd.errors import (
-    CancelledError,
     GoneError,
     InterruptedJobError,
     JobStateError,
@@ -24,7 +23,6 @@ from luxusbd.errors import (
     MalformedImageError,
     NotEnoughSpaceError,
     VerificationError,
-    from_name,
     host_error,
 )
 from luxusbd.images.model import Recognition, StoredImage
@@ -64,8 +62,6 @@ log = logging.getLogger(__name__)
 
 WINDOW_SLACK = 16 * 1024 * 1024
 """Bytes beyond the window of an image that passes through, until they are hashed and given back."""
-REPORT_INTERVAL = 0.25
-"""Seconds between two looks at the downloads of a stick."""
 
 
 class Downloads:
@@ -468,37 +464,3 @@ def cut_passing(job: Job) -> LuxusbError:
 
 def _held(error: LuxusbError) -> HeldError:
     return HeldError(PauseReason.SPACE, f"{error}. It goes on by itself when there is room")
-
-
-async def wait_for_children(queue: JobQueue, children: Sequence[Job], report: Callable[[int, int], None]) -> None:
-    """Wait for download jobs to the end of the last one, reporting the sum of their bytes.
-
-    The others go on when one fails: what they fetch is there when the user tries again.
-
-    Raises:
-        LuxusbError: as the first child that failed, with the texts of all.
-        CancelledError: a child was cancelled.
-    """
-    now = {child.id: child for child in children}
-    pending = {asyncio.ensure_future(queue.wait(child.id)) for child in children}
-    try:
-        while pending:
-            done, pending = await asyncio.wait(pending, timeout=REPORT_INTERVAL)
-            for task in done:
-                now[task.result().id] = task.result()
-            for job_id, job in now.items():
-                if not job.state.finished:
-                    now[job_id] = queue.get(job_id)
-            report(
-                sum(job.bytes_done for job in now.values()),
-                sum(max(job.bytes_total, int(job.params["size"])) for job in now.values()),
-            )
-    finally:
-        for task in pending:
-            task.cancel()
-    failed = [job for job in now.values() if job.state is JobState.FAILED]
-    if failed:
-        raise from_name(failed[0].error_name, "; ".join(f"{job.title}: {job.error_message}" for job in failed))
-    for job in now.values():
-        if job.state is JobState.CANCELLED:
-            raise CancelledError(f"the download of {job.title} was cancelled, so the stick cannot be made as planned")

@@ -12,8 +12,9 @@ from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import MalformedImageError
 from luxusbd.images.model import StoredImage
 from luxusbd.images.store import ImageStore
+from luxusbd.jobs.childjobs import wait_for_children
 from luxusbd.jobs.devicejobs import DeviceJobs
-from luxusbd.jobs.downloads import Downloads, wait_for_children
+from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import Planner, StoredPlan
 from luxusbd.jobs.probing import Probing

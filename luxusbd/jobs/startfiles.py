@@ -13,7 +13,8 @@ from luxusbd.images.model import StoredImage
 from luxusbd.images.startfile import FAMILY, StartFile
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs.checking import Checker, sealed_room
-from luxusbd.jobs.downloads import Downloads, wait_for_children
+from luxusbd.jobs.childjobs import wait_for_children
+from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.downloadwords import params_for
 from luxusbd.jobs.keyring import Keyring
 from luxusbd.jobs.model import Job, Operation

@@ -26,9 +26,10 @@ from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
 from luxusbd.jobs.arrivals import Arrivals
 from luxusbd.jobs.changes import check_existing
+from luxusbd.jobs.childjobs import wait_for_children
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
-from luxusbd.jobs.downloads import Downloads, wait_for_children
+from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import Planner, StoredPlan, streams_of
 from luxusbd.jobs.probing import Probing
