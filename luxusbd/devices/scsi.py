@@ -51,6 +51,22 @@ def stop_unit(fd: int) -> None:
             raise DeviceError(f"the disk could not be switched off: {error.strerror}") from error
 
 
+def look_for_medium(node: str) -> bool:
+    """Let the kernel see whether there is a medium, which it looks for when a removable disk is opened (sd_open() in
+    drivers/scsi/sd.c); until then it goes on showing one that was ejected.
+
+    Raises:
+        DeviceError: the disk cannot be opened for another reason.
+    """
+    try:
+        os.close(os.open(node, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno in (errno.ENOMEDIUM, errno.ENXIO, errno.ENODEV, errno.ENOENT):
+            return False
+        raise DeviceError(f"{node} cannot be looked at after it was switched off: {error.strerror}") from error
+    return True
+
+
 def _scsi(fd: int, command: bytes) -> None:
     buffer = ctypes.create_string_buffer(command, len(command))
     sense = ctypes.create_string_buffer(32)

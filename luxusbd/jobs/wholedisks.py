@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,8 @@ from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import Probe, StickOperation, StickOptions
 from luxusbd.stick.wholedisk import check_plain
+
+log = logging.getLogger(__name__)
 
 
 class WholeDisks:
@@ -109,3 +112,6 @@ class WholeDisks:
             await asyncio.to_thread(scsi.stop_unit, fd)
         finally:
             os.close(fd)
+        if await asyncio.to_thread(scsi.look_for_medium, view.device.node):
+            # one that has no motor and nothing to eject is done with all the same: nothing is held back
+            log.info("%s is still there; it may be pulled out", name_of(view))

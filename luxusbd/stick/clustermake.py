@@ -32,43 +32,46 @@ async def make(fd: int, part: PlannedPartition, kind: Kind, uuid: str, label: st
         ToolMissingError, ToolFailedError: mkfs.fat or mkfs.exfat.
         DeviceError: the disk cannot be written.
     """
-    if kind is Kind.FAT32:
-        await _make_fat32(fd, part, uuid, label)
-    else:
-        await _make_exfat(fd, part, uuid, label, work)
+    # mkfs.exfat knows no place inside of a disk, and mkfs.fat wants a disk for itself, which is held here already
+    path = work / "made"
+    await in_thread(_sparse, path, part.size)
+    try:
+        command = _fat32(path, part, uuid, label) if kind is Kind.FAT32 else _exfat(path, part, label)
+        await finish(process.run(command, timeout=_TIMEOUT))
+        if kind is Kind.EXFAT:
+            # it takes no serial number
+            await in_thread(_give_serial, path, uuid)
+        await in_thread(_bring, path, fd, part)
+    finally:
+        await in_thread(path.unlink)
     await in_thread(sync, fd)
 
 
-async def _make_fat32(fd: int, part: PlannedPartition, uuid: str, label: str) -> None:
+def _fat32(path: Path, part: PlannedPartition, uuid: str, label: str) -> list[str]:
     cluster = kinds.cluster_size(Kind.FAT32, part.size)
-    command = ["mkfs.fat", "-I", "-F", "32", "-s", str(cluster // SECTOR), "-S", str(SECTOR)]
+    command = ["mkfs.fat", "-F", "32", "-s", str(cluster // SECTOR), "-S", str(SECTOR), "-D", "0x80", "-M", "0xF8"]
     command += ["-h", str(part.start // SECTOR), "-i", uuid.replace("-", "")]
-    command += ["-n", kinds.label(Kind.FAT32, label), f"--offset={part.start // SECTOR}"]
-    command += [f"/proc/self/fd/{fd}", str(part.size // 1024)]
-    await finish(process.run(command, pass_fds=(fd,), timeout=_TIMEOUT))
+    return [*command, "-n", kinds.label(Kind.FAT32, label), str(path)]
 
 
-async def _make_exfat(fd: int, part: PlannedPartition, uuid: str, label: str, work: Path) -> None:
-    # mkfs.exfat knows no place inside of a file, and no serial number
-    path = work / "exfat"
-    await in_thread(_sparse, path, part.size)
-    try:
-        cluster = kinds.cluster_size(Kind.EXFAT, part.size)
-        command = ["mkfs.exfat", "-c", str(cluster), "-L", kinds.label(Kind.EXFAT, label), str(path)]
-        await finish(process.run(command, timeout=_TIMEOUT))
-        await in_thread(_bring, path, fd, part, uuid)
-    finally:
-        await in_thread(path.unlink)
+def _exfat(path: Path, part: PlannedPartition, label: str) -> list[str]:
+    cluster = kinds.cluster_size(Kind.EXFAT, part.size)
+    return ["mkfs.exfat", "-c", str(cluster), "-L", kinds.label(Kind.EXFAT, label), str(path)]
 
 
-def _bring(path: Path, fd: int, part: PlannedPartition, uuid: str) -> None:
-    """Write what was made, up to its last byte that is none of a hole."""
+def _give_serial(path: Path, uuid: str) -> None:
     length = exfat.BOOT_SECTORS * SECTOR
     with path.open("r+b") as file:
         made = file.fileno()
         region = exfat.with_serial(os.pread(made, length, 0), uuid)
         for start in (0, length):
             os.pwrite(made, region, start)
+
+
+def _bring(path: Path, fd: int, part: PlannedPartition) -> None:
+    """Write what was made, up to its last byte that is none of a hole."""
+    with path.open("rb") as file:
+        made = file.fileno()
         end = 0
         while end < part.size:
             try:

@@ -90,3 +90,20 @@ def test_what_fat32_cannot_be(size: int) -> None:
     wholedisk.check_plain(Kind.EXFAT, size)
     with pytest.raises(InvalidArgumentError, match="take exfat"):
         wholedisk.check_plain(Kind.FAT32, size)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", [Kind.EXFAT, Kind.FAT32])
+async def test_a_plain_drive_of_a_disk(tmp_path: Path, kind: Kind) -> None:
+    """It is held by us alone meanwhile, also against the tools that we call."""
+    path = tmp_path / "disk.img"
+    os.close(helpers.empty_target(path, 200 * MIB))
+    with helpers.loop_device(path) as node:
+        fd = os.open(node, os.O_RDWR)
+        try:
+            options = StickOptions(filesystem=kind.value, label="MUSIC")
+            order = helpers.order(StickOperation.RESTORE, fd, node=node, size=200 * MIB, options=options)
+            await writer.execute(order, lambda _now: None)
+        finally:
+            os.close(fd)
+        said(*CHECKERS[kind], f"{node}p1")

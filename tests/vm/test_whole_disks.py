@@ -87,7 +87,8 @@ async def test_a_stick_has_a_slow_part(guest: Guest, tmp_path: Path) -> None:
         await guest.plug("liar", file, serial="LUX5003")
         status, found = await probed(guest, await guest.device("LUX5003", timeout=PATIENT))
         assert (status, found["verdict"], found["capacity"]) == (0, "slow", SIZE)
-        slow = [region for region in found["regions"] if region["state"] == "slow"]
+        # the kernel reads ahead in the file behind the disk, so that the block that is read next waits for that as well
+        slow = [region for region in found["regions"] if region["state"] == "slow" and region["size"] > 4096]
         assert len(slow) == 1
         assert 290 * MIB < slow[0]["start"] < 310 * MIB
         await guest.pull("liar")
