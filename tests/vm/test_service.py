@@ -87,6 +87,27 @@ async def test_create_with_three_images_from_an_http_server_then_the_stick_boots
 
 
 @pytest.mark.campaign
+async def test_images_that_are_not_kept_pass_through_and_start(guest: Guest, stick: Path) -> None:
+    await guest.luxusb("images --prune --yes", user="root", timeout=120)
+    kept = [image["name"] for image in (await guest.luxusb("images", user="root"))["images"]]
+    assert not {"memtest86+x64.iso", "mini.iso"} & set(kept)
+    await guest.plug("passes", stick, serial="LUX0015")
+    device = await guest.device("LUX0015")
+    await guest.luxusb(
+        f"create --yes --no-keep --device {device['node']} --device-id {device['id']} --serial-console {THREE}",
+        user="root",
+        timeout=600,
+    )
+    assert [image["name"] for image in (await guest.luxusb("images", user="root"))["images"]] == kept
+    assert not (await guest.run("find /var/lib/luxusb/incoming -type f")).stdout
+    checked = await guest.luxusb(f"verify --device {device['node']}", user="root", timeout=600)
+    assert checked["job"]["result"]["ok"]
+    await guest.pull("passes")
+    async with Machine(Firmware.BIOS, disk=stick) as machine:
+        await machine.expect("Memtest86", 120)
+
+
+@pytest.mark.campaign
 async def test_a_stick_of_ours_starts_the_service(guest: Guest, stick: Path, tmp_path: Path) -> None:
     """By udev alone: until the end of the wait nobody calls the service."""
     await guest.plug("ours", stick, serial="LUX0013")
