@@ -31,6 +31,8 @@ class StickChoices:
     """Bytes of an ext4 partition for images that the filesystem cannot start, 0 for none."""
     share: int = 0
     """Bytes of an empty partition for the user's own files, 0 for none."""
+    keep: bool = True
+    """Whether downloads stay on this computer."""
 
     @property
     def companion_asked(self) -> int:
@@ -50,6 +52,8 @@ class Asked:
     """Bytes for the changes of each of the references."""
     partition: int
     """Bytes of the persistence partition, 0 for none."""
+    keep: bool = True
+    """Whether downloads stay on this computer."""
 
     @property
     def options(self) -> dict[str, tuple[str, object]]:
@@ -67,6 +71,8 @@ class Asked:
                 found[name] = ("t", size)
         if rooms:
             found["persistence"] = ("a{st}", rooms)
+        if not self.keep:
+            found["keep_images"] = ("b", False)
         return found
 
 
@@ -105,6 +111,7 @@ def asked(basket: Basket, choices: StickChoices, keeps: Mapping[str, str], defau
         choices.share,
         rooms,
         -(-max(own, default=0) // MIB) * MIB,
+        choices.keep,
     )
 
 

@@ -142,6 +142,25 @@ async def test_a_stick_with_room_for_changes(
     assert (await caller.client.device(window.stick._path)).stray_changes == ()
 
 
+async def test_downloads_that_are_not_kept(app: Any, caller: Caller, images: Images, stick: Path) -> None:
+    window = app.window
+    await hand.tick(window, "Beta")
+    await hand.press(window, "Choose a stick")
+    await caller.target(stick)
+    await hand.tick(window, "Image file")
+    await hand.press(window, "Review")
+    await planned(window)
+    window.summary.partitions.keep.set_active(False)
+    await hand.sees(window, "not kept on this machine")
+    await planned(window)
+    await hand.press(window, "Erase Image file")
+    await hand.answer("erase")
+    await ended(app, "create")
+    assert names(stick) == ["beta.iso"]
+    assert not await caller.client.images()
+    assert app.model.for_stick.keep, "the next stick is another one"
+
+
 async def test_sticks_of_other_programs(app: Any, caller: Caller, images: Images, place: Path) -> None:
     window = app.window
     window.go("sticks")

@@ -14,6 +14,7 @@ from luxusb_gtk import stickplan
 from luxusb_gtk.basket import Choice
 from luxusb_gtk.stickplan import StickChoices
 from luxusb_gtk.widgets.choice import ChoiceRow
+from luxusb_gtk.widgets.parts import name_for_readers, row
 from luxusb_gtk.widgets.sizes import SizeSpin, size_row
 
 FILESYSTEMS = {
@@ -30,7 +31,7 @@ def filesystem_row(changed: Callable[[str], None]) -> ChoiceRow:
 
 
 class PartitionsPart:
-    """The expander with filesystem and partitions of a new stick.
+    """The expander with filesystem and partitions of a new stick, and beside it the row for its downloads.
 
     Args:
         changed: gets them when the user has changed one.
@@ -60,6 +61,17 @@ class PartitionsPart:
             ),
         ):
             self.expander.add_row(part)
+        self.keep = Gtk.Switch(valign=Gtk.Align.CENTER)
+        self.keep.connect(
+            "notify::active",
+            lambda switch, _property: self._change(replace(self._choices, keep=switch.get_active())),
+        )
+        name_for_readers(self.keep, _("Keep what is downloaded"))
+        self.keep_row = row(
+            _("Keep what is downloaded"), _("For the next stick; without it this computer needs less room")
+        )
+        self.keep_row.add_suffix(self.keep)
+        self.keep_row.set_activatable_widget(self.keep)
 
     def show_choices(self, choices: StickChoices) -> None:
         """Show what is chosen now."""
@@ -68,6 +80,7 @@ class PartitionsPart:
         self.filesystem.show_value(choices.filesystem)
         self.companion.show_bytes(choices.companion)
         self.share.show_bytes(choices.share)
+        self.keep.set_active(choices.keep)
         self._companion_row.set_sensitive(choices.filesystem != "ext4")
 
     def _change(self, choices: StickChoices) -> None:

@@ -61,7 +61,7 @@ class SummaryPage(Page):
         self._top, self._below = (Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=18) for _part in range(2))
         self.changes = ChangesPart(model.choose)
         self.partitions = PartitionsPart(model.choose_for_stick)
-        self._options = group(_("Options"), [self.changes.expander, self.partitions.expander])
+        self._options = group(_("Options"), [self.changes.expander, self.partitions.expander, self.partitions.keep_row])
         for part in (self._top, self._options, self._below):
             self.content.append(part)
         self.bar = SpaceBar()
