@@ -45,6 +45,9 @@ class Growths:
 
     def told(self, content: str, prefix: int, floor: int, epoch: int = 0) -> None:
         """A download has `prefix` bytes, and had `floor` since it told of it before."""
+        if floor < self._known.get(content, 0):
+            # be it by a process that knows nothing of the one before
+            self._runs[content] = self._runs.get(content, 0) + 1
         self._known[content] = prefix
         self._epochs[content] = epoch
         for watch in self._watches.get(content, ()):

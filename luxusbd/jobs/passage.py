@@ -144,6 +144,7 @@ class Passage:
 
     async def _give_back(self) -> None:
         now = self.epoch, min(self._marks.values())
-        if now > self._released and now[1] > 0:
+        # a process that died and began anew counts its epochs from the start: less than before may be right
+        if now != self._released and now[1] > 0:
             self._released = now
             await self._release(now[1], now[0][1])

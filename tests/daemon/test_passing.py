@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -159,6 +161,22 @@ async def test_what_is_cut_leaves_nothing_here(world: World, noisy: Images, how:
         world.mirror.rate = 0
         await caller.created([await caller.target(file)], ["distro:huge"], **NOT_KEPT)
     assert sticks.check(file) == {"huge.iso": noisy.huge.sha256}
+
+
+async def test_a_transfer_process_that_dies_begins_anew(world: World, caller: Caller, noisy: Images) -> None:
+    """What was given back is gone, and the stick is written over with the same bytes."""
+    file = world.disk_file()
+    world.mirror.rate = 16 * MIB
+    planned = await caller.plan([await caller.target(file)], ["distro:huge"], **NOT_KEPT)
+    path = await caller.client.create(planned.token)
+    await caller.progress(path, 64 * MIB)
+    (pid,) = world.daemon.pids("luxusbd.children.transfer_main")
+    os.kill(pid, signal.SIGKILL)
+    world.mirror.rate = 0
+    await caller.succeeded(path, 180)
+    assert sticks.check(file) == {"huge.iso": noisy.huge.sha256}
+    assert sum(one.sent for one in world.mirror.served if one.name == "huge.iso") > 1.2 * noisy.huge.size
+    await nothing_is_left(world, caller)
 
 
 async def test_it_cannot_be_downloaded_first_and_not_be_kept(world: World, caller: Caller) -> None:

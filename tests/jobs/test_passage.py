@@ -103,6 +103,19 @@ async def test_what_is_said_of_an_earlier_run_does_not_count(case: Case) -> None
         assert case.released[2:] == [(80, 0)]
 
 
+async def test_a_process_that_begins_anew_is_told_of_less(case: Case) -> None:
+    """It counts its epochs as the one before, which died."""
+    one = case.reader("one", 1)
+    with case.growths.watch(CONTENT):
+        case.growths.told(CONTENT, 500, 0, 1)
+        before = case.passage.epoch
+        await case.told(one, 400)
+        case.growths.told(CONTENT, 100, 0, 1)
+        await case.passage.told(one, Standing(400, landed=True), before)
+        await case.told(one, 80)
+        assert case.released == [(400, 1), (80, 1)]
+
+
 async def test_an_image_is_looked_at_where_it_is_whole(case: Case) -> None:
     one, two = case.reader("one", 1), case.reader("two", 2)
     asked = asyncio.ensure_future(case.passage.recognise("a.iso", 10))
