@@ -68,7 +68,8 @@ async def test_eight_at_once_with_one_pulled(guest: Guest, tmp_path: Path) -> No
 
 async def _check(guest: Guest, number: int, victim: Mapping[str, Any]) -> None:
     ended = await job(guest, number)
-    assert (ended["state"], ended["error_name"]) == ("failed", "org.luxusb.Error.PartlyFailed"), ended
+    wanted = ("failed", "org.luxusb.Error.PartlyFailed")
+    assert (ended["state"], ended["error_name"]) == wanted, ended["error_message"]
     states = {share["id"]: share["state"] for share in ended["result"]["devices"]}
     assert states.pop(victim["Id"]) == "failed"
     assert set(states.values()) == {"succeeded"}
@@ -87,7 +88,7 @@ async def _ready(guest: Guest, count: int, state: str) -> bool:
 
 async def _writing(guest: Guest, number: int, victim: Mapping[str, Any]) -> bool:
     now = await job(guest, number)
-    assert now["state"] in ("queued", "running"), now
+    assert now["state"] in ("queued", "running"), now["error_message"]
     share = next((share for share in now["details"]["devices"] if share["id"] == victim["Id"]), None)
     return bool(share is not None and share["stage"] not in ("", "probe"))
 
