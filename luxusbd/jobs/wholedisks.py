@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luxusbd.devices import scsi
+from luxusbd.devices.detach import detach
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import NotSupportedError
 from luxusbd.jobs.devicejobs import DeviceJobs
@@ -109,9 +110,12 @@ class WholeDisks:
             return
         fd = await self._workshop.open(identity)
         try:
+            number = os.fstat(fd).st_rdev
             await asyncio.to_thread(scsi.stop_unit, fd)
         finally:
             os.close(fd)
-        if await asyncio.to_thread(scsi.look_for_medium, view.device.node):
+        if not await asyncio.to_thread(scsi.look_for_medium, view.device.node):
+            return
+        if not await asyncio.to_thread(detach, number):
             # one that has no motor and nothing to eject is done with all the same: nothing is held back
             log.info("%s is still there; it may be pulled out", name_of(view))
