@@ -211,8 +211,13 @@ async def _format(image: Path, size: int, start: int, serial: str) -> None:
 
 
 def _used(image: Path) -> bytes:
-    data = image.read_bytes()
-    end = len(data.rstrip(b"\0"))
-    if end == 0:
-        raise ToolFailedError("mkfs.fat made an empty filesystem")
-    return data[: min(len(data), -(-end // MIB) * MIB)]
+    end = 0
+    with image.open("rb") as file:
+        # a piece at a time: the workers of many sticks that begin together would hold all of it at once
+        while piece := file.read(MIB):
+            if piece.strip(b"\0"):
+                end = file.tell()
+        if end == 0:
+            raise ToolFailedError("mkfs.fat made an empty filesystem")
+        file.seek(0)
+        return file.read(end)
