@@ -51,6 +51,9 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if not task.cancelled():
+            # what the caller was cancelled for is more telling, and asyncio complains of an error that nobody looked at
+            task.exception()
         raise
 
 
