@@ -5,14 +5,13 @@ As in `hints`, only these few fields are read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from luxusbd import resources
-from luxusbd.errors import CatalogError
+from luxusbd.images.hints import read_fields
 from luxusbd.images.model import Store
 
 
@@ -41,16 +40,7 @@ def read_ways(directory: Path) -> Mapping[str, tuple[Way, ...]]:
     Raises:
         CatalogError: one of them cannot be read.
     """
-    found: dict[str, tuple[Way, ...]] = {}
-    for path in sorted(directory.glob("*.json")):
-        try:
-            document = json.loads(path.read_bytes())
-            found[document["id"]] = _ways(document.get("persistence"))
-        except OSError as error:
-            raise CatalogError(f"{path}: {error.strerror}") from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CatalogError(f"{path}: not a recipe: {error}") from error
-    return found
+    return read_fields(directory, lambda document: _ways(document.get("persistence")))
 
 
 def _ways(rule: Mapping[str, object] | None) -> tuple[Way, ...]:

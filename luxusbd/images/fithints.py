@@ -5,13 +5,13 @@ As in `hints`, only these few fields are read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from luxusbd import resources
-from luxusbd.errors import CatalogError
+from luxusbd.images.hints import read_fields
 
 Choices = tuple[frozenset[str], ...]
 """What the recipe says of its family and of each system of it that has a word of its own; an empty set is all."""
@@ -43,14 +43,9 @@ def read_filesystems(directory: Path) -> Mapping[str, Choices]:
     Raises:
         CatalogError: one of them cannot be read.
     """
-    found: dict[str, Choices] = {}
-    for path in sorted(directory.glob("*.json")):
-        try:
-            document = json.loads(path.read_bytes())
-            systems = [system["filesystems"] for system in document.get("systems", ()) if "filesystems" in system]
-            found[document["id"]] = tuple(frozenset(one) for one in (document.get("filesystems", ()), *systems))
-        except OSError as error:
-            raise CatalogError(f"{path}: {error.strerror}") from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CatalogError(f"{path}: not a recipe: {error}") from error
-    return found
+    return read_fields(directory, _choices)
+
+
+def _choices(document: Mapping[str, Any]) -> Choices:
+    systems = [system["filesystems"] for system in document.get("systems", ()) if "filesystems" in system]
+    return tuple(frozenset(one) for one in (document.get("filesystems", ()), *systems))

@@ -7,17 +7,20 @@ would take a good part of its start: only these few fields are read.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from luxusbd import resources
 from luxusbd.catalog.model import Release
 from luxusbd.errors import CatalogError
 from luxusbd.images.kernel import SHIM_VENDORS
+
+T = TypeVar("T")
 
 
 class SecureBoot(StrEnum):
@@ -63,13 +66,26 @@ def read_hints(directory: Path) -> Mapping[str, RecipeHint]:
     Raises:
         CatalogError: one of them cannot be read.
     """
-    found: dict[str, RecipeHint] = {}
+    return read_fields(directory, _hint)
+
+
+def _hint(document: Mapping[str, Any]) -> RecipeHint:
+    variants = [variant for variant in document.get("variants", ()) if "secure_boot" in variant]
+    signers = {vendor for variant in variants for vendor in variant["secure_boot"]["vendors"]}
+    return RecipeHint(document["family"], SHIM_VENDORS & signers)
+
+
+def read_fields(directory: Path, read: Callable[[Mapping[str, Any]], T]) -> dict[str, T]:
+    """What `read` takes from each recipe in a directory, by their ids.
+
+    Raises:
+        CatalogError: one of them cannot be read.
+    """
+    found: dict[str, T] = {}
     for path in sorted(directory.glob("*.json")):
         try:
             document = json.loads(path.read_bytes())
-            variants = [variant for variant in document.get("variants", ()) if "secure_boot" in variant]
-            signers = {vendor for variant in variants for vendor in variant["secure_boot"]["vendors"]}
-            found[document["id"]] = RecipeHint(document["family"], SHIM_VENDORS & signers)
+            found[document["id"]] = read(document)
         except OSError as error:
             raise CatalogError(f"{path}: {error.strerror}") from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:

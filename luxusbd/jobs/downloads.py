@@ -151,8 +151,12 @@ class Downloads:
         return job.stage == DownloadStage.HAND_OVER.value
 
     async def drop_passing(self, job: Job) -> None:
-        """Remove what is left of an image that passed through for a job that a restart cut."""
-        await partials.remove(self._incoming, partials.content_of(job.params))
+        """Remove what is left of an image that passed through for a job that a restart cut, if that is possible now."""
+        try:
+            await partials.remove(self._incoming, partials.content_of(job.params))
+        except LuxusbError as error:
+            # the service has to start all the same; it goes when its space is needed
+            log.warning("job %d: what is left of it stays for now: %s", job.id, error)
 
     async def steer(self, job: Job, *, priority: int | None, bandwidth: int | None) -> None:
         """Pass on to a running download what was changed; None for what was not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -161,6 +162,26 @@ async def test_what_is_cut_leaves_nothing_here(world: World, noisy: Images, how:
         world.mirror.rate = 0
         await caller.created([await caller.target(file)], ["distro:huge"], **NOT_KEPT)
     assert sticks.check(file) == {"huge.iso": noisy.huge.sha256}
+
+
+async def test_the_service_starts_although_somebody_holds_what_was_left(world: World, noisy: Images) -> None:
+    """As a transfer process that has not heard yet that its core was killed."""
+    world.mirror.rate = 8 * MIB
+    file = world.disk_file()
+    async with Caller.connect(world.daemon.address) as caller:
+        planned = await caller.plan([await caller.target(file)], ["distro:huge"], **NOT_KEPT)
+        path = await caller.client.create(planned.token)
+        await caller.stage(path, "write-image")
+        await world.daemon.kill()
+    part = os.open(world.daemon.state / "incoming" / f"{noisy.huge.sha256}.part", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(part, fcntl.LOCK_EX)
+        await world.daemon.start()
+        async with Caller.connect(world.daemon.address) as caller:
+            assert all(job.state is JobState.FAILED for job in await caller.client.jobs())
+    finally:
+        os.close(part)
+    assert "what is left of it stays for now" in world.daemon.log
 
 
 async def test_a_transfer_process_that_dies_begins_anew(world: World, caller: Caller, noisy: Images) -> None:
