@@ -69,6 +69,8 @@ async def test_the_real_polkit_turns_to_the_real_agent(
         command = Spawned(argv, environment, terminal=True, uid=NOBODY)
         try:
             await asyncio.to_thread(command.wait_for, "Password:")
+            # The agent asks first, and then turns the echo off in a way that throws away what was typed (TCSAFLUSH).
+            await asyncio.to_thread(command.wait_for_hidden_input)
             await asyncio.to_thread(command.type, "wrong\n")
             code = await asyncio.to_thread(command.finish)
         finally:

@@ -97,6 +97,13 @@ class Spawned:
         """Whether the terminal shows what is typed."""
         return bool(termios.tcgetattr(self._reader)[3] & termios.ECHO)
 
+    def wait_for_hidden_input(self) -> None:
+        """Wait until the terminal does not show what is typed."""
+        deadline = time.monotonic() + PATIENCE
+        while self.echoes():
+            assert time.monotonic() < deadline, f"the terminal shows what is typed; so far: {self.output!r}"
+            time.sleep(0.01)
+
     def finish(self) -> int:
         """Read to the end; the exit code."""
         deadline = time.monotonic() + PATIENCE

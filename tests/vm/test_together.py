@@ -35,7 +35,7 @@ async def test_eight_at_once_with_one_pulled(guest: Guest, tmp_path: Path) -> No
             f"many{at}",
             empty_stick(tmp_path / f"many{at}", STICK),
             serial=NOUGHTS if at > 5 else f"LUXMANY{at}",
-            rate=MIB // 2 if at == PULLED else 0,
+            rate=MIB // 4 if at == PULLED else 0,
             port=str(at + 1),
         )
     await guest.until(lambda: _ready(guest, 8, "blank"), timeout=PATIENCE)
@@ -90,7 +90,10 @@ async def _writing(guest: Guest, number: int, victim: Mapping[str, Any]) -> bool
     now = await job(guest, number)
     assert now["state"] in ("queued", "running"), now["error_message"]
     share = next((share for share in now["details"]["devices"] if share["id"] == victim["Id"]), None)
-    return bool(share is not None and share["stage"] not in ("", "probe"))
+    if share is None or share["stage"] in ("", "probe"):
+        return False
+    assert share["state"] == "running", f"it was {share['state']} before it was pulled: {now['details']}"
+    return True
 
 
 async def _over(guest: Guest, number: int) -> bool:
