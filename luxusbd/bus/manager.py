@@ -321,6 +321,7 @@ class ManagerMethods:
             same_series=given[members.SAME_SERIES],
             less_trust=given[members.LESS_TRUST],
             replace=given[members.REPLACE],
+            keep=given[members.KEEP_IMAGES],
         )
         if not wishes.check:
             await self._gate.authorise(call, given, device.details([view]))

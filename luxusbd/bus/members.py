@@ -161,7 +161,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MANAGER, "RemoveImages"): Rule(Action.WRITE_DEVICE),
     # A check writes nothing, and nobody is asked.
     (MANAGER, "UpdateStick"): Rule(
-        Action.WRITE_DEVICE, (CHECK, IMAGES, ONE_AT_A_TIME, SAME_SERIES, LESS_TRUST, REPLACE)
+        Action.WRITE_DEVICE, (CHECK, IMAGES, ONE_AT_A_TIME, SAME_SERIES, LESS_TRUST, REPLACE, KEEP_IMAGES)
     ),
     (MANAGER, "RefreshStick"): Rule(Action.WRITE_DEVICE, (CERTIFICATES, TIMEOUT, THEME, REMEMBER, LANGUAGE)),
     (MANAGER, "RepairStick"): Rule(Action.WRITE_DEVICE),

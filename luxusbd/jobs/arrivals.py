@@ -121,7 +121,7 @@ class Arrivals:
             if any(job.state in (JobState.FAILED, JobState.CANCELLED) for _image, job in now):
                 children = [child for _image, child in coming.pairs]
                 await wait_for_children(self._queue, children, coming.overall.downloads)
-            if all(_answered(image, job) for image, job in now):
+            if all(self._answered(image, job) for image, job in now):
                 break
             coming.report()
             await asyncio.sleep(REPORT_INTERVAL)
@@ -137,6 +137,14 @@ class Arrivals:
         for name in names:
             streams.expect(name)
         return coming.stream(streams)
+
+    def _answered(self, image: Wanted, job: Job) -> bool:
+        """Whether a download is under way, and its size known; one that others keep waiting has to be believed."""
+        if job.state is JobState.SUCCEEDED:
+            return True
+        known = image.exact or job.bytes_total > 0
+        waits = self._queue.waits(job.id) or job.stage == DownloadStage.QUEUE.value
+        return known and (job.bytes_done > 0 or waits)
 
     def _passage(self, image: Wanted, child: Job) -> Passage:
         return Passage(
@@ -244,15 +252,6 @@ class Coming:
         while True:
             self.report()
             await asyncio.sleep(REPORT_INTERVAL)
-
-
-def _answered(image: Wanted, job: Job) -> bool:
-    """Whether a download is under way, and its size known; one whose turn has not come yet has to be believed."""
-    if job.state is JobState.SUCCEEDED:
-        return True
-    known = image.exact or job.bytes_total > 0
-    waits = job.state is JobState.QUEUED or job.stage == DownloadStage.QUEUE.value
-    return known and (job.bytes_done > 0 or waits)
 
 
 def _early(image: Wanted, size: int) -> ManifestImage:

@@ -42,6 +42,7 @@ from luxusbd.jobs.owncatalogs import OwnCatalogs
 from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.probing import Probing
 from luxusbd.jobs.proofs import Proofs
+from luxusbd.jobs.provision import Provision
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.races import Races
 from luxusbd.jobs.rawplans import RawPlans
@@ -228,28 +229,26 @@ class Parts:
             probing=probing,
         )
         startfiles = StartFiles(self.queue, self.transfers, checker, keyring, self.downloads, self.images)
+        arrivals = Arrivals(
+            self.queue,
+            self.downloads,
+            self.images,
+            startfiles,
+            self.planner.check_stored,
+            self.transfers,
+            incoming=incoming,
+            window=config.downloads.window,
+        )
         self.sticks = Sticks(
             self.queue,
             self.registry,
-            self.images,
-            self.downloads,
             self.planner,
             workshop,
             jobs=device_jobs,
             unmounting=self.unmounting,
             updates=StickUpdates(comparer, self.planner, workshop),
             probing=probing,
-            startfiles=startfiles,
-            arrivals=Arrivals(
-                self.queue,
-                self.downloads,
-                self.images,
-                startfiles,
-                self.planner.check_stored,
-                self.transfers,
-                incoming=incoming,
-                window=config.downloads.window,
-            ),
+            provision=Provision(self.queue, self.images, self.downloads, self.planner, startfiles, arrivals),
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)

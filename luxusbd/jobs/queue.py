@@ -300,6 +300,15 @@ class JobQueue:
         self._schedule()
         return entry.job
 
+    def waits(self, job_id: int) -> bool:
+        """Whether a job has to wait until another one ends, instead of beginning in a moment.
+
+        Raises:
+            JobStateError: it is not there any more.
+        """
+        entry = self._ledger.entry(job_id)
+        return entry.job.state is JobState.QUEUED and entry.task is None
+
     async def close(self) -> None:
         """Stop all tasks so that the jobs can be taken up again, and store everything."""
         self._closing = True

@@ -20,25 +20,21 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.images.model import Certificate, StoredImage
-from luxusbd.images.store import ImageStore
+from luxusbd.images.model import Certificate
 from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
-from luxusbd.jobs.arrivals import Arrivals
 from luxusbd.jobs.changes import check_existing
-from luxusbd.jobs.childjobs import wait_for_children
 from luxusbd.jobs.comparison import How
 from luxusbd.jobs.devicejobs import DeviceJobs
-from luxusbd.jobs.downloads import Downloads
 from luxusbd.jobs.model import Job, Operation
 from luxusbd.jobs.planning import Planner, StoredPlan, streams_of
 from luxusbd.jobs.probing import Probing
+from luxusbd.jobs.provision import Provision
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane
 from luxusbd.jobs.shares import shares_of
-from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.streams import check_lacking, taken_by
@@ -74,32 +70,26 @@ class Sticks:
         self,
         queue: JobQueue,
         registry: DeviceRegistry,
-        store: ImageStore,
-        downloads: Downloads,
         planner: Planner,
         workshop: Workshop,
         *,
         jobs: DeviceJobs,
         unmounting: Unmounting,
         updates: StickUpdates,
-        startfiles: StartFiles,
         probing: Probing,
-        arrivals: Arrivals,
+        provision: Provision,
     ) -> None:
         self._jobs = jobs
         self._unmounting = unmounting
         self._queue = queue
         self._registry = registry
-        self._store = store
-        self._downloads = downloads
         self._planner = planner
         self._workshop = workshop
         self._repairs = Repairs(workshop)
         self._adoptions = Adoptions(workshop)
         self._updates = updates
-        self._startfiles = startfiles
         self._probing = probing
-        self._arrivals = arrivals
+        self._provision = provision
 
     async def create(self, caller: Caller, token: str) -> Job:
         """Use a plan up and start its job."""
@@ -147,22 +137,24 @@ class Sticks:
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
             # nothing is lost by it; on which of two partitions an image goes is known only of a whole one
             streamed = [image for image in images if not view.companion and arriving(image)]
-            async with self._arrivals.begun(context, caller, streamed, overall, kind, keep=keep) as coming:
-                first = [image for image in images if image not in streamed]
-                sources = await self._fetch(context, caller, first, overall, kind, companion=view.companion)
-                streams = await self._arrivals.ready(coming, [identity.id])
-                async with taken_by(streams, identity.id):
-                    return check_lacking(
-                        await self._workshop.work(
-                            context,
-                            identity,
-                            StickOperation.ADD,
-                            overall,
-                            images=sources,
-                            streams=streams,
-                            sequence=tuple(image.name for image in images),
-                        )
+            supplied = self._provision.supply(
+                *(context, caller, images, overall, kind, [identity.id]),
+                streamed=streamed,
+                keep=keep,
+                companion=view.companion,
+            )
+            async with supplied as supply, taken_by(supply.streams, identity.id):
+                return check_lacking(
+                    await self._workshop.work(
+                        context,
+                        identity,
+                        StickOperation.ADD,
+                        overall,
+                        images=supply.sources,
+                        streams=supply.streams,
+                        sequence=tuple(image.name for image in images),
                     )
+                )
 
         return await self._jobs.submit(
             Operation.ADD,
@@ -201,9 +193,14 @@ class Sticks:
         """Start putting newer releases in the places of images on a stick, or finding out which there are.
 
         Raises:
-            LuxusbError: the stick is none or damaged, an image that was named is not there, there is no room, or all
-                newer releases are less sure than what is on the stick.
+            LuxusbError: the stick is none or damaged, an image that was named is not there, there is no room, all
+                newer releases are less sure than what is on the stick, or the wishes contradict each other.
         """
+        if not wishes.keep and (wishes.one_at_a_time or wishes.replace):
+            raise InvalidArgumentError(
+                "keep_images=false goes with neither one_at_a_time nor replace: there an image is here and whole before"
+                " an old one goes for it; leave one of them out"
+            )
         view = self._stick(identity, damaged=wishes.check, idle=not wishes.check)
         plan = self._updates.plan(caller, view, wishes)
         title = f"newer images for {name_of(view)}"
@@ -231,8 +228,14 @@ class Sticks:
             if not images:
                 return plan.result()
             overall = Overall(context, 2 * sum(image.size for image in images), 1)
-            sources = await self._fetch(context, caller, images, overall, kind, companion=view.companion)
-            return await self._updates.run(context, identity, overall, plan, sources)
+            supplied = self._provision.supply(
+                *(context, caller, images, overall, kind, [identity.id]),
+                streamed=plan.streamed,
+                keep=wishes.keep,
+                companion=view.companion,
+            )
+            async with supplied as supply, taken_by(supply.streams, identity.id):
+                return await self._updates.run(context, identity, overall, plan, supply)
 
         return await self._jobs.submit(
             Operation.UPDATE,
@@ -240,7 +243,7 @@ class Sticks:
             [identity],
             run,
             title=f"{_count(images)} on {name_of(view)}" if images else title,
-            params=_params(images),
+            params={**_params(images), "keep": wishes.keep},
         )
 
     async def refresh(
@@ -404,12 +407,17 @@ class Sticks:
         overall = Overall(context, 2 * sum(image.size for image in images), len(identities), shares=shares_of(views))
         kind = Kind(options.filesystem)
         streamed = streams_of(planned)
-        async with self._arrivals.begun(context, caller, streamed, overall, kind, keep=planned.keep) as coming:
-            first = [image for image in images if image not in streamed]
-            sources = await self._fetch(context, caller, first, overall, kind, companion=options.companion > 0)
-            streams = await self._arrivals.ready(coming, [identity.id for identity in identities])
+        supplied = self._provision.supply(
+            *(context, caller, images, overall, kind, [identity.id for identity in identities]),
+            streamed=streamed,
+            keep=planned.keep,
+            companion=options.companion > 0,
+        )
+        async with supplied as supply:
+            sources, streams = supply.sources, supply.streams
             # what was downloaded meanwhile may keep no changes, or not here
-            first = [replace(image, stored=self._stored(caller, image)) for image in first]
+            first = [image for image in images if image not in streamed]
+            first = [replace(image, stored=self._provision.stored(caller, image)) for image in first]
             rooms = room_for_changes(first, options)
             coming_images = streams.images if streams is not None else ()
             self._check_capacity(identities, options, (*sources, *coming_images), rooms)
@@ -465,39 +473,6 @@ class Sticks:
                     f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
                     " nothing was erased"
                 )
-
-    async def _fetch(
-        self,
-        context: JobContext,
-        caller: Caller,
-        images: Sequence[Wanted],
-        overall: Overall,
-        kind: Kind,
-        *,
-        companion: bool,
-    ) -> tuple[ManifestImage, ...]:
-        children = [
-            await self._downloads.download(caller.uid, image.distribution, image.release, parent=context.job.id)
-            for image in images
-            if image.stored is None and image.distribution is not None and image.release is not None
-        ]
-        if children:
-            await wait_for_children(self._queue, children, overall.downloads)
-        stored = [self._stored(caller, image) for image in images]
-        # what was downloaded meanwhile is known only now
-        guests = [fitting.Guest(image.name, image.size, image.recognition.filesystems) for image in stored]
-        fitting.check(kind, guests, companion=companion, planned=True)
-        # the worker notes when it is on the stick; a file that was changed after that is found by a rescan
-        fetched = tuple(
-            replace(image.manifest_image(there, 0), partition=fitting.home(kind, guest, companion=companion))
-            for image, there, guest in zip(images, stored, guests, strict=True)
-        )
-        return await self._startfiles.complete(context, fetched, stored, overall)
-
-    def _stored(self, caller: Caller, image: Wanted) -> StoredImage:
-        stored = self._store.get(caller.uid, self._store.named(image.content))
-        self._planner.check_stored(stored)
-        return stored
 
 
 def _verdict(name: str, result: Mapping[str, Any]) -> str:

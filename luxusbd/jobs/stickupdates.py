@@ -18,17 +18,19 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs import fitting
 from luxusbd.jobs.planning import Planner
+from luxusbd.jobs.provision import Supply
 from luxusbd.jobs.registry import name_of
 from luxusbd.jobs.running import JobContext
 from luxusbd.jobs.stickcomparison import Found, StickComparer
 from luxusbd.jobs.sticknames import files_named
+from luxusbd.jobs.streams import check_lacking
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
-from luxusbd.jobs.wanted import Wanted
+from luxusbd.jobs.wanted import Wanted, arriving
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick import beside
 from luxusbd.stick.layout import bytes_needed
-from luxusbd.stick.model import ManifestImage, PartitionRole, StickOperation
+from luxusbd.stick.model import PartitionRole, StickOperation
 from luxusbd.text import size_text
 
 
@@ -79,6 +81,16 @@ class UpdatePlan:
     def replacing(self) -> int:
         """Bytes that have to be free when each old one goes before the new one is written."""
         return self._most(lambda size, old: bytes_needed([size], self.view.filesystem) - old)
+
+    @property
+    def streamed(self) -> tuple[Wanted, ...]:
+        """Those of the new ones that are written while they come.
+
+        Not where an old one may have to go for a new one, which has to be whole before that.
+        """
+        if self.wishes.one_at_a_time or self.wishes.replace or self.view.companion:
+            return ()
+        return tuple(image for image in self.images if arriving(image))
 
     def _most(self, needed: Callable[[int, int], int]) -> int:
         grown = most = 0
@@ -207,18 +219,30 @@ class StickUpdates:
         identity: DeviceIdentity,
         overall: Overall,
         plan: UpdatePlan,
-        images: Sequence[ManifestImage],
+        supply: Supply,
     ) -> Mapping[str, Any]:
-        """Write what was fetched: `images` are those of the plan, in its order, and behind them what starts them.
+        """Write what was fetched, and what comes.
 
         Raises:
             LuxusbError: what the worker says. What was updated before that stays so.
         """
-        wishes = plan.wishes
-        new = {_old(chosen): image.name for chosen, image in zip(plan.chosen, beside.shown(images), strict=True)}
+        wishes, images = plan.wishes, supply.sources
+        new = {_old(chosen): chosen.image.name for chosen in plan.chosen}
         if not (wishes.one_at_a_time or wishes.replace):
-            made = await self._workshop.work(
-                context, identity, StickOperation.UPDATE, overall, images=images, remove=tuple(new)
+            streamed = plan.streamed
+            here = [_old(chosen) for chosen in plan.chosen if chosen.image not in streamed]
+            coming = [_old(chosen) for chosen in plan.chosen if chosen.image in streamed]
+            made = check_lacking(
+                await self._workshop.work(
+                    context,
+                    identity,
+                    StickOperation.UPDATE,
+                    overall,
+                    images=images,
+                    streams=supply.streams,
+                    remove=(*here, *coming),
+                ),
+                again="update {} another time (luxusb update)",
             )
             return {**plan.result(new), **made}
         made = {}

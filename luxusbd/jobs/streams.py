@@ -199,8 +199,8 @@ def _open(path: Path) -> int | None:
     return fd
 
 
-def check_lacking(made: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The answer of a worker, whose images all came.
+def check_lacking(made: Mapping[str, Any], again: str = "add {} another time (luxusb add)") -> Mapping[str, Any]:
+    """The answer of a worker, whose images all came; `again` says what helps, with their place in it.
 
     Raises:
         LuxusbError: as the first that did not come; the text says what the stick has.
@@ -213,5 +213,5 @@ def check_lacking(made: Mapping[str, Any]) -> Mapping[str, Any]:
     them = "it" if len(lacking) == 1 else "them"
     raise from_name(
         lacking[0]["error"],
-        f"{reasons}. The stick is in order and starts {there}; add {them} another time (luxusb add)",
+        f"{reasons}. The stick is in order and starts {there}; {again.format(them)}",
     )

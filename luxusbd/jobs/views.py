@@ -70,6 +70,8 @@ class UpdateWishes:
     """Also releases that are less sure than what is on the stick."""
     replace: bool = False
     """Remove an image before the new one is written, where there is no room for both."""
+    keep: bool = True
+    """Keep on this machine what is downloaded, where it could also pass through."""
 
 
 @dataclass(frozen=True)

@@ -313,7 +313,8 @@ class StickOrder:
     options: StickOptions = field(default_factory=StickOptions)
     add: tuple[SourceImage, ...] = ()
     remove: tuple[str, ...] = ()
-    """File names in /iso; for UPDATE and REPLACE one for each of `add`, whose place that takes."""
+    """File names in /iso; for UPDATE and REPLACE one for each of `add`, whose place that takes, and behind them one for
+    each of `streams`."""
     found: tuple[ManifestImage, ...] = ()
     """Images that lie in /iso already; `added` is not before the last change of their file."""
     persist: tuple[tuple[str, int], ...] = ()
@@ -335,6 +336,11 @@ class StickOrder:
     """The names of all new images in the order of the menu, where `streams` would change that."""
     raw: RawImage | None = None
     """For WRITE_RAW."""
+
+    @property
+    def coming(self) -> tuple[ManifestImage, ...]:
+        """All images that it brings."""
+        return (*(source.image for source in self.add), *self.streams)
 
 
 @dataclass(frozen=True)

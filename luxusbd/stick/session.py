@@ -145,8 +145,11 @@ class Session:
         await in_thread(self.on_medium, check)
         self.after_step("found-checked")
 
-    async def settle(self) -> None:
-        """All that was announced is done."""
+    async def settle(self, leaving: Sequence[str] = ()) -> None:
+        """All that was announced is done, once these in /iso are gone."""
+        for name in leaving:
+            await self.room.remove(f"/iso/{name}")
+            self.after_step(f"image-removed {name}")
         await self.room.remove(PENDING)
         self.after_step("settled")
 

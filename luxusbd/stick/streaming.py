@@ -14,8 +14,10 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from luxusbd.errors import (
     AlreadyExistsError,
@@ -24,14 +26,13 @@ from luxusbd.errors import (
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.stick import beside, copying, layout, work
-from luxusbd.stick import manifest as manifests
+from luxusbd.stick import beside, copying, layout, places, work
 from luxusbd.stick.blockio import ALIGNMENT, finish, in_thread
 from luxusbd.stick.early import Sample, check_samples, differs, rows, samples
 from luxusbd.stick.feeds import Feed, Feeds
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.isofiles import PARTIAL, Piece, pieces
-from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage
+from luxusbd.stick.model import ManifestImage, PartitionRole, SourceImage, StickOrder
 from luxusbd.stick.room import Sink
 from luxusbd.stick.session import Session
 from luxusbd.stick.trail import Trail
@@ -43,6 +44,8 @@ WORTH = 4 * 1024 * 1024
 """Bytes for which it is worth beginning, while more are to come."""
 PATIENCE = 1.0
 """Seconds without anything to do after which it is said that the download is what is waited for."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +100,11 @@ class _Stream:
 
 
 async def take(
-    session: Session, images: Sequence[ManifestImage], feeds: Feeds, sequence: Sequence[str]
+    session: Session,
+    images: Sequence[ManifestImage],
+    feeds: Feeds,
+    sequence: Sequence[str] = (),
+    instead: Mapping[str, str] = NOTHING,
 ) -> Sequence[Lacking]:
     """Write images whose bytes come by `feeds`, each with its entry in the menu as soon as it is whole.
 
@@ -106,6 +113,7 @@ async def take(
         images: as far as they are known: name, size and sha256 have to be right.
         feeds: what the core tells of them, in their order.
         sequence: names of all new images in the order in which the menu is to have them.
+        instead: by the names of new images those of older ones whose places they take, and which go then.
 
     Returns:
         Those that did not come, with the reason; the others are there.
@@ -113,16 +121,36 @@ async def take(
     Raises:
         LuxusbError: of the stick. What has an entry by then keeps it.
     """
-    taker = _Taker(session, [_Stream(image, feeds.of(number)) for number, image in enumerate(images)], feeds, sequence)
-    return await taker.run()
+    streams = [_Stream(image, feeds.of(number)) for number, image in enumerate(images)]
+    return await _Taker(session, streams, feeds, sequence, instead).run()
+
+
+async def result(session: Session, order: StickOrder, lacking: Sequence[Lacking], written: int = 0) -> dict[str, Any]:
+    """What a worker answers whose order may have `streams`; `written` are bytes beside those of images."""
+    manifest, _menus = await session.look()
+    gone = {one.name for one in lacking}
+    written += sum(image.size for image in order.coming if image.name not in gone)
+    answer = await work.result(session, manifest, written)
+    if not order.streams:
+        return answer
+    told = [{"name": one.name, "error": one.reason.dbus_name, "message": one.reason.message} for one in lacking]
+    return {**answer, "lacking": told}
 
 
 class _Taker:
-    def __init__(self, session: Session, streams: list[_Stream], feeds: Feeds, sequence: Sequence[str]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        streams: list[_Stream],
+        feeds: Feeds,
+        sequence: Sequence[str],
+        instead: Mapping[str, str],
+    ) -> None:
         self._session = session
         self._open = streams
         self._feeds = feeds
         self._sequence = tuple(sequence)
+        self._instead = instead
         self._lacking: list[Lacking] = []
         self._there: list[_Stream] = []
         """Those that have their entries."""
@@ -166,12 +194,12 @@ class _Taker:
             await in_thread((await room.allocate(stream.path, stream.image.size)).close)
         # only on the medium it can be seen where the bytes will lie
         await room.checkpoint()
-        places = await in_thread(self._session.on_medium, self._places)
+        rooms = await in_thread(self._session.on_medium, self._rooms)
         for stream in self._open:
-            stream.parts = places[stream.path]
+            stream.parts = rooms[stream.path]
         self._session.after_step("streams-set-aside")
 
-    def _places(self, filesystem: DataFilesystem) -> dict[str, tuple[Piece, ...]]:
+    def _rooms(self, filesystem: DataFilesystem) -> dict[str, tuple[Piece, ...]]:
         return {
             stream.path: tuple(pieces(filesystem.extents(stream.path), filesystem.block_size, stream.image.size))
             for stream in self._open
@@ -239,12 +267,12 @@ class _Taker:
             end = max(begin, end // ALIGNMENT * ALIGNMENT)
         base = self._session.layout.partition(PartitionRole.DATA).start
         parts = _within(stream.parts, begin, end)
-        places = copying.chunks(parts)
+        chunks = copying.chunks(parts)
 
         def look(data: memoryview) -> None:
             at = stream.proven.position
             stream.proven.update(data)
-            place, _count = next(places)
+            place, _count = next(chunks)
             if place is not None:
                 first = base + place
                 for sample in samples(data, first):
@@ -338,19 +366,24 @@ class _Taker:
         if not streams:
             return
         await session.room.checkpoint()
-        places = await in_thread(session.on_medium, self._places)
+        rooms = await in_thread(session.on_medium, self._rooms)
         for stream in streams:
-            if rows(places[stream.path]) != rows(stream.parts):
+            if rows(rooms[stream.path]) != rows(stream.parts):
                 raise DeviceFailingError(f"{stream.image.name} lies elsewhere on the medium than it was written")
         added = [*(stream.feed.whole[0] for stream in streams), *self._beside.values()]
         manifest, _menus = await session.look()
-        await session.publish(added)
-        self._beside.clear()
         now = int(time.time())
         new = tuple(dataclasses.replace(one.image, added=one.image.added or now) for one in added)
-        images = in_sequence((*manifest.images, *new), self._sequence)
+        taking = {self._instead[image.name]: image for image in new if image.name in self._instead}
+        behind = [image for image in new if image.name not in self._instead]
+        images = places.in_sequence(places.put(manifest.images, taking, behind), self._sequence)
+        stale = beside.unneeded(images) if taking else ()
+        going = (*taking, *stale)
+        await session.publish(added, going)
+        self._beside.clear()
+        images = tuple(image for image in images if image.name not in stale)
         await work.commit(session, dataclasses.replace(manifest, images=images), new)
-        await session.settle()
+        await session.settle(going)
         for stream in streams:
             self._open.remove(stream)
             self._there.append(stream)
@@ -385,18 +418,6 @@ class _Taker:
             # the note stands in the job's history, which images that take turns would fill
             self._session.progress.stage(stage, note if stage == "write-image" else "")
             self._stage = (stage, note)
-
-
-def in_sequence(images: Sequence[ManifestImage], sequence: Sequence[str]) -> tuple[ManifestImage, ...]:
-    """Images in the order of a menu: those without a place in `sequence` first, files that only start others last."""
-    places = {name: number for number, name in enumerate(sequence)}
-    last = len(places)
-    return tuple(sorted(images, key=lambda image: last if beside.is_beside(image) else places.get(image.name, -1)))
-
-
-def coming(manifest: Manifest, images: Sequence[ManifestImage], sequence: Sequence[str]) -> bytes:
-    """The manifest that a stick is to have which is being made of `images`, for `planned`."""
-    return manifests.encode(dataclasses.replace(manifest, images=in_sequence(images, sequence)))
 
 
 def _partial(source: SourceImage) -> str:

@@ -1,7 +1,7 @@
 """Newer images in the places of older ones: the work of the stick worker for an update.
 
-Beside each other, where there is room for both: the one commit that names the new images takes the old ones out, so
-that the stick starts the old images or the new ones wherever it is cut. Without that room the old ones go first, which
+Beside each other, where there is room for both: the one commit that names new images takes the old ones out, so that
+the stick starts the old image or the new one wherever it is cut. Without that room the old ones go first, which
 only a user can decide: a stick that is cut then has neither, and its menu says so.
 """
 
@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from luxusbd.errors import (
@@ -23,59 +23,46 @@ from luxusbd.errors import (
     VerificationError,
     from_name,
 )
-from luxusbd.stick import beside, layout, persistence, work
+from luxusbd.stick import beside, layout, places, streaming, work
 from luxusbd.stick.blockio import CHUNK, in_thread
+from luxusbd.stick.feeds import Feeds
 from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage, StickOrder
 from luxusbd.stick.progress import Progress
 from luxusbd.stick.session import AfterStep, Session
 from luxusbd.text import size_text
 
-_OF_THE_NEW = (
-    "name",
-    "title",
-    "sha256",
-    "size",
-    "source",
-    "recipe",
-    "family",
-    "version",
-    "architecture",
-    "volume_id",
-    "iso_uuid",
-    "added",
-    "entries",
-    "trust",
-    "partition",
-    "persistence",
-)
-"""Fields that say what an image is. The others are what a user wants of the place that it has, and stay."""
 
+async def update(order: StickOrder, progress: Progress, after_step: AfterStep, feeds: Feeds) -> dict[str, Any]:
+    """Write images beside those whose places they take, let a commit put them there, then remove the old ones.
 
-async def update(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
-    """Write images beside those whose places they take, let one commit put them there, then remove the old ones.
+    Those that are here have one commit together; each that is still being downloaded has its own once it is whole.
 
     Raises:
         LuxusbError: as for `writer.execute`; `NotEnoughSpaceError` when there is no room for both.
     """
     _check_pairs(order)
-    size = sum(source.image.size for source in order.add)
-    progress.expect(2 * size)
+    progress.expect(2 * sum(image.size for image in order.coming))
     async with work.existing(order, progress, after_step) as session:
         manifest, _menus = await session.look()
-        order = dataclasses.replace(order, add=beside.to_write(manifest, order.add))
-        _check_order(manifest, order, beside=True)
-        if (needed := _needed(manifest, order)) > (free := await session.free_bytes()):
+        here = dataclasses.replace(order, add=beside.to_write(manifest, order.add))
+        _check_order(manifest, here, beside=True)
+        if (needed := _needed(manifest, here)) > (free := await session.free_bytes()):
             raise NotEnoughSpaceError(
                 f"the new images need {size_text(needed)} beside the old ones and the stick has {size_text(free)} left;"
                 " update one at a time, or remove an image first"
             )
-        await session.add(order.add)
-        stale = beside.unneeded(_in_places(manifest.images, order))
-        going = (*order.remove, *stale)
-        await session.publish(order.add, going)
-        manifest = await _put_in_place(session, manifest.images, order, stale)
-        await _remove(session, going)
-        return await work.result(session, manifest, size)
+        count = len(order.remove) - len(order.streams)
+        here = dataclasses.replace(here, remove=order.remove[:count])
+        if here.add:
+            await session.add(here.add)
+            stale = beside.unneeded(_in_places(manifest.images, here))
+            going = (*here.remove, *stale)
+            await session.publish(here.add, going)
+            await _put_in_place(session, manifest.images, here, stale)
+            await session.settle(going)
+        instead = {image.name: old for image, old in zip(order.streams, order.remove[count:], strict=True)}
+        lacking = await streaming.take(session, order.streams, feeds, instead=instead)
+        return await streaming.result(session, order, lacking)
 
 
 async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) -> dict[str, Any]:
@@ -109,7 +96,7 @@ async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) 
         await session.announce(order.remove)
         kept = tuple(image for image in manifest.images if image.name not in order.remove)
         await work.commit(session, dataclasses.replace(manifest, images=kept))
-        await _remove(session, order.remove)
+        await session.settle(order.remove)
         # the room of what was removed is there only once that is on the medium
         await session.room.checkpoint()
         after_step("old-images-gone")
@@ -118,7 +105,7 @@ async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) 
             stale = beside.unneeded(_in_places(manifest.images, order))
             await session.publish(order.add, stale)
             manifest = await _put_in_place(session, manifest.images, order, stale)
-            await _remove(session, stale)
+            await session.settle(stale)
         except LuxusbError as error:
             raise from_name(
                 error.dbus_name,
@@ -130,23 +117,16 @@ async def replace(order: StickOrder, progress: Progress, after_step: AfterStep) 
 
 def _needed(manifest: Manifest, order: StickOrder) -> int:
     """Bytes that the new images take on the data partition."""
-    here = [source.image.size for source in order.add if source.image.partition is PartitionRole.DATA]
+    here = [image.size for image in order.coming if image.partition is PartitionRole.DATA]
     return layout.bytes_needed(here, manifest.options.filesystem) - layout.RESERVE // 2
-
-
-def _pairs(order: StickOrder) -> Mapping[str, SourceImage]:
-    new = [source for source in order.add if not beside.is_beside(source.image)]
-    return dict(zip(order.remove, new, strict=True))
 
 
 def _in_places(images: Sequence[ManifestImage], order: StickOrder, now: int = 0) -> tuple[ManifestImage, ...]:
     """What the stick holds with the new images in the places of the old ones, and the files that start them behind."""
-    new = {name: dataclasses.replace(one.image, added=one.image.added or now) for name, one in _pairs(order).items()}
-    listed = [_in_place_of(image, new[image.name]) if image.name in new else image for image in images]
-    listed += [
-        dataclasses.replace(one.image, added=one.image.added or now) for one in order.add if beside.is_beside(one.image)
-    ]
-    return tuple(listed)
+    added = [dataclasses.replace(one.image, added=one.image.added or now) for one in order.add]
+    new = [image for image in added if not beside.is_beside(image)]
+    behind = [image for image in added if beside.is_beside(image)]
+    return places.put(images, dict(zip(order.remove, new, strict=True)), behind)
 
 
 async def _put_in_place(
@@ -158,18 +138,6 @@ async def _put_in_place(
     added = tuple(image for image in listed if image.name in new)
     current, _menus = await session.look()
     return await work.commit(session, dataclasses.replace(current, images=listed), added)
-
-
-def _in_place_of(old: ManifestImage, new: ManifestImage) -> ManifestImage:
-    listed = dataclasses.replace(old, **{name: getattr(new, name) for name in _OF_THE_NEW})
-    return persistence.going_on(old, listed)
-
-
-async def _remove(session: Session, names: Sequence[str]) -> None:
-    for name in names:
-        await session.room.remove(f"/iso/{name}")
-        session.after_step(f"image-removed {name}")
-    await session.settle()
 
 
 async def _check_source(source: SourceImage, progress: Progress) -> None:
@@ -192,7 +160,7 @@ async def _check_source(source: SourceImage, progress: Progress) -> None:
 
 
 def _check_pairs(order: StickOrder) -> None:
-    if not order.add or sum(not beside.is_beside(one.image) for one in order.add) != len(order.remove):
+    if not order.coming or sum(not beside.is_beside(image) for image in order.coming) != len(order.remove):
         raise InvalidArgumentError("an update needs a new image for every old one")
     if len(set(order.remove)) != len(order.remove):
         raise InvalidArgumentError("an image cannot be updated twice at once")
@@ -205,8 +173,8 @@ def _check_order(manifest: Manifest, order: StickOrder, *, beside: bool) -> None
             raise ImageNotFoundError(f"the stick has no image {name}; it has {', '.join(there) or 'none'}")
     hashes = {image.sha256: image.name for image in manifest.images}
     taken = {name.lower() for name in there if beside or name not in order.remove}
-    for source in order.add:
-        if source.image.sha256 in hashes:
-            raise AlreadyExistsError(f"{source.image.name} is on the stick already, as {hashes[source.image.sha256]}")
-        if source.image.name.lower() in taken:
-            raise AlreadyExistsError(f"the stick has another image called {source.image.name}")
+    for image in order.coming:
+        if image.sha256 in hashes:
+            raise AlreadyExistsError(f"{image.name} is on the stick already, as {hashes[image.sha256]}")
+        if image.name.lower() in taken:
+            raise AlreadyExistsError(f"the stick has another image called {image.name}")

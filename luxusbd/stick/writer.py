@@ -34,6 +34,7 @@ from luxusbd.stick import (
     partition,
     persistence,
     persisting,
+    places,
     planned,
     rawwrite,
     reader,
@@ -99,7 +100,7 @@ async def execute(
             case StickOperation.REMOVE:
                 return await _remove(order, progress, after_step)
             case StickOperation.UPDATE:
-                return await updating.update(order, progress, after_step)
+                return await updating.update(order, progress, after_step, feeds)
             case StickOperation.REPLACE:
                 return await updating.replace(order, progress, after_step)
             case StickOperation.REFRESH:
@@ -144,7 +145,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep, 
             f"the images for the companion partition need {size_text(layout.bytes_needed(guests))} and it has room for"
             f" {size_text(layout.companion_capacity(table))}; make it bigger"
         )
-    here = [image.size for image in _coming(order) if image.partition is PartitionRole.DATA]
+    here = [image.size for image in order.coming if image.partition is PartitionRole.DATA]
     needed = layout.bytes_needed(here, kind)
     if needed > (capacity := layout.capacity(table, kind)):
         raise NotEnoughSpaceError(
@@ -165,7 +166,7 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep, 
     )
     if order.probe is Probe.QUICK and order.node:
         await wholedisk.check_genuine(order, progress)
-    progress.expect(progress.done + 2 * files.size + 2 * sum(image.size for image in _coming(order)))
+    progress.expect(progress.done + 2 * files.size + 2 * sum(image.size for image in order.coming))
     progress.stage("partition")
     with target.exclusive(order):
         await partition.write_table(order.fd, table, str(uuid.uuid4()))
@@ -199,8 +200,8 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep, 
     async with work.session(order, table, progress, after_step, make=manifest) as session:
         await session.room.make_directory("/iso", mode=IMAGES_MODE)
         await session.room.make_directory("/luxusb")
-        if images := _coming(order):
-            await session.room.write_small(planned.PATH, streaming.coming(manifest, images, order.sequence))
+        if images := order.coming:
+            await session.room.write_small(planned.PATH, places.coming(manifest, images, order.sequence))
         # a stick that is cut from here on boots, and says that it holds no images
         await session.commit(manifest, menu.menu_path(manifest.generation))
         await in_thread(making.unmark, order.fd, table)
@@ -210,13 +211,13 @@ async def _create(order: StickOrder, progress: Progress, after_step: AfterStep, 
         if images:
             await session.room.remove(planned.PATH)
             manifest = await persisting.apply(session, order)
-        return await _result(session, order, lacking, files.size)
+        return await streaming.result(session, order, lacking, files.size)
 
 
 async def _add(order: StickOrder, progress: Progress, after_step: AfterStep, feeds: Feeds) -> dict[str, Any]:
-    if not _coming(order):
+    if not order.coming:
         raise InvalidArgumentError("no images were named to add")
-    progress.expect(2 * sum(image.size for image in _coming(order)))
+    progress.expect(2 * sum(image.size for image in order.coming))
     async with work.existing(order, progress, after_step) as session:
         if order.add:
             await _add_images(session, order.add)
@@ -226,25 +227,7 @@ async def _add(order: StickOrder, progress: Progress, after_step: AfterStep, fee
             await _check_room(session, manifest, order.streams)
         lacking = await streaming.take(session, order.streams, feeds, order.sequence)
         await persisting.apply(session, order)
-        return await _result(session, order, lacking)
-
-
-async def _result(
-    session: Session, order: StickOrder, lacking: Sequence[streaming.Lacking], written: int = 0
-) -> dict[str, Any]:
-    manifest, _menus = await session.look()
-    gone = {one.name for one in lacking}
-    written += sum(image.size for image in _coming(order) if image.name not in gone)
-    answer = await work.result(session, manifest, written)
-    if not order.streams:
-        return answer
-    told = [{"name": one.name, "error": one.reason.dbus_name, "message": one.reason.message} for one in lacking]
-    return {**answer, "lacking": told}
-
-
-def _coming(order: StickOrder) -> tuple[ManifestImage, ...]:
-    """All images that the order brings."""
-    return (*(source.image for source in order.add), *order.streams)
+        return await streaming.result(session, order, lacking)
 
 
 async def _add_images(session: Session, sources: Sequence[SourceImage]) -> Manifest:
@@ -285,10 +268,7 @@ async def _remove(order: StickOrder, progress: Progress, after_step: AfterStep) 
         kept = tuple(image for image in kept if image.name not in going)
         gone = [each.kept for each in manifest.images if each.name in order.remove and each.kept is not None]
         manifest = await work.commit(session, dataclasses.replace(manifest, images=kept))
-        for name in going:
-            await session.room.remove(f"/iso/{name}")
-            after_step(f"image-removed {name}")
-        await session.settle()
+        await session.settle(going)
         for changes in gone:
             await persisting.remove(session, changes)
         await session.room.checkpoint()

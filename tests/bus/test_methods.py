@@ -253,6 +253,8 @@ async def test_an_update_takes_its_options(client: Client, engine: FakeEngine) -
     ):
         await client.call("UpdateStick", "oa{sv}", DEVICE, {flag: Variant("b", True)})
         assert engine.calls[-1] == ("update_stick", IDENTITY, wishes)
+    await client.call("UpdateStick", "oa{sv}", DEVICE, {"keep_images": Variant("b", False)})
+    assert engine.calls[-1] == ("update_stick", IDENTITY, UpdateWishes(keep=False))
     await client.call("UpdateStick", "oa{sv}", DEVICE, {"images": Variant("as", ["a.iso", "image:0"])})
     assert engine.calls[-1] == ("update_stick", IDENTITY, UpdateWishes(("a.iso", "image:0")))
 

@@ -94,6 +94,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "same_series": "b",
         "less_trust": "b",
         "replace": "b",
+        "keep_images": "b",
     },
     "RescanStick": {"thorough": "b"},
     "AdoptStick": {"dry_run": "b"},

@@ -88,6 +88,8 @@ def test_an_update_and_its_options(luxusb: Run, daemon: FakeDaemon) -> None:
         "same_series": True,
         "less_trust": True,
     }
+    assert luxusb("update", "--device", "sdc", "--no-keep").code == 0
+    assert asked(daemon) == {"keep_images": False}
     assert luxusb("update", "--device", "sdc", "--json").code == 0
     assert "started" in luxusb("update", "--device", "sdc", "--no-wait").out
     unknown = luxusb("update", "--device", "sdc", "debina.iso")

@@ -126,12 +126,13 @@ async def test_what_came_is_on_the_stick_when_another_image_does_not_come(
     assert sticks.names(target.file) == ["beta.iso", "large.iso"]
 
 
+@pytest.mark.parametrize("references", [["distro:large"], ["distro:beta", "distro:large"]], ids=len)
 async def test_an_image_that_no_mirror_has_is_refused_before_anything_is_erased(
-    caller: Caller, stick: Path, mirror: Mirror, other: Mirror
+    caller: Caller, stick: Path, mirror: Mirror, other: Mirror, references: list[str]
 ) -> None:
     del mirror.files["large.iso"], other.files["large.iso"]
     before = stick.stat().st_blocks
-    job = await caller.failed(await begin(caller, Target(stick), ["distro:beta", "distro:large"]))
+    job = await caller.failed(await begin(caller, Target(stick), references))
     assert "large.iso" in job.error_message
     assert stick.stat().st_blocks == before
 

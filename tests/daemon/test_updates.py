@@ -14,7 +14,7 @@ import pytest
 from luxusb_cli.calls import Work
 from luxusb_cli.connection import Typed
 from luxusb_cli.errors import DaemonError
-from luxusb_cli.model import JobInfo
+from luxusb_cli.model import JobInfo, JobState
 from luxusb_cli.wire import wire_of
 
 from tests.daemon import sticks
@@ -232,6 +232,45 @@ async def test_a_download_that_fails_leaves_the_stick_alone(
     everywhere.files[path.name] = path
     await updated(caller, device)
     assert sticks.check(stick) == {"alpha-2.iso": newer.alpha.sha256}
+
+
+async def test_an_image_is_written_while_it_comes(
+    caller: Caller, target: Target, catalogue: Path, everywhere: Mirror, images: Images, newer: Newer, daemon: Daemon
+) -> None:
+    await caller.created([await target.device(caller)], ["distro:alpha@1.0", "distro:beta"])
+    await daemon.stop()
+    write(catalogue, everywhere, images, [("alpha", "2.0", newer.large), ("beta", "1.1", newer.beta)])
+    await daemon.start()
+    async with Caller.connect(daemon.address) as again:
+        device = await target.device(again)
+        everywhere.rate = 2 * MIB
+        path = await start(again, device)
+        await again.stage(path, "download", "write-image")
+        large = next(job for job in await again.client.jobs() if job.parent == path and "Alpha" in job.details.title)
+        assert (large.state, large.bytes_done < newer.large.size) == (JobState.RUNNING, True)
+        await again.until(lambda _heard: sticks.names(target.file) == ["alpha.iso", "beta-2.iso"] or None)
+        await again.client.cancel(large.path)
+        everywhere.rate = 0
+        job = await again.failed(path)
+        for word in ("large-2.iso", "cancelled", "starts alpha.iso, beta-2.iso", "luxusb update"):
+            assert word in job.error_message
+        assert sticks.check(target.file) == {"alpha.iso": images.alpha.sha256, "beta-2.iso": newer.beta.sha256}
+        await updated(again, device)
+        assert sticks.check(target.file) == {"large-2.iso": newer.large.sha256, "beta-2.iso": newer.beta.sha256}
+        assert sticks.names(target.file) == ["large-2.iso", "beta-2.iso"]
+
+
+async def test_an_image_that_is_not_kept(caller: Caller, stick: Path, images: Images, newer: Newer) -> None:
+    device = await caller.target(stick)
+    await caller.created([device], ["distro:alpha@1.0", "distro:beta"])
+    kept = [image.reference for image in await caller.client.images()]
+    for contrary in ("one_at_a_time", "replace"):
+        error = await refused(caller, device, keep_images=False, **{contrary: True})
+        assert error.name == ERROR + "InvalidArgument"
+        assert contrary in error.why
+    await updated(caller, device, keep_images=False)
+    assert sticks.check(stick) == {"alpha-2.iso": newer.alpha.sha256, "beta.iso": images.beta.sha256}
+    assert [image.reference for image in await caller.client.images()] == kept
 
 
 async def test_there_is_no_room_for_both(

@@ -130,6 +130,16 @@ async def test_one_lane_has_so_many_slots_and_priority_counts(make: Callable[...
     await queue.close()
 
 
+async def test_a_job_that_begins_in_a_moment_does_not_wait(make: Callable[..., JobQueue]) -> None:
+    queue, first, second = make(), Work(), Work()
+    begins, waits = await submit(queue, first), await submit(queue, second)
+    assert [queue.waits(job.id) for job in (begins, waits)] == [False, True]
+    first.go.set()
+    await second.started.wait()
+    assert not queue.waits(waits.id)
+    await queue.close()
+
+
 async def test_pause_ends_the_task_and_resume_runs_it_again(make: Callable[..., JobQueue]) -> None:
     queue, work = make(), Work()
     job = await submit(queue, work)

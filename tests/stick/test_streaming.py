@@ -15,7 +15,7 @@ import pytest
 
 from luxusbd.errors import CancelledError, LuxusbError, NetworkError, NotEnoughSpaceError, VerificationError
 from luxusbd.images.startfile import FAMILY
-from luxusbd.stick import mounted, reader, streaming, writer
+from luxusbd.stick import mounted, places, reader, writer
 from luxusbd.stick.feeds import Feed, FeedNews, Feeds, news_from_json, news_to_json
 from luxusbd.stick.model import MIB, ManifestImage, SourceImage, StickOperation, StickOptions
 from luxusbd.stick.trail import Trail
@@ -94,7 +94,11 @@ class Bench:
         return self.coming[-1]
 
     async def do(
-        self, operation: StickOperation = StickOperation.CREATE, kind: str = "ext4", add: tuple[SourceImage, ...] = ()
+        self,
+        operation: StickOperation = StickOperation.CREATE,
+        kind: str = "ext4",
+        add: tuple[SourceImage, ...] = (),
+        remove: tuple[str, ...] = (),
     ) -> dict[str, Any]:
         names = [image.name for image in self.coming]
         order = helpers.order(
@@ -103,6 +107,7 @@ class Bench:
             node=self.node,
             options=StickOptions(filesystem=kind),
             add=add,
+            remove=remove,
             streams=tuple(image.early for image in self.coming),
             sequence=(*names, *(source.image.name for source in add)),
         )
@@ -137,7 +142,7 @@ class Bench:
             os.close(image.fd)
 
 
-def _ignored(_result: object) -> None:
+def ignored(_result: object) -> None:
     """For a lambda that is a hook."""
 
 
@@ -185,8 +190,8 @@ def test_a_feed_remembers_the_lowest_way_back_until_it_was_taken() -> None:
 
 def test_the_menu_has_the_order_of_the_plan_whatever_comes_first() -> None:
     a, b, c, old = (helpers.image(name) for name in ("a.iso", "b.iso", "c.iso", "old.iso"))
-    assert streaming.in_sequence((old, c, a), ("a.iso", "b.iso", "c.iso")) == (old, a, c)
-    assert streaming.in_sequence((old, c, a, b), ("a.iso", "b.iso", "c.iso")) == (old, a, b, c)
+    assert places.in_sequence((old, c, a), ("a.iso", "b.iso", "c.iso")) == (old, a, c)
+    assert places.in_sequence((old, c, a, b), ("a.iso", "b.iso", "c.iso")) == (old, a, b, c)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "exfat", "fat32"])
@@ -340,7 +345,7 @@ async def test_a_cancelled_job_leaves_the_stick_as_it_was(bench: Bench) -> None:
     one = bench.image("one.iso")
     one.grow(bench.feeds, 0, 5 * MIB)
     task = asyncio.ensure_future(bench.do(StickOperation.ADD))
-    bench.hooks["streamed one.iso"] = lambda: _ignored(task.cancel())
+    bench.hooks["streamed one.iso"] = lambda: ignored(task.cancel())
     with pytest.raises(asyncio.CancelledError):
         await task
     bench.check("old.iso")

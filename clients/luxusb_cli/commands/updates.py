@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--replace-first", is_flag=True, help="Where there is no room for both, remove an image before writing the new one."
 )
+@click.option("--no-keep", is_flag=True, help="Do not keep what is downloaded on this machine, which needs less room.")
 @consent_options
 @job_options
 @json_option
@@ -52,6 +53,7 @@ def update(
     same_series: bool,
     less_trust: bool,
     replace_first: bool,
+    no_keep: bool,
     yes: bool,
     device_ids: Sequence[str],
     options: JobOptions,
@@ -59,8 +61,9 @@ def update(
     """Replace the images of a stick, or every IMAGE on it, by newer releases, where there are some.
 
     IMAGE is a file name on the stick, a reference, or the first digits of a hash. A new image is written beside the old
-    one, which goes only when the menu has the new one; `--replace-first` is asked about, since a stick that is pulled
-    at the wrong moment is then without the image.
+    one while it is downloaded; the old one goes only when the menu has the new one. `--replace-first` is asked about,
+    since a stick that is pulled at the wrong moment is then without the image. With it and with `--one-at-a-time`
+    everything is downloaded first.
 
     \b
     Examples:
@@ -89,6 +92,8 @@ def update(
             asked: dict[str, dict[str, Typed]] = {}
             for target in targets:
                 wishes = asked[target.name] = {name: Typed("b", True) for name, given in flags.items() if given}
+                if no_keep:
+                    wishes["keep_images"] = Typed("b", False)
                 if image_names:
                     found = find_stick_images(await client.contents(target.device.path), image_names)
                     wishes["images"] = Typed("as", [image.name for image in found])
