@@ -14,28 +14,47 @@ log = logging.getLogger(__name__)
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def detach(number: int, sysfs: Path = Path("/sys")) -> bool:
-    """Switch off the USB device that a disk is, or where that has other disks, forget the disk alone.
+def switch_off(number: int, sysfs: Path = Path("/sys")) -> bool:
+    """Switch off the USB device that a disk is.
 
-    The USB device goes by its attribute `remove` (usb_remove_store() in drivers/usb/core/sysfs.c), which also disables
-    its port, so that it comes back when it is plugged in again; a disk by `delete` (sdev_store_delete() in
-    drivers/scsi/scsi_sysfs.c).
+    It goes by its attribute `remove` (usb_remove_store() in drivers/usb/core/sysfs.c), which also disables its port, so
+    that it comes back when it is plugged in again.
 
     Args:
         number: device number of the whole disk, as `st_rdev` has it.
         sysfs: where sysfs is.
 
     Returns:
-        False where nothing was done: it is no such disk (a memory card in a slot of its own, a loop device), or this
+        False where nothing was done: it is no USB device, or that has other disks, such as a reader of several cards;
+        or this process may not write there.
+
+    Raises:
+        DeviceError: the kernel refuses.
+    """
+    disk = _disk(number, sysfs)
+    usb = next((above for above in disk.parents if (above / "idVendor").exists() and (above / "remove").exists()), None)
+    return usb is not None and _disks_below(usb) == {disk.name} and _write(usb / "remove")
+
+
+def forget(number: int, sysfs: Path = Path("/sys")) -> bool:
+    """Let the kernel forget a disk, by `delete` (sdev_store_delete() in drivers/scsi/scsi_sysfs.c).
+
+    Returns:
+        False where nothing was done: it is no SCSI disk (a memory card in a slot of its own, a loop device), or this
         process may not write there.
 
     Raises:
         DeviceError: the kernel refuses.
     """
-    disk = (sysfs / "dev/block" / f"{os.major(number)}:{os.minor(number)}").resolve()
-    attribute = _attribute(disk)
-    if attribute is None:
-        return False
+    attribute = _disk(number, sysfs) / "device/delete"
+    return attribute.exists() and _write(attribute)
+
+
+def _disk(number: int, sysfs: Path) -> Path:
+    return (sysfs / "dev/block" / f"{os.major(number)}:{os.minor(number)}").resolve()
+
+
+def _write(attribute: Path) -> bool:
     try:
         attribute.write_text("1\n")
     except OSError as error:
@@ -44,14 +63,6 @@ def detach(number: int, sysfs: Path = Path("/sys")) -> bool:
             return False
         raise DeviceError(f"the kernel does not let the disk go: {error.strerror}") from error
     return True
-
-
-def _attribute(disk: Path) -> Path | None:
-    usb = next((above for above in disk.parents if (above / "idVendor").exists() and (above / "remove").exists()), None)
-    if usb is not None and _disks_below(usb) == {disk.name}:
-        return usb / "remove"
-    alone = disk / "device/delete"
-    return alone if alone.exists() else None
 
 
 def _disks_below(usb: Path) -> set[str]:

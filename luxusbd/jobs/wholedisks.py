@@ -8,8 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from luxusbd.devices import scsi
-from luxusbd.devices.detach import detach
+from luxusbd.devices import detach, scsi
 from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import NotSupportedError
 from luxusbd.jobs.devicejobs import DeviceJobs
@@ -114,8 +113,11 @@ class WholeDisks:
             await asyncio.to_thread(scsi.stop_unit, fd)
         finally:
             os.close(fd)
+        if await asyncio.to_thread(detach.switch_off, number):
+            return
+        # the slot of a reader that has given up its card stays for the next one
         if not await asyncio.to_thread(scsi.look_for_medium, view.device.node):
             return
-        if not await asyncio.to_thread(detach, number):
+        if not await asyncio.to_thread(detach.forget, number):
             # one that has no motor and nothing to eject is done with all the same: nothing is held back
             log.info("%s is still there; it may be pulled out", name_of(view))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from luxusbd.devices.detach import detach
+from luxusbd.devices.detach import forget, switch_off
 
 NUMBER = os.makedev(8, 16)
 
@@ -34,7 +34,7 @@ class Tree:
 def test_a_stick_is_switched_off_as_the_usb_device_that_it_is(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     device = tree.disk("sdb", NUMBER)
-    assert detach(NUMBER, tmp_path)
+    assert switch_off(NUMBER, tmp_path)
     assert (tree.usb / "remove").read_text() == "1\n"
     assert not (device / "delete").read_text()
 
@@ -42,7 +42,8 @@ def test_a_stick_is_switched_off_as_the_usb_device_that_it_is(tmp_path: Path) ->
 def test_another_disk_of_the_same_reader_stays(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     device, other = tree.disk("sdb", NUMBER), tree.disk("sdc", os.makedev(8, 32), lun=1)
-    assert detach(NUMBER, tmp_path)
+    assert not switch_off(NUMBER, tmp_path)
+    assert forget(NUMBER, tmp_path)
     assert not (tree.usb / "remove").read_text()
     assert (device / "delete").read_text() == "1\n"
     assert not (other / "delete").read_text()
@@ -52,4 +53,5 @@ def test_what_has_neither_stays(tmp_path: Path) -> None:
     (tmp_path / "dev/block").mkdir(parents=True)
     (tmp_path / "devices/mmc0/block/mmcblk0").mkdir(parents=True)
     (tmp_path / "dev/block/8:16").symlink_to(tmp_path / "devices/mmc0/block/mmcblk0")
-    assert not detach(NUMBER, tmp_path)
+    assert not switch_off(NUMBER, tmp_path)
+    assert not forget(NUMBER, tmp_path)
