@@ -176,6 +176,22 @@ def test_clients_know_the_daemon_by_its_bus(client: str) -> None:
     assert [text for item in found if (text := client_violation(item))] == []
 
 
+def test_the_app_says_which_version_of_each_library_it_wants() -> None:
+    """PyGObject takes any version of one that is imported before it was said, and warns; GLib's own come with it."""
+    import gi
+    import luxusb_gtk  # noqa: F401
+
+    wanted = {
+        alias.name
+        for path in (ROOT / "clients/luxusb_gtk").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path)))
+        if isinstance(node, ast.ImportFrom) and node.module == "gi.repository"
+        for alias in node.names
+    }
+    assert {"Gtk", "Gdk"} <= wanted
+    assert {name for name in wanted - {"GLib", "GObject", "Gio"} if gi.get_required_version(name) is None} == set()
+
+
 @pytest.mark.parametrize(
     ("module", "target"),
     [

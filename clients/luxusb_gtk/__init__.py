@@ -2,6 +2,13 @@
 
 import gi
 
-gi.require_version("Gtk", "4.0")
-gi.require_version("Adw", "1")
-gi.require_version("Graphene", "1.0")
+# each that a module of the app imports: any of them may be the first
+for _namespace, _version in (
+    ("Adw", "1"),
+    ("Gdk", "4.0"),
+    ("GdkPixbuf", "2.0"),
+    ("Graphene", "1.0"),
+    ("Gtk", "4.0"),
+    ("Pango", "1.0"),
+):
+    gi.require_version(_namespace, _version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -176,6 +177,21 @@ class Daemon:
     async def kill(self) -> None:
         """SIGKILL to the core alone; returns when all the others have followed it by themselves."""
         assert await self.stop(signal.SIGKILL) == -signal.SIGKILL
+
+    def kill_children(self, module: str) -> bool:
+        """SIGKILL to what runs this module, and to nothing that it started: that has to follow by itself.
+
+        What one of them has forked leads a group of its own before it has become its program, is among these for that
+        moment, and may have followed already.
+
+        Returns:
+            Whether there were any.
+        """
+        pids = self.pids(module)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(pids)
 
     async def ended(self) -> int:
         """Wait for the end of the core and of every process that came of it; the core's exit status.

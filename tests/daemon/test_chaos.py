@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import os
 import random
-import signal
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -72,20 +71,11 @@ def cases(works: list[str], victims: list[str]) -> list[Case]:
     return [Case(work, victim, number) for work in works for victim in victims for number in range(ROUNDS)]
 
 
-def kill(daemon: Daemon, module: str) -> bool:
-    """Kill the children of this kind, and nothing that they started: that has to follow by itself."""
-    pids = daemon.pids(module)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return bool(pids)
-
-
 async def strike(daemon: Daemon, caller: Caller, case: Case, path: str) -> JobInfo:
     """Kill the victim in the middle of the job at `path`; the job's end, after a restart where the core was hit."""
     await asyncio.sleep(case.delay)
     if case.victim != "core":
-        kill(daemon, TRANSFER if case.victim == "transfer" else WORKER)
+        daemon.kill_children(TRANSFER if case.victim == "transfer" else WORKER)
         return await caller.finished(path)
     await daemon.kill()
     check_no_mounts(daemon)

@@ -193,8 +193,7 @@ async def test_a_create_that_was_cut_is_shown_and_completed(
     plan = await caller.plan([device], WANTED)
     path = await caller.client.create(plan.token)
     await caller.stage(path, "read-back")
-    for pid in daemon.pids(WORKER):
-        os.kill(pid, 9)
+    assert daemon.kill_children(WORKER)
     failed = await caller.failed(path)
     assert failed.error_name == ERROR + "Interrupted"
     now = await caller.client.device(device)

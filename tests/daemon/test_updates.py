@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,8 +333,7 @@ async def test_a_worker_that_is_killed(
         await caller.created([device], ["distro:alpha@1.0"])
         path = await start(caller, device)
         await caller.stage(path, stage)
-        for pid in daemon.pids(WORKER):
-            os.kill(pid, signal.SIGKILL)
+        daemon.kill_children(WORKER)
         job = await caller.finished(path)
         flush(target)
         assert sticks.grub_images(target.file) in (old, new)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +69,7 @@ async def test_a_probe_that_is_killed(
         while (place / "liar/writes").stat().st_size < 40 * RECORD.size:
             await asyncio.sleep(0.01)
         if victim == "worker":
-            os.kill(daemon.pids(WORKER)[0], signal.SIGKILL)
+            assert daemon.kill_children(WORKER)
             failed = await caller.failed(path)
             assert "probe the disk again, and it is put back first" in failed.error_message
         else:

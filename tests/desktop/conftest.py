@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import luxusb_gtk  # noqa: F401 # which versions are meant, before any test asks for Gtk or Gdk
 import pytest
 
 from tests.daemon.conftest import (  # noqa: F401
