@@ -32,7 +32,7 @@ from luxusbd.stick.early import Sample, check_samples, differs, rows, samples
 from luxusbd.stick.feeds import Feed, Feeds
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.isofiles import PARTIAL, Piece, pieces
-from luxusbd.stick.model import ManifestImage, PartitionRole, SourceImage, StickOrder
+from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage, StickOrder
 from luxusbd.stick.room import Sink
 from luxusbd.stick.session import Session
 from luxusbd.stick.trail import Trail
@@ -372,22 +372,28 @@ class _Taker:
                 raise DeviceFailingError(f"{stream.image.name} lies elsewhere on the medium than it was written")
         added = [*(stream.feed.whole[0] for stream in streams), *self._beside.values()]
         manifest, _menus = await session.look()
-        now = int(time.time())
-        new = tuple(dataclasses.replace(one.image, added=one.image.added or now) for one in added)
-        taking = {self._instead[image.name]: image for image in new if image.name in self._instead}
-        behind = [image for image in new if image.name not in self._instead]
-        images = places.in_sequence(places.put(manifest.images, taking, behind), self._sequence)
-        stale = beside.unneeded(images) if taking else ()
-        going = (*taking, *stale)
+        coming = [one.image for one in added]
+        replaced = [self._instead[image.name] for image in coming if image.name in self._instead]
+        stale = beside.unneeded(self._listed_with(manifest, coming)) if replaced else ()
+        going = (*replaced, *stale)
         await session.publish(added, going)
         self._beside.clear()
-        images = tuple(image for image in images if image.name not in stale)
+        # a name is a change of its file too: one after `added` would have a rescan read the whole image
+        now = int(time.time())
+        new = tuple(dataclasses.replace(image, added=image.added or now) for image in coming)
+        images = tuple(image for image in self._listed_with(manifest, new) if image.name not in stale)
         await work.commit(session, dataclasses.replace(manifest, images=images), new)
         await session.settle(going)
         for stream in streams:
             self._open.remove(stream)
             self._there.append(stream)
             session.after_step(f"stream-finished {stream.image.name}")
+
+    def _listed_with(self, manifest: Manifest, new: Sequence[ManifestImage]) -> tuple[ManifestImage, ...]:
+        """The images of the stick with these at their places."""
+        taking = {self._instead[image.name]: image for image in new if image.name in self._instead}
+        behind = [image for image in new if image.name not in self._instead]
+        return places.in_sequence(places.put(manifest.images, taking, behind), self._sequence)
 
     async def _give_up(self, stream: _Stream, reason: LuxusbError) -> None:
         log.warning("%s does not get onto the stick: %s", stream.image.name, reason)

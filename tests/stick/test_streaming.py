@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from luxusbd.errors import CancelledError, LuxusbError, NetworkError, NotEnoughS
 from luxusbd.images.startfile import FAMILY
 from luxusbd.stick import mounted, places, reader, writer
 from luxusbd.stick.feeds import Feed, FeedNews, Feeds, news_from_json, news_to_json
+from luxusbd.stick.isofiles import list_files
 from luxusbd.stick.model import MIB, ManifestImage, SourceImage, StickOperation, StickOptions
 from luxusbd.stick.trail import Trail
 from tests.stick import helpers
@@ -384,9 +386,15 @@ async def test_on_a_disk(tmp_path: Path, kind: str) -> None:
             # the other one is in the middle of its file when this one gets its name, which unmounts the filesystem
             bench.hooks["streamed two.iso"] = lambda: one.finish(bench.feeds)
             bench.hooks["stream-finished one.iso"] = lambda: two.finish(bench.feeds)
+            # the names come in another second than all before them
+            bench.hooks["announced"] = lambda: time.sleep(1.1)
             made = await bench.do(kind=kind)
             assert made["lacking"] == []
             bench.check("one.iso", "two.iso")
+            filesystem = reader.open_stick(bench.fd, helpers.SIZE)
+            changed = {file.name: file.changed for file in list_files(filesystem)}
+            for image in reader.load_manifest(filesystem).images:
+                assert changed[image.name] <= image.added, "a rescan would take it for changed by hand, and read it all"
         finally:
             bench.close()
 
