@@ -267,6 +267,8 @@ class StickUpdateResult:
     bytes_needed_one_at_a_time: int
     bytes_needed_replacing: int
     free_bytes: int
+    kept_images: tuple[str, ...]
+    """Names of newer images that have to be kept on the daemon's machine, although that was not wanted."""
 
     @classmethod
     def from_wire(cls, wire: Wire) -> StickUpdateResult:
@@ -278,4 +280,5 @@ class StickUpdateResult:
             number(wire, "bytes_needed_one_at_a_time"),
             number(wire, "bytes_needed_replacing"),
             number(wire, "free_bytes"),
+            texts(wire, "kept_images"),
         )

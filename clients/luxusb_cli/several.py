@@ -12,6 +12,7 @@ from luxusb_cli.i18n import N_, _, ngettext
 from luxusb_cli.model import DeviceShare, JobInfo, JobState
 from luxusb_cli.render import say, table
 from luxusb_cli.runner import JobOptions, conclude, one_job, run_jobs, say_started
+from luxusb_cli.text import clean
 
 if TYPE_CHECKING:
     from luxusb_cli.calls import JobStart
@@ -211,10 +212,32 @@ async def jobs_on(
     start: Callable[[Target], JobStart],
     options: JobOptions,
     done: str,
+    *,
+    tell: Callable[[JobInfo], None] = lambda _job: None,
 ) -> ExitCode:
-    """Do the same on one disk or several, and say `done` of one, with its name in the place of {target}."""
+    """Do the same on one disk or several, and say `done` of one, with its name in the place of {target}.
+
+    What `tell` prints of a job that succeeded is the same for each.
+    """
     if len(targets) > 1:
-        await each_job(state, client, targets, start, options)
+        jobs = await each_job(state, client, targets, start, options)
+        if options.wait and not state.json:
+            tell(jobs[0])
         return ExitCode.DONE
     (target,) = targets
-    return await one_job(state, client, target, start(target), options, done.format(target=target.name))
+
+    def show(job: JobInfo) -> None:
+        tell(job)
+        say(done.format(target=target.name), "green")
+
+    return await one_job(state, client, target, start(target), options, show)
+
+
+def say_kept(names: Sequence[str]) -> None:
+    """Say which images had to be kept, or will have to be, although the user wanted none."""
+    if names:
+        them = ", ".join(map(clean, names))
+        say(
+            _("{names}: stays on this machine all the same; it cannot be checked otherwise.").format(names=them),
+            "yellow",
+        )

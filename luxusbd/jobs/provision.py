@@ -19,7 +19,7 @@ from luxusbd.jobs.startfiles import StartFiles
 from luxusbd.jobs.streams import Streams
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.views import Caller
-from luxusbd.jobs.wanted import Wanted
+from luxusbd.jobs.wanted import Wanted, kept_all_the_same, staying
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import ManifestImage
 
@@ -70,11 +70,13 @@ class Provision:
         """Fetch those of `images` that are not `streamed`, and begin the downloads of the others.
 
         `names` are the sticks, each of which has to be told of by `streams.taken_by` within the block. Without `keep`,
-        images of which that is possible do not stay on this machine.
+        images of which that is possible do not stay on this machine; the job's log names the others.
 
         Raises:
             LuxusbError: one of them did not come, or may not be written.
         """
+        for line in () if keep else kept_all_the_same(staying(images, companion=companion)):
+            context.note(line)
         async with self._arrivals.begun(context, caller, streamed, overall, kind, keep=keep) as coming:
             first = [image for image in images if image not in streamed]
             sources = await self._fetch(context, caller, first, overall, kind, companion=companion)

@@ -47,6 +47,7 @@ from luxusbd.jobs.wanted import (
     check_companion,
     fetched_sizes,
     room_for_changes,
+    staying,
 )
 from luxusbd.jobs.workshop import AGAIN, Workshop
 from luxusbd.stick import layout as stick_layout
@@ -144,7 +145,7 @@ class Sticks:
                 companion=view.companion,
             )
             async with supplied as supply, taken_by(supply.streams, identity.id):
-                return check_lacking(
+                made = check_lacking(
                     await self._workshop.work(
                         context,
                         identity,
@@ -155,6 +156,7 @@ class Sticks:
                         sequence=tuple(image.name for image in images),
                     )
                 )
+            return {**made, "kept_images": [] if keep else staying(images, companion=view.companion)}
 
         return await self._jobs.submit(
             Operation.ADD,

@@ -26,7 +26,7 @@ from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.streams import check_lacking
 from luxusbd.jobs.together import Overall
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
-from luxusbd.jobs.wanted import Wanted, arriving
+from luxusbd.jobs.wanted import Wanted, arriving, staying
 from luxusbd.jobs.workshop import Workshop
 from luxusbd.stick import beside
 from luxusbd.stick.layout import bytes_needed
@@ -161,6 +161,7 @@ class UpdatePlan:
             "bytes_needed_one_at_a_time": self.one_at_a_time,
             "bytes_needed_replacing": max(0, self.replacing),
             "free_bytes": self.view.free_bytes,
+            "kept_images": [] if self.wishes.keep else staying(self.images, companion=self.view.companion),
         }
 
 

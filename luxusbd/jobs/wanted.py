@@ -182,19 +182,27 @@ def passable(image: Wanted) -> bool:
 def passing_by(images: Sequence[Wanted], *, companion: bool) -> list[str]:
     """What is said of images that are not to be kept here; on which of two partitions each goes is known too late."""
     going = [image.name for image in images if not companion and passable(image)]
-    staying = [image.name for image in images if image.stored is None and image.name not in going]
     warnings = []
     if going:
         warnings.append(
             f"{', '.join(going)}: not kept on this machine; the disk is erased before all is there, what does not come"
             " is left out, and another stick needs the whole download again"
         )
-    if staying:
-        warnings.append(
-            f"{', '.join(staying)}: needs room on this machine all the same, since it cannot be checked without being"
-            " kept"
-        )
-    return warnings
+    return warnings + kept_all_the_same(staying(images, companion=companion))
+
+
+def staying(images: Sequence[Wanted], *, companion: bool) -> list[str]:
+    """Names of those that have to be kept here, although the others are not to be."""
+    return [image.name for image in images if image.stored is None and (companion or not passable(image))]
+
+
+def kept_all_the_same(names: Sequence[str]) -> list[str]:
+    """What is said of images that are `staying`."""
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)}: needs room on this machine all the same, since it cannot be checked without being kept"
+    ]
 
 
 def arriving(image: Wanted) -> bool:

@@ -58,6 +58,7 @@ class Handlers(Jobs):
         """Result of a takeover, also of a dry run."""
         self.rescanned: dict[str, Variant] = {}
         self.updated: dict[str, Variant] = {}
+        self.added: dict[str, Variant] = {}
         """Result of a rescan."""
         self.inspected: dict[str, Variant] = {}
         self.imported: dict[str, Variant] = {}
@@ -242,7 +243,7 @@ class Handlers(Jobs):
         title = device["Model"]
         match member:
             case "AddImages":
-                job = self.new_job("add", title, devices=[path])
+                job = self.new_job("add", title, devices=[path], outcome=self.added)
             case "RemoveImages":
                 job = self.new_job("remove", title, devices=[path])
             case "RefreshStick":

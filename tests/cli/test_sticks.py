@@ -185,6 +185,26 @@ def test_create_json(luxusb: Run, daemon: FakeDaemon) -> None:
     assert result.document["plan"]["images"][0]["reference"] == "distro:ubuntu"
 
 
+def test_create_hands_its_options_on(luxusb: Run, daemon: FakeDaemon) -> None:
+    words = {
+        "--filesystem exfat --companion 64MiB --share 1GiB": {
+            "filesystem": "exfat", "companion": 64 * MIB, "share": world.GIB,
+        },
+        "--persistence ubuntu=2GiB --persistence-partition 1GiB": {
+            "persistence": {"distro:ubuntu": 2 * world.GIB}, "persistence_partition": world.GIB,
+        },
+        "--label MINE --menu-timeout 7 --serial-console --theme none --forget --menu-language de": {
+            "label": "MINE", "timeout": 7, "serial_console": True, "theme": "none", "remember": False, "language": "de",
+        },
+        "--allow-large --no-probe --download-first": {"allow_large": True, "probe": False, "download_first": True},
+        "--probe --no-keep": {"probe": True, "keep_images": False},
+    }  # fmt: skip
+    for options, asked in words.items():
+        result = luxusb("create", "--device", "/dev/sdb", "ubuntu", *options.split(), *CONSENT)
+        assert result.code == 0, result.err
+        assert {name: value.value for name, value in daemon.called("PlanStick")[-1].body[2].items()} == asked
+
+
 def test_create_without_waiting(luxusb: Run, daemon: FakeDaemon) -> None:
     daemon.auto = False
     result = luxusb("create", "--device", "/dev/sdb", "ubuntu", *CONSENT, "--no-wait")
@@ -268,6 +288,18 @@ def test_add(luxusb: Run, daemon: FakeDaemon, iso: Path) -> None:
     assert result.out.splitlines()[-1] == "Added to /dev/sdc."
     assert daemon.called("AddImages")[0].body[:2] == [world.STICK, ["distro:ubuntu", f"image:{digest}"]]
     assert luxusb("add", "--device", "sdc", "ubuntu", "--json").document["job"]["operation"] == "add"
+
+
+def test_add_says_what_had_to_be_kept(luxusb: Run, daemon: FakeDaemon) -> None:
+    daemon.added = {"kept_images": Variant("as", ["a.iso", "b\x1b.iso"])}
+    daemon.devices[world.USB] |= {"State": "luxusb"}
+    for disks in (("sdc",), ("sdc", "sdb")):
+        devices = [word for disk in disks for word in ("--device", disk)]
+        result = luxusb("add", *devices, "ubuntu", "--no-keep")
+        assert result.code == 0, result.err
+        assert (
+            result.out.count("a.iso, b.iso: stays on this machine all the same; it cannot be checked otherwise.") == 1
+        )
 
 
 def test_add_to_an_image_file(luxusb: Run, daemon: FakeDaemon, tmp_path: Path) -> None:

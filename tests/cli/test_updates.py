@@ -90,6 +90,9 @@ def test_an_update_and_its_options(luxusb: Run, daemon: FakeDaemon) -> None:
     }
     assert luxusb("update", "--device", "sdc", "--no-keep").code == 0
     assert asked(daemon) == {"keep_images": False}
+    daemon.updated["kept_images"] = Variant("as", ["debian-13.iso"])
+    shown = luxusb("update", "--device", "sdc", "--no-keep", "--check")
+    assert "debian-13.iso: stays on this machine all the same; it cannot be checked otherwise.\n" in shown.out
     assert luxusb("update", "--device", "sdc", "--json").code == 0
     assert "started" in luxusb("update", "--device", "sdc", "--no-wait").out
     unknown = luxusb("update", "--device", "sdc", "debina.iso")

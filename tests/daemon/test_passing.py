@@ -94,9 +94,23 @@ async def test_images_pass_through_a_small_window(world: World, caller: Caller, 
     await nothing_is_left(world, caller)
     # and what is added later goes the same way
     path = await caller.client.add_images(await caller.target(file), ["distro:beta"], keep=False)
-    await caller.succeeded(path)
+    assert (await caller.succeeded(path)).result["kept_images"] == []
     assert sticks.check(file)["beta.iso"] == noisy.beta.sha256
     await nothing_is_left(world, caller)
+
+
+async def test_what_has_to_be_kept_all_the_same_is_named(world: World, caller: Caller, noisy: Images) -> None:
+    """Onto which of two partitions an image goes is known of a whole one only."""
+    file = world.disk_file()
+    options = {"filesystem": Typed("s", "exfat"), "companion": Typed("t", 32 * MIB)}
+    await caller.created([await caller.target(file)], ["distro:alpha"], **options)
+    device = await caller.target(file)
+    job = await caller.succeeded(await caller.client.add_images(device, ["distro:beta"], keep=False))
+    assert job.result["kept_images"] == ["beta.iso"]
+    assert any(line.endswith("cannot be checked without being kept") for line in job.details.log), job.details.log
+    assert "beta.iso" in [image.name for image in await caller.client.images()]
+    job = await caller.succeeded(await caller.client.add_images(device, ["distro:large"]))
+    assert job.result["kept_images"] == []
 
 
 @pytest.mark.root

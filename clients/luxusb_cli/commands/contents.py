@@ -19,10 +19,11 @@ from luxusb_cli.params import certificate_option, consent_options, target_option
 from luxusb_cli.render import badged, date, firmware_names, hardware, say, size_or_unknown, table
 from luxusb_cli.results import VerifyResult
 from luxusb_cli.runner import JobOptions, conclude, job_options, one_job, resolve_images, run_jobs, say_started
-from luxusb_cli.several import each_job, jobs_on
+from luxusb_cli.several import each_job, jobs_on, say_kept
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
+from luxusb_cli.wire import texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,10 +153,14 @@ def add(
             def start(target: Target) -> JobStart:
                 return partial(client.add_images, target.device.path, references, keep=not no_keep)
 
-            return await jobs_on(state, client, targets, start, options, _("Added to {target}."))
+            return await jobs_on(state, client, targets, start, options, _("Added to {target}."), tell=_tell_kept)
 
     choice.check()
     return run(state, body)
+
+
+def _tell_kept(job: JobInfo) -> None:
+    say_kept(texts(job.result, "kept_images"))
 
 
 @click.command(short_help="Remove images from a stick.")

@@ -17,7 +17,7 @@ from luxusb_cli.params import consent_options, target_options
 from luxusb_cli.render import hardware, say, table
 from luxusb_cli.results import StickUpdateResult, UpdatedImage
 from luxusb_cli.runner import JobOptions, conclude, job_options, run_jobs, say_started
-from luxusb_cli.several import each_job
+from luxusb_cli.several import each_job, say_kept
 from luxusb_cli.targets import TargetChoice
 from luxusb_cli.text import clean
 from luxusb_cli.units import format_size
@@ -175,6 +175,7 @@ def _print(target: Target, result: StickUpdateResult, *, check: bool) -> None:
             _("{name} was left alone: {reason}").format(name=clean(image.name), reason=clean(image.reason)),
             "yellow",
         )
+    say_kept(result.kept_images)
     if not result.updates:
         say(_("There is nothing newer for what is on {device}.").format(device=target.name), "green")
     elif check:
