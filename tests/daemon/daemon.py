@@ -203,7 +203,7 @@ class Daemon:
         try:
             async with asyncio.timeout(END_TIMEOUT):
                 status = int((await self._line()).removeprefix("ENDED "))
-                await self._reaper.wait()
+                await self._reaper.communicate()
         except TimeoutError:
             left = ", ".join(f"{process.pid} ({process.command})" for process in self.processes())
             await self._abandon()
@@ -231,7 +231,7 @@ class Daemon:
         assert self._reaper is not None
         if self._reaper.returncode is None:
             self._reaper.send_signal(signal.SIGTERM)
-        await self._reaper.wait()
+        await self._reaper.communicate()
         self._reaper = None
 
     def _ready_socket(self, environment: dict[str, str]) -> socket.socket:

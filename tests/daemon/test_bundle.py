@@ -102,7 +102,7 @@ async def web_server(directory: Path) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{line.split(' port ')[1].split()[0]}/"
     finally:
         server.kill()
-        await server.wait()
+        await server.communicate()
 
 
 def trusts(document: dict[str, list[dict[str, str]]]) -> dict[str, str]:
