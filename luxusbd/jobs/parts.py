@@ -26,6 +26,7 @@ from luxusbd.jobs.catalogremote import CatalogRemotes
 from luxusbd.jobs.catalogupdate import CatalogUpdates
 from luxusbd.jobs.certificates import AdminCertificates
 from luxusbd.jobs.checking import Checker
+from luxusbd.jobs.creations import Creations
 from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.downloads import Downloads, cut_passing
 from luxusbd.jobs.downloadwords import passes
@@ -239,16 +240,18 @@ class Parts:
             incoming=incoming,
             window=config.downloads.window,
         )
+        provision = Provision(self.queue, self.images, self.downloads, self.planner, startfiles, arrivals)
         self.sticks = Sticks(
             self.queue,
             self.registry,
             self.planner,
             workshop,
             jobs=device_jobs,
-            unmounting=self.unmounting,
+            creations=Creations(
+                self.registry, workshop, unmounting=self.unmounting, probing=probing, provision=provision
+            ),
             updates=StickUpdates(comparer, self.planner, workshop),
-            probing=probing,
-            provision=Provision(self.queue, self.images, self.downloads, self.planner, startfiles, arrivals),
+            provision=provision,
         )
         self._space = SpaceWatch(self.queue, room.check, incoming, self.downloads.bytes_wanted)
         self.awake = Wakefulness(self.queue, self.transfers, enabled=config.daemon.inhibit_sleep)

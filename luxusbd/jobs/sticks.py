@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from luxusbd.devices.model import DeviceIdentity, DeviceState
@@ -25,43 +23,25 @@ from luxusbd.jobs import fitting
 from luxusbd.jobs.adoptions import Adoptions, refusal
 from luxusbd.jobs.changes import check_existing
 from luxusbd.jobs.comparison import How
+from luxusbd.jobs.creations import Creations
 from luxusbd.jobs.devicejobs import DeviceJobs
 from luxusbd.jobs.model import Job, Operation
-from luxusbd.jobs.planning import Planner, StoredPlan, streams_of
-from luxusbd.jobs.probing import Probing
+from luxusbd.jobs.planning import Planner
 from luxusbd.jobs.provision import Provision
 from luxusbd.jobs.queue import JobQueue
 from luxusbd.jobs.registry import DeviceRegistry, name_of
 from luxusbd.jobs.repairs import Repairs
 from luxusbd.jobs.running import JobContext, Lane
-from luxusbd.jobs.shares import shares_of
 from luxusbd.jobs.sticknames import files_named
 from luxusbd.jobs.stickupdates import StickUpdates
 from luxusbd.jobs.streams import check_lacking, taken_by
-from luxusbd.jobs.together import Overall, make_each
-from luxusbd.jobs.unmounting import Unmounting
+from luxusbd.jobs.together import Overall
 from luxusbd.jobs.views import Caller, DeviceView, UpdateWishes
-from luxusbd.jobs.wanted import (
-    Wanted,
-    arriving,
-    check_companion,
-    fetched_sizes,
-    room_for_changes,
-    staying,
-)
+from luxusbd.jobs.wanted import Wanted, arriving, fetched_sizes, staying
 from luxusbd.jobs.workshop import AGAIN, Workshop
 from luxusbd.stick import layout as stick_layout
-from luxusbd.stick.filesystem import Kind
-from luxusbd.stick.model import (
-    ManifestImage,
-    MenuChange,
-    PartitionRole,
-    StickOperation,
-    StickOptions,
-)
+from luxusbd.stick.model import ManifestImage, MenuChange, StickOperation, StickOptions
 from luxusbd.text import size_text
-
-log = logging.getLogger(__name__)
 
 
 class Sticks:
@@ -75,21 +55,19 @@ class Sticks:
         workshop: Workshop,
         *,
         jobs: DeviceJobs,
-        unmounting: Unmounting,
+        creations: Creations,
         updates: StickUpdates,
-        probing: Probing,
         provision: Provision,
     ) -> None:
         self._jobs = jobs
-        self._unmounting = unmounting
         self._queue = queue
         self._registry = registry
         self._planner = planner
         self._workshop = workshop
         self._repairs = Repairs(workshop)
         self._adoptions = Adoptions(workshop)
+        self._creations = creations
         self._updates = updates
-        self._probing = probing
         self._provision = provision
 
     async def create(self, caller: Caller, token: str) -> Job:
@@ -99,7 +77,7 @@ class Sticks:
         identities = planned.identities
 
         async def run(context: JobContext) -> Mapping[str, Any]:
-            return await self._run_create(context, caller, identities, planned)
+            return await self._creations.run(context, caller, planned)
 
         return await self._jobs.submit(
             Operation.CREATE,
@@ -395,86 +373,6 @@ class Sticks:
         if view.state not in (DeviceState.LUXUSB, DeviceState.DAMAGED, DeviceState.BUSY):
             raise DeviceNotLuxusbError(refusal(view))
         return view
-
-    async def _run_create(
-        self,
-        context: JobContext,
-        caller: Caller,
-        identities: Sequence[DeviceIdentity],
-        planned: StoredPlan,
-    ) -> Mapping[str, Any]:
-        images: Sequence[Wanted] = planned.images
-        options = planned.plan.options
-        views = [device.view for device in planned.plan.devices]
-        overall = Overall(context, 2 * sum(image.size for image in images), len(identities), shares=shares_of(views))
-        kind = Kind(options.filesystem)
-        streamed = streams_of(planned)
-        supplied = self._provision.supply(
-            *(context, caller, images, overall, kind, [identity.id for identity in identities]),
-            streamed=streamed,
-            keep=planned.keep,
-            companion=options.companion > 0,
-        )
-        async with supplied as supply:
-            sources, streams = supply.sources, supply.streams
-            # what was downloaded meanwhile may keep no changes, or not here
-            first = [image for image in images if image not in streamed]
-            first = [replace(image, stored=self._provision.stored(caller, image)) for image in first]
-            rooms = room_for_changes(first, options)
-            coming_images = streams.images if streams is not None else ()
-            self._check_capacity(identities, options, (*sources, *coming_images), rooms)
-            # before the first worker starts, whose mount namespace begins as a copy of this machine's
-            refused = await self._unmounting.release_all(identities)
-            names = {view.device.identity.id: name_of(view) for view in views}
-            making = {key: name for key, name in names.items() if key not in refused}
-            overall.keep_in_step(making, sum(image.size for image in sources))
-
-            async def make(identity: DeviceIdentity) -> Mapping[str, Any]:
-                async with taken_by(streams, identity.id):
-                    if (refusal := refused.get(identity.id)) is not None:
-                        raise refusal
-                    return check_lacking(
-                        await self._workshop.work(
-                            context,
-                            identity,
-                            StickOperation.CREATE,
-                            overall,
-                            images=sources,
-                            options=options,
-                            probe=self._probing.first(self._registry.current(identity), planned.probe),
-                            persist=tuple((image.name, image.persistence) for image in images if image.persistence),
-                            streams=streams,
-                            sequence=tuple(image.name for image in images),
-                        )
-                    )
-
-            return await make_each(overall, identities, make)
-
-    def _check_capacity(
-        self,
-        identities: Sequence[DeviceIdentity],
-        options: StickOptions,
-        sources: Sequence[ManifestImage],
-        rooms: Mapping[PartitionRole, int],
-    ) -> None:
-        """Refuse images that turned out too large for the sticks that were planned.
-
-        Raises:
-            NotEnoughSpaceError: with the figures; nothing was erased.
-        """
-        kind = Kind(options.filesystem)
-        for identity in identities:
-            layout = stick_layout.plan(identity.size, options)
-            capacity = stick_layout.capacity(layout, kind)
-            guests = [image.size for image in sources if image.partition is PartitionRole.COMPANION]
-            check_companion("the new stick", guests, layout, changes=rooms[PartitionRole.COMPANION])
-            here = [image.size for image in sources if image.partition is PartitionRole.DATA]
-            needed = stick_layout.bytes_needed(here, kind) + rooms[PartitionRole.DATA]
-            if needed > capacity:
-                raise NotEnoughSpaceError(
-                    f"the downloaded images need {size_text(needed)} and the stick has room for {size_text(capacity)};"
-                    " nothing was erased"
-                )
 
 
 def _verdict(name: str, result: Mapping[str, Any]) -> str:

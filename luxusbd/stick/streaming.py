@@ -15,7 +15,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -27,15 +27,14 @@ from luxusbd.errors import (
     VerificationError,
 )
 from luxusbd.stick import beside, copying, layout, places, work
+from luxusbd.stick.arriving import Stream
 from luxusbd.stick.blockio import ALIGNMENT, finish, in_thread
-from luxusbd.stick.early import Sample, check_samples, differs, rows, samples
-from luxusbd.stick.feeds import Feed, Feeds
+from luxusbd.stick.early import check_samples, differs, rows, samples
+from luxusbd.stick.feeds import Feeds
 from luxusbd.stick.filesystem import DataFilesystem, Kind
 from luxusbd.stick.isofiles import PARTIAL, Piece, pieces
 from luxusbd.stick.model import Manifest, ManifestImage, PartitionRole, SourceImage, StickOrder
-from luxusbd.stick.room import Sink
 from luxusbd.stick.session import Session
-from luxusbd.stick.trail import Trail
 from luxusbd.text import size_text
 
 TURN = 32 * 1024 * 1024
@@ -56,47 +55,6 @@ class Lacking:
 
     name: str
     reason: LuxusbError
-
-
-@dataclass
-class _Stream:
-    """One image on its way."""
-
-    image: ManifestImage
-    feed: Feed
-    parts: tuple[Piece, ...] = ()
-    """Where its bytes lie on the data partition."""
-    sink: Sink | None = None
-    written: Trail = field(default_factory=Trail)
-    proven: Trail = field(default_factory=Trail)
-    """What was read back from the medium."""
-    samples: list[tuple[int, Sample]] = field(default_factory=list)
-    """Blocks of what was read back, with the bytes of the image up to the end of each."""
-    again: bool = False
-    """Whether it was copied a second time because its hash was wrong."""
-
-    @property
-    def path(self) -> str:
-        return f"/iso/{self.image.name}{PARTIAL}"
-
-    @property
-    def complete(self) -> bool:
-        return bool(self.feed.whole) and self.written.position == self.image.size
-
-    @property
-    def landing(self) -> bool:
-        """Whether it is all here, and is to be looked at on the medium before it is known what it is."""
-        feed = self.feed
-        return feed.ended and not feed.whole and not feed.landed and self.written.position == self.image.size
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that have come and are not on the stick."""
-        return min(self.feed.available, self.image.size) - self.written.position
-
-    @property
-    def unproven(self) -> int:
-        return self.written.position - self.proven.position
 
 
 async def take(
@@ -121,7 +79,7 @@ async def take(
     Raises:
         LuxusbError: of the stick. What has an entry by then keeps it.
     """
-    streams = [_Stream(image, feeds.of(number)) for number, image in enumerate(images)]
+    streams = [Stream(image, feeds.of(number)) for number, image in enumerate(images)]
     return await _Taker(session, streams, feeds, sequence, instead).run()
 
 
@@ -141,7 +99,7 @@ class _Taker:
     def __init__(
         self,
         session: Session,
-        streams: list[_Stream],
+        streams: list[Stream],
         feeds: Feeds,
         sequence: Sequence[str],
         instead: Mapping[str, str],
@@ -152,7 +110,7 @@ class _Taker:
         self._sequence = tuple(sequence)
         self._instead = instead
         self._lacking: list[Lacking] = []
-        self._there: list[_Stream] = []
+        self._there: list[Stream] = []
         """Those that have their entries."""
         self._beside: dict[str, SourceImage] = {}
         """Files that start images, written and without an entry, by sha256."""
@@ -234,7 +192,7 @@ class _Taker:
             return True
         return False
 
-    async def _copy(self, stream: _Stream) -> None:
+    async def _copy(self, stream: Stream) -> None:
         self._tell("write-image", stream.image.name)
         if stream.sink is None:
             stream.sink = await self._session.room.reopen(stream.path, stream.image.size)
@@ -253,10 +211,10 @@ class _Taker:
             if stream.feed.whole or stream.feed.ended:
                 await self._give_up(stream, error)
                 return
-        self._reached(stream)
+        stream.tell_reached()
         self._session.after_step(f"streamed {stream.image.name}")
 
-    async def _read_back(self, stream: _Stream) -> None:
+    async def _read_back(self, stream: Stream) -> None:
         if stream.complete or stream.landing:
             # in between it takes turns with the writing, many times a second
             self._tell("read-back", stream.image.name)
@@ -266,7 +224,7 @@ class _Taker:
             # a sector that is only half written is not read
             end = max(begin, end // ALIGNMENT * ALIGNMENT)
         base = self._session.layout.partition(PartitionRole.DATA).start
-        parts = _within(stream.parts, begin, end)
+        parts = stream.lying(begin, end)
         chunks = copying.chunks(parts)
 
         def look(data: memoryview) -> None:
@@ -286,21 +244,13 @@ class _Taker:
             for stream in self._there:
                 check_samples(medium, stream.image.name, (sample for _end, sample in stream.samples))
 
-    def _back(self, stream: _Stream, offset: int) -> None:
-        before = stream.written.position + stream.proven.position
-        stream.proven.back(stream.written.back(offset))
-        stream.samples = [each for each in stream.samples if each[0] <= stream.proven.position]
-        self._reached(stream)
-        taken = before - stream.written.position - stream.proven.position
+    def _back(self, stream: Stream, offset: int) -> None:
+        taken = stream.back(offset)
         if taken:
             log.info("%s: %d bytes are written again from byte %d on", stream.image.name, taken, offset)
             self._session.progress.advance(-taken)
 
-    def _reached(self, stream: _Stream) -> None:
-        whole = stream.written.position == stream.image.size
-        stream.feed.reached(stream.image.size if whole else stream.written.mark)
-
-    async def _land(self, landing: Sequence[_Stream]) -> None:
+    async def _land(self, landing: Sequence[Stream]) -> None:
         """Bring images that passed through to the medium, where they can be looked at."""
         await self._close_sinks()
         for stream in landing:
@@ -310,14 +260,14 @@ class _Taker:
             stream.feed.land()
             self._session.after_step(f"stream-landed {stream.image.name}")
 
-    async def _finish(self, ready: Sequence[_Stream]) -> None:
+    async def _finish(self, ready: Sequence[Stream]) -> None:
         """Give images that are whole their entries, with one commit for all of them."""
         right = [stream for stream in ready if await self._is_right(stream)]
         if right:
             await self._close_sinks()
             await self._give_entries([stream for stream in right if await self._has_what_starts_it(stream)])
 
-    async def _is_right(self, stream: _Stream) -> bool:
+    async def _is_right(self, stream: Stream) -> bool:
         """Whether an image is what it should be; else it is copied once more, or left out.
 
         Raises:
@@ -344,7 +294,7 @@ class _Taker:
             raise differs(stream.image.name)
         return True
 
-    async def _has_what_starts_it(self, stream: _Stream) -> bool:
+    async def _has_what_starts_it(self, stream: Stream) -> bool:
         """Write the files that start an image, whose size was not known before; without room the image is left out."""
         session = self._session
         manifest, _menus = await session.look()
@@ -361,7 +311,7 @@ class _Taker:
             self._beside.update({one.image.sha256: one for one in extra})
         return True
 
-    async def _give_entries(self, streams: Sequence[_Stream]) -> None:
+    async def _give_entries(self, streams: Sequence[Stream]) -> None:
         session = self._session
         if not streams:
             return
@@ -428,14 +378,3 @@ class _Taker:
 
 def _partial(source: SourceImage) -> str:
     return f"/iso/{source.image.name}{PARTIAL}"
-
-
-def _within(parts: Sequence[Piece], begin: int, end: int) -> tuple[Piece, ...]:
-    """Where the bytes from `begin` to `end` of a file lie."""
-    found = []
-    for part in parts:
-        first, last = max(begin, part.offset), min(end, part.offset + part.length)
-        if first < last:
-            place = None if part.place is None else part.place + first - part.offset
-            found.append(Piece(first, last - first, place, part.initialised))
-    return tuple(found)

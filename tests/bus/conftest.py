@@ -14,7 +14,8 @@ from luxusbd.bus.authority import PrivateAuthority
 from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
 from tests.bus.client import Client, OtherUser
-from tests.bus.fake import FakeEngine, view
+from tests.bus.examples import view
+from tests.bus.fake import FakeEngine
 from tests.bus.polkit import NOBODY
 
 

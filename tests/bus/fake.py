@@ -1,4 +1,4 @@
-"""An engine that lives in memory, and values to fill it with."""
+"""An engine that lives in memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from luxusbd.catalog.model import Distribution, Layer, Mirror, Origin, Release, Trust
-from luxusbd.devices.model import Device, DeviceIdentity, DeviceState
+from luxusbd.devices.model import DeviceIdentity
 from luxusbd.errors import (
     DeviceChangedError,
     DistributionNotFoundError,
@@ -17,16 +16,14 @@ from luxusbd.errors import (
     JobStateError,
     PlanExpiredError,
 )
-from luxusbd.images.details import Container, Details, Inspection, Keeps, PartitionInfo, ProgramInfo, Toram
-from luxusbd.images.eltorito import BootRecord
-from luxusbd.images.hints import SecureBoot
-from luxusbd.images.model import BootEntry, BootMethod, Firmware, Recognition, StoredImage
-from luxusbd.images.recipelist import ListedRecipe, Recipes
+from luxusbd.images.details import Inspection
+from luxusbd.images.model import Firmware
+from luxusbd.images.recipelist import Recipes
 from luxusbd.jobs.api import Listener
-from luxusbd.jobs.listed import CatalogQuery, Listed, ListedRelease
-from luxusbd.jobs.mirrorchoice import MirrorState, Standing
+from luxusbd.jobs.listed import CatalogQuery, Listed
+from luxusbd.jobs.mirrorchoice import Standing
 from luxusbd.jobs.mirrorwishes import WishChange
-from luxusbd.jobs.model import Job, JobState, LogLine, Operation
+from luxusbd.jobs.model import Job, JobState, Operation
 from luxusbd.jobs.views import (
     Caller,
     CatalogStatus,
@@ -35,24 +32,16 @@ from luxusbd.jobs.views import (
     ImportOptions,
     Plan,
     PlannedDevice,
-    PlannedImage,
     Pruned,
-    PrunedKind,
     PruneOptions,
     RawPlan,
     RawWishes,
     RemoteWishes,
     UpdateWishes,
 )
-from luxusbd.stick.model import (
-    Layout,
-    ManifestImage,
-    MenuChange,
-    PartitionRole,
-    PlannedPartition,
-    Probe,
-    StickOptions,
-)
+from luxusbd.stick.model import ManifestImage, MenuChange, Probe, StickOptions
+from tests.bus import examples
+from tests.bus.examples import SHA
 
 FEATURES = (
     "ListDistributions",
@@ -91,115 +80,6 @@ FEATURES = (
     "SetSettings",
     "ResetSettings",
 )
-SHA = "ab" * 32
-ENTRY = BootEntry(
-    "Live",
-    BootMethod.LINUX,
-    frozenset({Firmware.BIOS, Firmware.UEFI}),
-    "/vmlinuz",
-    ("/initrd",),
-    ("a={iso}", "u={iso_uuid}", "l={volume_id}", "{iso_uuid}{data_uuid}", "b={blank}."),
-)
-RECOGNITION = Recognition(
-    size=42,
-    volume_id="DEBIAN",
-    iso_uuid="2024-01-01-00-00-00-00",
-    recipe="debian-live",
-    family="debian",
-    system="Debian \0 \ud800 Live",
-    version="12",
-    architecture="amd64",
-    entries=(ENTRY,),
-    filesystems=frozenset({"ext4"}),
-    firmware=ENTRY.firmware,
-)
-DETAILS = Details(
-    container=Container.ISO9660,
-    names="rock-ridge",
-    recipe_version=3,
-    minimum_memory=512,
-    table="gpt",
-    partitions=(PartitionInfo(1, "83", "\0ROOT", "ext4", 1 << 20, 5, active=True),),
-    boot_records=(BootRecord("bios", "", bootable=True, start=2048, size=512),),
-    programs=(ProgramInfo("/vmlinuz", "amd64", signed=True, signers=("Debian",)),),
-    toram=Toram.ENTRY,
-    persistence=Keeps.FILE,
-    persistence_on=frozenset({"xfs", "ext4"}),
-)
-DISTRIBUTION = Distribution(
-    id="debian",
-    name="Debian",
-    description="The universal operating system",
-    homepage="https://www.debian.org/",
-    logo_url="",
-    category="general",
-    popularity_rank=1,
-    releases=(
-        Release(
-            "12.5",
-            "2024-02-10",
-            "https://one.example/a.iso",
-            SHA,
-            600,
-            (Mirror("https://one.example/a.iso", "DE"),),
-            document="distros.json",
-        ),
-    ),
-    layer=Layer.PACKAGED,
-    origins=(Origin("name", Layer.ADMIN, "/etc/luxusb/distros.d/a.json"),),
-)
-LISTED = Listed(
-    DISTRIBUTION,
-    tuple(ListedRelease(release, "debian-live", SecureBoot.UNKNOWN, ended=True) for release in DISTRIBUTION.releases),
-)
-MANIFEST_IMAGE = ManifestImage(
-    name="debian.iso",
-    title="Debian",
-    sha256=SHA,
-    size=42,
-    source="import",
-    recipe="debian-live",
-    family="debian",
-    version="12",
-    architecture="amd64",
-    volume_id="DEBIAN",
-    iso_uuid="",
-    added=1,
-    entries=(ENTRY,),
-)
-
-
-def device(name: str = "usb-Acme_Stick-1", *, size: int = 8 << 30, seq: int = 7, node: str = "/dev/sdz") -> Device:
-    return Device(
-        identity=DeviceIdentity(name, seq, size),
-        node=node,
-        sys_path="/sys/block/sdz",
-        vendor="Acme",
-        model="Stick",
-        serial="0001",
-        bus="usb",
-        read_only=False,
-        removable=True,
-        partitions=(),
-        block_error="",
-        blocked_reason="",
-    )
-
-
-def view(name: str = "usb-Acme_Stick-1", *, owner: Caller | None = None, **fields: Any) -> DeviceView:
-    return DeviceView(device(name), DeviceState.LUXUSB, images=(MANIFEST_IMAGE,), owner=owner, **fields)
-
-
-def job(number: int, uid: int, **fields: Any) -> Job:
-    standard: dict[str, Any] = {
-        "operation": Operation.DOWNLOAD,
-        "state": JobState.RUNNING,
-        "created": 1000,
-        "params": {"reference": "distro:debian"},
-        "title": "Debian",
-        "log": (LogLine(1000, "queued"),),
-    }
-    return Job(id=number, owner_uid=uid, **{**standard, **fields})
 
 
 @dataclass
@@ -218,7 +98,7 @@ class FakeEngine:
     failure: BaseException | None = None
     """When set, list_distributions raises it."""
     busy: bool = False
-    listed: tuple[Listed, ...] = (LISTED,)
+    listed: tuple[Listed, ...] = (examples.LISTED,)
 
     def add_listener(self, listener: Listener) -> None:
         self.listeners.append(listener)
@@ -266,7 +146,7 @@ class FakeEngine:
 
     def new_job(self, caller: Caller, operation: Operation, *device_ids: str, **fields: Any) -> Job:
         number = max(self.all_jobs, default=0) + 1
-        return self.put_job(job(number, caller.uid, operation=operation, device_ids=device_ids, **fields))
+        return self.put_job(examples.job(number, caller.uid, operation=operation, device_ids=device_ids, **fields))
 
     async def list_distributions(self, caller: Caller, query: CatalogQuery) -> tuple[Listed, ...]:
         self.calls.append(("list_distributions", caller, query))
@@ -277,34 +157,19 @@ class FakeEngine:
         return self.listed
 
     async def get_distribution(self, caller: Caller, distribution_id: str) -> Listed:
-        if distribution_id != DISTRIBUTION.id:
+        if distribution_id != examples.DISTRIBUTION.id:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
-        return LISTED
+        return examples.LISTED
 
     async def update_catalog(self, caller: Caller, *, feeds: bool = False, ids: Sequence[str] = ()) -> Job:
         self.calls.append(("update_catalog", caller, feeds, ids))
         return self.new_job(caller, Operation.UPDATE_CATALOG)
 
     async def get_catalog_status(self, caller: Caller) -> CatalogStatus:
-        return CatalogStatus(
-            "https://one.example/c", 1, 2, 3, 4, 5, "AB" * 20, previous=False, problems=("old \0",), feeds=54,
-            feeds_asked=6, feeds_failed=("kali",),
-        )  # fmt: skip
+        return examples.STATUS
 
     async def list_recipes(self) -> Recipes:
-        one = ListedRecipe(
-            "admin",
-            "mine",
-            2,
-            "mine",
-            60,
-            ("Mine \0",),
-            bootable=True,
-            filesystems=("ext4",),
-            toram="entry",
-            persistence="file",
-        )
-        return Recipes((one,), ("torn.json: no JSON",))
+        return examples.RECIPES
 
     async def set_catalog_remote(self, caller: Caller, wishes: RemoteWishes, key: int | None) -> Sequence[str]:
         self.calls.append(("set_catalog_remote", wishes, None if key is None else os.pread(key, 100, 0)))
@@ -315,7 +180,7 @@ class FakeEngine:
         return 3
 
     async def get_logo(self, caller: Caller, distribution_id: str) -> int:
-        if distribution_id != DISTRIBUTION.id:
+        if distribution_id != examples.DISTRIBUTION.id:
             raise DistributionNotFoundError(f"no distribution {distribution_id}")
         fd = os.memfd_create("logo")
         os.write(fd, b"the logo")
@@ -345,10 +210,10 @@ class FakeEngine:
 
     async def inspect_image(self, caller: Caller, fd: int, *, sha256: str = "") -> Inspection:
         self.calls.append(("inspect_image", os.pread(fd, 100, 0), os.get_inheritable(fd), sha256))
-        return Inspection(RECOGNITION, DETAILS, sha256, "Debian 12.5" if sha256 == SHA else "")
+        return Inspection(examples.RECOGNITION, examples.DETAILS, sha256, "Debian 12.5" if sha256 == SHA else "")
 
     async def list_images(self, caller: Caller) -> tuple[ImageView, ...]:
-        return (ImageView(StoredImage(SHA, "debian.iso", 42, 1, "import", Trust.HASH, RECOGNITION), "", in_use=False),)
+        return (examples.IMAGE,)
 
     async def open_image(self, caller: Caller, reference: str) -> int:
         if reference != f"image:{SHA}":
@@ -366,14 +231,11 @@ class FakeEngine:
 
     async def prune_images(self, caller: Caller, options: PruneOptions) -> tuple[Pruned, ...]:
         self.calls.append(("prune_images", caller, options))
-        return (Pruned(PrunedKind.IMAGE, SHA, f"image:{SHA}", "debian.iso", 42, 7),)
+        return (examples.PRUNED,)
 
     async def list_mirrors(self, caller: Caller, reference: str) -> tuple[Standing, ...]:
         self.calls.append(("list_mirrors", caller, reference))
-        return (
-            Standing("https://one.example/a.iso", "one.example", "DE", MirrorState.OK, 5, 0.25, 0.5, 7, preferred=True),
-            Standing("https://two.example/a.iso", "two.example", "", MirrorState.BANNED, until=9, reason="it lied"),
-        )
+        return examples.STANDINGS
 
     async def race_mirrors(self, caller: Caller, reference: str, *, most: int) -> Job:
         self.calls.append(("race_mirrors", caller, reference, most))
@@ -401,12 +263,11 @@ class FakeEngine:
         self.calls.append(("plan_stick", tuple(devices), tuple(references), options, allow_large, persistence, keep))
         shown = tuple(self.views[identity.id] for identity in devices)
         self.plans["token"] = shown
-        layout = Layout(8 << 30, (PlannedPartition(1, PartitionRole.DATA, "LUXDATA", "guid", 1 << 20, 7 << 30),))
         return Plan(
             token="" if dry_run else "token",
             expires=2000,
-            devices=tuple(PlannedDevice(entry, ("everything",), 5, 6, layout) for entry in shown),
-            images=(PlannedImage(f"image:{SHA}", "a.iso", "A", 42, frozenset(), (), download=False, trust=Trust.HASH),),
+            devices=tuple(PlannedDevice(entry, ("everything",), 5, 6, examples.LAYOUT) for entry in shown),
+            images=(examples.PLANNED_IMAGE,),
             options=options,
             firmware=frozenset({Firmware.BIOS}),
             secure_boot=False,
@@ -495,7 +356,7 @@ class FakeEngine:
 
     async def open_image_target(self, caller: Caller, fd: int, size: int) -> DeviceView:
         self.calls.append(("open_image_target", size))
-        shown = view(f"file-{len(self.views)}", owner=caller)
+        shown = examples.view(f"file-{len(self.views)}", owner=caller)
         self.put_device(shown)
         return shown
 

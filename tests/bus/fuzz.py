@@ -28,7 +28,7 @@ from luxusbd.jobs.model import JobState
 from tests.bus import matrix
 from tests.bus.client import SERVICE, Client
 from tests.bus.counting import CountingEngine, engine_method
-from tests.bus.fake import job, view
+from tests.bus.examples import job, view
 from tests.bus.fuzz_messages import Messages
 from tests.bus.polkit import NOBODY
 from tests.bus.raw import RawClient

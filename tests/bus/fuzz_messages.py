@@ -10,7 +10,7 @@ from luxusbd.bus.contract import interfaces, standard
 from luxusbd.bus.members import RULES
 from tests.bus import wire
 from tests.bus.client import MANAGER_PATH, SERVICE
-from tests.bus.fake import SHA
+from tests.bus.examples import SHA
 from tests.bus.wire import V
 
 STRINGS = (

@@ -20,7 +20,8 @@ from luxusbd.errors import (
 )
 from luxusbd.jobs.views import Caller
 from tests.bus.client import Client, OtherUser
-from tests.bus.fake import FakeEngine, device, job
+from tests.bus.examples import device, job
+from tests.bus.fake import FakeEngine
 from tests.bus.polkit import NOBODY, FakePolkit, fake_polkit, mock, program, real_polkitd, with_room_for_polkit
 
 DEVICE = "/org/luxusb/devices/usb_2dAcme_5fStick_2d1"

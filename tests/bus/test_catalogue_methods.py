@@ -13,7 +13,8 @@ from luxusbd.jobs.listed import CatalogQuery, Fit, Order
 from luxusbd.jobs.mirrorwishes import WishChange
 from luxusbd.jobs.views import RemoteWishes
 from tests.bus.client import Client
-from tests.bus.fake import DISTRIBUTION, LISTED, FakeEngine, view
+from tests.bus.examples import DISTRIBUTION, LISTED, view
+from tests.bus.fake import FakeEngine
 from tests.bus.test_methods import DEVICE, IDENTITY, JOB
 
 

@@ -15,7 +15,8 @@ from luxusbd.bus.private import private_bus
 from luxusbd.bus.service import BusService
 from luxusbd.errors import FailedError, ImageNotFoundError
 from tests.bus.client import MANAGER_PATH, SERVICE, Client
-from tests.bus.fake import SHA, FakeEngine, job
+from tests.bus.examples import SHA, job
+from tests.bus.fake import FakeEngine
 
 STANDARD = "org.freedesktop.DBus.Error."
 PROPERTIES = "org.freedesktop.DBus.Properties"

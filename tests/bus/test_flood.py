@@ -15,7 +15,8 @@ from luxusbd.bus.authority import PrivateAuthority
 from luxusbd.bus.connection import Connection, RemoteError
 from luxusbd.bus.service import BusService
 from tests.bus.client import MANAGER_PATH, SERVICE, Client
-from tests.bus.fake import SHA, FakeEngine
+from tests.bus.examples import SHA
+from tests.bus.fake import FakeEngine
 from tests.bus.raw import RawClient, field, message
 
 PEER = "org.freedesktop.DBus.Peer"

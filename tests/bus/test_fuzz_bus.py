@@ -9,7 +9,8 @@ import pytest
 from luxusbd.bus.service import BusService
 from tests.bus import wire
 from tests.bus.client import MANAGER_PATH, SERVICE, Client
-from tests.bus.fake import FakeEngine, job
+from tests.bus.examples import job
+from tests.bus.fake import FakeEngine
 from tests.bus.fuzz import fuzz
 from tests.bus.raw import RawClient
 

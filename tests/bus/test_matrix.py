@@ -17,7 +17,8 @@ from luxusbd.jobs.views import Caller
 from tests.bus import matrix, wire
 from tests.bus.client import MANAGER_PATH, SERVICE, Client, OtherUser
 from tests.bus.counting import CountingEngine, engine_method
-from tests.bus.fake import FEATURES, SHA, job, view
+from tests.bus.examples import SHA, job, view
+from tests.bus.fake import FEATURES
 from tests.bus.matrix import Row
 from tests.bus.polkit import NOBODY, FakePolkit, fake_polkit, with_room_for_polkit
 from tests.bus.raw import RawClient

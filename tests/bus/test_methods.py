@@ -17,7 +17,8 @@ from luxusbd.jobs.views import ImageUpdate, PruneOptions, UpdateWishes
 from luxusbd.stick.losses import Loss
 from luxusbd.stick.model import MenuChange, MenuStyle, StickOptions, StrayRoom, Theme
 from tests.bus.client import Client
-from tests.bus.fake import SHA, FakeEngine, job, view
+from tests.bus.examples import SHA, job, view
+from tests.bus.fake import FakeEngine
 from tests.stick import helpers
 
 DEVICE = "/org/luxusb/devices/usb_2dAcme_5fStick_2d1"

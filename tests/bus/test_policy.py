@@ -17,7 +17,8 @@ from luxusbd.bus.authority import POLKIT_INTERFACE, POLKIT_NAME, POLKIT_PATH
 from luxusbd.bus.members import Action
 from luxusbd.bus.service import BusService
 from tests.bus.client import Client, OtherUser, plain
-from tests.bus.fake import FakeEngine, device, view
+from tests.bus.examples import device, view
+from tests.bus.fake import FakeEngine
 from tests.bus.matrix import SESSIONS, defaults
 from tests.bus.polkit import (
     FakePolkit,

@@ -15,7 +15,7 @@ from luxusbd.bus._lib import encode
 from luxusbd.bus.shown import ShownSystems, joined
 from luxusbd.bus.values import convert
 from luxusbd.jobs.listed import Listed
-from tests.bus.fake import DISTRIBUTION, LISTED
+from tests.bus.examples import DISTRIBUTION, LISTED
 
 VALUES = st.one_of(st.text(max_size=9), st.booleans(), st.integers(0, 2**64 - 1), st.lists(st.text(max_size=5)))
 

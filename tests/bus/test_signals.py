@@ -9,7 +9,8 @@ from luxusbd.bus.service import BusService
 from luxusbd.devices.model import DeviceState
 from luxusbd.jobs.model import JobState
 from tests.bus.client import MANAGER_PATH, SERVICE, Client, plain
-from tests.bus.fake import FakeEngine, job, view
+from tests.bus.examples import job, view
+from tests.bus.fake import FakeEngine
 
 Connect = Callable[[], Awaitable[Client]]
 DEVICE = "/org/luxusb/devices/usb_2dAcme_5fStick_2d1"

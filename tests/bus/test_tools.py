@@ -8,7 +8,8 @@ import os
 from luxusbd import process
 from luxusbd.bus import contract
 from luxusbd.bus.service import BusService
-from tests.bus.fake import FakeEngine, job
+from tests.bus.examples import job
+from tests.bus.fake import FakeEngine
 
 DEVICE = "/org/luxusb/devices/usb_2dAcme_5fStick_2d1"
 

@@ -10,7 +10,8 @@ from luxusbd.bus.service import BusService
 from luxusbd.jobs.model import JobState
 from luxusbd.jobs.views import Caller
 from tests.bus.client import Client, OtherUser
-from tests.bus.fake import FakeEngine, job, view
+from tests.bus.examples import job, view
+from tests.bus.fake import FakeEngine
 from tests.bus.polkit import NOBODY
 
 pytestmark = pytest.mark.root

@@ -18,7 +18,7 @@ from tests.daemon.daemon import Daemon
 from tests.harness.maker import Maker
 from tests.harness.tls import Authority
 from tests.images.builders import build_iso
-from tests.images.systems import K
+from tests.images.systems.row import K
 from tests.transfer.keys import Keys
 
 INITRD = b"an initrd that looks for images in files" * 5000

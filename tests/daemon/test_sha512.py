@@ -19,8 +19,8 @@ from tests.daemon.caller import Caller
 from tests.daemon.conftest import CONFIG
 from tests.daemon.daemon import Daemon
 from tests.daemon.images import MIB, Images, TestImage
+from tests.daemon.importing import streamed
 from tests.daemon.leftovers import Machine, check_files
-from tests.daemon.test_imports import streamed
 from tests.daemon.test_jobs import ERROR
 from tests.harness.mirrors import Faults, Mirror
 from tests.harness.mirrors import catalogue as document_of

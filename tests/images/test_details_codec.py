@@ -9,7 +9,7 @@ import pytest
 from luxusbd.errors import FailedError
 from luxusbd.images.details_codec import inspection_from_json, inspection_to_json
 from luxusbd.images.recognise import inspect
-from tests.bus.fake import DETAILS
+from tests.bus.examples import DETAILS
 from tests.images.builders import GRUB_RESCUE, MEMTEST
 
 

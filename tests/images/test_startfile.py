@@ -19,7 +19,7 @@ from luxusbd.images.recipes import packaged_recipes, parse_recipe
 from luxusbd.images.recognise import recognise
 from luxusbd.resources import data
 from tests.images.builders import DictTree, build_iso
-from tests.images.systems import K
+from tests.images.systems.row import K
 
 FILES: dict[str, bytes | str] = {
     "/.disk/info": 'Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST 20240210-11:27',

@@ -20,7 +20,8 @@ from luxusbd.stick.model import ManifestImage
 from luxusbd.text import clean
 from tests.images import docs_recipes
 from tests.images.builders import DictTree, build_iso
-from tests.images.systems import ROWS, Row
+from tests.images.systems import ROWS
+from tests.images.systems.row import Row
 from tests.stick import helpers
 
 GENERAL = {"Fedora", "Fedora Live", "CentOS Linux"}

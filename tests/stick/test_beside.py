@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,17 +13,10 @@ from luxusbd.images.startfile import FAMILY, PLACE
 from luxusbd.stick import beside, menu
 from luxusbd.stick.model import ManifestImage, SourceImage, StickOperation
 from tests.stick import helpers
+from tests.stick.bench import Bench
 from tests.stick.test_updating import in_iso
-from tests.stick.test_writer_file import Bench
 
 UNFILLED = helpers.entry(initrds=(f"{PLACE}initrd.gz",), parameters=("iso-scan/filename={iso}", "---"))
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.close()
 
 
 def started(source: SourceImage, file: SourceImage) -> SourceImage:

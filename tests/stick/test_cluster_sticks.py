@@ -6,8 +6,6 @@ import asyncio
 import dataclasses
 import os
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,18 +18,11 @@ from luxusbd.stick.ext4 import Ext4
 from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.model import MIB, PartitionRole, SourceImage, StickOperation, StickOptions
 from tests.stick import helpers
+from tests.stick.bench import Bench
 from tests.stick.clusterimage import fsck
-from tests.stick.test_writer_file import Bench
 
 KINDS = (Kind.FAT32, Kind.EXFAT)
 DATA = 130 * MIB
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.close()
 
 
 def check(bench: Bench, kind: Kind) -> None:

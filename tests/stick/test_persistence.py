@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,8 +25,8 @@ from luxusbd.stick.filesystem import Kind
 from luxusbd.stick.isofiles import pieces
 from luxusbd.stick.model import MIB, Kept, PartitionRole, SourceImage, StickOperation, StickOptions
 from tests.stick import helpers
+from tests.stick.bench import DATA, Bench
 from tests.stick.test_cluster_sticks import check
-from tests.stick.test_writer_file import DATA, Bench
 
 ROOM = 24 * MIB
 
@@ -60,13 +59,6 @@ ON_PARTITION = (
     Persistence(entry("persistent"), Store.PARTITION, "writable"),
 )
 OWN = Persistence(entry("mbsize={persistence_mb}"), Store.OWN, "live_system.cow")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.close()
 
 
 def sound(bench: Bench, kind: Kind) -> None:

@@ -12,7 +12,8 @@ from luxusbd.stick import reader, writer
 from luxusbd.stick.model import StickOperation, StickOptions
 from tests.harness import tinyinit
 from tests.images.builders import INSTALLER, build_iso
-from tests.images.systems import ROWS, Row
+from tests.images.systems import ROWS
+from tests.images.systems.row import Row
 from tests.stick import helpers
 from tests.stick.boot import boot
 

@@ -6,7 +6,6 @@ import dataclasses
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from luxusbd.stick.isofiles import pieces
 from luxusbd.stick.layout import PERSISTENCE_NAME
 from luxusbd.stick.model import MIB, Kept, PartitionRole, StickOperation, StickOptions, StrayRoom
 from tests.stick import helpers
+from tests.stick.bench import DATA, Bench
 from tests.stick.test_persistence import (
     IN_DIRECTORY,
     IN_FILE,
@@ -30,14 +30,6 @@ from tests.stick.test_persistence import (
     sound,
     taken_out,
 )
-from tests.stick.test_writer_file import DATA, Bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.close()
 
 
 def write(bench: Bench, path: str, size: int) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,16 +22,9 @@ from luxusbd.stick import layout, reader, writer
 from luxusbd.stick.blockio import MediumReader
 from luxusbd.stick.model import MIB, SourceImage, StickOperation, StickOptions
 from tests.stick import helpers
-from tests.stick.test_writer_file import Bench, lay
+from tests.stick.bench import Bench, lay
 
 BOTH_WAYS = pytest.mark.parametrize("operation", [StickOperation.UPDATE, StickOperation.REPLACE])
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.close()
 
 
 def in_iso(fd: int) -> set[str]:

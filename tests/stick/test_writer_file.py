@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import hashlib
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,95 +17,14 @@ from luxusbd.errors import (
     ImageNotFoundError,
     InvalidArgumentError,
     LuxusbError,
-    MalformedImageError,
     NotEnoughSpaceError,
     VerificationError,
 )
-from luxusbd.stick import isofiles, layout, menu, reader, sums, writer
+from luxusbd.stick import layout, menu, reader, sums, writer
 from luxusbd.stick.blockio import MediumReader
-from luxusbd.stick.model import (
-    MIB,
-    ManifestImage,
-    MenuChange,
-    MenuStyle,
-    SourceImage,
-    StickContents,
-    StickOperation,
-    StickOptions,
-    StickProgress,
-    Theme,
-)
+from luxusbd.stick.model import MIB, MenuChange, MenuStyle, StickOperation, StickOptions, Theme
 from tests.stick import helpers
-
-DATA = 130 * MIB
-
-
-class Bench:
-    """One image file and the sources for it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.path = directory / "stick.img"
-        self.fd = helpers.empty_target(self.path)
-        self.sources: dict[str, SourceImage] = {}
-        self.files: dict[str, Path] = {}
-        self.progress: list[StickProgress] = []
-
-    def source(self, name: str, size: int = MIB + 17, **changes: Any) -> SourceImage:
-        path = helpers.random_file(self.directory / f"source-{name}", size, len(self.sources) + 1)
-        self.files[name] = path
-        self.sources[name] = helpers.source(path, name, **changes)
-        return self.sources[name]
-
-    async def do(
-        self,
-        operation: StickOperation,
-        *add: SourceImage,
-        remove: tuple[str, ...] = (),
-        options: StickOptions | None = None,
-        persist: tuple[tuple[str, int], ...] = (),
-        change: MenuChange | None = None,
-        found: tuple[ManifestImage, ...] = (),
-        after_step: Callable[[str], None] = lambda _step: None,
-    ) -> dict[str, Any]:
-        self.progress.clear()
-        options = options or StickOptions()
-        order = helpers.order(
-            operation,
-            self.fd,
-            add=add,
-            remove=remove,
-            options=options,
-            persist=persist,
-            change=change or MenuChange(),
-            found=found,
-        )
-        return await writer.execute(order, self.progress.append, after_step=after_step)
-
-    def look(self) -> StickContents:
-        contents = reader.read_stick(self.fd, helpers.SIZE)
-        assert contents is not None
-        return contents
-
-    def names(self) -> list[str]:
-        return [image.name for image in self.look().manifest.images]
-
-    def fsck(self) -> None:
-        target = f"/proc/self/fd/{self.fd}?offset={DATA}"
-        done = subprocess.run(["e2fsck", "-fn", target], pass_fds=(self.fd,), capture_output=True, check=False)
-        assert done.returncode == 0, done.stdout
-
-    def close(self) -> None:
-        for source in self.sources.values():
-            os.close(source.fd)
-        os.close(self.fd)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.close()
+from tests.stick.bench import DATA, Bench
 
 
 async def test_the_life_of_a_stick(bench: Bench) -> None:
@@ -225,106 +140,6 @@ async def test_a_job_that_was_cut_anywhere_is_healed_by_the_next(bench: Bench) -
         finally:
             os.close(fd)
         helpers.check_boots(path, bench.files)
-
-
-def lay(bench: Bench, *commands: str) -> None:
-    """Change files on the stick without the writer."""
-    subprocess.run(
-        ["debugfs", "-w", "-f", "-", f"{bench.path}?offset={DATA}"],
-        input="\n".join(("cd /iso", *commands, "")),
-        text=True,
-        check=True,
-        capture_output=True,
-    )
-
-
-def found(bench: Bench, name: str) -> ManifestImage:
-    """What a look at a file on the stick gives."""
-    image = bench.source(name, 300_000).image
-    lay(bench, f"write {bench.files[name]} {name}")
-    return dataclasses.replace(image, added=2**34)
-
-
-async def test_every_step_of_a_rescan_leaves_a_stick_that_boots(bench: Bench) -> None:
-    one, two = bench.source("one.iso", 300_000), bench.source("two.iso", 300_000)
-    await bench.do(StickOperation.CREATE, one, two)
-    three, four = found(bench, "three.iso"), found(bench, "four.iso")
-    lay(bench, "rm two.iso")
-    snapshots = helpers.Snapshots(bench.path, bench.directory / "snapshots")
-    order = helpers.order(StickOperation.RESCAN, bench.fd, found=(three, four), remove=("two.iso",))
-    result = await writer.execute(order, lambda _progress: None, after_step=snapshots)
-    assert result["images"] == ["one.iso", "three.iso", "four.iso"]
-    steps = [step for step, _path in snapshots.taken]
-    assert "announced" not in steps, "what is announced and not listed would be removed"
-    for step, path in snapshots.taken:
-        fd = os.open(path, os.O_RDWR)
-        try:
-            contents = reader.read_stick(fd, helpers.SIZE)
-            assert contents is not None
-            done = steps.index(step) >= steps.index("menu-written")
-            assert [image.name for image in contents.manifest.images] == (
-                ["one.iso", "three.iso", "four.iso"] if done else ["one.iso", "two.iso"]
-            ), step
-            assert contents.unlisted == 0, "these bytes are no ISO 9660 image"
-            again = helpers.order(StickOperation.RESCAN, fd, found=(three, four), remove=("two.iso",))
-            assert (await writer.execute(again, lambda _progress: None))["images"] == result["images"], step
-        finally:
-            os.close(fd)
-        assert helpers.check_boots(path, bench.files)[1] == {"one.iso", "three.iso", "four.iso"}, step
-    assert (await bench.do(StickOperation.VERIFY))["ok"] is True
-    bench.fsck()
-
-
-async def test_a_file_that_was_changed_during_a_rescan_gets_no_entry(bench: Bench) -> None:
-    await bench.do(StickOperation.CREATE, bench.source("one.iso", 300_000))
-    image = found(bench, "two.iso")
-    before = bench.look()
-    for changed in (
-        dataclasses.replace(image, added=1),
-        dataclasses.replace(image, size=image.size + 1),
-        dataclasses.replace(image, name="absent.iso"),
-    ):
-        with pytest.raises(DeviceChangedError, match="rescan the stick again"):
-            await writer.execute(helpers.order(StickOperation.RESCAN, bench.fd, found=(changed,)), lambda _now: None)
-    assert bench.look() == before
-
-
-async def test_a_file_with_holes_reads_as_grub_reads_it(bench: Bench) -> None:
-    await bench.do(StickOperation.CREATE)
-    path = bench.directory / "sparse.iso"
-    with path.open("wb") as made:
-        made.write(b"begin" * 1000)
-        made.seek(MIB)
-        made.write(b"middle" * 1000)
-        made.truncate(2 * MIB + 17)
-    lay(bench, f"write {path} sparse.iso")
-    filesystem = reader.open_stick(bench.fd, helpers.SIZE)
-    parts = list(isofiles.pieces(filesystem.extents("/iso/sparse.iso"), filesystem.block_size, path.stat().st_size))
-    assert [part.place is None for part in parts] == [False, True, False, True]
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = isofiles.image_file(filesystem, "sparse.iso")
-    assert file.sha256(lambda _done, _total: None, lambda: False) == sha256
-    image = helpers.image("sparse.iso", sha256=sha256, size=path.stat().st_size, added=2**34)
-    await writer.execute(helpers.order(StickOperation.RESCAN, bench.fd, found=(image,)), lambda _now: None)
-    assert (await bench.do(StickOperation.VERIFY))["ok"] is True
-    bench.files["sparse.iso"] = path
-    assert helpers.check_boots(bench.path, bench.files)[1] == {"sparse.iso"}
-
-
-async def test_space_that_is_only_reserved_is_no_image(bench: Bench) -> None:
-    await bench.do(StickOperation.CREATE)
-    (bench.directory / "nothing").write_bytes(b"")
-    lay(bench, f"write {bench.directory}/nothing half.iso", "fallocate half.iso 0 9", "sif half.iso size 40000")
-    half = isofiles.image_file(reader.open_stick(bench.fd, helpers.SIZE), "half.iso")
-    assert half.read(0, 9) == bytes(9)
-    with pytest.raises(MalformedImageError, match="only reserved"):
-        half.check_for_grub()
-    # beyond the end of a file it does no harm
-    (bench.directory / "small").write_bytes(b"x" * 4096)
-    lay(bench, f"write {bench.directory}/small ahead.iso", "fallocate ahead.iso 1 9")
-    ahead = isofiles.image_file(reader.open_stick(bench.fd, helpers.SIZE), "ahead.iso")
-    ahead.check_for_grub()
-    assert (ahead.read(0, 9999), ahead.read(4096, 1), ahead.read(-1, 1)) == (b"x" * 4096, b"", b"")
 
 
 async def test_a_wrong_hash_changes_nothing(bench: Bench) -> None:
