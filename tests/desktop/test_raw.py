@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,21 @@ async def test_what_is_seen_after_a_download_erases_nothing(app: Any, caller: Ca
     await hand.answer("erase")
     failed = await until(lambda: [job for job in app.model.top_jobs() if job.state is JobState.FAILED], "the refusal")
     assert [job.error_name for job in failed] == ["org.luxusb.Error.NotBootable"]
+    assert beginning(old) == OLD
+
+
+async def test_a_plan_that_expired_is_made_anew(app: Any, caller: Caller, old: Path) -> None:
+    window = app.window
+    await hand.tick(window, "Alpha")
+    await to_sticks(app, caller, old)
+    await hand.press(window, "Write byte for byte…")
+    await hand.press(window, "Erase Image file and write")
+    await hand.answer("cancel")
+    window.raw.plan = replace(window.raw.plan, token="gone")
+    window.raw.carry_out()
+    assert "plan" in await hand.answer("close")
+    assert len(app.model.basket) == 1
+    await until(lambda: window.raw.erase.get_sensitive(), "the other plan")
     assert beginning(old) == OLD
 
 

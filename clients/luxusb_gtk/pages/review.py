@@ -144,7 +144,7 @@ class ReviewPage(Page):
         problem.add_suffix(icon_button("edit-copy-symbolic", _("Copy details"), lambda: copy(self, text)))
         again = text_button(_("Try again"), lambda: self._plan(again=True), "pill")
         again.set_halign(Gtk.Align.CENTER)
-        self._show([group("", [problem]), *self._remedies(error), again], [])
+        self._show([group("", [problem]), *self._remedies(error)], [again])
 
     def _show_plan(self, planned: Planned) -> None:
         self._shown = planned
