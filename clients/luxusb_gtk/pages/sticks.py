@@ -75,6 +75,7 @@ class SticksPage(Page):
         self.raw = text_button(_("Write byte for byte…"), self._go_raw, "flat")
         self.raw.set_tooltip_text(rawwords.tooltip())
         self.raw.set_halign(Gtk.Align.START)
+        self.action.set_halign(Gtk.Align.END)
         self.action.set_hexpand(True)
         actions = Gtk.Box(spacing=6)
         for button in (self.raw, self.action):
