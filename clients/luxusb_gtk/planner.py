@@ -166,7 +166,8 @@ def plan(
         options["allow_large"] = GLib.Variant("b", True)
     if dry_run:
         options["dry_run"] = GLib.Variant("b", True)
-    if (language := usual_language()) != "en":
+    # what is written byte for byte has no menu
+    if not asked.raw and (language := usual_language()) != "en":
         options["language"] = GLib.Variant("s", language)
     arguments = GLib.Variant("(aoasa{sv})", ([device.path for device in devices], list(asked.references), options))
     service.manager("PlanStick", arguments, done, failed)

@@ -33,6 +33,10 @@ class StickChoices:
     """Bytes of an empty partition for the user's own files, 0 for none."""
     keep: bool = True
     """Whether downloads stay on this computer."""
+    raw: bool = False
+    """Whether the disk becomes the one image that is chosen, byte for byte; only `unbootable` counts beside it."""
+    unbootable: bool = False
+    """Whether that is meant also where no computer starts it."""
 
     @property
     def companion_asked(self) -> int:
@@ -54,10 +58,16 @@ class Asked:
     """Bytes of the persistence partition, 0 for none."""
     keep: bool = True
     """Whether downloads stay on this computer."""
+    raw: bool = False
+    """Whether it is for one image byte for byte."""
+    unbootable: bool = False
+    """Whether that is meant also where no computer starts it."""
 
     @property
     def options(self) -> dict[str, tuple[str, object]]:
         """By their names: type and value."""
+        if self.raw:
+            return {name: ("b", True) for name, said in (("raw", True), ("unbootable", self.unbootable)) if said}
         rooms = {
             name: room for name, room in zip(self.references, self.persistence, strict=True) if room
         }  # no reference is there twice
@@ -101,6 +111,9 @@ def rooms_of(choices: Sequence[Choice], keeps: Sequence[str], filesystem: str, d
 
 def asked(basket: Basket, choices: StickChoices, keeps: Mapping[str, str], default: int) -> Asked:
     """What to ask; `keeps` says by references where systems keep changes, and those that are missing get no room."""
+    if choices.raw:
+        none = (0,) * len(basket)
+        return Asked(tuple(basket.references), "", 0, 0, none, 0, raw=True, unbootable=choices.unbootable)
     places = [keeps.get(choice.reference, NONE) for choice in basket.choices]
     rooms = rooms_of(basket.choices, places, choices.filesystem, default)
     own = [room for room, place in zip(rooms, places, strict=True) if place == PARTITION]
@@ -211,6 +224,23 @@ def space_of(figures: Figures, choices: Sequence[Choice]) -> Space:
             segments.append(Segment(choice.title, image.persistence, "persistence", fits))
     unknown = any(not image.size for image in figures.images)
     space = Space(figures.size, tuple(segments), tuple(too_much), unknown, exact=True)
+    if space.free > 0:
+        space = replace(space, segments=(*segments, Segment("", space.free, "free")))
+    return space
+
+
+def raw_space_of(figures: Figures, choices: Sequence[Choice], needed: int, *, exact: bool) -> Space:
+    """Lay out a disk that becomes one image.
+
+    Args:
+        figures: of the plan.
+        choices: the one that it was asked for.
+        needed: bytes on the disk, 0 when they are not known.
+        exact: whether they are what the image unpacks to.
+    """
+    fits = not figures.missing
+    segments = [Segment(choice.title, needed, "system", fits) for choice in choices]
+    space = Space(figures.size, tuple(segments), () if fits else tuple(choices), not needed, exact=exact)
     if space.free > 0:
         space = replace(space, segments=(*segments, Segment("", space.free, "free")))
     return space

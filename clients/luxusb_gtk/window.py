@@ -15,8 +15,10 @@ from luxusb_gtk.basket import Choice
 from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.details import DetailsPage
+from luxusb_gtk.pages.disk import DiskPage
 from luxusb_gtk.pages.elsewhere import ElsewherePage
 from luxusb_gtk.pages.progress import ProgressPage
+from luxusb_gtk.pages.raw import RawPage
 from luxusb_gtk.pages.stick import StickPage
 from luxusb_gtk.pages.sticks import SticksPage
 from luxusb_gtk.pages.summary import SummaryPage
@@ -80,16 +82,32 @@ class MainWindow(Adw.ApplicationWindow):
             sticks=lambda: self.go("sticks"),
         )
         self.details = DetailsPage(model, back=lambda: self.go("systems"), failed=self.fail)
-        self.stick = StickPage(model, back=lambda: self.go("sticks"), started=self._started, failed=self.fail)
-        self.elsewhere = ElsewherePage(model, back=lambda: self.go("sticks"), started=self._started, failed=self.fail)
+        one: dict[str, Any] = {
+            "back": lambda: self.go("sticks"),
+            "started": self._started,
+            "ejected": self._ejected,
+            "failed": self.fail,
+        }
+        self.stick, self.elsewhere, self.disk = (
+            StickPage(model, **one),
+            ElsewherePage(model, **one),
+            DiskPage(model, **one),
+        )
         self.sticks = SticksPage(
             model,
             back=lambda: self.go("systems"),
             create=self.review,
             add=self.stick.add_chosen,
+            raw=self.review_raw,
             manage=self.manage,
         )
-        self.summary = SummaryPage(model, back=lambda: self.go("sticks"), created=self._started, refused=self.fail)
+        reviews: dict[str, Any] = {
+            "back": lambda: self.go("sticks"),
+            "created": self._started,
+            "refused": self.fail,
+        }
+        self.summary = SummaryPage(model, raw=self.review_raw, **reviews)
+        self.raw = RawPage(model, **reviews)
         self.progress = ProgressPage(model, back=lambda: self.go("systems"), failed=self.fail, again=self._make_again)
         self.pages: dict[str, Page] = {
             "systems": self.systems,
@@ -97,7 +115,9 @@ class MainWindow(Adw.ApplicationWindow):
             "sticks": self.sticks,
             "stick": self.stick,
             "elsewhere": self.elsewhere,
+            "disk": self.disk,
             "summary": self.summary,
+            "raw": self.raw,
             "progress": self.progress,
         }
         self.stack = Gtk.Stack(
@@ -129,6 +149,7 @@ class MainWindow(Adw.ApplicationWindow):
         self.set_content(self.toasts)
         self._actions()
         model.connect("presence", lambda _model: self._presence())
+        model.connect("devices", lambda _model: self._devices())
         model.connect("finished", lambda _model, path: self._finished(path))
         model.connect("jobs", lambda _model: self._ask_resume())
         self.connect("map", lambda _window: self._ask_resume())
@@ -155,14 +176,22 @@ class MainWindow(Adw.ApplicationWindow):
         self.summary.show_devices(devices)
         self.go("summary")
 
+    def review_raw(self, device: DeviceInfo) -> None:
+        """Show what writing byte for byte would do."""
+        self.raw.show_devices([device])
+        self.go("raw")
+
     def manage(self, device: DeviceInfo) -> None:
-        """Show a stick."""
-        if device.foreign is not None:
-            self.elsewhere.show_device(device)
-            self.go("elsewhere")
-            return
-        self.stick.show_device(device)
-        self.go("stick")
+        """Show a stick or another disk."""
+        name = _page_of(device)
+        {"elsewhere": self.elsewhere, "stick": self.stick, "disk": self.disk}[name].show_device(device)
+        self.go(name)
+
+    def _devices(self) -> None:
+        """A disk whose page is open may have become a stick, when a job is done."""
+        device = self.model.devices.get(self.disk.path)
+        if self.page == "disk" and device is not None and _page_of(device) != "disk":
+            self.manage(device)
 
     def tell(self, text: str, before: Preferences | None = None) -> None:
         """A short message at the bottom, of this window or of the preferences that stand before it."""
@@ -232,6 +261,11 @@ class MainWindow(Adw.ApplicationWindow):
     def _started(self, _path: str) -> None:
         self.go("progress")
 
+    def _ejected(self, device: DeviceInfo) -> None:
+        self.tell(_("{name} can be unplugged").format(name=words.device_name(device)))
+        if self.page in ("stick", "elsewhere", "disk"):
+            self.go("sticks")
+
     def _make_again(self, job: JobInfo, share: DeviceShare) -> None:
         """Review the same systems for a stick that failed, which has to be there."""
         device = next((one for one in self.model.devices.values() if one.id == share.id), None)
@@ -296,7 +330,9 @@ class MainWindow(Adw.ApplicationWindow):
             "sticks": "systems",
             "stick": "sticks",
             "elsewhere": "sticks",
+            "disk": "sticks",
             "summary": "sticks",
+            "raw": "sticks",
             "progress": "systems",
         }
         if self.page in where:
@@ -346,3 +382,10 @@ class MainWindow(Adw.ApplicationWindow):
 
         with opened:
             import_file(self.model, opened.fileno(), name, done, self.fail)
+
+
+def _page_of(device: DeviceInfo) -> str:
+    """On which page a disk is shown."""
+    if device.foreign is not None:
+        return "elsewhere"
+    return "stick" if device.state in ("luxusb", "damaged") else "disk"

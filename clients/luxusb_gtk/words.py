@@ -176,6 +176,16 @@ def device_state(device: DeviceInfo) -> str:
     return _("Holds other files, which would be erased")
 
 
+def unmounted(device: DeviceInfo) -> list[str]:
+    """What is said of the filesystems of a disk that the desktop has mounted, before a job takes it."""
+    return [
+        _("{node} will be unmounted from {point}; close what is open there").format(
+            node=clean(mount.node), point=clean(mount.point)
+        )
+        for mount in device.mounts
+    ]
+
+
 def progress_line(job: JobInfo) -> str:
     """Stage, bytes, rate and remaining time of a job."""
     parts = [stage(job)]

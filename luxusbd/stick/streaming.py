@@ -345,7 +345,7 @@ class _Taker:
         behind = [image for image in new if image.name not in self._instead]
         return places.in_sequence(places.put(manifest.images, taking, behind), self._sequence)
 
-    async def _give_up(self, stream: _Stream, reason: LuxusbError) -> None:
+    async def _give_up(self, stream: Stream, reason: LuxusbError) -> None:
         log.warning("%s does not get onto the stick: %s", stream.image.name, reason)
         await self._close_sinks()
         await self._session.room.remove(stream.path)

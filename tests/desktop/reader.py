@@ -62,7 +62,7 @@ def until(look: Callable[[], T], what: str) -> T:
 def main() -> int:
     """Read the pages."""
     Atspi.init()
-    app = subprocess.Popen([sys.executable, "-m", "luxusb_gtk"])
+    app = subprocess.Popen([sys.executable, "-m", "tests.desktop.opened"])
     try:
         desktop = Atspi.get_desktop(0)
         window = until(lambda: next((one for top in children(desktop) for one in children(top)), None), "window")
@@ -72,6 +72,7 @@ def main() -> int:
             return [(item.get_role_name(), item.get_name()) for item in found]
 
         until(lambda: any(role == "check box" for role, _name in operated()), "systems")
+        until(lambda: any(name.startswith("Write it all") for _role, name in operated()), "pages of a disk")
         print(json.dumps(operated()))
     finally:
         app.terminate()

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from luxusb_cli.model import DeviceInfo, DeviceShare, JobDetails, JobInfo, JobState
+from luxusb_cli.calls import Work
+from luxusb_cli.connection import Typed
+from luxusb_cli.model import DeviceInfo, DeviceShare, JobDetails, JobInfo, JobState, Loss
 from luxusb_cli.results import StoredResult
 from luxusb_gtk.basket import Choice
 
 from tests.daemon.caller import Caller
+from tests.daemon.conftest import STICK
 from tests.daemon.images import Images, debian_live
+from tests.daemon.test_raw import disk_image
 from tests.desktop import hand
 from tests.desktop.conftest import running
 from tests.desktop.screen import turn, until
@@ -136,6 +140,17 @@ async def test_show(
     await hand.press(window, "Take over…")
     await hand.sees(window, "What will happen")
     await shoot("take-over")
+    app.model.clear()
+    appliance = tmp_path / "appliance.img"
+    appliance.write_bytes(disk_image())
+    stored = StoredResult.from_wire((await caller.imported(appliance)).result)
+    app.model.choose(Choice(stored.image, stored.image, stored.name, stored.size))
+    other = place / "other.img"
+    plain = await caller.target(other, STICK)
+    await caller.succeeded(await caller.client.work_on(plain, Work.RESTORE, {"label": Typed("s", "HOLIDAY")}))
+    window.review_raw(await until(lambda: app.model.devices.get(plain), "the plain drive"))
+    await hand.sees(window, "Will be written byte for byte")
+    await shoot("raw")
     preferences = window.show_preferences()
     window.set_visible(False)
     preferences.set_transient_for(None)
@@ -159,6 +174,30 @@ def _stick(name: str, node: str, gib: int, state: str = "blank") -> DeviceInfo:
         "Bus": "usb",
     }
     return DeviceInfo.from_wire(f"/org/luxusb/devices/{name}", {**told, "Size": gib << 30, "State": state})
+
+
+@pytest.mark.parametrize("look", list(SIZES))
+async def test_show_a_disk(turned: None, app: Any, look: str) -> None:
+    """A stick with somebody's files, and what can be chosen for it; made up, since nobody here has one."""
+    from gi.repository import Adw
+
+    window, model = app.window, app.model
+    manager = Adw.StyleManager.get_default()
+    manager.set_color_scheme(Adw.ColorScheme.FORCE_DARK if look == "dark" else Adw.ColorScheme.FORCE_LIGHT)
+    window.set_default_size(*SIZES[look])
+    await until(lambda: model.systems, "systems")
+    parts = (
+        Loss(1, "FAT32", "BOOT", 1 << 30, 200 << 20, ""),
+        Loss(2, "NTFS", "HOLIDAY", 26 << 30, 11 << 30, ""),
+    )
+    disk = replace(_stick("Kingston_DataTraveler", "/dev/sdb", 29, "foreign"), contents=parts)
+    model.devices = {disk.path: disk}
+    model.emit("devices")
+    window.manage(disk)
+    await hand.sees(window, "HOLIDAY")
+    await turn()
+    await hand.picture(window, SHOTS / f"disk-{look}.png")
+    manager.set_color_scheme(Adw.ColorScheme.DEFAULT)
 
 
 @pytest.mark.parametrize("look", ["light", "narrow"])

@@ -8,12 +8,16 @@ import os
 import sys
 from pathlib import Path
 
+from tests.daemon.caller import Caller
 from tests.daemon.daemon import Daemon
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-async def test_everything_that_can_be_operated_has_a_name(screen: str, daemon: Daemon) -> None:
+async def test_everything_that_can_be_operated_has_a_name(
+    screen: str, daemon: Daemon, caller: Caller, stick: Path
+) -> None:
+    await caller.target(stick)
     environment = {
         **os.environ,
         "DISPLAY": screen,
@@ -35,5 +39,6 @@ async def test_everything_that_can_be_operated_has_a_name(screen: str, daemon: D
     assert [role for role, name in operated if not name] == [], operated
     names = [name for _role, name in operated]
     pages = ("Choose Alpha", "Search systems", "Category", "Back", "Release and edition", "Mirror", "Measure now")
-    for part in (*pages, "Companion partition in GiB", "Data filesystem"):
+    disks = ("Use Image file", "Find out", "Make it one…", "Write byte for byte…", "Write it all the same")
+    for part in (*pages, *disks, "Companion partition in GiB", "Data filesystem"):
         assert any(name.startswith(part) for name in names), f"{part} is not in {names}"

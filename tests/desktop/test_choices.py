@@ -171,7 +171,8 @@ async def test_sticks_of_other_programs(app: Any, caller: Caller, images: Images
     await hand.sees(window, "Stick of Ventoy")
     assert len(pictures(window)) == 1
     window.manage(await until(lambda: app.model.devices.get(path), "the stick"))
-    await hand.sees(window, "Nothing is written to it")
+    await hand.sees(window, "LUXusb adds nothing to it")
+    assert hand.find_button(window, "Make it one…") is not None, "it can become a plain drive, as any disk can"
     await until(lambda: hand.row(window, "/mine/alpha.iso"), "its image")
     assert hand.find_button(window, "Take over") is None
     assert ventoy.read_bytes() == before

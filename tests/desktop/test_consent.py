@@ -129,3 +129,29 @@ async def test_a_refusal_keeps_everything_and_consent_makes_the_stick(
     await ended(app, "create")
     assert len(asks.asked) == 3
     assert not app.model.basket
+
+
+async def test_what_is_refused_byte_for_byte_is_still_reviewed(
+    app: Any, asks: Agent, stick: Path, attach: Callable[[Path], str]
+) -> None:
+    window = app.window
+    node = attach(stick)
+    before = stick.read_bytes()
+    await hand.tick(window, "Alpha")
+    await hand.press(window, "Choose a stick")
+    await hand.sees(window, node)
+    await hand.press(window, "Write byte for byte…")
+    await hand.press(window, "Erase")
+    await hand.answer("erase")
+    await hand.sees(window, "Not authorised; nothing was changed")
+    assert [action for action, _text in asks.asked] == ["org.luxusb.write-device"]
+    assert window.page == "raw"
+    assert app.model.basket.references == ["distro:alpha@1.0"]
+    assert not app.model.jobs
+    assert stick.read_bytes() == before
+    asks.person = Person.CONSENTS
+    await hand.press(window, "Erase")
+    await hand.answer("erase")
+    await until(lambda: [job.operation for job in app.model.top_jobs()] == ["write-raw"], "the job")
+    assert not app.model.basket
+    await until(lambda: app.model.top_jobs()[0].state.finished, "its end")

@@ -83,6 +83,7 @@ class ElsewherePage(OneStickPage):
             self.content.append(group(_("Image files"), images))
             if foreign.notes:
                 self.content.append(group(_("Please note"), [_told(text) for text in foreign.notes]))
+            self.content.append(group(_("The whole disk"), self._whole.all(device)))
         self.take.set_label(_("Take over…") if plan is None else _("Take over now"))
         self.take.set_sensitive(not self._look and not device.current_job)
         self.bottom.set_visible(able)
@@ -135,7 +136,7 @@ def _purpose(foreign: ForeignStick, *, able: bool) -> str:
     if able:
         return _("It can be taken over: its images stay, boot files and menu become new ones.")
     if foreign.maker == VENTOY:
-        return _("Nothing is written to it. What is on it is only shown.")
+        return _("LUXusb adds nothing to it. What is on it is only shown.")
     return foreign.refusal
 
 

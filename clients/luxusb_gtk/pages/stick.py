@@ -89,7 +89,7 @@ class StickPage(OneStickPage):
         if device.state == "damaged":
             mend = row(_("This stick is damaged"), device.damage)
             mend.add_suffix(self._button(_("Repair"), "RepairStick", device, busy))
-            return [group("", [mend])]
+            return [group("", [mend]), group(_("The whole disk"), self._whole.all(device))]
         kept = self._kept or tuple(
             Kept(image.name, image.title or image.name, image.size, 0, persistent=False) for image in device.images
         )
@@ -117,12 +117,6 @@ class StickPage(OneStickPage):
         for title, says, label, method in (
             (_("Check"), _("Reads every image back and compares it"), _("Check now"), "VerifyStick"),
             (
-                _("Genuine?"),
-                _("Looks whether it has the room that it says, and puts back what was there"),
-                _("Find out"),
-                "ProbeCapacity",
-            ),
-            (
                 _("Boot files"),
                 device.boot_warning or _("Writes boot files and menu anew and keeps the systems"),
                 _("Renew"),
@@ -141,6 +135,7 @@ class StickPage(OneStickPage):
             one.add_suffix(self._button(label, method, device, busy))
             care.append(one)
         parts.append(group(_("Care"), care))
+        parts.append(group(_("The whole disk"), self._whole.all(device)))
         parts.append(group("", [row(_("Starts on"), words.firmware(device.firmware))]))
         return parts
 
@@ -161,12 +156,6 @@ class StickPage(OneStickPage):
         button = text_button(label, lambda: self._start(method, GLib.Variant("(oa{sv})", (device.path, {}))))
         button.set_sensitive(not busy)
         return button
-
-    def _start(self, method: str, arguments: GLib.Variant) -> None:
-        def done(answer: tuple[Any, ...]) -> None:
-            self._started(answer[0])
-
-        self._model.service.manager(method, arguments, done, self._failed)
 
     def _ask_remove(self, device: DeviceInfo, image: StickImage) -> None:
         title = image.title or image.name

@@ -11,11 +11,12 @@ from luxusb_cli.i18n import _, ngettext
 from luxusb_cli.model import DeviceInfo
 from luxusb_cli.units import format_size
 
-from luxusb_gtk import words
+from luxusb_gtk import rawwords, words
 from luxusb_gtk.basket import measure, overhead_of
 from luxusb_gtk.bidi import ordered
 from luxusb_gtk.model import Model
 from luxusb_gtk.planner import DryPlanner
+from luxusb_gtk.service import ServiceError
 from luxusb_gtk.stickplan import picture_of, space_of
 from luxusb_gtk.widgets.parts import Page, group, icon_button, note, row, status, text_button
 from luxusb_gtk.widgets.spacebar import SpaceBar, Strip
@@ -32,7 +33,8 @@ class SticksPage(Page):
         back: goes back to the systems.
         create: goes on with disks that are to be erased, the smallest first.
         add: adds what is chosen to a LUXusb stick.
-        manage: shows a LUXusb stick.
+        raw: goes on with a disk that is to become the one image that is chosen.
+        manage: shows a disk.
     """
 
     def __init__(
@@ -42,11 +44,12 @@ class SticksPage(Page):
         back: Callable[[], None],
         create: Callable[[list[DeviceInfo]], None],
         add: Callable[[DeviceInfo], None],
+        raw: Callable[[DeviceInfo], None],
         manage: Callable[[DeviceInfo], None],
     ) -> None:
         super().__init__(_("Choose a stick"), back=back)
         self._model = model
-        self._create, self._add, self._manage = create, add, manage
+        self._create, self._add, self._raw, self._manage = create, add, raw, manage
         self.selected = ""
         """Path of the disk that is chosen."""
         self.more: set[str] = set()
@@ -69,12 +72,22 @@ class SticksPage(Page):
         self.content.append(self._none)
         self.bar = SpaceBar()
         self.action = text_button(_("Review"), self._go, "suggested-action", "pill")
+        self.raw = text_button(_("Write byte for byte…"), self._go_raw, "flat")
+        self.raw.set_tooltip_text(rawwords.tooltip())
+        self.raw.set_halign(Gtk.Align.START)
         self.action.set_halign(Gtk.Align.END)
+        self.action.set_hexpand(True)
+        actions = Gtk.Box(spacing=6)
+        for button in (self.raw, self.action):
+            # in a narrow window, and in languages with long words
+            button.get_child().set_wrap(True)
+            actions.append(button)
         self.problem = note("", "caption", "error")
+        self.hint = note("", "caption")
         self._planner = DryPlanner(model.service, self._measure)
         self.bottom.append(self.bar)
-        self.bottom.append(self.problem)
-        self.bottom.append(self.action)
+        for part in (self.problem, self.hint, actions):
+            self.bottom.append(part)
         model.connect("devices", lambda _model: self._fill())
         model.connect("chosen", lambda _model: self._measure())
         # what is chosen may be another choice than when it was shown last
@@ -109,8 +122,7 @@ class SticksPage(Page):
                 node = Gtk.Label(label=device.node)
                 node.add_css_class("dim-label")
                 made.add_suffix(node)
-            known = device.state in ("luxusb", "damaged") or device.foreign is not None
-            if known and not device.blocked_reason:
+            if not device.blocked_reason:
                 made.add_suffix(
                     icon_button("go-next-symbolic", _("What is on this stick"), partial(self._manage, device))
                 )
@@ -193,6 +205,20 @@ class SticksPage(Page):
         ready = bool(len(basket)) and not any(each.current_job or each.state == "damaged" for each in chosen)
         # on the next page can be chosen what the plan complains of, and less room for changes
         self.action.set_sensitive(ready and (not space.too_much or less_would_do or error is not None))
+        self._offer_raw(error)
+
+    def _offer_raw(self, error: ServiceError | None) -> None:
+        """One image and one disk can go together byte for byte, whatever is on the disk."""
+        one = len(self._model.basket) == 1 and len(self.chosen) == 1
+        self.raw.set_visible(one)
+        self.raw.set_sensitive(not any(device.current_job for device in self.chosen))
+        unfit = error is not None and error.short_name == "NotBootable"
+        self.hint.set_label(rawwords.alone())
+        self.hint.set_visible(unfit and not one)
+
+    def _go_raw(self) -> None:
+        if (device := self.device) is not None:
+            self._raw(device)
 
     def _go(self) -> None:
         device = self.device

@@ -1,43 +1,39 @@
-"""The last page before a disk is erased: what will be written and what will be lost, as the daemon plans it.
-
-What is shown is a dry plan, which is made anew with every choice. The one that is carried out is made when the button
-is pressed, and has to say the same.
-"""
+"""The last page before a disk becomes a stick: what will be written and what will be lost, as the daemon plans it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
-from gi.repository import GLib, Gtk
+from gi.repository import Gtk
 from luxusb_cli.errors import CliError
-from luxusb_cli.i18n import _, ngettext
+from luxusb_cli.i18n import N_, _, ngettext
 from luxusb_cli.model import DeviceInfo
 from luxusb_cli.plans import PlanInfo, PlannedImage
-from luxusb_cli.units import format_size
 
-from luxusb_gtk import bootwords, planner, stickplan, words
-from luxusb_gtk.bidi import ordered
+from luxusb_gtk import bootwords, rawwords, stickplan, words
+from luxusb_gtk.basket import Space
 from luxusb_gtk.model import Model
 from luxusb_gtk.pages.options import ChangesPart, PartitionsPart
-from luxusb_gtk.planner import DryPlanner, Planned
+from luxusb_gtk.pages.review import ReviewPage, loss_rows, stick_row, warning_row
+from luxusb_gtk.planner import Planned
 from luxusb_gtk.service import ServiceError
 from luxusb_gtk.stickplan import space_of
-from luxusb_gtk.widgets.dialogs import CANCEL, ask
-from luxusb_gtk.widgets.parts import Page, badge, copy, empty, group, icon_button, row, status, text_button
-from luxusb_gtk.widgets.spacebar import SpaceBar
+from luxusb_gtk.widgets.parts import badge, group, row, text_button
 
 
-class SummaryPage(Page):
-    """A plan and the button that carries it out.
+class SummaryPage(ReviewPage):
+    """See `ReviewPage`. The plan is made anew with every choice.
 
     Args:
         model: what is known.
         back: goes back to the sticks.
         created: gets the path of the job.
         refused: gets an error that leaves the user here.
+        raw: goes on with a disk that is to become the one image that is chosen.
     """
+
+    TITLE = N_("Review")
+    METHOD = "CreateStick"
 
     def __init__(
         self,
@@ -46,232 +42,64 @@ class SummaryPage(Page):
         back: Callable[[], None],
         created: Callable[[str], None],
         refused: Callable[[ServiceError], None],
+        raw: Callable[[DeviceInfo], None],
     ) -> None:
-        super().__init__(_("Review"), back=back)
-        self._model = model
-        self._created, self._refused = created, refused
-        self._device: DeviceInfo | None = None
-        self._others: tuple[DeviceInfo, ...] = ()
-        """What is to become the same, none smaller than the device."""
-        self._planner = DryPlanner(model.service, self._answered)
-        self._shown: Planned | None = None
-        """The plan that can be read at the moment."""
-        self.plan: PlanInfo | None = None
-        """The one that the user is asked about."""
-        self._top, self._below = (Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=18) for _part in range(2))
         self.changes = ChangesPart(model.choose)
         self.partitions = PartitionsPart(model.choose_for_stick)
-        self._options = group(_("Options"), [self.changes.expander, self.partitions.expander, self.partitions.keep_row])
-        for part in (self._top, self._options, self._below):
-            self.content.append(part)
-        self.bar = SpaceBar()
-        self.erase = text_button(_("Erase and write"), self._ask, "destructive-action", "pill")
-        self.erase.set_halign(Gtk.Align.CENTER)
-        self.erase.set_sensitive(False)
-        self.bottom.append(self.bar)
-        self.bottom.append(self.erase)
-        model.connect("devices", lambda _model: self._device_changed())
-        model.connect("chosen", lambda _model: self._plan())
+        self._raw = raw
+        super().__init__(model, back=back, created=created, refused=refused)
+
+    def _build(self) -> Gtk.Widget:
+        return group(_("Options"), [self.changes.expander, self.partitions.expander, self.partitions.keep_row])
 
     def show_devices(self, devices: Sequence[DeviceInfo]) -> None:
         """Plan what is chosen for disks, the smallest first. The plan that comes last counts."""
-        self._device, *others = devices
-        self._others = tuple(others)
-        self._shown, self.plan = None, None
-        self._show([status("content-loading-symbolic", _("Planning…"), "")], [])
         self.changes.show_choices((), (), ())
-        self.bottom.set_visible(False)
-        self._plan(again=True)
+        super().show_devices(devices)
 
-    def _plan(self, *, again: bool = False) -> None:
+    def _want(self, device: DeviceInfo, *, again: bool) -> None:
         model = self._model
-        if self._device is None or not (again or self.get_mapped()):
-            return
         self.partitions.show_choices(model.for_stick)
-        self.erase.set_sensitive(False)
-        if not len(model.basket):
-            self._planner.forget()
-            return
         preferred = model.wishes.persistence
-        self._planner.ask(self._device, model.basket, model.for_stick, preferred, again=again, others=self._others)
-        self._show_ready()
+        self._planner.ask(device, model.basket, model.for_stick, preferred, again=again, others=self._others)
 
-    def _show_ready(self) -> None:
-        planned = self._planner.planned
-        self.erase.set_sensitive(planned is not None and planned is self._shown and not planned.figures.missing)
+    def _show_problem(self, error: ServiceError | CliError) -> None:
+        super()._show_problem(error)
+        if self._planner.error is not None and any(place != stickplan.NONE for place in self._planner.places):
+            # less room may be what helps
+            self.changes.show_choices(self._planner.choices, self._planner.rooms, self._planner.places)
 
-    def _show(self, top: list[Gtk.Widget], below: list[Gtk.Widget]) -> None:
-        for box, parts in ((self._top, top), (self._below, below)):
-            empty(box)
-            for part in parts:
-                box.append(part)
-            box.set_visible(bool(parts))
-        self._options.set_visible(self._device is not None)
+    def _remedies(self, error: ServiceError | CliError) -> list[Gtk.Widget]:
+        device = self._device
+        if not isinstance(error, ServiceError) or error.short_name != "NotBootable" or device is None:
+            return []
+        if len(self._model.basket) > 1 or self._others:
+            return [group("", [row(_("A stick of its own"), rawwords.alone())])]
+        own = row(_("A stick of its own"), _("What does not start from a file may start when the stick is its image"))
+        own.add_suffix(text_button(_("Write byte for byte…"), lambda: self._raw(device)))
+        return [group("", [own])]
 
-    def _answered(self) -> None:
-        planned, error = self._planner.planned, self._planner.error
-        if error is not None:
-            self._show_problem(str(error))
-            if any(place != stickplan.NONE for place in self._planner.places):
-                # less room may be what helps
-                self.changes.show_choices(self._planner.choices, self._planner.rooms, self._planner.places)
-        elif planned is not None and self._device is not None:
-            self._show_plan(planned)
-
-    def _show_problem(self, text: str) -> None:
-        """The plan's own words; the options stay, since another one may help."""
-        self._shown = None
-        self.bottom.set_visible(False)
-        problem = row(_("This cannot be written"), text)
-        problem.set_subtitle_lines(0)
-        problem.add_prefix(Gtk.Image(icon_name="dialog-error-symbolic"))
-        problem.add_suffix(icon_button("edit-copy-symbolic", _("Copy details"), lambda: copy(self, text)))
-        again = text_button(_("Try again"), lambda: self._plan(again=True), "pill")
-        again.set_halign(Gtk.Align.CENTER)
-        self._show([group("", [problem]), again], [])
-
-    def _show_plan(self, planned: Planned) -> None:
-        self._shown = planned
+    def _parts(self, planned: Planned) -> tuple[list[Gtk.Widget], list[Gtk.Widget]]:
         plan = planned.plan
         boots = row(_("Starts on"), words.firmware(plan.firmware))
-        notes = [_warning(text) for text in bootwords.general(plan)]
-        sticks = [_stick(each) for each in planned.devices]
+        notes = [warning_row(text) for text in bootwords.general(plan)]
+        where = _("Stick")
         if planned.others:
             count = len(planned.devices)
             where = ngettext("One stick", "{count} sticks", count).format(count=count)
-            losses = [
-                _lost(words.device_name(each) + f" · {each.node}" * bool(each.node), target.lost)
-                for each, target in zip(planned.devices, plan.devices, strict=True)
-            ]
-        else:
-            where = _("Stick")
-            lost = plan.devices[0].lost
-            losses = [row(one) for one in lost] or [row(_("Nothing that can be recognised"))]
-        self._show(
+        keeps = [image.keeps for image in planned.figures.images]
+        self.changes.show_choices(planned.choices, planned.asked.persistence, keeps)
+        return (
             [
-                group(where, [*sticks, boots]),
-                group(_("Will be lost"), losses),
+                group(where, [*map(stick_row, planned.devices), boots]),
+                group(_("Will be lost"), loss_rows(planned)),
                 group(_("Will be written"), [_image(plan, image) for image in plan.images]),
             ],
             [group(_("Please note"), notes)] if notes else [],
         )
-        keeps = [image.keeps for image in planned.figures.images]
-        self.changes.show_choices(planned.choices, planned.asked.persistence, keeps)
-        self.bar.show_space(space_of(planned.figures, planned.choices))
-        self.erase.set_label(ordered(_("Erase {name} and write").format(name=_named(planned))))
-        self.bottom.set_visible(True)
-        self._show_ready()
 
-    def _device_changed(self) -> None:
-        if self._device is None:
-            return
-        now = [self._model.devices.get(device.path) for device in (self._device, *self._others)]
-        there = [device for device in now if device is not None]
-        if len(there) == len(now):
-            self._device, *others = there
-            self._others = tuple(others)
-            self._plan()
-            return
-        self._device, self._shown, self.plan = None, None, None
-        self._planner.forget()
-        self.bottom.set_visible(False)
-        icon = "drive-removable-media-symbolic"
-        self._show([status(icon, _("The stick is gone"), _("Plug it in and choose it."))], [])
-
-    def _ask(self) -> None:
-        """Have the plan made that is carried out, and ask about it when it is the one that can be read."""
-        shown = self._shown
-        if shown is None or shown is not self._planner.planned:
-            return
-        self.erase.set_sensitive(False)
-
-        def done(answer: tuple[Any, ...]) -> None:
-            try:
-                made = PlanInfo.from_wire(answer[0])
-            except CliError as error:
-                self._show_problem(str(error))
-                return
-            if self._shown is not shown:
-                return
-            if replace(made, token="", expires=0) != shown.plan:
-                self._plan(again=True)
-                return
-            self.plan = made
-            self._show_ready()
-            self._ask_erase(shown)
-
-        def failed(error: ServiceError) -> None:
-            if self._shown is shown:
-                self._show_problem(str(error))
-
-        planner.plan(self._model.service, shown.devices, shown.asked, done, failed, dry_run=False)
-
-    def _ask_erase(self, planned: Planned) -> None:
-        name = _named(planned)
-        lost = [
-            _("Everything on {name} ({node}, {size}) will be lost.").format(
-                name=words.device_name(device), node=device.node or _("image file"), size=format_size(device.size)
-            )
-            for device in planned.devices
-        ]
-        ask(
-            self.get_root(),
-            _("Erase {name}?").format(name=name),
-            "\n".join(lost),
-            {CANCEL: _("Cancel"), "erase": _("Erase {name}").format(name=name)},
-            lambda answer: self.carry_out() if answer == "erase" else None,
-            destructive="erase",
-        )
-
-    def carry_out(self) -> None:
-        """Erase and write; what was chosen stays chosen until the daemon has taken the job."""
-        if self.plan is None:
-            return
-        token = self.plan.token
-        self.plan = None
-        self.erase.set_sensitive(False)
-
-        def done(answer: tuple[Any, ...]) -> None:
-            self._device, self._shown = None, None
-            self._planner.forget()
-            self._model.remember(answer[0])
-            self._model.clear()
-            self._created(answer[0])
-
-        def failed(error: ServiceError) -> None:
-            self._show_ready()
-            self._refused(error)
-            if not error.refused_by_user:
-                self._plan(again=True)
-
-        self._model.service.manager("CreateStick", GLib.Variant("(sa{sv})", (token, {})), done, failed)
-
-
-def _named(planned: Planned) -> str:
-    """What is erased, in a word or two."""
-    if not planned.others:
-        return words.device_name(planned.device)
-    count = len(planned.devices)
-    return ngettext("one stick", "{count} sticks", count).format(count=count)
-
-
-def _stick(device: DeviceInfo) -> Gtk.Widget:
-    made = row(f"{words.device_name(device)} · {format_size(device.size)}", device.node)
-    made.add_prefix(Gtk.Image(icon_name="drive-removable-media-symbolic"))
-    return made
-
-
-def _lost(name: str, lost: Sequence[str]) -> Gtk.Widget:
-    made = row(name, "\n".join(lost) or _("Nothing that can be recognised"))
-    made.set_subtitle_lines(0)
-    return made
-
-
-def _warning(text: str) -> Gtk.Widget:
-    made = row(text)
-    made.set_title_lines(0)
-    made.add_prefix(Gtk.Image(icon_name="dialog-warning-symbolic"))
-    return made
+    def _space(self, planned: Planned) -> Space:
+        return space_of(planned.figures, planned.choices)
 
 
 def _image(plan: PlanInfo, image: PlannedImage) -> Gtk.Widget:
