@@ -184,7 +184,12 @@ class MainWindow(Adw.ApplicationWindow):
     def manage(self, device: DeviceInfo) -> None:
         """Show a stick or another disk."""
         name = _page_of(device)
-        {"elsewhere": self.elsewhere, "stick": self.stick, "disk": self.disk}[name].show_device(device)
+        show = {
+            "elsewhere": self.elsewhere.show_device,
+            "stick": self.stick.show_device,
+            "disk": self.disk.show_device,
+        }
+        show[name](device)
         self.go(name)
 
     def _devices(self) -> None:

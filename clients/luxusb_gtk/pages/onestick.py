@@ -46,10 +46,6 @@ class OneStickPage(Page):
         """Of the disk that is shown, or was last; empty before the first."""
         return self._path
 
-    def show_device(self, device: DeviceInfo) -> None:
-        """Show a disk."""
-        raise NotImplementedError
-
     def _build(self) -> None:
         """Make what a page has of its own, beside the title and the way back; called once."""
 

@@ -5,6 +5,7 @@ What is shown is a dry plan. The one that is carried out is made when the button
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -74,21 +75,21 @@ class ReviewPage(Page):
         model.connect("chosen", lambda _model: self._plan())
 
     # ---- what a page has of its own
+    @abstractmethod
     def _build(self) -> Gtk.Widget:
         """Make what can be chosen between the parts of the plan; called once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _want(self, device: DeviceInfo, *, again: bool) -> None:
         """Have the planner plan what is chosen now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _parts(self, planned: Planned) -> tuple[list[Gtk.Widget], list[Gtk.Widget]]:
         """What is shown of a plan above the options and below them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _space(self, planned: Planned) -> Space:
         """How it fills the disk."""
-        raise NotImplementedError
 
     def _remedies(self, _error: ServiceError | CliError) -> list[Gtk.Widget]:
         """What can be done instead of what the daemon refuses."""
