@@ -39,8 +39,9 @@ def display() -> Iterator[str]:
     """
     reader, writer = os.pipe()
     with tempfile.TemporaryDirectory(prefix="lux-home-") as home:
+        # one that begins anew when its last client leaves turns away who comes in that moment
         server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writer), "-screen", "0", SIZE, "-nolisten", "tcp"],
+            ["Xvfb", "-displayfd", str(writer), "-screen", "0", SIZE, "-nolisten", "tcp", "-noreset"],
             pass_fds=[writer],
             stderr=subprocess.DEVNULL,
         )
