@@ -124,7 +124,7 @@ def _launcher(config: Config, options: Options) -> Launcher:
     memory = config.transfer.memory * 1024 * 1024
     if options.sockets is not None:
         return Units(options.sockets, memory=memory)
-    return Spawner(user=config.transfer.user, memory=memory)
+    return Spawner(user=config.transfer.user, memory=memory, staging=Path(config.paths.state_dir) / "staging")
 
 
 async def _wait(

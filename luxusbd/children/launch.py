@@ -6,10 +6,14 @@ unit allows its process what that one needs alone. The order of trust is the sam
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
+import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +23,8 @@ from luxusbd.children.deadlines import Deadlines
 from luxusbd.children.protocol import EventHandler
 from luxusbd.children.supervisor import Child, ConnectedChild, Identity, child
 from luxusbd.errors import FailedError, InterruptedJobError
+
+log = logging.getLogger(__name__)
 
 TRANSFER_SOCKET = "transfer.sock"
 STICK_SOCKET = "stick.sock"
@@ -41,8 +47,8 @@ class Launcher(Protocol):
     def transfer(self, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
         """The process that reads foreign bytes."""
 
-    def stick(self, directory: Path, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
-        """A worker for one stick; `directory` is where it may put temporary files."""
+    def stick(self, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
+        """A worker for one stick."""
 
     def check(self) -> AbstractAsyncContextManager[Child]:
         """A process that checks a signed catalogue or feed, without network and apart from the transfer process."""
@@ -51,18 +57,21 @@ class Launcher(Protocol):
 class Spawner:
     """Starts children as processes of the core's own."""
 
-    def __init__(self, *, user: str, memory: int) -> None:
+    def __init__(self, *, user: str, memory: int, staging: Path) -> None:
         """Prepare, without starting anything.
 
         Args:
             user: of the transfer process when the core is root; empty for the core's own.
             memory: bytes of data that the transfer process may have.
+            staging: a directory of the core's, where the temporary files of workers go; those of a worker that is
+                killed stay, unless it is root's.
 
         Raises:
             ConfigError: there is no such user.
         """
         self._identity = Identity.of_user(user) if user and os.geteuid() == 0 else None
         self._memory = memory
+        self._staging = staging
         self.deadlines = Deadlines()
 
     def transfer(self, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
@@ -76,18 +85,43 @@ class Spawner:
             deadlines=self.deadlines,
         )
 
-    def stick(self, directory: Path, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
+    @contextlib.asynccontextmanager
+    async def stick(self, on_event: EventHandler) -> AsyncIterator[Child]:
         """See `Launcher`."""
-        environment: Mapping[str, str] = {"TMPDIR": str(directory)}
-        return child(
-            "luxusbd.children.stick_main", environment=environment, on_event=on_event, deadlines=self.deadlines
-        )
+        async with (
+            self._temporary() as directory,
+            child(
+                "luxusbd.children.stick_main",
+                environment={"TMPDIR": str(directory)},
+                on_event=on_event,
+                deadlines=self.deadlines,
+            ) as running,
+        ):
+            yield running
 
     def check(self) -> AbstractAsyncContextManager[Child]:
         """See `Launcher`."""
         return child(
             "luxusbd.children.check_main", identity=self._identity, memory=self._memory, deadlines=self.deadlines
         )
+
+    @contextlib.asynccontextmanager
+    async def _temporary(self) -> AsyncIterator[Path]:
+        """Where one worker's temporary files go."""
+        if os.geteuid() == 0:
+            # each worker puts memory of its own there that no other sees (`mounted.hide_temporary_files`), so that a
+            # full disk keeps none from starting
+            yield self._staging
+            return
+        # not in a thread: who is cancelled meanwhile would leave the directory behind
+        made = Path(tempfile.mkdtemp(prefix="worker-", dir=self._staging))
+        try:
+            yield made
+        finally:
+            try:
+                await asyncio.to_thread(shutil.rmtree, made)
+            except OSError as error:
+                log.warning("temporary files of a worker stay until the next start: %s", error)
 
 
 class Units:
@@ -111,7 +145,7 @@ class Units:
             await running.channel.request("limit", {"memory": self._memory})
             yield running
 
-    def stick(self, directory: Path, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:  # noqa: ARG002 - it has its own
+    def stick(self, on_event: EventHandler) -> AbstractAsyncContextManager[Child]:
         """See `Launcher`."""
         return self._connected(STICK_SOCKET, on_event)
 

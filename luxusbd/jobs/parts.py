@@ -200,14 +200,13 @@ class Parts:
         )
         self.proofs = Proofs(self.transfers, catalog, keyring)
         self.own_catalogs = OwnCatalogs(self.transfers, catalog)
-        self.unmounting = Unmounting(self.registry, launcher, self._staging)
+        self.unmounting = Unmounting(self.registry, launcher)
         workshop = Workshop(
             self.registry,
             self.images,
             Rescans(self.transfers, catalog),
             launcher,
             unmounting=self.unmounting,
-            staging=self._staging,
         )
         device_jobs = DeviceJobs(self.queue, self.registry, holds)
         self.whole_disks = WholeDisks(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from luxusbd.children.launch import Launcher
 from luxusbd.children.protocol import Params
@@ -26,12 +25,10 @@ SHOWN = 5
 class Unmounting:
     """`desktop` is None until there is a connection over which it could be asked."""
 
-    def __init__(self, registry: DeviceRegistry, launcher: Launcher, staging: Path) -> None:
-        """`staging` is where the worker that looks for processes may put temporary files."""
+    def __init__(self, registry: DeviceRegistry, launcher: Launcher) -> None:
         self.desktop: Desktop | None = None
         self._registry = registry
         self._launcher = launcher
-        self._staging = staging
 
     async def check(self, identities: Sequence[DeviceIdentity]) -> None:
         """See that what is mounted of these disks can be unmounted for their user, without doing so.
@@ -98,7 +95,7 @@ class Unmounting:
 
         wanted = {"nodes": nodes, "points": points}
         try:
-            async with self._launcher.stick(self._staging, event) as running:
+            async with self._launcher.stick(event) as running:
                 answer = await running.channel.request("holders", wanted)
             return tuple(Holder(int(item["pid"]), str(item["name"])) for item in answer["holders"])
         except LuxusbError as error:

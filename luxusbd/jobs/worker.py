@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from luxusbd.children.launch import Launcher
@@ -24,7 +23,6 @@ async def execute(
     order: StickOrder,
     fds: Sequence[int],
     *,
-    directory: Path,
     progress: Callable[[StickProgress], None],
     on_pause: Callable[[Callable[[bool], None] | None], None],
     feed: Callable[[Channel], Coroutine[Any, Any, None]] | None = None,
@@ -37,8 +35,6 @@ async def execute(
         launcher: starts the process.
         order: what to do; the numbers of its descriptors are given by the worker.
         fds: the target, then the images in the order of `order.add`.
-        directory: where its temporary files and mount points go; they are the caller's to remove, since a worker that
-            is killed removes nothing.
         progress: is told how far it is.
         on_pause: takes the hook that stops and continues the process.
         feed: tells the worker of the order's streams, meanwhile.
@@ -65,7 +61,7 @@ async def execute(
         stage = now.stage
         progress(now)
 
-    async with launcher.stick(directory, event) as running:
+    async with launcher.stick(event) as running:
 
         def pause(paused: bool) -> None:
             # stops the tools that it runs, too; what the kernel has accepted is written all the same

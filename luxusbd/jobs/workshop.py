@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import logging
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from luxusbd.children.launch import Launcher
@@ -19,7 +14,7 @@ from luxusbd.errors import DeviceBusyError, DeviceChangedError, DeviceNotFoundEr
 from luxusbd.images.store import ImageStore
 from luxusbd.jobs import worker
 from luxusbd.jobs.comparison import Comparison, How
-from luxusbd.jobs.model import Job, Operation
+from luxusbd.jobs.model import Operation
 from luxusbd.jobs.passage import Reader
 from luxusbd.jobs.registry import DeviceRegistry
 from luxusbd.jobs.rescan import Rescans
@@ -38,8 +33,6 @@ from luxusbd.stick.model import (
     StickOrder,
     StickProgress,
 )
-
-log = logging.getLogger(__name__)
 
 AGAIN = {
     Operation.CREATE: "the stick is not complete: create it again",
@@ -72,15 +65,12 @@ class Workshop:
         launcher: Launcher,
         *,
         unmounting: Unmounting,
-        staging: Path,
     ) -> None:
-        """`staging`, ours alone, is where the temporary files of workers go; what is left in it goes at each start."""
         self._registry = registry
         self._store = store
         self._rescans = rescans
         self._launcher = launcher
         self._unmounting = unmounting
-        self._staging = staging
 
     async def work(
         self,
@@ -155,16 +145,14 @@ class Workshop:
                 overall.on_pause(identity.id, hook)
 
             reader = Reader(identity.id, fds[0], identity.size)
-            async with self._room(context.job) as directory:
-                return await worker.execute(
-                    *(self._launcher, order, fds),
-                    directory=directory,
-                    progress=progress,
-                    on_pause=on_pause,
-                    feed=functools.partial(streams.feed, reader) if streams is not None else None,
-                    pack=overall.pack,
-                    name=identity.id,
-                )
+            return await worker.execute(
+                *(self._launcher, order, fds),
+                progress=progress,
+                on_pause=on_pause,
+                feed=functools.partial(streams.feed, reader) if streams is not None else None,
+                pack=overall.pack,
+                name=identity.id,
+            )
         except InterruptedJobError as error:
             raise InterruptedJobError(f"{error}; {AGAIN[context.job.operation]}") from None
         except LuxusbError as error:
@@ -196,19 +184,6 @@ class Workshop:
                 f"{device.node or 'the image file'} ({device.model}) went away during the job; plug it in again and"
                 f" leave it in: {AGAIN[operation]} ({error})"
             ) from error
-
-    @contextlib.asynccontextmanager
-    async def _room(self, job: Job) -> AsyncIterator[Path]:
-        """A directory for the temporary files of one worker."""
-        # not in a thread: who is cancelled meanwhile would leave the directory behind
-        made = Path(tempfile.mkdtemp(prefix=f"job-{job.id}-", dir=self._staging))
-        try:
-            yield made
-        finally:
-            try:
-                await asyncio.to_thread(shutil.rmtree, made)
-            except OSError as error:
-                log.warning("temporary files of job %d stay until the next start: %s", job.id, error)
 
     async def compare(
         self, context: JobContext, identity: DeviceIdentity, overall: Overall, target: int, *, how: How

@@ -134,7 +134,6 @@ async def make(
     image: Path, digest: str, nodes: Sequence[str], *, together: bool, told: Callable[[str], None]
 ) -> list[float]:
     """Make a stick of each disk at once; the seconds that each took."""
-    launcher = Spawner(user="", memory=1 << 30)
     size = image.stat().st_size
     # a window as large as the image holds nobody
     pack = LittleMemory(Lockstep(nodes, size, LEAST if together else size, PATIENCE), told, image)
@@ -152,8 +151,7 @@ async def make(
         try:
             with tempfile.TemporaryDirectory() as directory:
                 await worker.execute(
-                    *(launcher, order, [target, source]),
-                    directory=Path(directory),
+                    *(Spawner(user="", memory=1 << 30, staging=Path(directory)), order, [target, source]),
                     progress=lambda _now: None,
                     on_pause=lambda _hook: None,
                     pack=pack,

@@ -117,7 +117,7 @@ async def test_the_transfer_process_of_a_listening_socket(systemd: Systemd, unit
 
 async def test_each_stick_worker_has_a_connection_of_its_own(systemd: Systemd, units: Units, tmp_path: Path) -> None:
     systemd.listen(STICK_SOCKET, STICK, accept=True)
-    async with units.stick(tmp_path, ignore) as one, units.stick(tmp_path, ignore) as two:
+    async with units.stick(ignore) as one, units.stick(ignore) as two:
         assert {one.pid, two.pid} == {process.pid for process in systemd.processes}
         assert one.pid != two.pid
     assert [await process.wait() for process in systemd.processes] == [0, 0]
@@ -136,7 +136,7 @@ async def test_each_check_has_a_process_of_its_own(systemd: Systemd, units: Unit
 
 async def test_a_worker_that_dies_fails_its_request(systemd: Systemd, units: Units, tmp_path: Path) -> None:
     systemd.listen(STICK_SOCKET, STICK, accept=True)
-    async with units.stick(tmp_path, ignore) as running:
+    async with units.stick(ignore) as running:
         systemd.processes[0].kill()
         assert await running.wait() == "its connection closed"
         with pytest.raises(InterruptedJobError):
@@ -145,7 +145,7 @@ async def test_a_worker_that_dies_fails_its_request(systemd: Systemd, units: Uni
 
 async def test_hanging_up_ends_a_child(systemd: Systemd, units: Units, tmp_path: Path) -> None:
     systemd.listen(STICK_SOCKET, STICK, accept=True)
-    async with units.stick(tmp_path, ignore) as running:
+    async with units.stick(ignore) as running:
         running.kill()
         assert await running.wait() == "its connection closed"
         assert await systemd.processes[0].wait() == 0
@@ -175,7 +175,7 @@ async def test_without_the_socket_unit_it_says_what_to_look_at(name: str, units:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.bind(str(tmp_path / STICK_SOCKET))
     with pytest.raises(FailedError, match=r"is luxusb-stick\.socket active"):
-        async with units.stick(tmp_path, ignore):
+        async with units.stick(ignore):
             pass
 
 

@@ -184,6 +184,26 @@ async def test_a_stick_waits_with_its_download(images: Images, small: Path) -> N
         assert sticks.check(stick) == {"large.iso": images.large.sha256}
 
 
+async def test_a_stick_is_begun_on_a_full_disk(images: Images, small: Path) -> None:
+    """Not even a directory for temporary files can be made."""
+    async with full_world(images, small) as (world, filler):
+        stick = world.disk_file("stick")
+        async with Caller.connect(world.daemon.address) as caller:
+            await caller.succeeded(await caller.client.download("distro:alpha"))
+            filler.fill()
+            # the job's own record
+            give_back(filler, 4 * MIB)
+            staging = str(world.daemon.state / "staging")
+            run("mount", "--bind", staging, staging)
+            run("mount", "-o", "remount,bind,ro", staging)
+            try:
+                plan = await caller.plan([await caller.target(stick)], ["distro:alpha"])
+                await caller.succeeded(await caller.client.create(plan.token))
+            finally:
+                run("umount", "-l", staging)
+        assert sticks.check(stick) == {"alpha.iso": images.alpha.sha256}
+
+
 async def test_a_disk_that_fails_is_no_full_one(images: Images, small: Path) -> None:
     """It is told as what it is, and the part stays."""
     async with full_world(images, small) as (world, _filler):

@@ -26,8 +26,8 @@ DATA = random.Random(4).randbytes(3 * 1024 * 1024)
 
 
 @pytest.fixture
-def unpacker() -> Unpacker:
-    return Unpacker(Spawner(user="", memory=512 << 20))
+def unpacker(tmp_path: Path) -> Unpacker:
+    return Unpacker(Spawner(user="", memory=512 << 20, staging=tmp_path))
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ class Noting(Spawner):
             yield running
 
 
-async def test_the_process_dies_over_it(packed: int) -> None:
+async def test_the_process_dies_over_it(packed: int, tmp_path: Path) -> None:
     """Whoever reads sees a stream that was cut, and why is known by then."""
-    spawner = Noting(user="", memory=512 << 20)
+    spawner = Noting(user="", memory=512 << 20, staging=tmp_path)
     async with Unpacker(spawner).unpacked(packed, 1) as going:
         frames = Frames(going.pipe(0), lambda: False)
         # there is more to come than a pipe holds
