@@ -193,7 +193,7 @@ def stick_size(payload: int) -> int:
 async def _boot_all(targets: Sequence[Target]) -> tuple[Evidence, ...]:
     """Boot the stick once for every image and firmware, two machines at a time where there are two processors."""
     orders = [(target, firmware) for firmware in FIRMWARE for target in targets if firmware in target.firmware]
-    step(f"Booting the stick {len(orders)} times in a virtual machine (QEMU without KVM; up to a minute each)")
+    step(f"Booting the stick {len(orders)} times in a virtual machine (QEMU without KVM; up to two minutes each)")
     limit = asyncio.Semaphore(min(2, os.cpu_count() or 1))
 
     async def one(target: Target, firmware: Firmware) -> Evidence:
