@@ -30,7 +30,7 @@ from luxusbd.transfer.partstate import PartState
 from luxusbd.transfer.segments import Span, SpanSet
 from luxusbd.transfer.verdict import check_digests, foreign
 from luxusbd.transfer.verifier import FurtherHashes, HashFollower
-from luxusbd.transfer.window import Window
+from luxusbd.transfer.window import NO_LIMIT, Window
 
 
 class LostBytesError(VerificationError):
@@ -66,6 +66,8 @@ class PartKeeper:
         self.window.file = lambda: (self.written.prefix, self.total or 0)
         self.checked: Callable[[], int] = lambda: self.written.prefix
         """Bytes from the start on of which nobody else still wants to find out anything before they are given back."""
+        self.passable: Callable[[], int] = lambda: NO_LIMIT
+        """How far the window may move, whatever the readers have."""
         self.total: int | None = request.size or None
         """Bytes of the whole file, None while nobody told."""
         self.written = SpanSet()
@@ -270,7 +272,7 @@ class PartKeeper:
             self.window.news.clear()
             released = self.window.released
             await self.give_back()
-            self.window.settle(released)
+            self.window.settle(min(released, self.passable()))
 
     async def give_back(self) -> None:
         """Give back what lies before the furthest mark of the readers up to which everything is hashed and checked.

@@ -8,6 +8,7 @@ import hashlib
 from luxusbd.transfer.diskio import hash_span, in_thread
 from luxusbd.transfer.model import DownloadStage
 from luxusbd.transfer.segments import Span, SpanSet
+from luxusbd.transfer.window import NO_LIMIT
 from luxusbd.transfer.work import Work, host_of
 
 TRIES = 3
@@ -48,6 +49,17 @@ class PieceCheck:
             return keeper.written.prefix
         # of what came meanwhile nobody knows whether it is what the piece had before
         return min(keeper.written.prefix, self._right.subtract(keeper.fresh).prefix)
+
+    @property
+    def passable(self) -> int:
+        """How far a window may move: to the first piece that is there and still to be checked.
+
+        One that is not all there may be larger than the window, and is not waited for.
+        """
+        checked = self.checked
+        if self._pieces is None or not self._usable() or checked >= (self._keeper.total or NO_LIMIT):
+            return NO_LIMIT
+        return checked if self._keeper.written.covers(self._span(checked // self._pieces.length)) else NO_LIMIT
 
     async def look(self) -> None:
         """Check every piece that became complete. Wrong ones are withdrawn, so that they are missing again.

@@ -36,6 +36,7 @@ class DownloadRun:
         self.pieces = PieceCheck(work)
         if self._request.window:
             self._keeper.checked = lambda: self.pieces.checked
+            self._keeper.passable = lambda: self.pieces.passable
         self._restarted_for_hash = False
         self._restarted_for_size = False
         self._blamed: list[str] = []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from luxusbd.errors import VerificationError
+from luxusbd.transfer.diskio import Hash, hash_span
 from luxusbd.transfer.model import Digest, DownloadStage, PieceHashes, SourceHint
 from tests.transfer.conftest import Client
 from tests.transfer.fault_server import LATER, FaultServer, Move, file, flip, other
@@ -59,6 +61,21 @@ async def test_pieces_that_do_not_fit_the_window(reader: Reader, mirrors: Mirror
     outcome = await passed(reader, mirrors.route(steady(9_000_000)), SMALL, pieces=pieces(length), **ORDER)
     came_through(reader, outcome)
     assert reader.most <= WINDOW + length + SLACK
+
+
+async def test_pieces_that_are_checked_slowly(
+    reader: Reader, mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there and not checked yet is waited for: the disk need not hold more because of it."""
+
+    def slowly(fd: int, running: Hash, start: int, end: int) -> int:
+        time.sleep(0.03)
+        return hash_span(fd, running, start, end)
+
+    monkeypatch.setattr("luxusbd.transfer.pieces.hash_span", slowly)
+    outcome = await passed(reader, mirrors.route(steady(9_000_000)), SMALL, pieces=pieces(50 * KIB), **ORDER)
+    came_through(reader, outcome)
+    assert reader.most <= WINDOW + 50 * KIB + SLACK
 
 
 async def test_wrong_bytes_of_one_mirror_of_three(reader: Reader, mirrors: Mirrors) -> None:
