@@ -391,13 +391,17 @@ async def test_a_stick_that_goes_while_it_is_written(world: World) -> None:
     file = world.disk_file()
     node = world.attach(file)
     there = await world.shown(node)
-    await world.cli.json("download", "distro:huge")
+    # it is written as it comes: what is there already could be written before anybody heard that it begins
+    world.mirror.rate = 2 * MIB
     async with Caller.connect(world.daemon.address) as caller:
         command = ("create", "--device", node, "--yes", "--device-id", there, "distro:huge")
         job = (await world.cli.json(*command, "--no-wait"))["job"]
-        await caller.stage(job["path"], "write-image")
-        os.truncate(file, MIB)
-        run("losetup", "-c", node)
+        try:
+            await caller.stage(job["path"], "write-image")
+            os.truncate(file, MIB)
+            run("losetup", "-c", node)
+        finally:
+            world.mirror.rate = 0
         ended = await caller.failed(job["path"])
     why = [node, "went away", "plug it in again", "create it again"]
     assert ended.error_name == ERROR + "DeviceNotFound"

@@ -188,7 +188,8 @@ DAMAGES = [
 async def test_a_database_that_cannot_be_used(images: Images, damage: Damage) -> None:
     async with world_of(images) as world:
         await world.cli.json("import", images.alpha.path)
-        world.mirror.rate = 4 * 1024 * 1024
+        # so that it cannot end before it is stopped
+        world.mirror.rate = 512 * 1024
         job = (await world.cli.json("download", "large", "--no-wait"))["jobs"][0]
         await begun(world)
         assert await world.daemon.stop() == 0

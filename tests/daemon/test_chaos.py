@@ -36,6 +36,7 @@ ROUNDS = int(os.environ.get("LUXUSB_CHAOS_ROUNDS", "1"))
 ERROR = "org.luxusb.Error."
 RATE = 8 * MIB
 """Bytes a second of the mirror, so that a download lasts long enough to be hit."""
+LATER = "or wait a moment"
 LONGEST = {
     "download": 1.0,
     "import": 0.2,
@@ -133,7 +134,12 @@ async def test_new_sticks(daemon: Daemon, target: Target, mirror: Mirror, images
         job = await strike(daemon, caller, case, await caller.client.create(plan.token))
     if not check_end(job):
         async with Caller.connect(daemon.address) as caller:
-            await caller.created([await target.device(caller)], wanted)
+
+            async def again() -> str:
+                plan = await caller.plan([await target.device(caller)], wanted)
+                return await caller.client.create(plan.token)
+
+            await once_free(caller, again)
     assert at_rest(target) == {"alpha.iso": images.alpha.sha256, "large.iso": images.large.sha256}
 
 
@@ -156,14 +162,17 @@ async def test_changes(daemon: Daemon, target: Target, images: Images, case: Cas
         assert starts == new
     async with Caller.connect(daemon.address) as caller:
         device = await target.device(caller)
-        try:
-            again = await change(caller, case, device, large)
-        except DaemonError as error:
-            # the manifest was switched, the menu perhaps not: a refresh makes them one
-            if error.name not in (ERROR + "AlreadyExists", ERROR + "ImageNotFound"):
-                raise
-            again = await caller.client.refresh(device)
-        await caller.succeeded(again)
+
+        async def again() -> str:
+            try:
+                return await change(caller, case, device, large)
+            except DaemonError as error:
+                # the manifest was switched, the menu perhaps not: a refresh makes them one
+                if error.name not in (ERROR + "AlreadyExists", ERROR + "ImageNotFound"):
+                    raise
+                return await caller.client.refresh(device)
+
+        await once_free(caller, again)
         await caller.succeeded(await caller.client.verify(device))
     assert at_rest(target) == new
     assert sticks.files(target.file, "/iso") == set(new)
@@ -183,24 +192,32 @@ async def test_work_that_keeps_the_images(daemon: Daemon, target: Target, images
         assert at_rest(target) == held, "it writes nothing"
     async with Caller.connect(daemon.address) as caller:
         device = await target.device(caller)
-        await caller.succeeded(await once_free(lambda: caller.client.refresh(device)))
+        await once_free(caller, lambda: caller.client.refresh(device))
         await caller.succeeded(await caller.client.verify(device))
     assert at_rest(target) == held
 
 
-async def once_free(start: Callable[[], Awaitable[str]]) -> str:
-    """Start a job when the kernel has let go of what a killed worker had mounted; the error says to wait for that."""
-    said = ""
+async def once_free(caller: Caller, start: Callable[[], Awaitable[str]]) -> None:
+    """Do a job when the kernel has let go of what a killed worker had mounted.
+
+    Until then it is refused, or fails at its begin where that is noticed only there; the error says to wait a moment.
+    """
+    said = "a job does not end"
     with contextlib.suppress(TimeoutError):
         # what it holds is written out first, after whatever others have given the machine's disk to write
         async with asyncio.timeout(2 * JOB_TIMEOUT):
             while True:
                 try:
-                    return await start()
+                    job = await caller.finished(await start())
                 except DaemonError as error:
                     said = error.why
-                    if "or wait a moment" not in said:
+                    if LATER not in said:
                         raise
+                else:
+                    said = job.error_message
+                    if LATER not in said:
+                        assert job.state is JobState.SUCCEEDED, f"{job.operation}: {job.error_name}: {said}"
+                        return
                 await asyncio.sleep(0.1)
     raise AssertionError(f"{said}; {waiting_for_disks()}")
 
@@ -225,7 +242,8 @@ async def test_rescans(daemon: Daemon, target: Target, images: Images, case: Cas
     # whatever was cut, no file that lay there may be gone
     assert sticks.files(target.file, "/iso") == {"alpha.iso", "large.iso"}
     async with Caller.connect(daemon.address) as caller:
-        await caller.succeeded(await caller.client.work_on(await target.device(caller), Work.RESCAN))
+        device = await target.device(caller)
+        await once_free(caller, lambda: caller.client.work_on(device, Work.RESCAN))
     assert at_rest(target) == old | new
 
 
@@ -248,7 +266,7 @@ async def test_repairs(daemon: Daemon, target: Target, images: Images, case: Cas
     assert sticks.grub_images(target.file) == held, "the menu is whole all the time"
     async with Caller.connect(daemon.address) as caller:
         device = await target.device(caller)
-        await caller.succeeded(await caller.client.work_on(device, Work.REPAIR))
+        await once_free(caller, lambda: caller.client.work_on(device, Work.REPAIR))
         await caller.succeeded(await caller.client.verify(device))
     assert at_rest(target) == held
 
