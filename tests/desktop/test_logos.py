@@ -84,7 +84,14 @@ async def test_logos_come_for_the_rows_in_view(app: Any, maker: Maker) -> None:
     assert len(first) == len(set(first)), "each was fetched once"
 
     heights = window.systems.scroller.get_vadjustment()
-    at = next(row for row in window.systems._rows if row.system.name == "System 50")
+
+    def made() -> Any:
+        """Its row: they are made a few at a time, and have no place at first."""
+        rows = window.systems._rows
+        return next((row for row in rows if row.system.name == "System 50" and row.get_height()), None)
+
+    at = await until(made, "the row of system 50")
+    await until(lambda: len(window.systems._rows) == len(app.model.systems), "those below it")
     _known, place = at.compute_bounds(window.systems.list)
     heights.set_value(place.get_y())
     await until(lambda: view(window, "System 50").shows_logo, "a logo further below")

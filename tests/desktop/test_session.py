@@ -57,11 +57,12 @@ async def test_the_window_is_closed_and_a_job_goes_on(
 
 async def test_a_job_that_fails_is_told_of(shown: Notifications, app: Any, left: list[str], mirror: Mirror) -> None:
     mirror.rate = 4 * MIB
+    # from the start: how far it is cannot be told from how far it says it is
+    mirror.faults = Faults(corrupt_at=8 * MIB)
     await download(app, "large")
     app.window.close()
     await until(lambda: any(job.bytes_done > MIB for job in app.model.jobs.values()), "some bytes")
     mirror.rate = 0
-    mirror.faults = Faults(corrupt_at=8 * MIB)
     await until(lambda: shown.shown, "a notification")
     ((title, body),) = shown.shown
     job = app.model.top_jobs()[0]

@@ -67,6 +67,7 @@ async def test_categories_and_popularity(app: Any) -> None:
 async def test_what_a_row_says(app: Any) -> None:
     window = app.window
     await until(lambda: app.model.systems, "systems")
+    await until(lambda: len(window.systems._rows) == len(app.model.systems), "their rows, made a few at a time")
     rows = {row.system.id: row for row in window.systems._rows}
 
     def says(name: str) -> tuple[list[str], str]:

@@ -236,8 +236,12 @@ async def test_who_becomes_urgent_while_it_waits_gets_the_next_connection(
         directory = memory_path / str(job)
         directory.mkdir()
         asking.append(asyncio.create_task(core.channel.request("download", order(directory, url, job=job))))
-        # a job that waits for its connection has said so
-        await core.seen(lambda one, job=job: one["job"] == job and (job > 1 or one["bytes_done"] > 100_000))  # type: ignore[misc]
+        # the first is at work; the others say first that they begin, and only then that they wait for a connection
+        await core.seen(
+            lambda one, job=job: (
+                one["job"] == job and (one["stage"] == "wait-for-connection" or one["bytes_done"] > 100_000)
+            )  # type: ignore[misc]
+        )
     await core.channel.request("control", {"job": 3, "priority": 10})
     await core.channel.request("control", {"job": 1, "paused": True})
     await asyncio.gather(*asking[1:])
