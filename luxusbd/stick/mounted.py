@@ -48,7 +48,7 @@ def enter_private_namespace() -> None:
 def hide_temporary_files() -> None:
     """Put this process's temporary files into memory that goes with it, so that a killed worker leaves none behind.
 
-    TMPDIR has to name a directory of its own: what else lies in it cannot be seen any more.
+    TMPDIR may be the same for several workers: each sees memory of its own there, and nothing else that lies in it.
 
     Raises:
         InternalError: `enter_private_namespace` was not called, and everybody else would lose sight of theirs.
