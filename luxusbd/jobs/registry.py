@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import logging
 import os
-import stat
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +20,12 @@ from luxusbd.errors import (
     DeviceDamagedError,
     DeviceNotFoundError,
     DeviceNotRemovableError,
-    InvalidArgumentError,
     LimitExceededError,
     LuxusbError,
-    NotEnoughSpaceError,
     SystemDeviceError,
     from_name,
 )
-from luxusbd.jobs import planfirmware
+from luxusbd.jobs import imagetargets, planfirmware
 from luxusbd.jobs.api import Listener
 from luxusbd.jobs.transfers import Transfers
 from luxusbd.jobs.views import Caller, DeviceView, ImageUpdate
@@ -42,7 +39,6 @@ log = logging.getLogger(__name__)
 
 MAX_TARGETS = 16
 """Image files that may be open as devices at once."""
-SECTOR = 512
 NAMED_IMAGES = 8
 """Images of a stick that the line about its loss names."""
 Compare = Callable[[Sequence[ManifestImage]], tuple[ImageUpdate, ...]]
@@ -224,18 +220,7 @@ class DeviceRegistry:
         if known.fd < 0:
             await self._marks.hide(known.view.device)
             return await asyncio.to_thread(open_disk, known.view.device, self._policy, write=True)
-        copy = fcntl.fcntl(known.fd, fcntl.F_DUPFD_CLOEXEC, 3)
-        try:
-            if os.fstat(copy).st_size != identity.size:
-                raise DeviceChangedError("the image file's size changed since it was opened; open it again")
-            fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(copy)
-            raise DeviceBusyError("another program has locked the image file") from None
-        except BaseException:
-            os.close(copy)
-            raise
-        return copy
+        return imagetargets.locked(known.fd, identity.size)
 
     async def open_target(self, caller: Caller, fd: int, size: int) -> DeviceView:
         """Make a regular file a device of the caller.
@@ -245,33 +230,15 @@ class DeviceRegistry:
             LimitExceededError: too many are open.
             NotEnoughSpaceError: the filesystem cannot hold a file of that size.
         """
-        _check_target(fd, size)
+        imagetargets.check(fd, size)
         if sum(known.fd >= 0 for known in self._known.values()) >= MAX_TARGETS:
             raise LimitExceededError(f"{MAX_TARGETS} image files are open already")
         copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
         try:
-            if size:
-                try:
-                    os.ftruncate(copy, size)
-                except OSError as error:
-                    raise NotEnoughSpaceError(f"the file cannot be made {size} bytes: {error.strerror}") from error
-            actual = os.fstat(copy).st_size
+            actual = imagetargets.resized(copy, size)
             identity = DeviceIdentity(f"file-{caller.uid}-{self._next_target}", 0, actual)
             self._next_target += 1
-            device = Device(
-                identity=identity,
-                node="",
-                sys_path="",
-                vendor="",
-                model="image file",
-                serial="",
-                bus="file",
-                read_only=False,
-                removable=False,
-                partitions=(),
-                block_error="",
-                blocked_reason="",
-            )
+            device = imagetargets.device(identity)
             known = _Known(DeviceView(device, DeviceState.BLANK, owner=caller), fd=copy)
             await self._examine(known)
         except BaseException:
@@ -456,20 +423,6 @@ def _stick_line(images: tuple[ManifestImage, ...]) -> str:
     shown = ", ".join(image.name for image in images[:NAMED_IMAGES])
     more = f" and {len(images) - NAMED_IMAGES} more" if len(images) > NAMED_IMAGES else ""
     return f"LUXusb stick with {len(images)} image{'' if len(images) == 1 else 's'}{': ' if shown else ''}{shown}{more}"
-
-
-def _check_target(fd: int, size: int) -> None:
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidArgumentError("the descriptor is no regular file; an image target has to be one")
-    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-    if flags & os.O_ACCMODE != os.O_RDWR or flags & os.O_APPEND:
-        raise InvalidArgumentError("the descriptor has to be open for reading and writing, without O_APPEND")
-    if (size or status.st_size) % SECTOR or not (size or status.st_size):
-        raise InvalidArgumentError(
-            f"the image file has {size or status.st_size} bytes; the size has to be a multiple of {SECTOR} bytes and"
-            " not 0: give another size, or take another file"
-        )
 
 
 def _open_read_only(node: str, fd: int) -> int:
